@@ -1,0 +1,51 @@
+"""Dataset: images or points as rows, with what is known about them; and the one error that reading data can raise."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+
+class DataError(ValueError):
+    """Data that cannot be used. The message says what was expected, what came and what to do."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows to train on and rows held out.
+
+    Shapes    x_train (N, D), x_test (M, D), y_train (N,), y_test (M,); image_shape (h, w) with h w = D, or None.
+    Units     x is uint8 in 0..255, or float; labels are whole numbers, or None where there are none.
+    """
+
+    name: str
+    x_train: np.ndarray
+    x_test: np.ndarray
+    y_train: np.ndarray | None = None
+    y_test: np.ndarray | None = None
+    image_shape: tuple[int, int] | None = None
+
+
+def as_rows(x: np.ndarray, what: str) -> tuple[np.ndarray, tuple[int, int] | None]:
+    """x as (N, D), and the shape of its images: that of (N, h, w), or a square one where D allows it, or None.
+
+    Raises    DataError: no rows, another number of axes, neither uint8 nor float.
+    """
+    if x.dtype != np.uint8 and x.dtype.kind != "f":
+        raise DataError(f"{what} should hold uint8 in 0..255 or floats in 0..1, got {x.dtype}; convert it first")
+    if x.ndim not in (2, 3) or x.size == 0:
+        raise DataError(f"{what} should have the shape (N, D) or (N, h, w) with no size of 0, got {x.shape}")
+    if x.ndim == 3:
+        return x.reshape(len(x), -1), (x.shape[1], x.shape[2])
+    side = math.isqrt(x.shape[1])
+    return x, (side, side) if side >= 4 and side * side == x.shape[1] else None
+
+
+def hold_out(x: np.ndarray, y: np.ndarray | None, seed: int) -> tuple[np.ndarray, ...]:
+    """x_train, x_test, y_train, y_test: a tenth of the rows (at least one) held out, chosen by seed."""
+    if len(x) < 2:
+        raise DataError(f"x should have at least 2 rows, one of which is held out, got {len(x)}")
+    order = np.random.default_rng(seed).permutation(len(x))
+    test, train = np.split(order, [max(1, len(x) // 10)])
+    test, train = np.sort(test), np.sort(train)
+    return (x[train], x[test], None, None) if y is None else (x[train], x[test], y[train], y[test])

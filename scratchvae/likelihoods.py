@@ -1,0 +1,209 @@
+"""p(x|z): what the decoder's output means, as a negative log-likelihood with all its constants.
+
+The decoder returns one natural parameter a pixel, called logits for short. A likelihood turns it into `nll`, into the
+mean image and into a draw; it has no parameters that are trained. Choosing a likelihood is choosing a loss:
+cross-entropy is Bernoulli, squared error is Gaussian.
+
+Every nll is in nats per example, shape (B,), summed over pixels. The backwards take dnll (B,).
+
+Sizes: B batch, D data.
+"""
+
+import math
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from scratchvae.backend import Array, Cache, as_backend, get_xp, require_positive
+from scratchvae.gaussian import LOG_2PI
+from scratchvae.layers import sigmoid, softplus
+
+MEAN_MARGIN = 0.01  # a pixel that is never lit has the mean 0 and the logit -inf: clip the mean to [0.01, 0.99] first
+
+
+class Likelihood(Protocol):
+    """What a decoder needs from p(x|z)."""
+
+    name: ClassVar[str]
+    support: ClassVar[tuple[float, float]]  # where pixels may lie
+    n_params: ClassVar[int]  # natural parameters a pixel
+
+    @property
+    def config(self) -> dict[str, object]: ...
+    def nll(self, x: Array, logits: Array) -> tuple[Array, Cache]: ...
+    def nll_backward(self, dnll: Array, cache: Cache) -> Array: ...
+    def mean(self, logits: Array) -> Array: ...
+    def sample(self, logits: Array, rng: np.random.Generator) -> Array: ...
+    def output_bias(self, pixel_mean: np.ndarray) -> np.ndarray: ...
+
+
+def logit_of_clipped_mean(pixel_mean: np.ndarray) -> np.ndarray:
+    """l = log(m / (1 - m)) with m clipped to [0.01, 0.99], (D,): where the output bias of a decoder starts."""
+    m = np.clip(pixel_mean, MEAN_MARGIN, 1 - MEAN_MARGIN)
+    return np.log(m / (1 - m))
+
+
+def uniforms_like(logits: Array, rng: np.random.Generator) -> Array:
+    """u ~ Uniform[0, 1), drawn on the host in the dtype of logits: a float64 rounded to float32 could become 1."""
+    return as_backend(rng.random(logits.shape, dtype=logits.dtype), get_xp(logits))
+
+
+class Bernoulli:
+    """x in {0, 1} with P(x = 1) = p = sigmoid(l), l the logit.
+
+    Grey pixels in [0, 1] are accepted, as everywhere in the field, and then nll is the cross-entropy; it is no longer
+    the logarithm of a normalised density (see ContinuousBernoulli).
+    """
+
+    name = "bernoulli"
+    support = (0.0, 1.0)
+    n_params = 1
+
+    @property
+    def config(self) -> dict[str, object]:
+        return {"name": self.name}
+
+    def nll(self, x: Array, logits: Array) -> tuple[Array, Cache]:
+        """-log p(x|z) = sum_d softplus(l_d) - x_d l_d: the cross-entropy -x log p - (1 - x) log(1 - p), from logits.
+
+        Shapes    x, logits (B, D); nll (B,).
+        Units     nats per example.
+        Backward  dlogits = dnll (p - x).
+        """
+        normaliser, p = softplus(logits)  # (B, D), (B, D)  the slope of softplus is p
+        normaliser -= x * logits
+        return normaliser.sum(axis=1), (x, p)
+
+    def nll_backward(self, dnll: Array, cache: Cache) -> Array:
+        x, p = cache
+        dlogits = p - x  # (B, D)
+        dlogits *= dnll[:, None]
+        return dlogits
+
+    def mean(self, logits: Array) -> Array:
+        """E[x|z] = p, (B, D)."""
+        p, _ = sigmoid(logits)
+        return p
+
+    def sample(self, logits: Array, rng: np.random.Generator) -> Array:
+        """x ~ p(x|z), (B, D), zeros and ones."""
+        return (uniforms_like(logits, rng) < self.mean(logits)).astype(logits.dtype)
+
+    def output_bias(self, pixel_mean: np.ndarray) -> np.ndarray:
+        return logit_of_clipped_mean(pixel_mean)
+
+
+class Gaussian:
+    """x ~ N(m, sigma^2) with a fixed sigma, the same for every pixel; the decoder returns the mean m, not squashed.
+
+    Units     sigma in the units of x. It weighs the reconstruction against the KL: it is not a matter of taste.
+    Raises    ValueError: sigma that is not positive and finite.
+    """
+
+    name = "gaussian"
+    support = (-math.inf, math.inf)
+    n_params = 1
+
+    def __init__(self, sigma: float = 1.0) -> None:
+        self.sigma = require_positive(sigma, "sigma")
+
+    @property
+    def config(self) -> dict[str, object]:
+        return {"name": self.name, "sigma": self.sigma}
+
+    def nll(self, x: Array, logits: Array) -> tuple[Array, Cache]:
+        """-log p(x|z) = sum_d (u_d^2 + log 2 pi) / 2 + log sigma with u = (x - m) / sigma.
+
+        Shapes    x, logits (B, D); nll (B,).
+        Units     nats per example (of a density: it may be negative).
+        Backward  dlogits = -dnll u / sigma.
+        """
+        u = x - logits  # (B, D)
+        u /= self.sigma
+        nll = 0.5 * (u * u).sum(axis=1)  # (B,)
+        nll += x.shape[1] * (0.5 * LOG_2PI + math.log(self.sigma))
+        return nll, u
+
+    def nll_backward(self, dnll: Array, cache: Cache) -> Array:
+        u = cache
+        return -dnll[:, None] * u / self.sigma  # (B, D)
+
+    def mean(self, logits: Array) -> Array:
+        """E[x|z] = m, (B, D): the decoder's output itself, copied."""
+        return logits.copy()
+
+    def sample(self, logits: Array, rng: np.random.Generator) -> Array:
+        """x ~ p(x|z), (B, D)."""
+        noise = as_backend(rng.standard_normal(logits.shape), get_xp(logits), logits.dtype)
+        return logits + self.sigma * noise
+
+    def output_bias(self, pixel_mean: np.ndarray) -> np.ndarray:
+        return pixel_mean
+
+
+class ContinuousBernoulli:
+    """The density on [0, 1] that is proportional to p^x (1 - p)^(1 - x): Bernoulli's formula, normalised for grey pixels.
+
+    With the logit l the density is exp(l x) / integral_0^1 exp(l t) dt, and the integral is (exp(l) - 1) / l.
+
+    Source    Loaiza-Ganem & Cunningham (2019), arXiv 1907.06845.
+    """
+
+    name = "continuous-bernoulli"
+    support = (0.0, 1.0)
+    n_params = 1
+
+    @property
+    def config(self) -> dict[str, object]:
+        return {"name": self.name}
+
+    def nll(self, x: Array, logits: Array) -> tuple[Array, Cache]:
+        """-log p(x|z) = sum_d log((exp(l_d) - 1) / l_d) - x_d l_d.
+
+        With a = |l| the first term is max(l, 0) + log((1 - exp(-a)) / a), in which nothing overflows.
+
+        Shapes    x, logits (B, D); nll (B,).
+        Units     nats per example (of a density: it may be negative).
+        Backward  dlogits = dnll (E[x|z] - x).
+        """
+        xp = get_xp(logits)
+        a = xp.maximum(xp.abs(logits), 1e-12)  # (B, D)  why: (1 - exp(-a)) / a tends to 1, but is 0/0 at a = 0
+        log_integral = xp.maximum(logits, 0) + xp.log(-xp.expm1(-a) / a)  # (B, D)
+        return (log_integral - x * logits).sum(axis=1), (x, self.mean(logits))
+
+    def nll_backward(self, dnll: Array, cache: Cache) -> Array:
+        x, mean = cache
+        return dnll[:, None] * (mean - x)  # (B, D)
+
+    def mean(self, logits: Array) -> Array:
+        """E[x|z] = 1 / (1 - exp(-l)) - 1 / l, (B, D); 1/2 at l = 0. Not the sigmoid.
+
+        For |l| < 0.1 the two terms cancel, and the series 1/2 + l/12 - l^3/720 + l^5/30240 - l^7/1209600 stands in.
+        """
+        xp = get_xp(logits)
+        a = xp.abs(logits)  # (B, D)
+        far = xp.maximum(a, 0.1)  # (B, D)  why: where() computes both sides, and neither may divide by zero
+        near = xp.minimum(a, 0.1)  # (B, D)
+        s = near * near  # (B, D)
+        above_half = xp.where(  # (B, D)  of |l|: the mean is symmetric about 1/2
+            a < 0.1,
+            near * (1 / 12 - s * (1 / 720 - s * (1 / 30240 - s / 1209600))),
+            -1 / xp.expm1(-far) - 1 / far - 0.5,
+        )
+        return 0.5 + xp.sign(logits) * above_half
+
+    def sample(self, logits: Array, rng: np.random.Generator) -> Array:
+        """x ~ p(x|z), (B, D): the inverse of the distribution function at a uniform draw."""
+        xp = get_xp(logits)
+        u = uniforms_like(logits, rng)  # (B, D)
+        a = xp.maximum(xp.abs(logits), 1e-6)  # (B, D)  why: 0/0 at a = 0, where x = u
+        falling = -xp.log1p(u * xp.expm1(-a)) / a  # (B, D)  a draw for the logit -a
+        return xp.where(logits < 0, falling, 1 - falling)
+
+    def output_bias(self, pixel_mean: np.ndarray) -> np.ndarray:
+        return logit_of_clipped_mean(pixel_mean)  # a start, not a fit: the mean here is not the sigmoid
+
+
+LIKELIHOODS: dict[str, type[Bernoulli] | type[Gaussian] | type[ContinuousBernoulli]] = {
+    likelihood.name: likelihood for likelihood in (Bernoulli, Gaussian, ContinuousBernoulli)
+}

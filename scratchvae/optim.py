@@ -1,0 +1,154 @@
+"""SGD, Adagrad and Adam: what to do with a gradient.
+
+Optimizers *minimise*: the gradients handed to `step` are those of the loss. They are the one exception to the law of
+the house: `step` changes the parameters in place. It leaves the gradients as they were.
+"""
+
+import math
+from typing import Any, ClassVar, Protocol
+
+from scratchvae.backend import Array, get_xp, require_positive
+
+
+class Optimizer(Protocol):
+    """What `fit` and a checkpoint ask of an optimizer."""
+
+    name: ClassVar[str]
+    lr: float
+    state: dict[str, Array]  # arrays like the parameters, by slot and parameter: 'm.encoder.0.W'
+    steps: int
+
+    @property
+    def config(self) -> dict[str, Any]: ...
+    def step(self, params: dict[str, Array], grads: dict[str, Array]) -> None: ...
+
+
+def slot(state: dict[str, Array], name: str, like: Array) -> Array:
+    """The running average called name, zeros when it is first asked for."""
+    if name not in state:
+        state[name] = get_xp(like).zeros_like(like)
+    return state[name]
+
+
+def check_keys(params: dict[str, Array], grads: dict[str, Array]) -> None:
+    """Every parameter has its gradient: a zip that stops short would leave some untrained for ever."""
+    if params.keys() != grads.keys():
+        odd = sorted(params.keys() ^ grads.keys())
+        raise ValueError(f"grads should have the keys of params; only one of the two has {', '.join(odd)}")
+
+
+class SGD:
+    """v = momentum * v + g;  theta -= lr * v.  momentum = 0 is plain gradient descent.
+
+    Source    Polyak (1964), in the form in which the step size stays outside v.
+    Raises    ValueError: a step size that is not positive and finite, a momentum outside [0, 1).
+    """
+
+    name = "sgd"
+
+    def __init__(self, lr: float = 1e-3, momentum: float = 0.9) -> None:
+        self.lr = require_positive(lr, "lr")
+        self.momentum = require_fraction(momentum, "momentum")
+        self.state: dict[str, Array] = {}
+        self.steps = 0
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"name": self.name, "momentum": self.momentum}
+
+    def step(self, params: dict[str, Array], grads: dict[str, Array]) -> None:
+        check_keys(params, grads)
+        self.steps += 1
+        for name, theta in params.items():
+            v = slot(self.state, f"v.{name}", theta)
+            v *= self.momentum
+            v += grads[name]
+            theta -= self.lr * v
+
+
+class Adagrad:
+    """s += g^2;  theta -= lr * g / (sqrt(s) + tiny): a step size for every weight, which only ever shrinks.
+
+    Source    Duchi, Hazan & Singer (2011).
+    Raises    ValueError: a step size or tiny that is not positive and finite.
+    """
+
+    name = "adagrad"
+
+    def __init__(self, lr: float = 1e-2, tiny: float = 1e-8) -> None:
+        self.lr = require_positive(lr, "lr")
+        self.tiny = require_positive(tiny, "tiny")
+        self.state: dict[str, Array] = {}
+        self.steps = 0
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"name": self.name, "tiny": self.tiny}
+
+    def step(self, params: dict[str, Array], grads: dict[str, Array]) -> None:
+        check_keys(params, grads)
+        self.steps += 1
+        for name, theta in params.items():
+            g = grads[name]
+            s = slot(self.state, f"s.{name}", theta)
+            s += g * g
+            scale = get_xp(theta).sqrt(s)
+            scale += self.tiny
+            theta -= self.lr * g / scale
+
+
+class Adam:
+    """m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;  theta -= lr m_hat / (sqrt(v_hat) + tiny).
+
+    m_hat = m / (1 - beta1^t) and v_hat = v / (1 - beta2^t) undo the start at zero. With c = sqrt(1 - beta2^t) the same
+    step is theta -= (lr c / (1 - beta1^t)) m / (sqrt(v) + tiny c): the corrections are two numbers, not two arrays.
+
+    Source    Kingma & Ba (2015), algorithm 1 and the end of Sec. 2.
+    Raises    ValueError: a step size or tiny that is not positive and finite, a beta outside [0, 1).
+    """
+
+    name = "adam"
+
+    def __init__(self, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, tiny: float = 1e-8) -> None:
+        self.lr = require_positive(lr, "lr")
+        self.beta1 = require_fraction(beta1, "beta1")
+        self.beta2 = require_fraction(beta2, "beta2")
+        self.tiny = require_positive(tiny, "tiny")
+        self.state: dict[str, Array] = {}
+        self.steps = 0
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"name": self.name, "beta1": self.beta1, "beta2": self.beta2, "tiny": self.tiny}
+
+    def step(self, params: dict[str, Array], grads: dict[str, Array]) -> None:
+        check_keys(params, grads)
+        self.steps += 1
+        c = math.sqrt(1 - self.beta2**self.steps)
+        rate = self.lr * c / (1 - self.beta1**self.steps)
+        for name, theta in params.items():
+            g = grads[name]
+            m, v = slot(self.state, f"m.{name}", theta), slot(self.state, f"v.{name}", theta)
+            m *= self.beta1
+            m += (1 - self.beta1) * g
+            v *= self.beta2
+            g2 = g * g
+            g2 *= 1 - self.beta2
+            v += g2
+            scale = get_xp(theta).sqrt(v)
+            scale += self.tiny * c
+            step = m / scale
+            step *= rate
+            theta -= step
+
+
+def require_fraction(value: float, name: str) -> float:
+    """value as a Python float if it lies in [0, 1); a ValueError that says so if not."""
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} should lie in [0, 1), got {value!r}")
+    return float(value)
+
+
+OPTIMIZERS: dict[str, type[SGD] | type[Adagrad] | type[Adam]] = {
+    optimizer.name: optimizer for optimizer in (SGD, Adagrad, Adam)
+}
