@@ -1,1 +1,59 @@
+"""scratchvae: a variational autoencoder written by hand in NumPy, whose derivation is a test.
 
+Read the modules in this order; each uses only those above it.
+
+    chapter                                     module           notebook
+    the array-backend switch                    backend          11
+    dense layers and activations, backward      layers           07
+    densities, KL, the reparameterized draw     gaussian         04, 06
+    p(x|z) and its constants                    likelihoods      09
+    the deterministic ancestor                  autoencoder      01
+    the VAE: where the terms meet               vae              05, 08
+    following the gradient                      optim            09
+    order, bits, the move to the backend        batches          09
+    a run on disk                               checkpoint       09
+    epochs                                      training         09
+
+Beside the core: `data` (digits, your own files, toy sets), `view` (pictures), `commands` and `cli` (the command line).
+"""
+
+__version__ = "0.1.0"
+
+from scratchvae.autoencoder import Autoencoder
+from scratchvae.backend import get_xp, to_numpy
+from scratchvae.checkpoint import load_checkpoint, save_checkpoint
+from scratchvae.data import load_data
+from scratchvae.gaussian import (
+    kl_to_standard_normal,
+    kl_to_standard_normal_backward,
+    reparameterize,
+    reparameterize_backward,
+)
+from scratchvae.layers import MLP, Dense
+from scratchvae.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
+from scratchvae.optim import SGD, Adagrad, Adam
+from scratchvae.training import fit
+from scratchvae.vae import VAE
+
+__all__ = [
+    "MLP",
+    "SGD",
+    "VAE",
+    "Adagrad",
+    "Adam",
+    "Autoencoder",
+    "Bernoulli",
+    "ContinuousBernoulli",
+    "Dense",
+    "Gaussian",
+    "fit",
+    "get_xp",
+    "kl_to_standard_normal",
+    "kl_to_standard_normal_backward",
+    "load_checkpoint",
+    "load_data",
+    "reparameterize",
+    "reparameterize_backward",
+    "save_checkpoint",
+    "to_numpy",
+]

@@ -66,8 +66,13 @@ class Autoencoder:
 
     @property
     def params(self) -> dict[str, Array]:
-        """Every parameter by name. The arrays are the layers' own: write into them; the dict is made anew at each look."""
-        layers = {"encoder": self.encoder, **self.heads, "decoder": self.decoder, "logits": self.logits}
+        """Every parameter by name. The arrays are the layers' own, write into them; the dict is made anew."""
+        layers: dict[str, MLP | Dense] = {
+            "encoder": self.encoder,
+            **self.heads,
+            "decoder": self.decoder,
+            "logits": self.logits,
+        }
         return {key: p for name, layer in layers.items() for key, p in prefixed(name, layer.params).items()}
 
     @property
@@ -88,7 +93,9 @@ class Autoencoder:
         return as_floats(array, name, shape, like=self.logits.params["b"])
 
     def start_output_bias(self, pixel_mean: np.ndarray) -> None:
-        """Start the decoder at the average image: logits.b = the logit (or the value) of the clipped pixel mean, (D,)."""
+        """Start an untrained decoder at the average image: logits.b = the logit (or value) of the pixel mean, (D,)."""
+        if self.logits.params["b"].any():
+            return
         self.logits.params["b"][...] = self.as_input(self.likelihood.output_bias(pixel_mean), "pixel_mean", (self.n_x,))
 
     # -- the two halves ------------------------------------------------------------------------------------------------

@@ -68,7 +68,9 @@ def as_floats(array: Array, name: str, shape: tuple[int | None, ...], like: Arra
     """
     if not hasattr(array, "dtype"):
         array = np.asarray(array)
-    wanted = "(" + ", ".join("B" if size is None else str(size) for size in shape) + ("," if len(shape) == 1 else "") + ")"
+    wanted = (
+        "(" + ", ".join("B" if size is None else str(size) for size in shape) + ("," if len(shape) == 1 else "") + ")"
+    )
     if array.dtype.kind != "f":
         raise ValueError(
             f"{name} should hold floats, got {array.dtype}; scale images first: {name}.astype('float32') / 255"
@@ -90,7 +92,7 @@ def require_count(value: Any, name: str) -> int:
 
 
 def require_positive(value: Any, name: str, *, or_zero: bool = False) -> float:
-    """value as a Python float (a NumPy scalar would widen float32 work) if it is finite and positive; else a ValueError."""
+    """value as a Python float (a NumPy scalar would widen float32 work) if finite and positive; else a ValueError."""
     number = float(value) if isinstance(value, int | float | np.number) else float("nan")
     if not (0.0 < number < float("inf") or (or_zero and number == 0.0)):
         expected = "zero or a positive finite number" if or_zero else "a positive finite number"

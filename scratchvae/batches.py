@@ -42,9 +42,7 @@ def to_unit_floats(x: np.ndarray, dtype: str, xp: Any) -> Array:
     return rows
 
 
-def batches(
-    x: np.ndarray, batch_size: int, how: str, rng: np.random.Generator, dtype: str, xp: Any
-) -> Iterator[Array]:
+def batches(x: np.ndarray, batch_size: int, how: str, rng: np.random.Generator, dtype: str, xp: Any) -> Iterator[Array]:
     """One epoch: every row once, in an order drawn afresh, binarised afresh; the last batch may be smaller.
 
     Shapes    x (N, D); yields (B, D) floats.

@@ -108,7 +108,9 @@ def load_checkpoint(path: str | Path, backend: str = "numpy") -> Checkpoint:
     resolve_backend(backend)
     file = checkpoint_file(path)
     if not file.is_file():
-        raise CheckpointError(f"expected a run folder or a checkpoint .npz, and there is no file {file}; check the path")
+        raise CheckpointError(
+            f"expected a run folder or a checkpoint .npz, and there is no file {file}; check the path"
+        )
     try:
         with np.load(file, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
@@ -164,12 +166,18 @@ def restore(
     """
     if checkpoint.optimizer is None or checkpoint.rng_state is None:
         raise ValueError("resume needs a checkpoint that fit has written, got one without optimizer and generator")
-    before = {**checkpoint.config, "optimizer": checkpoint.optimizer.config, "rng": checkpoint.rng_state["bit_generator"]}
+    before = {
+        **checkpoint.config,
+        "optimizer": checkpoint.optimizer.config,
+        "rng": checkpoint.rng_state["bit_generator"],
+    }
     now = {"model": model.config, "training": training, "optimizer": optimizer.config}
     now["rng"] = rng.bit_generator.state["bit_generator"]
     for part, was in before.items():
         if was != now[part]:
-            raise ValueError(f"resume needs the {part} of the stopped run, {was}, got {now[part]}; or train into a new folder")
+            raise ValueError(
+                f"resume needs the {part} of the stopped run, {was}, got {now[part]}; or train into a new folder"
+            )
     fill(model.params, checkpoint.model.params)
     xp = get_xp(next(iter(model.params.values())))
     optimizer.state = {name: as_backend(array, xp) for name, array in checkpoint.optimizer.state.items()}

@@ -10,7 +10,7 @@ Sizes: B batch, D data.
 """
 
 import math
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -24,9 +24,9 @@ MEAN_MARGIN = 0.01  # a pixel that is never lit has the mean 0 and the logit -in
 class Likelihood(Protocol):
     """What a decoder needs from p(x|z)."""
 
-    name: ClassVar[str]
-    support: ClassVar[tuple[float, float]]  # where pixels may lie
-    n_params: ClassVar[int]  # natural parameters a pixel
+    name: str
+    support: tuple[float, float]  # where pixels may lie
+    n_params: int  # natural parameters a pixel
 
     @property
     def config(self) -> dict[str, object]: ...
@@ -142,7 +142,7 @@ class Gaussian:
 
 
 class ContinuousBernoulli:
-    """The density on [0, 1] that is proportional to p^x (1 - p)^(1 - x): Bernoulli's formula, normalised for grey pixels.
+    """The density on [0, 1] proportional to p^x (1 - p)^(1 - x): Bernoulli's formula, normalised for grey pixels.
 
     With the logit l the density is exp(l x) / integral_0^1 exp(l t) dt, and the integral is (exp(l) - 1) / l.
 

@@ -5,7 +5,7 @@ the house: `step` changes the parameters in place. It leaves the gradients as th
 """
 
 import math
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from scratchvae.backend import Array, get_xp, require_positive
 
@@ -13,7 +13,7 @@ from scratchvae.backend import Array, get_xp, require_positive
 class Optimizer(Protocol):
     """What `fit` and a checkpoint ask of an optimizer."""
 
-    name: ClassVar[str]
+    name: str
     lr: float
     state: dict[str, Array]  # arrays like the parameters, by slot and parameter: 'm.encoder.0.W'
     steps: int

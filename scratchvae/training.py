@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from scratchvae.autoencoder import Autoencoder
-from scratchvae.backend import Array, get_xp, require_count, require_positive, to_numpy
+from scratchvae.backend import get_xp, require_count, require_positive, to_numpy
 from scratchvae.batches import batches, binarised, check_pixels, to_unit_floats
 from scratchvae.checkpoint import History, checkpoint_file, load_checkpoint, restore, save_checkpoint
 from scratchvae.optim import Optimizer
@@ -90,9 +90,15 @@ def fit(
             require_finite(np.array([list(test.values())]), tuple(test), (epoch + 1) * steps)
         except NonFiniteObjective as error:
             kept = f"; the last good checkpoint is {checkpoint_file(run)}, of epoch {epoch}" if run and epoch else ""
-            raise NonFiniteObjective(f"{error} in epoch {epoch + 1} (lr {optimizer.lr:g}): lower the step size{kept}") from None
+            raise NonFiniteObjective(
+                f"{error} in epoch {epoch + 1} (lr {optimizer.lr:g}): lower the step size{kept}"
+            ) from None
         names = [name for name in ("elbo", "nll", "kl") if name in test]  # a model without a prior has its nll alone
-        row = {"epoch": epoch + 1, f"train_{names[0]}": train[names[0]], **{f"test_{name}": test[name] for name in names}}
+        row = {
+            "epoch": epoch + 1,
+            f"train_{names[0]}": train[names[0]],
+            **{f"test_{name}": test[name] for name in names},
+        }
         for name, value in row.items():
             history.setdefault(name, []).append(value)
         seconds = time.perf_counter() - began
@@ -123,7 +129,9 @@ def start_or_resume(
     """The history so far and the number of epochs done: what the checkpoint in run says, or nothing and 0."""
     if run is not None and checkpoint_file(run).exists():
         if not resume:
-            raise ValueError(f"out should be a folder without a checkpoint, got {run}; choose another, or pass resume=True")
+            raise ValueError(
+                f"out should be a folder without a checkpoint, got {run}; choose another, or pass resume=True"
+            )
         checkpoint = load_checkpoint(run)
         restore(checkpoint, model, optimizer, rng, training)
         return checkpoint.history, checkpoint.epoch
@@ -178,7 +186,9 @@ def mean_terms(model: Autoencoder, x: np.ndarray) -> dict[str, float]:
 def sum_terms(pending: list[Any]) -> np.ndarray:
     """The sums over examples of the terms of several steps, on the host: (steps, terms). The one look at the losses."""
     xp = get_xp(pending[0].nll)
-    return to_numpy(xp.stack([term.sum() for terms in pending for term in terms])).astype(float).reshape(len(pending), -1)
+    return (
+        to_numpy(xp.stack([term.sum() for terms in pending for term in terms])).astype(float).reshape(len(pending), -1)
+    )
 
 
 def require_finite(sums: np.ndarray, names: tuple[str, ...], steps_before: int) -> None:

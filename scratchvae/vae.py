@@ -27,7 +27,7 @@ from scratchvae.layers import prefixed
 
 
 class Terms(NamedTuple):
-    """Per example, in nats, (B,): elbo = -nll - kl is the bound, objective = -nll - beta kl is what training maximises."""
+    """Per example, in nats, (B,). elbo = -nll - kl is the bound; objective = -nll - beta kl is what is maximised."""
 
     nll: Array
     kl: Array

@@ -41,11 +41,10 @@ def as_rows(x: np.ndarray, what: str) -> tuple[np.ndarray, tuple[int, int] | Non
     return x, (side, side) if side >= 4 and side * side == x.shape[1] else None
 
 
-def hold_out(x: np.ndarray, y: np.ndarray | None, seed: int) -> tuple[np.ndarray, ...]:
-    """x_train, x_test, y_train, y_test: a tenth of the rows (at least one) held out, chosen by seed."""
-    if len(x) < 2:
-        raise DataError(f"x should have at least 2 rows, one of which is held out, got {len(x)}")
-    order = np.random.default_rng(seed).permutation(len(x))
-    test, train = np.split(order, [max(1, len(x) // 10)])
-    test, train = np.sort(test), np.sort(train)
-    return (x[train], x[test], None, None) if y is None else (x[train], x[test], y[train], y[test])
+def hold_out(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of n rows to train on and which to hold out: a tenth, at least one, chosen by seed and kept in order."""
+    if n < 2:
+        raise DataError(f"x should have at least 2 rows, since one is held out, got {n}; add rows, or an x_test")
+    order = np.random.default_rng(seed).permutation(n)
+    held_out = max(1, n // 10)
+    return np.sort(order[held_out:]), np.sort(order[:held_out])

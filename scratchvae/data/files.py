@@ -29,7 +29,9 @@ def load_file(path: str | Path, seed: int = 0) -> Dataset:
         x_test, _ = as_rows(arrays["x_test"], f"x_test in {path.name}")
     else:
         require_labels(x_train, y_train, "y_train", path)
-        x_train, x_test, y_train, y_test = hold_out(x_train, y_train, seed)
+        train, test = hold_out(len(x_train), seed)
+        x_train, x_test = x_train[train], x_train[test]
+        y_train, y_test = (None, None) if y_train is None else (y_train[train], y_train[test])
     require_labels(x_train, y_train, "y_train", path)
     require_labels(x_test, y_test, "y_test", path)
     if x_train.shape[1] != x_test.shape[1] or x_train.dtype.kind != x_test.dtype.kind:
@@ -60,13 +62,13 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             found = ", ".join(loaded.files) or "nothing"
     except Exception as error:  # why: a damaged file makes numpy, zipfile and zlib raise errors of a dozen kinds
         if "allow_pickle" in str(error):
-            raise DataError(
-                f"{path.name} should hold plain numbers, and it holds pickled Python objects (or is no NumPy file at all); "
-                "save it again with np.savez(file, x_train=array), array.dtype uint8 or float32"
-            ) from None
+            expected, problem = "plain numbers", "it holds pickled Python objects, or is no NumPy file at all"
+        else:
+            details = str(error).splitlines()[0] if str(error) else "no details"
+            expected, problem = "NumPy arrays", f"it cannot be read ({type(error).__name__}: {details})"
         raise DataError(
-            f"{path.name} should be a NumPy file .npz or .npy, and it cannot be read as one "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}); save or copy it again"
+            f"{path.name} should hold {expected} as .npz or .npy, and {problem}; "
+            "save it again with np.savez(file, x_train=array), uint8 or float32"
         ) from None
     if "x_train" not in arrays:
         raise DataError(f"{path.name} should hold an array named x_train, it holds {found}; save it under that name")

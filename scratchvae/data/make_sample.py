@@ -22,13 +22,16 @@ def first_of_each_class(x: np.ndarray, y: np.ndarray, n: int) -> tuple[np.ndarra
 
 def main(folder: str) -> None:
     """Read FOLDER/{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz and write mnist_sample.npz beside this file."""
-    arrays = {}
-    for part, name, n in (("train", "train", 1000), ("test", "t10k", 200)):
-        x = read_idx(Path(folder) / f"{name}-images-idx3-ubyte.gz")
-        y = read_idx(Path(folder) / f"{name}-labels-idx1-ubyte.gz")
-        arrays[f"x_{part}"], arrays[f"y_{part}"] = first_of_each_class(x, y, n)
-    np.savez_compressed(SAMPLE, **arrays)
-    print(f"wrote {SAMPLE.name}: {len(arrays['x_train'])} + {len(arrays['x_test'])} images")
+    (x_train, y_train), (x_test, y_test) = (
+        first_of_each_class(
+            read_idx(Path(folder) / f"{part}-images-idx3-ubyte.gz"),
+            read_idx(Path(folder) / f"{part}-labels-idx1-ubyte.gz"),
+            n,
+        )
+        for part, n in (("train", 1000), ("t10k", 200))
+    )
+    np.savez_compressed(SAMPLE, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    print(f"wrote {SAMPLE.name}: {len(x_train)} + {len(x_test)} images")
 
 
 if __name__ == "__main__":

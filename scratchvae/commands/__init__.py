@@ -1,0 +1,1 @@
+"""The verbs of the command line, one a file: HELP, EXAMPLE, add_arguments(parser), run(args) -> exit code."""
