@@ -18,6 +18,7 @@ from scratchvae.optim import OPTIMIZERS, Optimizer
 from scratchvae.vae import VAE
 
 FILE = "checkpoint.npz"
+METRICS = "metrics.csv"
 FORMAT = "scratchvae checkpoint 1"
 MODELS: dict[str, type[Autoencoder]] = {model.kind: model for model in (VAE, Autoencoder)}
 
@@ -183,3 +184,19 @@ def restore(
     optimizer.state = {name: as_backend(array, xp) for name, array in checkpoint.optimizer.state.items()}
     optimizer.steps = checkpoint.optimizer.steps
     rng.bit_generator.state = checkpoint.rng_state
+
+
+def keep_metrics(run: Path, epochs: int) -> None:
+    """Cut metrics.csv to its first epochs, so that those to come can be appended."""
+    run.mkdir(parents=True, exist_ok=True)
+    file = run / METRICS
+    rows = file.read_text().splitlines(keepends=True) if file.exists() else []
+    file.write_text("".join(rows[: epochs + 1] if epochs else []))
+
+
+def append_metrics(run: Path, row: dict[str, float]) -> None:
+    """One epoch, one row: whole numbers as they are, nats and seconds with four decimals."""
+    with open(run / METRICS, "a") as file:
+        if file.tell() == 0:
+            file.write(",".join(row) + "\n")
+        file.write(",".join(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()) + "\n")

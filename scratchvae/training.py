@@ -18,7 +18,15 @@ import numpy as np
 from scratchvae.autoencoder import Autoencoder
 from scratchvae.backend import get_xp, require_count, require_positive, to_numpy
 from scratchvae.batches import batches, binarised, check_pixels, to_unit_floats
-from scratchvae.checkpoint import History, checkpoint_file, load_checkpoint, restore, save_checkpoint
+from scratchvae.checkpoint import (
+    History,
+    append_metrics,
+    checkpoint_file,
+    keep_metrics,
+    load_checkpoint,
+    restore,
+    save_checkpoint,
+)
 from scratchvae.optim import Optimizer
 
 INTERVAL = 50  # steps between two looks at the losses: a look makes a GPU wait
@@ -204,19 +212,3 @@ def progress_bar(title: str, steps: int) -> Any:
     from tqdm import tqdm
 
     return tqdm(total=steps, desc=title, unit="step", leave=False, file=sys.stdout, disable=None if title else True)
-
-
-def keep_metrics(run: Path, epochs: int) -> None:
-    """Cut metrics.csv to its first epochs, so that those to come can be appended."""
-    run.mkdir(parents=True, exist_ok=True)
-    file = run / "metrics.csv"
-    rows = file.read_text().splitlines(keepends=True) if file.exists() else []
-    file.write_text("".join(rows[: epochs + 1] if epochs else []))
-
-
-def append_metrics(run: Path, row: dict[str, float]) -> None:
-    """One epoch, one row: whole numbers as they are, nats and seconds with four decimals."""
-    with open(run / "metrics.csv", "a") as file:
-        if file.tell() == 0:
-            file.write(",".join(row) + "\n")
-        file.write(",".join(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()) + "\n")

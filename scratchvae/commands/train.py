@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from scratchvae.backend import BACKENDS
 from scratchvae.batches import BINARISE, check_pixels
 from scratchvae.checkpoint import MODELS, History, checkpoint_file
 from scratchvae.commands.options import count, not_negative, positive, whole, widths
+from scratchvae.commands.runs import CONFIG, default_folder, stored_options
 from scratchvae.data import load_data
 from scratchvae.layers import ACTIVATIONS
 from scratchvae.likelihoods import LIKELIHOODS
@@ -45,8 +45,6 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "backend": "numpy",
 }
-MAY_CHANGE = ("epochs", "lr", "backend")  # on resuming; anything else would make it another run
-CONFIG = "config.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, draw, and say what was written."""
     given = {name: getattr(args, name) for name in DEFAULTS if getattr(args, name) is not None}
     out = Path(args.out) if args.out else default_folder({**DEFAULTS, **given}, args.resume)
-    options = {**DEFAULTS, **(stored_options(out, given) if args.resume else {}), **given}
+    options = {**DEFAULTS, **(stored_options(out, given, DEFAULTS) if args.resume else {}), **given}
     options["binarise"] = options["binarise"] or ("dynamic" if options["likelihood"] == "bernoulli" else "none")
     if out.exists() and not args.resume:
         raise ValueError(f"--out should be a folder that is not there yet, got {out}; choose another, or add --resume")
@@ -164,38 +162,3 @@ def summary(history: History) -> str:
         for name, i in rows
     ]
     return "\n".join(lines)
-
-
-def default_folder(options: dict[str, Any], resume: bool) -> Path:
-    """runs/<data>-<model>-<latent>, then the same with -run2, -run3, ...: the first free one, or the last there is."""
-    base = f"{Path(options['data']).stem}-{options['model']}-{options['latent']}"
-    taken = [1 if match[1] is None else int(match[1]) for match in _runs(base)]
-    number = max(taken, default=1 if resume else 0) + (0 if resume else 1)
-    return Path("runs") / (base if number == 1 else f"{base}-run{number}")
-
-
-def _runs(base: str) -> list[re.Match[str]]:
-    names = [path.name for path in Path("runs").glob(f"{base}*")] if Path("runs").is_dir() else []
-    return [match for name in names if (match := re.fullmatch(rf"{re.escape(base)}(?:-run(\d+))?", name))]
-
-
-def stored_options(out: Path, given: dict[str, Any]) -> dict[str, Any]:
-    """What the run in out was started with; none if there is no run yet.
-
-    Raises    ValueError: a config.json of something else, or an option given that makes it another run.
-    """
-    file = out / CONFIG
-    if not file.exists():
-        return {}
-    try:
-        stored = json.loads(file.read_text())
-        options = {name: stored[name] for name in DEFAULTS}
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"--resume needs the {CONFIG} of a run, and {file} is not one; choose another --out") from None
-    for name, value in given.items():
-        if name not in MAY_CHANGE and value != options[name]:
-            raise ValueError(
-                f"--resume needs the options of the stopped run: --{name.replace('_', '-')} was {options[name]}, "
-                f"got {value}; leave it out, or train into a new folder"
-            )
-    return options

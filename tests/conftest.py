@@ -1,0 +1,19 @@
+"""One BLAS thread, floating-point errors that raise, and a generator: what every test stands on."""
+
+import os
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # why: before numpy is imported; two threads on busy cores spin
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _floating_point_errors_raise():
+    with np.errstate(over="raise", invalid="raise", divide="raise"):  # underflow is normal: Adam's moments
+        yield
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(12345)

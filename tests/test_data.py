@@ -1,0 +1,238 @@
+"""The embedded digits, files of your own, the IDX reader, and toy sets whose moments are promised."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+
+from scratchvae import load_data
+from scratchvae.data import DataError, make_sample
+from scratchvae.data.idx import read_idx
+from scratchvae.data.toy import circle, linear_gaussian, mixture
+
+# -- the embedded sample -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return load_data("mnist-sample")
+
+
+def test_the_sample_has_the_counts_it_promises(sample):
+    assert sample.name == "mnist-sample"
+    assert sample.image_shape == (28, 28)
+    for x, y, n in ((sample.x_train, sample.y_train, 1000), (sample.x_test, sample.y_test, 200)):
+        assert x.shape == (10 * n, 784)
+        assert x.dtype == y.dtype == np.uint8
+        assert (x.min(), x.max()) == (0, 255)
+        assert np.bincount(y).tolist() == [n] * 10
+
+
+def test_the_sample_shows_digits(sample):
+    """Nobody's nearest class mean gets four in five right by accident: the labels belong to the images."""
+    means = np.stack([sample.x_train[sample.y_train == digit].mean(axis=0) for digit in range(10)])
+    x = sample.x_test.astype(float)
+    distance = (means**2).sum(axis=1) - 2 * x @ means.T
+    assert (distance.argmin(axis=1) == sample.y_test).mean() > 0.75
+
+
+def write_idx(path, array, magic=b"\0\0\x08"):
+    header = magic + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    path.write_bytes(gzip.compress(header + array.tobytes(), compresslevel=1))
+
+
+def test_the_sample_is_what_its_script_makes(sample, tmp_path, monkeypatch, capsys):
+    """From IDX files that begin with the sample's rows and go on with others, which are to be left out."""
+    for part, x, y in (("train", sample.x_train, sample.y_train), ("t10k", sample.x_test, sample.y_test)):
+        images = np.concatenate([x, 255 - x[:300]]).reshape(-1, 28, 28)
+        write_idx(tmp_path / f"{part}-images-idx3-ubyte.gz", images)
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte.gz", np.concatenate([y, y[:300]]))
+    monkeypatch.setattr(make_sample, "SAMPLE", tmp_path / "sample.npz")
+    make_sample.main(str(tmp_path))
+    assert capsys.readouterr().out == "wrote sample.npz: 10000 + 2000 images\n"
+    made = load_data(tmp_path / "sample.npz")
+    assert made.image_shape == sample.image_shape
+    for name in ("x_train", "y_train", "x_test", "y_test"):
+        assert np.array_equal(getattr(made, name), getattr(sample, name)), name
+
+
+def test_first_of_each_class_keeps_the_order_of_the_file():
+    y = np.concatenate([np.arange(10), np.arange(10)[::-1], np.arange(10)]).astype("uint8")
+    x = np.arange(30, dtype="uint8").repeat(4).reshape(30, 2, 2)
+    rows, labels = make_sample.first_of_each_class(x, y, 2)
+    assert rows[:, 0, 0].tolist() == list(range(20))
+    assert labels.tolist() == y[:20].tolist()
+
+
+# -- IDX ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(7,), (3, 4), (2, 3, 4)])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_idx_is_read_as_it_was_written(tmp_path, rng, shape, zipped):
+    array = rng.integers(0, 256, size=shape, dtype=np.uint8)
+    file = tmp_path / "x-ubyte.gz"
+    write_idx(file, array)
+    if not zipped:
+        file.write_bytes(gzip.decompress(file.read_bytes()))
+    assert read_idx(file).dtype == np.uint8
+    assert np.array_equal(read_idx(file), array)
+
+
+def test_an_idx_file_cut_at_any_length_is_refused(tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    write_idx(whole, np.arange(24, dtype="uint8").reshape(2, 3, 4))
+    zipped = whole.read_bytes()
+    for content in (zipped, gzip.decompress(zipped)):
+        for length in range(len(content)):
+            cut.write_bytes(content[:length])
+            with pytest.raises(DataError, match="^cut should ") as caught:
+                read_idx(cut)
+            assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "x.idx should be an IDX file, plain or gzipped, and cannot be read: .*No such file"),
+        (b"\x89PNG\r\n\x1a\n", "should begin with the IDX magic 00 00 08, got 89 50 4e; fetch it again"),
+        (b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", "should begin with the IDX magic 00 00 08, got 00 00 0d"),  # floats
+        (b"\0\0\x08\x01\0\0\0\x02\x01", r"should hold 2 bytes for the shape \(2,\), got 1; fetch it again"),
+        (b"\0\0\x08\x01\0\0\0\x02\x01\x01\x01", r"should hold 2 bytes for the shape \(2,\), got 3; fetch it again"),
+        (b"\x1f\x8b\x08\0" + bytes(30), "should be an IDX file, plain or gzipped, and cannot be read"),
+        (gzip.compress(bytes(100))[:10] + b"\xff" * 30, "should be an IDX file, plain or gzipped, and cannot be read"),
+    ],
+    ids=["missing", "png", "floats", "short", "long", "damaged-gzip", "more-damaged-gzip"],
+)
+def test_a_foreign_idx_file_is_refused(tmp_path, content, message):
+    file = tmp_path / "x.idx"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_idx(file)
+
+
+# -- files of your own -------------------------------------------------------------------------------------------------
+
+KINDS = {"uint8": lambda x: (255 * x).astype("uint8"), "float32": np.float32, "float64": np.float64}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(40, 16), (40, 10), (40, 4, 5)])
+@pytest.mark.parametrize("suffix", [".npz", ".npy"])
+def test_a_tenth_is_held_out_by_seed(tmp_path, rng, kind, shape, suffix):
+    x = KINDS[kind](rng.random(shape))
+    file = tmp_path / f"mine{suffix}"
+    np.save(file, x) if suffix == ".npy" else np.savez(file, x_train=x)
+    data = load_data(file, seed=1)
+    rows = x.reshape(40, -1)
+    assert data.name == "mine"
+    assert (len(data.x_train), len(data.x_test)) == (36, 4)
+    assert data.x_train.dtype == data.x_test.dtype == x.dtype
+    assert data.y_train is None
+    assert data.y_test is None
+    assert data.image_shape == {(40, 16): (4, 4), (40, 10): None, (40, 4, 5): (4, 5)}[shape]
+    together = np.concatenate([data.x_train, data.x_test])
+    assert np.array_equal(np.unique(together, axis=0), np.unique(rows, axis=0))
+    again, other = load_data(file, seed=1), load_data(file, seed=2)
+    assert np.array_equal(again.x_test, data.x_test)
+    assert not np.array_equal(other.x_test, data.x_test)
+
+
+@pytest.mark.parametrize(("n", "held_out"), [(2, 1), (9, 1), (19, 1), (20, 2), (105, 10)])
+def test_how_many_are_held_out(tmp_path, n, held_out):
+    np.save(tmp_path / "x.npy", np.zeros((n, 3)))
+    data = load_data(tmp_path / "x.npy")
+    assert (len(data.x_train), len(data.x_test)) == (n - held_out, held_out)
+
+
+def test_labels_stay_with_their_rows(tmp_path):
+    y = np.arange(30)
+    np.savez(tmp_path / "x.npz", x_train=np.repeat(y[:, None] / 30.0, 3, axis=1), y_train=y)
+    data = load_data(tmp_path / "x.npz")
+    for x, labels in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
+        assert np.array_equal(x[:, 0], labels / 30.0)
+    assert sorted([*data.y_train, *data.y_test]) == y.tolist()
+
+
+@pytest.mark.parametrize("labels", [(), ("y_train",), ("y_test",), ("y_train", "y_test")])
+@pytest.mark.parametrize("shape", [(16,), (4, 4)])
+def test_a_test_set_of_your_own_is_kept(tmp_path, rng, shape, labels):
+    arrays = {"x_train": rng.random((12, *shape)), "x_test": rng.random((5, *shape))}
+    arrays |= {name: np.arange(12 if name == "y_train" else 5) for name in labels}
+    np.savez(tmp_path / "x.npz", **arrays, notes=np.zeros(3))
+    data = load_data(str(tmp_path / "x.npz"))
+    assert data.image_shape == (4, 4)
+    for name in ("x_train", "x_test"):
+        assert np.array_equal(getattr(data, name), arrays[name].reshape(-1, 16))
+    for name in ("y_train", "y_test"):
+        assert np.array_equal(getattr(data, name), arrays[name]) if name in labels else getattr(data, name) is None
+
+
+@pytest.mark.parametrize(("width", "image_shape"), [(9, None), (16, (4, 4)), (25, (5, 5)), (24, None), (784, (28, 28))])
+def test_square_images_are_recognised(tmp_path, width, image_shape):
+    np.save(tmp_path / "x.npy", np.zeros((4, width)))
+    assert load_data(tmp_path / "x.npy").image_shape == image_shape
+
+
+# -- toy sets: moments within 5 standard errors ------------------------------------------------------------------------
+
+N = 40_000
+
+
+def assert_mean(values, expected, what):
+    """The mean of values (n, ...) is expected, within 5 of its standard errors."""
+    values = np.asarray(values, float)
+    error = values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    assert (np.abs(values.mean(axis=0) - expected) <= 5 * error).all(), what
+
+
+@pytest.mark.parametrize(("radius", "sigma"), [(1.0, 0.05), (3.0, 0.5)])
+def test_circle(rng, radius, sigma):
+    x = circle(N, rng, radius, sigma)
+    assert x.shape == (N, 2)
+    assert_mean(x, [0, 0], "centre")
+    assert_mean(x**2, [radius**2 / 2 + sigma**2] * 2, "second moments")
+    assert_mean(x[:, 0] * x[:, 1], 0, "no correlation")
+    r2 = (x**2).sum(axis=1)  # E r^4 = R^4 + 8 R^2 sigma^2 + 8 sigma^4: tells a ring from a blob of the same variance
+    assert_mean(r2**2, radius**4 + 8 * radius**2 * sigma**2 + 8 * sigma**4, "fourth moment")
+    angle = np.arctan2(x[:, 1], x[:, 0])
+    for k in (1, 2, 3):
+        assert_mean(np.stack([np.cos(k * angle), np.sin(k * angle)], axis=1), [0, 0], "uniform angle")
+
+
+@pytest.mark.parametrize("centres", [None, np.array([[0.0, 0.0, 5.0], [1.0, -5.0, 0.0]])])
+def test_mixture(rng, centres):
+    x, y = mixture(N, rng, centres, sigma=0.3)
+    if centres is None:
+        centres = np.array([[0.0, 1.5], [-1.3, -0.75], [1.3, -0.75]])
+    C, D = centres.shape
+    assert x.shape == (N, D)
+    assert y.shape == (N,)
+    assert_mean(y[:, None] == np.arange(C), [1 / C] * C, "equal weights")
+    noise = (x - centres[y]) / 0.3
+    assert_mean(noise, np.zeros(D), "noise around each centre")
+    assert_mean(noise[:, :, None] * noise[:, None, :], np.eye(D), "its covariance")
+    assert_mean((noise**2) ** 2, [3] * D, "its kurtosis")
+
+
+@pytest.mark.parametrize(("n_x", "n_z", "sigma"), [(8, 2, 0.5), (3, 1, 1.5)])
+def test_linear_gaussian(rng, n_x, n_z, sigma):
+    cloud = linear_gaussian(N, rng, n_x, n_z, sigma)
+    assert (cloud.x.shape, cloud.z.shape) == ((N, n_x), (N, n_z))
+    assert (cloud.W.shape, cloud.mean.shape, cloud.sigma) == ((n_x, n_z), (n_x,), sigma)
+    centred = cloud.x - cloud.mean
+    assert_mean(cloud.x, cloud.mean, "mean")
+    assert_mean(centred[:, :, None] * centred[:, None, :], cloud.W @ cloud.W.T + sigma**2 * np.eye(n_x), "covariance")
+    assert_mean(cloud.z[:, :, None] * cloud.z[:, None, :], np.eye(n_z), "z ~ N(0, I)")
+    noise = centred - cloud.z @ cloud.W.T
+    assert_mean(noise[:, :, None] * cloud.z[:, None, :], np.zeros((n_x, n_z)), "the noise knows nothing of z")
+    assert_mean(noise**2, np.full(n_x, sigma**2), "its variance")
+
+
+@pytest.mark.parametrize("make", [circle, lambda n, rng: mixture(n, rng)[0], lambda n, rng: linear_gaussian(n, rng).x])
+def test_toy_sets_come_from_the_generator_alone(make):
+    first, again, other = (make(5, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)

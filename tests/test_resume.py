@@ -1,0 +1,386 @@
+"""A run that was stopped and resumed ends, bit for bit, as one that was not; a run that blows up keeps what was good."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from scratchvae import SGD, VAE, Adagrad, Adam, Autoencoder, fit, load_checkpoint
+from scratchvae import training as training_module
+from scratchvae.cli import main
+from scratchvae.training import NonFiniteObjective
+
+EPOCHS, STEPS = 4, 3  # 40 rows in batches of 16: the last one is smaller
+PIXELS = np.random.default_rng(7).integers(0, 256, size=(50, 16), dtype=np.uint8)
+OPTIMIZERS = {"sgd": lambda: SGD(1e-3), "adagrad": lambda: Adagrad(1e-2), "adam": lambda: Adam(1e-2)}
+
+
+class Run:
+    """One attempt at the same run: a fresh model, a fresh optimizer and a fresh generator, as in a new process."""
+
+    def __init__(self, model_class=VAE, optimizer="adam"):
+        self.rng = np.random.default_rng(3)
+        self.model = model_class(16, (6,), 2, rng=self.rng)
+        self.optimizer = OPTIMIZERS[optimizer]()
+
+    def fit(self, out, x=PIXELS[:40], **how):
+        how = {"epochs": EPOCHS, "batch_size": 16, "warmup": 2, "schedule": lambda epoch: 0.01 / (1 + epoch)} | how
+        how |= {"optimizer": self.optimizer, "rng": self.rng, "progress": False}
+        return fit(self.model, x, PIXELS[40:], out=out, **how)
+
+    def stop_at(self, step, when="before"):
+        """Ctrl-C in the course of a step, counted from 1, before or after the weights have moved."""
+        real = self.optimizer.step
+
+        def interrupted(params, grads):
+            due = self.optimizer.steps + 1 == step
+            if due and when == "before":
+                raise KeyboardInterrupt
+            real(params, grads)
+            if due:
+                raise KeyboardInterrupt
+
+        self.optimizer.step = interrupted
+        return self
+
+
+def metrics(folder):
+    """The rows of metrics.csv without the last column, which is a time."""
+    with open(folder / "metrics.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0][-1] == "seconds"
+    return [row[:-1] for row in rows]
+
+
+def assert_same_run(one, other):
+    assert one.joinpath("checkpoint.npz").read_bytes() == other.joinpath("checkpoint.npz").read_bytes()
+    assert metrics(one) == metrics(other)
+    assert sorted(path.name for path in one.iterdir()) == sorted(path.name for path in other.iterdir())
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 5, 12])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("model_class", [VAE, Autoencoder])
+def test_stopped_and_resumed_is_the_same_run(tmp_path, model_class, optimizer, when, step):
+    unbroken = Run(model_class, optimizer)
+    history = unbroken.fit(tmp_path / "unbroken")
+    with pytest.raises(KeyboardInterrupt):
+        Run(model_class, optimizer).stop_at(step, when).fit(tmp_path / "stopped")
+    done = (step - 1) // STEPS
+    assert (tmp_path / "stopped" / "checkpoint.npz").exists() == (done > 0)
+    if done:
+        assert load_checkpoint(tmp_path / "stopped").epoch == done
+    resumed = Run(model_class, optimizer)
+    assert resumed.fit(tmp_path / "stopped", resume=True) == history
+    for name, p in resumed.model.params.items():
+        assert np.array_equal(p, unbroken.model.params[name]), name
+    assert_same_run(tmp_path / "stopped", tmp_path / "unbroken")
+
+
+def test_the_run_moves_what_it_is_compared_by(tmp_path):
+    """The comparison above is worth something: weights, warm-up, bits and noise differ from epoch to epoch."""
+    run = Run()
+    before = {name: p.copy() for name, p in run.model.params.items()}
+    history = run.fit(tmp_path / "run")
+    assert all(not np.array_equal(p, before[name]) for name, p in run.model.params.items())
+    assert history["epoch"] == [1, 2, 3, 4]
+    for column in ("train_elbo", "test_elbo", "test_nll", "test_kl"):
+        assert len(set(history[column])) == EPOCHS
+
+
+def test_stopped_twice(tmp_path):
+    Run().fit(tmp_path / "unbroken")
+    for step in (5, 11):
+        with pytest.raises(KeyboardInterrupt):
+            Run().stop_at(step).fit(tmp_path / "stopped", resume=True)
+    Run().fit(tmp_path / "stopped", resume=True)
+    assert_same_run(tmp_path / "stopped", tmp_path / "unbroken")
+
+
+def test_stopped_between_the_row_and_the_checkpoint(tmp_path, monkeypatch):
+    Run().fit(tmp_path / "unbroken")
+    real = training_module.save_checkpoint
+
+    def save(*args, epoch, **how):
+        if epoch == 3:
+            raise KeyboardInterrupt
+        return real(*args, epoch=epoch, **how)
+
+    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+        broken.setattr(training_module, "save_checkpoint", save)
+        Run().fit(tmp_path / "stopped")
+    assert len(metrics(tmp_path / "stopped")) == 1 + 3  # a row more than epochs in the checkpoint
+    Run().fit(tmp_path / "stopped", resume=True)
+    assert_same_run(tmp_path / "stopped", tmp_path / "unbroken")
+
+
+def test_more_epochs_later_is_the_same_as_more_at_once(tmp_path):
+    Run().fit(tmp_path / "at-once", epochs=4)
+    Run().fit(tmp_path / "later", epochs=2)
+    Run().fit(tmp_path / "later", epochs=4, resume=True)
+    assert_same_run(tmp_path / "later", tmp_path / "at-once")
+
+
+def test_a_finished_run_is_only_loaded(tmp_path):
+    first, again = Run(), Run()
+    history = first.fit(tmp_path)
+    before = (tmp_path / "checkpoint.npz").read_bytes(), (tmp_path / "metrics.csv").read_bytes()
+    assert again.fit(tmp_path, resume=True) == history
+    assert ((tmp_path / "checkpoint.npz").read_bytes(), (tmp_path / "metrics.csv").read_bytes()) == before
+    for name, p in again.model.params.items():
+        assert np.array_equal(p, first.model.params[name]), name
+
+
+def test_the_step_size_may_change(tmp_path):
+    Run().fit(tmp_path, epochs=1, schedule=None)
+    run = Run()
+    run.optimizer.lr = 0.5
+    run.fit(tmp_path, epochs=2, schedule=None, resume=True)
+    assert load_checkpoint(tmp_path).optimizer.lr == 0.5
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"batch_size": 8}, r"resume needs the training of the stopped run, .*'batch_size': 16.* got .*'batch_size': 8"),
+        ({"beta": 2.0}, r"needs the training .*'beta': 1.0.* got .*'beta': 2.0"),
+        ({"warmup": 0}, r"needs the training .*'warmup': 2.* got .*'warmup': 0"),
+        ({"binarise": "none"}, r"needs the training .*'dynamic'.* got .*'none'"),
+        ({"optimizer": SGD()}, r"needs the optimizer .*'adam'.* got .*'sgd'"),
+        ({"optimizer": Adam(beta1=0.5)}, r"needs the optimizer .*'beta1': 0.9,.* got .*'beta1': 0.5"),
+        ({"rng": np.random.Generator(np.random.MT19937(0))}, r"needs the rng .*PCG64, got MT19937"),
+        ({"model": Autoencoder}, r"needs the model .*'vae'.* got .*'autoencoder'"),
+    ],
+)
+def test_another_run_is_not_resumed(tmp_path, changed, message):
+    Run().fit(tmp_path, epochs=1)
+    before = (tmp_path / "checkpoint.npz").read_bytes(), (tmp_path / "metrics.csv").read_bytes()
+    run = Run(changed.pop("model", VAE))
+    run.optimizer = changed.pop("optimizer", run.optimizer)
+    run.rng = changed.pop("rng", run.rng)
+    with pytest.raises(ValueError, match=message + ".*; or train into a new folder$") as caught:
+        run.fit(tmp_path, resume=True, **changed)
+    assert "\n" not in str(caught.value)
+    assert ((tmp_path / "checkpoint.npz").read_bytes(), (tmp_path / "metrics.csv").read_bytes()) == before
+
+
+# -- a run that blows up -----------------------------------------------------------------------------------------------
+
+
+class Poisoned(VAE):
+    """A VAE one of whose terms goes wrong for a single batch; it counts the passes that it makes."""
+
+    passes, poison = 0, (0, "", 0.0)
+
+    def objective(self, x, eps, beta=1.0):
+        self.passes += 1
+        terms, cache = super().objective(x, eps, beta)
+        when, term, value = self.poison
+        if self.passes == when:
+            terms = terms._replace(**{term: np.full_like(terms.nll, value)})
+        return terms, cache
+
+
+@pytest.mark.parametrize(
+    ("bad_pass", "term", "value", "step", "passes"),
+    [
+        (7, "nll", np.nan, 7, 50),  # in the first interval of 50 steps: it ends before the others begin
+        (50, "kl", np.inf, 50, 50),
+        (51, "elbo", -np.inf, 51, 60),  # the second is cut short by the end of the epoch
+        (61 + 8, "objective", np.nan, 60 + 8, 61 + 50),  # in the second epoch: a pass more, for the held-out images
+    ],
+)
+def test_the_first_bad_step_is_named_at_the_end_of_its_interval(tmp_path, bad_pass, term, value, step, passes):
+    run = Run(Poisoned)
+    run.model.poison = (bad_pass, term, value)
+    epoch = 1 + (step - 1) // 60
+    kept = f"; the last good checkpoint is {tmp_path / 'checkpoint.npz'}, of epoch 1" if epoch == 2 else ""
+    with pytest.raises(NonFiniteObjective) as caught:
+        run.fit(tmp_path, x=PIXELS[np.arange(60) % 40], batch_size=1)
+    lr = 0.01 / epoch
+    text = f"{term} became {value} at step {step} in epoch {epoch} (lr {lr:g}): lower the step size{kept}"
+    assert str(caught.value) == text
+    assert run.model.passes == passes
+    assert (tmp_path / "checkpoint.npz").exists() == (epoch == 2)
+
+
+@pytest.mark.parametrize("model_class", [VAE, Autoencoder])
+@pytest.mark.parametrize("lr", [1e20, 1e37])
+def test_too_large_a_step_leaves_the_last_good_checkpoint(tmp_path, model_class, lr):
+    Run(model_class, "sgd").fit(tmp_path, epochs=2)
+    before = (tmp_path / "checkpoint.npz").read_bytes()
+    run = Run(model_class, "sgd")
+    with pytest.raises(NonFiniteObjective, match=r"^\w+ became (nan|-?inf) at step \d+ in epoch 3 .* of epoch 2$"):
+        run.fit(tmp_path, resume=True, schedule=lambda epoch: lr)
+    assert (tmp_path / "checkpoint.npz").read_bytes() == before
+    assert len(metrics(tmp_path)) == 1 + 2
+    Run(model_class, "sgd").fit(tmp_path, resume=True)  # and from there it goes on
+    assert load_checkpoint(tmp_path).epoch == EPOCHS
+
+
+def test_held_out_images_that_blow_up_are_noticed(tmp_path):
+    """One step an epoch: its own objective is still finite, and the first to see the new weights is the evaluation."""
+    run = Run(Poisoned)
+    run.model.poison = (2, "kl", np.inf)
+    with pytest.raises(NonFiniteObjective, match="^kl became inf .*in epoch 1 ") as caught:
+        run.fit(tmp_path, batch_size=40)
+    assert "step 2" not in str(caught.value)  # the run has made one step only
+    assert not (tmp_path / "checkpoint.npz").exists()
+
+
+# -- on the command line -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    monkeypatch.setattr("scratchvae.view.plots.write_pictures", lambda *args: [])
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch, no_pictures):
+    """A data set in an empty working folder, and the options of a run on it that takes a moment."""
+    monkeypatch.chdir(tmp_path)
+    np.savez(tmp_path / "tiny.npz", x_train=PIXELS[:40], x_test=PIXELS[40:])
+    return ["train", "--data", "tiny.npz", "--hidden", "6", "--batch-size", "16"]
+
+
+def test_resume_takes_the_options_of_the_stopped_run(tiny, tmp_path):
+    options = ["--warmup", "2", "--optimizer", "sgd", "--latent", "3", "--seed", "5"]
+    assert main([*tiny, *options, "--epochs", "4", "--out", "at-once"]) == 0
+    assert main([*tiny, *options, "--epochs", "2", "--out", "later"]) == 0
+    assert main(["train", "--resume", "--out", "later", "--epochs", "4"]) == 0
+    assert_same_run(tmp_path / "later", tmp_path / "at-once")
+    assert (tmp_path / "later" / "config.json").read_text() == (tmp_path / "at-once" / "config.json").read_text()
+
+
+def test_resume_in_a_folder_without_a_checkpoint_starts_over(tiny, tmp_path):
+    assert main([*tiny, "--epochs", "2", "--out", "fresh"]) == 0
+    (tmp_path / "empty").mkdir()
+    for folder in ("empty", "not-there-yet"):
+        assert main([*tiny, "--epochs", "2", "--resume", "--out", folder]) == 0
+        assert_same_run(tmp_path / folder, tmp_path / "fresh")
+
+
+def test_epochs_and_step_size_may_change_on_the_command_line(tiny, tmp_path):
+    assert main([*tiny, "--epochs", "1", "--out", "run"]) == 0
+    assert main([*tiny, "--epochs", "2", "--lr", "0.25", "--resume", "--out", "run"]) == 0
+    got = load_checkpoint("run")
+    assert (got.epoch, got.optimizer.lr) == (2, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("option", "was", "value"),
+    [
+        ("--latent", "2", "3"),
+        ("--hidden", r"\[6\]", "6,6"),
+        ("--seed", "0", "1"),
+        ("--beta", "1.0", "2"),
+        ("--warmup", "0", "1"),
+        ("--batch-size", "16", "8"),
+        ("--model", "vae", "autoencoder"),
+        ("--likelihood", "bernoulli", "gaussian"),
+        ("--activation", "relu", "tanh"),
+        ("--optimizer", "adam", "sgd"),
+        ("--binarise", "dynamic", "none"),
+        ("--data", "tiny.npz", "mnist-sample"),
+    ],
+)
+def test_options_of_another_run_are_refused(tiny, tmp_path, capsys, option, was, value):
+    assert main([*tiny, "--epochs", "1", "--out", "run"]) == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    capsys.readouterr()
+    assert main([*tiny, option, value, "--epochs", "2", "--resume", "--out", "run"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    with pytest.raises(ValueError, match=f"{option} was {was}, got .*{value[0]}.*; leave it out, or train into a new"):
+        raise ValueError(err)
+    assert err.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_a_run_that_blows_up_ends_with_code_1_and_one_line(tiny, tmp_path, capsys):
+    assert main([*tiny, "--optimizer", "sgd", "--epochs", "2", "--out", "run"]) == 0
+    before = (tmp_path / "run" / "checkpoint.npz").read_bytes()
+    capsys.readouterr()
+    assert main(["train", "--resume", "--epochs", "3", "--lr", "1e30", "--out", "run"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("scratchvae train: ")
+    assert " in epoch 3 (lr 1e+30): lower the step size; the last good checkpoint is run/checkpoint.npz, of " in err
+    assert err.count("\n") == 1
+    assert (tmp_path / "run" / "checkpoint.npz").read_bytes() == before
+
+
+def test_ctrl_c_before_the_first_epoch_ends(tiny, tmp_path, capsys, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(Adam, "step", interrupted)
+        assert main([*tiny, "--epochs", "2", "--out", "run"]) == 130
+    out, err = capsys.readouterr()
+    assert "stopped; before its first epoch ended. Go on with: python -m scratchvae train --resume --out run" in out
+    assert err == ""
+    assert main(["train", "--resume", "--out", "run"]) == 0
+    assert main([*tiny, "--epochs", "2", "--out", "unbroken"]) == 0
+    assert_same_run(tmp_path / "run", tmp_path / "unbroken")
+
+
+# -- a real process, a real signal -------------------------------------------------------------------------------------
+
+
+def start(folder, *argv):
+    """python -m scratchvae in folder, listening to Ctrl-C even where the shell has switched it off."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "scratchvae", *argv],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to one process")
+def test_ctrl_c_in_the_middle_of_an_epoch(tmp_path, capsys, no_pictures):
+    x = np.random.default_rng(0).integers(0, 256, size=(4000, 60), dtype=np.uint8)
+    np.savez(tmp_path / "mine.npz", x_train=x, x_test=x[:100])
+    options = ["--data", str(tmp_path / "mine.npz"), "--hidden", "50", "--latent", "3", "--batch-size", "8"]
+    options += ["--epochs", "3", "--warmup", "3"]
+
+    process = start(tmp_path, "train", *options, "--out", "stopped")
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("epoch 1/3"):
+            break
+    time.sleep(0.05)  # an epoch has 500 steps and takes several times as long
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert err == ""
+    assert out == (
+        "\nstopped; the checkpoint of its last whole epoch is kept. "
+        "Go on with: python -m scratchvae train --resume --out stopped\n"
+    )
+    stopped = tmp_path / "stopped"
+    assert sorted(path.name for path in stopped.iterdir()) == ["checkpoint.npz", "config.json", "metrics.csv"]
+    assert load_checkpoint(stopped).epoch == 1
+
+    process = start(tmp_path, "train", "--resume", "--out", "stopped")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert [line.split()[1] for line in out.splitlines() if line.startswith("epoch ")] == ["2/3", "3/3"]
+
+    assert main(["train", *options, "--out", str(tmp_path / "unbroken")]) == 0
+    unbroken = tmp_path / "unbroken"
+    assert stopped.joinpath("checkpoint.npz").read_bytes() == unbroken.joinpath("checkpoint.npz").read_bytes()
+    assert stopped.joinpath("config.json").read_text() == unbroken.joinpath("config.json").read_text()
+    assert metrics(stopped) == metrics(unbroken)
+    assert [row[0] for row in metrics(stopped)] == ["epoch", "1", "2", "3"]

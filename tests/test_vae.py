@@ -1,0 +1,229 @@
+"""The VAE and the autoencoder: every parameter's gradient, and the identity that makes the ELBO a bound."""
+
+import numpy as np
+import pytest
+from proof import directional_error, freeze, grid, log_normal
+
+from scratchvae import VAE, Autoencoder, Bernoulli, ContinuousBernoulli, Gaussian
+from scratchvae.layers import ACTIVATIONS
+
+LIKELIHOODS = [Bernoulli(), Gaussian(), Gaussian(sigma=0.3), ContinuousBernoulli()]
+
+
+def build(kind, rng, likelihood=None, activation="tanh", n_hidden=(7, 5), n_z=3, **how):
+    model = kind(6, n_hidden, n_z, activation, likelihood, rng=rng, **{"dtype": "float64", **how})
+    for p in model.params.values():  # biases away from zero, or half of the derivatives are never tried
+        p += (0.3 * rng.standard_normal(p.shape)).astype(p.dtype)
+    return model
+
+
+def batch(model, rng, B=5):
+    return freeze(rng.random((B, model.n_x))), freeze(model.draw_eps(B, rng)), freeze(rng.standard_normal(B))
+
+
+@pytest.mark.parametrize("n_hidden", [(), (7,), (7, 5)])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=lambda p: f"{p.name}-{getattr(p, 'sigma', '')}")
+@pytest.mark.parametrize("kind", [VAE, Autoencoder])
+def test_every_parameter_against_differences(kind, likelihood, activation, n_hidden, rng):
+    model = build(kind, rng, likelihood, activation, n_hidden)
+    x, eps, w = batch(model, rng)  # w: a random upstream gradient
+    _, cache = model.objective(x, eps, beta=0.7)
+    grads = model.backward(w, cache)
+    assert grads.keys() == model.params.keys()
+    for name, p in model.params.items():
+
+        def f(value, p=p):
+            before = p.copy()
+            p[...] = value
+            terms, _ = model.objective(x, eps, beta=0.7)
+            p[...] = before
+            return (w * terms.objective).sum()
+
+        assert directional_error(f, p.copy(), grads[name], rng) < 1e-7, name
+
+
+@pytest.mark.parametrize("kind", [VAE, Autoencoder])
+def test_backward_twice_on_one_read_only_cache_gives_the_same(kind, rng):
+    model = build(kind, rng)
+    x, eps, w = batch(model, rng)
+    terms, cache = model.objective(x, eps)
+    freeze(cache)  # the parameters in it too
+    first, second = model.backward(w, cache), model.backward(w, cache)
+    for name in model.params:
+        np.testing.assert_array_equal(first[name], second[name])
+    again, _ = model.objective(x, eps)
+    for a, b in zip(terms, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.5), ContinuousBernoulli()], ids=lambda p: p.name)
+@pytest.mark.parametrize("n_z", [1, 2])
+def test_evidence_is_elbo_plus_kl_to_the_posterior(n_z, likelihood, rng):
+    """log p(x) = ELBO + KL(q(z|x) || p(z|x)), each side by quadrature, for a decoder with no closed form."""
+    vae = build(VAE, rng, likelihood, n_hidden=(8,), n_z=n_z)
+    x = rng.random((1, 6))
+    n = {1: 4001, 2: 401}[n_z]
+
+    # The left side: log p(x) = log of the integral of p(x|z) p(z), and the posterior p(z|x) with it.
+    z, cell = grid(n_z, 12, n)
+    logits, _ = vae.decode(z)
+    nll, _ = vae.likelihood.nll(np.repeat(x, len(z), axis=0), logits)
+    log_joint = -nll + log_normal(z)
+    log_px = np.log(np.exp(log_joint).sum() * cell)
+    log_posterior = log_joint - log_px
+
+    # The right side: the objective that training uses, averaged over its noise, and KL(q || posterior).
+    eps, eps_cell = grid(n_z, 9, n)
+    terms, _ = vae.objective(np.repeat(x, len(eps), axis=0), eps)
+    elbo = (np.exp(log_normal(eps)) * terms.elbo).sum() * eps_cell
+    mu, logvar, _ = vae.encode(x)
+    log_q = log_normal(z, mu, np.exp(logvar))
+    kl_posterior = (np.exp(log_q) * (log_q - log_posterior)).sum() * cell
+
+    assert kl_posterior > 1e-3  # the gap is there to be seen
+    assert abs(log_px - (elbo + kl_posterior)) < 1e-6
+
+
+def test_terms_are_per_example_and_the_objective_is_their_sum(rng):
+    vae = build(VAE, rng)
+    x, eps, _ = batch(vae, rng)
+    terms, _ = vae.objective(x, eps, beta=2.5)
+    assert {term.shape for term in terms} == {(5,)}
+    np.testing.assert_allclose(terms.elbo, -terms.nll - terms.kl, rtol=1e-15)
+    np.testing.assert_allclose(terms.objective, -terms.nll - 2.5 * terms.kl, rtol=1e-15)
+    one_by_one = [vae.objective(x[b : b + 1], eps[b : b + 1])[0].elbo[0] for b in range(5)]
+    np.testing.assert_allclose(terms.elbo, one_by_one, rtol=1e-13)
+
+
+def test_trace_names_every_intermediate_gradient_and_its_parts_add_up(rng):
+    vae = build(VAE, rng)
+    x, eps, w = batch(vae, rng)
+    _, cache = vae.objective(x, eps, beta=0.5)
+    trace = {}
+    traced, plain = vae.backward(w, cache, trace=trace), vae.backward(w, cache)
+    for name in plain:
+        np.testing.assert_array_equal(traced[name], plain[name])
+    np.testing.assert_array_equal(trace["dmu"], trace["dmu_z"] + trace["dmu_kl"])
+    np.testing.assert_array_equal(trace["dlogvar"], trace["dlogvar_z"] + trace["dlogvar_kl"])
+    mu, logvar, _ = vae.encode(x)
+    sigma = np.exp(0.5 * logvar)
+    np.testing.assert_allclose(trace["dmu_kl"], -0.5 * w[:, None] * mu, rtol=1e-13)
+    np.testing.assert_allclose(trace["dlogvar_z"], trace["dz"] * eps * sigma / 2, rtol=1e-13)
+    np.testing.assert_allclose(traced["mu.b"], trace["dmu"].sum(axis=0), rtol=1e-13)
+    np.testing.assert_allclose(traced["decoder.1.b"], trace["decoder.1.da"].sum(axis=0), rtol=1e-13)
+    names = {"dnll", "dkl", "dlogits", "dz", "dmu_z", "dlogvar_z", "dmu_kl", "dlogvar_kl", "dmu", "dlogvar"}
+    names |= {f"{half}.{i}.{what}" for half in ("encoder", "decoder") for i in (0, 1) for what in ("dh", "da")}
+    assert set(trace) == names
+
+
+def test_autoencoder_trace_and_protocol(rng):
+    model = build(Autoencoder, rng)
+    x, eps, w = batch(model, rng)
+    assert eps is None
+    terms, cache = model.objective(x, eps=None, beta=3.0)
+    np.testing.assert_array_equal(terms.objective, -terms.nll)
+    trace = {}
+    model.backward(w, cache, trace=trace)
+    assert {"dnll", "dlogits", "dz", "encoder.0.da", "decoder.1.dh"} <= set(trace)
+
+
+def test_parameter_names_and_shapes_are_the_documented_ones(rng):
+    vae = VAE(784, (400, 200), 20, rng=rng)
+    shapes = {name: p.shape for name, p in vae.params.items()}
+    assert shapes == {
+        "encoder.0.W": (784, 400),
+        "encoder.0.b": (400,),
+        "encoder.1.W": (400, 200),
+        "encoder.1.b": (200,),
+        "mu.W": (200, 20),
+        "mu.b": (20,),
+        "logvar.W": (200, 20),
+        "logvar.b": (20,),
+        "decoder.0.W": (20, 200),
+        "decoder.0.b": (200,),
+        "decoder.1.W": (200, 400),
+        "decoder.1.b": (400,),
+        "logits.W": (400, 784),
+        "logits.b": (784,),
+    }
+
+
+@pytest.mark.parametrize("kind", [VAE, Autoencoder])
+def test_float64_noise_and_weights_do_not_widen_float32_work(kind, rng):
+    model = build(kind, rng, dtype="float32")
+    x = rng.random((5, 6))  # float64
+    eps = rng.standard_normal((5, 3))
+    terms, cache = model.objective(x, eps, beta=np.float64(0.5))
+    grads = model.backward(np.full(5, -1 / 5), cache)
+    for array in (*terms, *grads.values(), *model.params.values(), model.reconstruct(x)):
+        assert array.dtype == np.float32
+
+
+def test_draw_eps_is_the_same_noise_in_both_dtypes():
+    draws = [
+        VAE(4, (3,), 2, rng=np.random.default_rng(0), dtype=dtype).draw_eps(3, np.random.default_rng(1))
+        for dtype in ("float32", "float64")
+    ]
+    np.testing.assert_array_equal(draws[0], draws[1].astype("float32"))
+
+
+def test_sampling_and_reconstruction_return_means_unless_draws_are_asked_for(rng):
+    vae = build(VAE, rng)
+    x = rng.random((5, 6))
+    means, draws = vae.sample(50, np.random.default_rng(3)), vae.sample(50, np.random.default_rng(3), draw=True)
+    assert ((means > 0) & (means < 1)).all()
+    assert set(np.unique(draws)) == {0.0, 1.0}
+    np.testing.assert_array_equal(vae.reconstruct(x), vae.reconstruct(x))
+    assert set(np.unique(vae.reconstruct(x, rng=rng))) <= {0.0, 1.0}
+    mu, _, _ = vae.encode(x)
+    np.testing.assert_array_equal(vae.reconstruct(x), vae.likelihood.mean(vae.decode(mu)[0]))
+
+
+def test_output_bias_starts_once(rng):
+    vae = VAE(3, (4,), 2, rng=rng, dtype="float64")
+    vae.start_output_bias(np.array([0.0, 0.5, 1.0]))
+    np.testing.assert_allclose(Bernoulli().mean(vae.params["logits.b"]), [0.01, 0.5, 0.99])
+    vae.start_output_bias(np.array([0.5, 0.5, 0.5]))  # trained by now, perhaps: left alone
+    np.testing.assert_allclose(Bernoulli().mean(vae.params["logits.b"]), [0.01, 0.5, 0.99])
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda v: v.objective(np.zeros((5, 6), np.uint8), np.zeros((5, 3))), "x should hold floats, got uint8; scale"),
+        (lambda v: v.objective(np.zeros((5, 2, 3)), np.zeros((5, 3))), "x should have the shape .B, 6., .* flatten it"),
+        (lambda v: v.objective(np.zeros((5, 7)), np.zeros((5, 3))), "x should have the shape .B, 6., .*got .5, 7."),
+        (lambda v: v.objective(np.zeros((0, 6)), np.zeros((0, 3))), "B at least 1, got .0, 6."),
+        (lambda v: v.objective(np.zeros((5, 6)), np.zeros((1, 3))), "eps should have the shape .5, 3.,"),
+        (lambda v: v.objective(np.zeros((5, 6)), np.zeros((5, 3)), beta=-1.0), "beta should be zero or a positive"),
+        (lambda v: v.decode(np.zeros((5, 6))), "z should have the shape .B, 3."),
+        (lambda v: v.encode(np.zeros(6)), "x should have the shape .B, 6."),
+        (lambda v: v.sample(0, np.random.default_rng(0)), "n should be a whole number of at least 1, got 0"),
+        (
+            lambda v: v.backward(np.ones(4), v.objective(np.zeros((5, 6)), np.zeros((5, 3)))[1]),
+            "dobjective should have the shape .5,., ",
+        ),
+    ],
+)
+def test_the_model_says_what_it_expected(call, text, rng):
+    with pytest.raises(ValueError, match=text):
+        call(build(VAE, rng))
+
+
+@pytest.mark.parametrize(
+    ("how", "text"),
+    [
+        ({"n_x": 0}, "n_x should be a whole number of at least 1, got 0"),
+        ({"n_z": 0}, "n_z should be a whole number of at least 1, got 0"),
+        ({"n_z": True}, "n_z should be a whole number of at least 1, got True"),
+        ({"n_hidden": (400, -1)}, "every width in n_hidden should be a whole number of at least 1, got -1"),
+        ({"activation": "swish"}, "activation should be one of"),
+        ({"dtype": "int8"}, "dtype should be one of float32, float64, got 'int8'"),
+        ({"backend": "jax"}, "backend should be one of numpy, cupy, got 'jax'"),
+    ],
+)
+@pytest.mark.parametrize("kind", [VAE, Autoencoder])
+def test_building_with_an_option_out_of_range(kind, how, text, rng):
+    with pytest.raises(ValueError, match=text):
+        kind(**{"n_x": 6, **how}, rng=rng)
