@@ -1,0 +1,106 @@
+"""How good is a trained model: the ELBO with its standard error, log p(x) by sampling, what each latent does.
+
+This file and `training.py` are the only places where examples are averaged. The standard errors are over examples.
+
+Sizes: N rows of a data set, B batch, D data, Z latent, K draws.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from scratchvae.autoencoder import Autoencoder
+from scratchvae.backend import Array, get_xp, require_count, to_numpy
+from scratchvae.batches import check_pixels, to_unit_floats
+from scratchvae.gaussian import kl_to_standard_normal
+from scratchvae.iwae import log_importance_weights
+from scratchvae.vae import VAE
+
+ROWS = 500  # examples at a time
+ACTIVE = 0.01  # a latent is active if the variance of its mean over the data exceeds this (Burda et al. 2016, Sec. 5.2)
+
+
+class Estimate(NamedTuple):
+    """A mean over examples and its standard error, in nats."""
+
+    mean: float
+    standard_error: float
+
+
+def estimate(values: np.ndarray) -> Estimate:
+    """The mean of values (N,), and their standard deviation over sqrt(N)."""
+    spread = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+    return Estimate(float(values.mean()), spread / math.sqrt(len(values)))
+
+
+def in_batches(model: Autoencoder, x: np.ndarray) -> Iterator[Array]:
+    """The rows of x (N, D) as floats on the model's backend, a few hundred at a time; uint8, bits or floats."""
+    if x.dtype != bool:
+        check_pixels(x, "x", model.n_x, model.likelihood.support, "none")
+    xp = get_xp(model.params["logits.b"])
+    for start in range(0, len(x), ROWS):
+        yield to_unit_floats(x[start : start + ROWS], model.dtype, xp)
+
+
+def evaluate_terms(model: Autoencoder, x: np.ndarray, rng: np.random.Generator) -> dict[str, Estimate]:
+    """Every term of the objective (nll, and for a VAE kl and elbo), with one draw of eps an example.
+
+    Shapes    x (N, D), uint8 0..255, bits, or floats in the range of the likelihood.
+    Units     nats per example.
+    Raises    ValueError: data that does not fit the model.
+    """
+    values: dict[str, list[np.ndarray]] = {}
+    for rows in in_batches(model, x):
+        terms, _ = model.objective(rows, model.draw_eps(len(rows), rng))
+        for name, term in terms._asdict().items():
+            values.setdefault(name, []).append(to_numpy(term).astype(float))
+    return {name: estimate(np.concatenate(parts)) for name, parts in values.items() if name != "objective"}
+
+
+def log_evidence(vae: VAE, x: np.ndarray, K: int, rng: np.random.Generator, draws_at_once: int = 10) -> np.ndarray:
+    """log p(x) >= E[log (1/K) sum_k w_k], estimated with K draws from q(z|x): the importance-weighted bound.
+
+    The draws stream by, a few at a time, through a running log-sum-exp: memory does not grow with K.
+
+    Shapes    x (N, D); log_px (N,).
+    Units     nats per example. A lower bound in expectation, which tightens as K grows.
+    Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519; see `iwae`.
+    Raises    ValueError: K below 1, data that does not fit the model.
+    """
+    K = require_count(K, "K")
+    log_px = []
+    for rows in in_batches(vae, x):
+        xp = get_xp(rows)
+        B = len(rows)
+        largest, total = xp.full(B, -math.inf), xp.zeros(B)  # (B,)  the sum of weights is exp(largest) * total
+        for done in range(0, K, draws_at_once):
+            k = min(draws_at_once, K - done)
+            eps = vae.draw_eps(k * B, rng).reshape(k, B, vae.n_z)  # (k, B, Z)
+            log_w, _ = log_importance_weights(vae, rows, eps)
+            log_w = log_w.astype(total.dtype)  # (k, B)  float64 from here on
+            new = xp.maximum(largest, log_w.max(axis=0))  # (B,)
+            total = total * xp.exp(largest - new) + xp.exp(log_w - new).sum(axis=0)
+            largest = new
+        log_px.append(to_numpy(largest + xp.log(total)) - math.log(K))
+    return np.concatenate(log_px)
+
+
+def kl_per_latent(vae: VAE, x: np.ndarray) -> np.ndarray:
+    """The mean over the data of KL(q(z_j|x) || N(0, 1)), (Z,), in nats; they sum to the mean KL. 0 is a collapse."""
+    parts = []
+    for rows in in_batches(vae, x):
+        mu, logvar, _ = vae.encode(rows)  # (B, Z), (B, Z)
+        kl, _ = kl_to_standard_normal(mu.reshape(-1, 1), logvar.reshape(-1, 1))  # (B Z,)  each latent on its own
+        parts.append(to_numpy(kl).reshape(len(rows), -1))
+    return np.concatenate(parts).astype(float).mean(axis=0)
+
+
+def active_units(vae: VAE, x: np.ndarray) -> np.ndarray:
+    """Which latents are in use, (Z,) bool: the variance over the data of mu_j exceeds 0.01.
+
+    Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519, Sec. 5.2.
+    """
+    mu = np.concatenate([to_numpy(vae.encode(rows)[0]) for rows in in_batches(vae, x)])  # (N, Z)
+    return mu.astype(float).var(axis=0) > ACTIVE

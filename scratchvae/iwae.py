@@ -1,0 +1,92 @@
+"""The importance-weighted bound: the ELBO with K draws, averaged inside the logarithm.
+
+    log w_k = log p(x|z_k) + log p(z_k) - log q(z_k|x),   z_k = mu + sigma * eps_k
+    bound_K = log( (1/K) sum_k w_k )  <=  log p(x),        bound_1 is the ELBO with log q - log p in place of the KL
+
+Two forwards, each with its backward: from parameters to log weights, and from log weights to the bound.
+
+Sizes: B batch, D data, Z latent, K draws.
+"""
+
+import math
+from typing import NamedTuple
+
+from scratchvae.backend import Array, Cache, get_xp
+from scratchvae.gaussian import (
+    LOG_2PI,
+    gaussian_log_density,
+    gaussian_log_density_backward,
+    reparameterize,
+    reparameterize_backward,
+)
+from scratchvae.vae import VAE, EncodeCache
+
+
+class WeightsCache(NamedTuple):
+    """What `log_importance_weights` leaves for its backward; rows are draws times examples, (K B, ...)."""
+
+    K: int
+    z: Array
+    encode: EncodeCache
+    reparameterize: Cache
+    decode: Cache
+    nll: Cache
+    log_q: Cache
+
+
+def log_importance_weights(vae: VAE, x: Array, eps: Array) -> tuple[Array, WeightsCache]:
+    """log w_kb = -nll(x_b, z_kb) + log p(z_kb) - log q(z_kb|x_b), with z_kb = mu_b + sigma_b * eps_kb.
+
+    Shapes    x (B, D), eps (K, B, Z); log_w (K, B).
+    Units     nats.
+    Backward  z reaches log w by three paths (the decoder, the prior, the density of q), and mu and logvar by two (z,
+              and the density of q): every path is computed, and at each fork the gradients add.
+    Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519, eq. 8.
+    """
+    xp = get_xp(vae.params["mu.b"])
+    x = vae.as_input(x, "x", (None, vae.n_x))  # (B, D)
+    eps = vae.as_input(eps, "eps", (None, len(x), vae.n_z))  # (K, B, Z)
+    K, B, Z = eps.shape
+    mu, logvar, encode_cache = vae.encode(x)  # (B, Z), (B, Z)
+    mu, logvar = (xp.broadcast_to(a, (K, B, Z)).reshape(K * B, Z) for a in (mu, logvar))  # (K B, Z)
+    x = xp.broadcast_to(x, (K, *x.shape)).reshape(K * B, -1)  # (K B, D)
+    z, z_cache = reparameterize(mu, logvar, eps.reshape(K * B, Z))  # (K B, Z)
+    logits, decode_cache = vae.decode(z)  # (K B, D)
+    nll, nll_cache = vae.likelihood.nll(x, logits)  # (K B,)
+    log_prior = -0.5 * (z * z + LOG_2PI).sum(axis=1)  # (K B,)
+    log_q, q_cache = gaussian_log_density(z, mu, logvar)  # (K B,)
+    log_w = (log_prior - nll - log_q).reshape(K, B)  # (K, B)
+    return log_w, WeightsCache(K, z, encode_cache, z_cache, decode_cache, nll_cache, q_cache)
+
+
+def log_importance_weights_backward(vae: VAE, dlog_w: Array, cache: WeightsCache) -> dict[str, Array]:
+    """The gradient of sum_kb dlog_w_kb log w_kb: same keys and shapes as vae.params."""
+    K, B = dlog_w.shape
+    dlog_w = vae.as_input(dlog_w, "dlog_w", (cache.K, B)).reshape(K * B)  # (K B,)
+    dlogits = vae.likelihood.nll_backward(-dlog_w, cache.nll)  # (K B, D)
+    dz_decoder, decoder_grads = vae.decode_backward(dlogits, cache.decode)  # (K B, Z)
+    dz_prior = -dlog_w[:, None] * cache.z  # (K B, Z)
+    dz_q, dmu_q, dlogvar_q = gaussian_log_density_backward(-dlog_w, cache.log_q)  # (K B, Z) each
+    dmu_z, dlogvar_z = reparameterize_backward(dz_decoder + dz_prior + dz_q, cache.reparameterize)  # (K B, Z)
+    dmu, dlogvar = ((dq + dz).reshape(K, B, -1).sum(axis=0) for dq, dz in ((dmu_q, dmu_z), (dlogvar_q, dlogvar_z)))
+    return {**vae.encode_backward(dmu, dlogvar, cache.encode), **decoder_grads}
+
+
+def importance_weighted_bound(log_w: Array) -> tuple[Array, Cache]:
+    """bound_b = log sum_k exp(log w_kb) - log K, with the largest log weight taken out first.
+
+    Shapes    log_w (K, B); bound (B,).
+    Units     nats per example.
+    Backward  dlog_w_kb = dbound_b * w_kb / sum_j w_jb: the normalised weights, which sum to 1 over the draws.
+    Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519, eq. 8 and 14.
+    """
+    xp = get_xp(log_w)
+    largest = log_w.max(axis=0)  # (B,)  why: exp of the rest is at most 1, and nothing overflows
+    w = xp.exp(log_w - largest)  # (K, B)
+    total = w.sum(axis=0)  # (B,)
+    return largest + xp.log(total) - math.log(len(log_w)), w / total
+
+
+def importance_weighted_bound_backward(dbound: Array, cache: Cache) -> Array:
+    normalised = cache
+    return dbound * normalised  # (K, B)
