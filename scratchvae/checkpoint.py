@@ -113,7 +113,7 @@ def load_checkpoint(path: str | Path, backend: str = "numpy") -> Checkpoint:
             f"expected a run folder or a checkpoint .npz, and there is no file {file}; check the path"
         )
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
         meta = json.loads(str(arrays.pop("meta")))
         if meta["format"] != FORMAT:

@@ -1,1 +1,1 @@
-"""Pictures of a model and of its training. matplotlib is imported in `plots`, so `import scratchvae` needs NumPy alone."""
+"""Pictures: `plots` of a run. Matplotlib is imported in here only, when somebody asks for a picture."""

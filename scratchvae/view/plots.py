@@ -39,7 +39,7 @@ def learning_curves(history: History, note: str = "", per: str = "image") -> Fig
     Units     nats per image (or whatever `per` says), epochs. note goes above, e.g. how images were binarised.
     """
     terms = [term for term in TERMS if f"test_{term}" in history]
-    figure = Figure(figsize=(WIDTH if len(terms) > 1 else WIDTH / 2, 3.0), layout="constrained")
+    figure = Figure(figsize=(WIDTH if len(terms) > 1 else WIDTH / 2, 3.2), layout="constrained")
     for i, term in enumerate(terms):
         ax = figure.add_subplot(1, len(terms), i + 1, title=TERMS[term], xlabel="epoch", ylabel=f"nats per {per}")
         for part, colour, line, when in (
@@ -51,12 +51,13 @@ def learning_curves(history: History, note: str = "", per: str = "image") -> Fig
                 values = history[f"{part}_{term}"]
                 ax.plot(history["epoch"], values, line, color=colour, marker=marker, markersize=3.5, label=when)
         _finish_curves(ax, history["epoch"][-1])
+    lines, labels = figure.axes[-1].get_legend_handles_labels()  # the elbo's panel has both lines
+    figure.legend(lines, labels, loc="outside lower center", ncols=2, frameon=False, fontsize="small")
     figure.suptitle(note, fontsize="medium", color=GREY)
     return figure
 
 
 def _finish_curves(ax: Axes, epochs: float) -> None:
-    ax.legend(fontsize="small", frameon=False)
     ax.set_xlim(0, epochs + 1)
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.grid(alpha=0.25)
@@ -71,7 +72,7 @@ def reconstructions(model: Autoencoder, x: np.ndarray, image_shape: tuple[int, i
     """
     rows = _as_rows(model, x)  # (B, D)
     images = np.stack([to_numpy(rows), to_numpy(model.reconstruct(rows))]).reshape(2, len(x), *image_shape)
-    height = 1.0 + 2 * (WIDTH - 1.5) / len(x) * image_shape[0] / image_shape[1]
+    height = 0.5 + 2 * (WIDTH - 1.1) / len(x) * image_shape[0] / image_shape[1]
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     ax = figure.add_subplot(title="Reconstructions: the decoder's mean image, not a draw")
     _show_tiles(ax, images, _grey_range(model, images[0]))
@@ -87,7 +88,7 @@ def samples(vae: VAE, rng: np.random.Generator, image_shape: tuple[int, int], n:
         to_numpy(x).reshape(n, n, *image_shape)
         for x in (vae.likelihood.mean(logits), vae.likelihood.sample(logits, rng))
     )
-    figure = Figure(figsize=(WIDTH, 0.8 + WIDTH / 2 * image_shape[0] / image_shape[1]), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.6 + WIDTH / 2 * image_shape[0] / image_shape[1]), layout="constrained")
     for i, (images, title) in enumerate(((means, "Decoder means E[x|z]"), (draws, "Draws x ~ p(x|z), the same z"))):
         ax = figure.add_subplot(1, 2, i + 1, title=title)
         _show_tiles(ax, images, _grey_range(vae, means))
@@ -108,20 +109,21 @@ def manifold(vae: VAE, image_shape: tuple[int, int], n: int = 20) -> Figure:
     z2, z1 = np.meshgrid(axis, axis, indexing="ij")  # (n, n)  a row has one z2, the lowest first
     logits, _ = vae.decode(vae.as_input(np.stack([z1.ravel(), z2.ravel()], axis=1), "z", (None, 2)))  # (n^2, D)
     images = to_numpy(vae.likelihood.mean(logits)).reshape(n, n, *image_shape)
-    figure = Figure(figsize=(0.8 * WIDTH, 0.5 + 0.8 * WIDTH * image_shape[0] / image_shape[1]), layout="constrained")
+    figure = Figure(figsize=(0.8 * WIDTH, 0.3 + 0.8 * WIDTH * image_shape[0] / image_shape[1]), layout="constrained")
     ax = figure.add_subplot(title="Decoder means E[x|z] over the latent plane")
     _show_tiles(ax, images[::-1], _grey_range(vae, images), gap=0)  # the first row of tiles is the uppermost
-    values = (-2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2)
+    values = (-2, -1, -0.5, 0, 0.5, 1, 2)
     where = [n * prior.cdf(z) for z in values]  # equal steps on paper are equal shares of the prior
-    ax.set_xticks(where, [f"{z:g}" for z in values])
-    ax.set_yticks(where, [f"{z:g}" for z in values])
+    labels = [f"{z:g}".replace("-", "−") for z in values]
+    ax.set_xticks(where, labels)
+    ax.set_yticks(where, labels)
     ax.tick_params(length=3)
     ax.set(xlabel="$z_1$, at quantiles of the prior N(0, 1)", ylabel="$z_2$, at quantiles of the prior N(0, 1)")
     return figure
 
 
 def latent_scatter(model: Autoencoder, x: np.ndarray, y: np.ndarray | None = None) -> Figure:
-    """Where the encoder puts x: mu for a VAE, z for an autoencoder, coloured by label, its name at the class median.
+    """Where the encoder puts x: mu for a VAE, z for an autoencoder, every point drawn as its label.
 
     Shapes    x (N, D), y (N,) or None.
     Units     a VAE's axes are in standard deviations of the prior, whose 1 and 2 sigma circles are drawn; a code
@@ -131,22 +133,29 @@ def latent_scatter(model: Autoencoder, x: np.ndarray, y: np.ndarray | None = Non
     _require_two_latents(model, "latent_scatter")
     z = to_numpy(model.encode(_as_rows(model, x))[0])  # (N, 2)
     figure = Figure(figsize=(0.8 * WIDTH, 0.8 * WIDTH), layout="constrained")
-    ax = figure.add_subplot(aspect="equal")
-    classes, index = (np.array([]), np.full(len(x), 5)) if y is None else np.unique(y, return_inverse=True)
-    colours = np.array(PALETTE)[index % len(PALETTE)]  # (N,)
-    ax.scatter(*z.T, c=colours, s=min(20.0, 4 + 8000 / len(x)), alpha=0.7, linewidths=0)
-    for k, name in enumerate(classes):
-        halo = [withStroke(linewidth=3, foreground="white")]
-        colour = PALETTE[k % len(PALETTE)]
-        place = np.median(z[index == k], axis=0)
-        ax.text(*place, str(name), color=colour, size=16, weight="bold", ha="center", va="center", path_effects=halo)
+    ax = figure.add_subplot()
+    labels = [None] if y is None else sorted(set(y.tolist()))
+    for k, label in enumerate(labels):
+        points = z if y is None else z[y == label]
+        marker = "o" if label is None else f"${label}$"  # every point is its own label: colour alone would not do
+        ax.scatter(
+            points[:, 0], points[:, 1], c=PALETTE[k % len(PALETTE)], marker=marker, s=26, linewidths=0.1, alpha=0.8
+        )
+    halo = [withStroke(linewidth=3, foreground="white")]
     if isinstance(model, VAE):
         for radius in (1, 2):
             ax.add_patch(Circle((0, 0), radius, fill=False, edgecolor=GREY, linewidth=0.8, linestyle=(0, (4, 3))))
-            ax.text(0, -radius, f"{radius}σ", color=GREY, size="small", ha="center", va="center")
-        ax.set(title=f"Posterior means mu of {len(x):,} inputs", xlabel=r"$\mu_1$", ylabel=r"$\mu_2$")
+            ax.text(0, -radius, f"{radius}σ", color=GREY, size="small", ha="center", va="center", path_effects=halo)
+        ax.set(
+            title=f"The means μ of q(z|x) for {len(x):,} inputs",
+            xlabel=r"$\mu_1$ (σ of the prior)",
+            ylabel=r"$\mu_2$ (σ of the prior)",
+        )
     else:
         ax.set(title=f"Codes z of {len(x):,} inputs", xlabel="$z_1$", ylabel="$z_2$")
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.grid(alpha=0.25)
+    ax.spines[["top", "right"]].set_visible(False)
     return figure
 
 
