@@ -1,0 +1,109 @@
+"""What a check has to say: one row for everything that was looked at, one finding for everything that is wrong.
+
+A report prints as a table in a terminal, shows itself as one in a notebook, and draws the differences behind it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    pass
+
+CAUSES = (
+    "sign",
+    "factor",
+    "elementwise-factor",
+    "transpose",
+    "batch-sum",
+    "missing-term",
+    "zero",
+    "shape",
+    "non-finite",
+    "noise-redrawn",
+    "mutates-input",
+    "precision",
+    "unknown",
+)
+
+
+class Line(NamedTuple):
+    """The checked function along one direction: value(h) = f(x + h u), and the derivative g.u that was claimed."""
+
+    value: Callable[[float], float]
+    slope: float
+    scale: float  # what errors of the slope are judged against
+
+
+class Row(NamedTuple):
+    """One thing that was looked at: its largest error, and whether that passes."""
+
+    name: str
+    shape: tuple[int, ...]
+    error: float
+    status: str  # "ok", "wrong" or "untested" (zero on both sides: nothing was seen)
+    note: str = ""
+    line: Line | None = None
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong: where, which of CAUSES, and a sentence that says what to do.
+
+    factor is what the result would have to be multiplied with, if that is a number; where is the index of the worst
+    entry; also is a second cause, when two fit.
+    """
+
+    input: str
+    cause: str
+    message: str
+    factor: float | None = None
+    where: tuple[int, ...] | None = None
+    expected: float | None = None
+    got: float | None = None
+    also: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """expected / got at the worst entry."""
+        if self.expected is None or not self.got:
+            return None
+        return self.expected / self.got
+
+    def __str__(self) -> str:
+        place = "" if self.where is None else f"[{', '.join(map(str, self.where))}]"
+        numbers = "" if self.expected is None else f" (expected {self.expected:.6g}, got {self.got:.6g})"
+        cause = f"{self.cause}, {self.also}" if self.also else self.cause
+        return f"{self.input}{place}: {cause}{numbers}\n    {self.message}"
+
+
+@dataclass
+class Report:
+    """Rows and findings of one check. ok means that there are no findings."""
+
+    title: str
+    rows: list[Row] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    unit: str = "error"  # the heading of the errors: relative ones, standard errors, nats
+
+    @property
+    def ok(self) -> bool:
+        return not self.findings
+
+    def cells(self) -> list[tuple[str, ...]]:
+        """The table as text: name, shape, error, status, note."""
+        return [(r.name, "x".join(map(str, r.shape)) or "-", f"{r.error:.1e}", r.status, r.note) for r in self.rows]
+
+    def __str__(self) -> str:
+        table = [("name", "shape", self.unit, "", ""), *self.cells()]
+        widths = [max(len(row[i]) for row in table) for i in range(4)]
+        lines = [f"{self.title}: {'ok' if self.ok else plural(len(self.findings), 'finding')}"]
+        for row in table:
+            name, shape, error, status, note = row
+            lines.append(
+                f"  {name:<{widths[0]}}  {shape:>{widths[1]}}  {error:>{widths[2]}}  {status:<{widths[3]}}  {note}".rstrip()
+            )
+        return "\n".join(lines + [f"  {finding}" for finding in self.findings])
+
+
+def plural(n: int, word: str) -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
