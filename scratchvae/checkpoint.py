@@ -44,7 +44,7 @@ class CheckpointError(ValueError):
 def checkpoint_file(path: str | Path) -> Path:
     """The checkpoint in a run folder, or the file itself."""
     path = Path(path)
-    return path if path.suffix == ".npz" else path / FILE
+    return path if path.suffix == ".npz" and not path.is_dir() else path / FILE
 
 
 def build_model(config: dict[str, Any], backend: str = "numpy") -> Autoencoder:

@@ -47,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NonFiniteObjective as error:
         print(f"scratchvae {args.verb}: {error}", file=sys.stderr)
         return 1
+    except MemoryError as error:
+        print(f"scratchvae {args.verb}: this needs more memory than there is: {error}; ask for less", file=sys.stderr)
+        return 2
     except (ValueError, OSError) as error:  # the package's own complaints are all ValueErrors with one line of text
         print(f"scratchvae {args.verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

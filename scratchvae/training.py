@@ -19,6 +19,8 @@ from scratchvae.autoencoder import Autoencoder
 from scratchvae.backend import get_xp, require_count, require_positive, to_numpy
 from scratchvae.batches import batches, binarised, check_pixels, to_unit_floats
 from scratchvae.checkpoint import (
+    FILE,
+    METRICS,
     History,
     append_metrics,
     checkpoint_file,
@@ -83,13 +85,13 @@ def fit(
 
     run = None if out is None else Path(out)
     history, done = start_or_resume(model, x_train, optimizer, rng, training, run, resume)
-    if run is not None:
+    rates = {e: require_positive(schedule(e), f"schedule({e})") for e in range(done, epochs)} if schedule else {}
+    if run is not None:  # from here on things are written
         keep_metrics(run, done)
     steps = math.ceil(len(x_train) / batch_size)
     for epoch in range(done, epochs):
         began = time.perf_counter()
-        if schedule is not None:
-            optimizer.lr = require_positive(schedule(epoch), f"schedule({epoch})")
+        optimizer.lr = rates.get(epoch, optimizer.lr)
         title = f"epoch {epoch + 1:{len(str(epochs))}}/{epochs}"
         try:
             with np.errstate(all="ignore"):  # why: what overflows is found below, and said once, in plain words
@@ -134,11 +136,11 @@ def start_or_resume(
     resume: bool,
 ) -> tuple[History, int]:
     """The history so far and the number of epochs done: what the checkpoint in run says, or nothing and 0."""
-    if run is not None and checkpoint_file(run).exists():
-        if not resume:
-            raise ValueError(
-                f"out should be a folder without a checkpoint, got {run}; choose another, or pass resume=True"
-            )
+    if run is not None and run.exists() and not run.is_dir():
+        raise ValueError(f"out should be a folder, got the file {run}; choose another")
+    if run is not None and not resume and any((run / name).exists() for name in (FILE, METRICS)):
+        raise ValueError(f"out should be a folder without a run in it, got {run}; choose another, or pass resume=True")
+    if run is not None and (run / FILE).exists():
         checkpoint = load_checkpoint(run)
         restore(checkpoint, model, optimizer, rng, training)
         return checkpoint.history, checkpoint.epoch

@@ -1,10 +1,13 @@
 """Run folders: what they are called, and what a stopped run was started with."""
 
+import argparse
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from scratchvae import __version__
 
 CONFIG = "config.json"
 MAY_CHANGE = ("epochs", "lr", "backend")  # on resuming; anything else would make it another run
@@ -19,12 +22,20 @@ def default_folder(options: dict[str, Any], resume: bool) -> Path:
 
 
 def numbered_runs(base: str) -> list[re.Match[str]]:
-    names = [path.name for path in Path("runs").glob(f"{base}*")] if Path("runs").is_dir() else []
+    names = [path.name for path in Path("runs").iterdir()] if Path("runs").is_dir() else []
     return [match for name in names if (match := re.fullmatch(rf"{re.escape(base)}(?:-run(\d+))?", name))]
 
 
-def stored_options(out: Path, given: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """What the run in out was started with; none if there is no run yet.
+def save_config(out: Path, options: dict[str, Any]) -> None:
+    """Write the options of a run into its folder, made if need be."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / CONFIG).write_text(json.dumps({"scratchvae": __version__, **options}, indent=2) + "\n")
+
+
+def stored_options(
+    out: Path, given: dict[str, Any], add_arguments: Callable[[argparse.ArgumentParser], None]
+) -> dict[str, Any]:
+    """What the run in out was started with, through the same checks as the command line; nothing if there is no run.
 
     Raises    ValueError: a config.json of something else, or an option given that makes it another run.
     """
@@ -33,13 +44,22 @@ def stored_options(out: Path, given: dict[str, Any], names: Iterable[str]) -> di
         return {}
     try:
         stored = json.loads(file.read_text())
-        options = {name: stored[name] for name in names}
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"--resume needs the {CONFIG} of a run, and {file} is not one; choose another --out") from None
+    except ValueError:
+        stored = None
+    if not isinstance(stored, dict) or "scratchvae" not in stored:
+        raise ValueError(f"--resume needs the {CONFIG} of a run, and {file} is not one; choose another --out")
+    words = {name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in stored.items()}
+    argv = [f"--{name.replace('_', '-')}={word}" for name, word in words.items() if name != "scratchvae"]
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    add_arguments(parser)
+    try:
+        options = {name: value for name, value in vars(parser.parse_args(argv)).items() if name in stored}
+    except argparse.ArgumentError as error:
+        raise ValueError(f"--resume needs the {CONFIG} that train wrote, and {file} was changed: {error}") from None
     for name, value in given.items():
-        if name not in MAY_CHANGE and value != options[name]:
+        if name not in MAY_CHANGE and value != options.get(name):
             raise ValueError(
-                f"--resume needs the options of the stopped run: --{name.replace('_', '-')} was {options[name]}, "
+                f"--resume needs the options of the stopped run: --{name.replace('_', '-')} was {options.get(name)}, "
                 f"got {value}; leave it out, or train into a new folder"
             )
     return options

@@ -1,20 +1,18 @@
 """train: from data to a run folder with config.json, metrics.csv, checkpoint.npz and pictures."""
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scratchvae import __version__
 from scratchvae.autoencoder import Autoencoder
 from scratchvae.backend import BACKENDS
 from scratchvae.batches import BINARISE, check_pixels
 from scratchvae.checkpoint import MODELS, History, checkpoint_file
 from scratchvae.commands.options import count, not_negative, positive, whole, widths
-from scratchvae.commands.runs import CONFIG, default_folder, stored_options
+from scratchvae.commands.runs import CONFIG, default_folder, save_config, stored_options
 from scratchvae.data import load_data
 from scratchvae.layers import ACTIVATIONS
 from scratchvae.likelihoods import LIKELIHOODS
@@ -82,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, draw, and say what was written."""
     given = {name: getattr(args, name) for name in DEFAULTS if getattr(args, name) is not None}
     out = Path(args.out) if args.out else default_folder({**DEFAULTS, **given}, args.resume)
-    options = {**DEFAULTS, **(stored_options(out, given, DEFAULTS) if args.resume else {}), **given}
+    options = {**DEFAULTS, **(stored_options(out, given, add_arguments) if args.resume else {}), **given}
     options["binarise"] = options["binarise"] or ("dynamic" if options["likelihood"] == "bernoulli" else "none")
     if out.exists() and not args.resume:
         raise ValueError(f"--out should be a folder that is not there yet, got {out}; choose another, or add --resume")
@@ -105,8 +103,8 @@ def run(args: argparse.Namespace) -> int:
     for name, x in (("x_train", data.x_train), ("x_test", data.x_test)):  # before anything is written
         check_pixels(x, name, model.n_x, model.likelihood.support, options["binarise"])
 
-    out.mkdir(parents=True, exist_ok=True)
-    (out / CONFIG).write_text(json.dumps({"scratchvae": __version__, **options}, indent=2) + "\n")
+    if not checkpoint_file(out).exists():  # a stopped run keeps its own config until it has gone on
+        save_config(out, options)
     print(f"{describe(model)}: {len(data.x_train):,} rows of {data.name} to train on, {len(data.x_test):,} held out")
     began = time.perf_counter()
     try:
@@ -125,6 +123,7 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
         )
     except KeyboardInterrupt:
+        save_config(out, options)
         kept = (
             "the checkpoint of its last whole epoch is kept"
             if checkpoint_file(out).exists()
@@ -133,6 +132,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"\nstopped; {kept}. Go on with: python -m scratchvae train --resume --out {out}")
         raise
     seconds = time.perf_counter() - began
+    save_config(out, options)
 
     from scratchvae.view.plots import write_pictures  # why: matplotlib takes longer to import than all the rest
 
