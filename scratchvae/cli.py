@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from scratchvae.commands import doctor, train
+from scratchvae.commands import data, doctor, train
 from scratchvae.training import NonFiniteObjective
 
-COMMANDS = {"train": train, "doctor": doctor}
+COMMANDS = {"train": train, "data": data, "doctor": doctor}
 
 
 class Parser(argparse.ArgumentParser):
