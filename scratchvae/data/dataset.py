@@ -10,6 +10,12 @@ class DataError(ValueError):
     """Data that cannot be used. The message says what was expected, what came and what to do."""
 
 
+def brief(text: object, length: int = 300) -> str:
+    """Words that come out of a file, fit to be quoted: one line, printable, not too long."""
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split()))
+    return line if len(line) <= length else line[: length - 4] + " ..."
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Rows to train on and rows held out.
@@ -32,7 +38,7 @@ def as_rows(x: np.ndarray, what: str) -> tuple[np.ndarray, tuple[int, int] | Non
     Raises    DataError: no rows, another number of axes, neither uint8 nor float.
     """
     if x.dtype != np.uint8 and x.dtype.kind != "f":
-        raise DataError(f"{what} should hold uint8 in 0..255 or floats in 0..1, got {x.dtype}; convert it first")
+        raise DataError(f"{what} should hold uint8 in 0..255 or floats in 0..1, got {brief(x.dtype)}; convert it first")
     if x.ndim not in (2, 3) or x.size == 0:
         raise DataError(f"{what} should have the shape (N, D) or (N, h, w) with no size of 0, got {x.shape}")
     if x.ndim == 3:
