@@ -172,12 +172,12 @@ def test_a_count_is_a_whole_number_from_1_up(value):
 @pytest.mark.parametrize("value", [-1, -0.5, float("nan"), float("inf"), "1", None])
 def test_a_positive_number(value):
     for or_zero, expected in ((False, "a positive finite number"), (True, "zero or a positive finite number")):
-        with pytest.raises(ValueError, match=f"^lr should be {expected}, got {value!r}$"):
+        with pytest.raises(ValueError, match=rf"^lr should be {expected}, got {value!r}$"):
             require_positive(value, "lr", or_zero=or_zero)
 
 
 def test_a_positive_number_becomes_a_python_float():
     assert type(require_positive(np.float64(0.1), "lr")) is float
     assert require_positive(0, "beta", or_zero=True) == 0.0
-    with pytest.raises(ValueError, match="got 0$"):
+    with pytest.raises(ValueError, match=r"got 0$"):
         require_positive(0, "lr")

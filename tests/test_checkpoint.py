@@ -150,18 +150,20 @@ def interrupt(*args, **arrays):
 )
 def test_a_write_that_fails_leaves_the_old_checkpoint(file, monkeypatch, rng, where, name, fault, error):
     before = file.read_bytes()
-    with monkeypatch.context() as broken, pytest.raises(error):
+    with monkeypatch.context() as broken:
         broken.setattr(where, name, fault)
-        save_checkpoint(file.parent, VAE(16, (6,), 2, rng=rng), epoch=9)
+        with pytest.raises(error):
+            save_checkpoint(file.parent, VAE(16, (6,), 2, rng=rng), epoch=9)
     assert file.read_bytes() == before
     assert load_checkpoint(file).epoch == 2
     assert sorted(path.name for path in file.parent.iterdir()) == ["checkpoint.npz", "metrics.csv"]
 
 
 def test_a_first_write_that_fails_leaves_nothing(tmp_path, monkeypatch, rng):
-    with monkeypatch.context() as broken, pytest.raises(OSError, match="No space left"):
+    with monkeypatch.context() as broken:
         broken.setattr(np, "savez", half_written)
-        save_checkpoint(tmp_path, VAE(4, (3,), 2, rng=rng))
+        with pytest.raises(OSError, match="No space left"):
+            save_checkpoint(tmp_path, VAE(4, (3,), 2, rng=rng))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -190,13 +192,10 @@ def test_the_old_file_is_there_until_the_new_one_is_whole(file, monkeypatch, rng
 def test_no_refused_file_stays_open(file):
     """np.load alone forgets to close a zip that it could not read; Windows then refuses to delete or replace it."""
     file.write_bytes(file.read_bytes()[:-30])
-    try:
+    with pytest.raises(CheckpointError) as caught:
         load_checkpoint(file)
-    except CheckpointError as error:
-        opened = [os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir()]
-        assert str(file.resolve()) not in opened, error
-    else:
-        pytest.fail("not refused")
+    opened = [os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir()]
+    assert str(file.resolve()) not in opened, caught.value  # the error is still alive, and so is what it refers to
 
 
 def assert_refused(file, message=r"should hold a scratchvae checkpoint 1, and it cannot be read.* train again$"):
@@ -317,7 +316,9 @@ def test_a_pickle_is_refused_and_never_run(tmp_path, how):
 
 @pytest.mark.parametrize("name", ["nothing", "nothing.npz"])
 def test_a_path_with_nothing_there_is_named(tmp_path, name):
-    assert_refused(tmp_path / name, "expected a run folder or a checkpoint .npz, and there is no file .*; check the path$")
+    assert_refused(
+        tmp_path / name, "expected a run folder or a checkpoint .npz, and there is no file .*; check the path$"
+    )
 
 
 def test_an_unknown_backend_is_no_fault_of_the_file(file):

@@ -87,7 +87,7 @@ def test_an_idx_file_cut_at_any_length_is_refused(tmp_path):
     for content in (zipped, gzip.decompress(zipped)):
         for length in range(len(content)):
             cut.write_bytes(content[:length])
-            with pytest.raises(DataError, match="^cut should ") as caught:
+            with pytest.raises(DataError, match=r"^cut should ") as caught:
                 read_idx(cut)
             assert "\n" not in str(caught.value)
 
@@ -95,13 +95,13 @@ def test_an_idx_file_cut_at_any_length_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "x.idx should be an IDX file, plain or gzipped, and cannot be read: .*No such file"),
-        (b"\x89PNG\r\n\x1a\n", "should begin with the IDX magic 00 00 08, got 89 50 4e; fetch it again"),
-        (b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", "should begin with the IDX magic 00 00 08, got 00 00 0d"),  # floats
-        (b"\0\0\x08\x01\0\0\0\x02\x01", r"should hold 2 bytes for the shape \(2,\), got 1; fetch it again"),
-        (b"\0\0\x08\x01\0\0\0\x02\x01\x01\x01", r"should hold 2 bytes for the shape \(2,\), got 3; fetch it again"),
-        (b"\x1f\x8b\x08\0" + bytes(30), "should be an IDX file, plain or gzipped, and cannot be read"),
-        (gzip.compress(bytes(100))[:10] + b"\xff" * 30, "should be an IDX file, plain or gzipped, and cannot be read"),
+        (None, "No such file"),
+        (b"\x89PNG\r\n\x1a\n", "89 50 4e.*; fetch it again$"),
+        (b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", "00 00 0d.*; fetch it again$"),  # floats
+        (b"\0\0\x08\x01\0\0\0\x02\x01", r"\b2 bytes\b.*\b1\b.*; fetch it again$"),
+        (b"\0\0\x08\x01\0\0\0\x02\x01\x01\x01", r"\b2 bytes\b.*; fetch it again$"),
+        (b"\x1f\x8b\x08\0" + bytes(30), "cannot be read"),
+        (gzip.compress(bytes(100))[:10] + b"\xff" * 30, "cannot be read"),
     ],
     ids=["missing", "png", "floats", "short", "long", "damaged-gzip", "more-damaged-gzip"],
 )
@@ -109,8 +109,9 @@ def test_a_foreign_idx_file_is_refused(tmp_path, content, message):
     file = tmp_path / "x.idx"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=rf"^x\.idx should .*{message}") as caught:
         read_idx(file)
+    assert "\n" not in str(caught.value)
 
 
 # -- files of your own -------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A run that was stopped and resumed ends, bit for bit, as one that was not; a run that blows up keeps what was good."""
+"""A run that was stopped and resumed ends as one that was not, bit for bit; one that blows up keeps what was good."""
 
 import csv
 import os
@@ -112,9 +112,10 @@ def test_stopped_between_the_row_and_the_checkpoint(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return real(*args, epoch=epoch, **how)
 
-    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as broken:
         broken.setattr(training_module, "save_checkpoint", save)
-        Run().fit(tmp_path / "stopped")
+        with pytest.raises(KeyboardInterrupt):
+            Run().fit(tmp_path / "stopped")
     assert len(metrics(tmp_path / "stopped")) == 1 + 3  # a row more than epochs in the checkpoint
     Run().fit(tmp_path / "stopped", resume=True)
     assert_same_run(tmp_path / "stopped", tmp_path / "unbroken")
@@ -148,7 +149,10 @@ def test_the_step_size_may_change(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"batch_size": 8}, r"resume needs the training of the stopped run, .*'batch_size': 16.* got .*'batch_size': 8"),
+        (
+            {"batch_size": 8},
+            r"resume needs the training of the stopped run, .*'batch_size': 16.* got .*'batch_size': 8",
+        ),
         ({"beta": 2.0}, r"needs the training .*'beta': 1.0.* got .*'beta': 2.0"),
         ({"warmup": 0}, r"needs the training .*'warmup': 2.* got .*'warmup': 0"),
         ({"binarise": "none"}, r"needs the training .*'dynamic'.* got .*'none'"),
@@ -168,6 +172,24 @@ def test_another_run_is_not_resumed(tmp_path, changed, message):
         run.fit(tmp_path, resume=True, **changed)
     assert "\n" not in str(caught.value)
     assert ((tmp_path / "checkpoint.npz").read_bytes(), (tmp_path / "metrics.csv").read_bytes()) == before
+
+
+class Listener(VAE):
+    """A VAE that notes the weight of the KL in every pass that trains it; evaluation does not ask for any."""
+
+    def objective(self, x, eps, beta=None):
+        self.heard = [*getattr(self, "heard", []), *([] if beta is None else [beta])]
+        return super().objective(x, eps, 1.0 if beta is None else beta)
+
+
+def test_warm_up_goes_on_where_it_was_stopped(tmp_path):
+    """Over the first 2 of 3 epochs of 3 steps the weight grows in 6 equal parts to beta, and stays there."""
+    stopped, resumed = Run(Listener), Run(Listener)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.stop_at(5).fit(tmp_path, epochs=3, beta=3.0)
+    resumed.fit(tmp_path, epochs=3, beta=3.0, resume=True)
+    assert stopped.model.heard[:3] == pytest.approx([0.5, 1.0, 1.5])
+    assert resumed.model.heard == pytest.approx([2.0, 2.5, 3.0, 3.0, 3.0, 3.0])
 
 
 # -- a run that blows up -----------------------------------------------------------------------------------------------
@@ -228,7 +250,7 @@ def test_held_out_images_that_blow_up_are_noticed(tmp_path):
     """One step an epoch: its own objective is still finite, and the first to see the new weights is the evaluation."""
     run = Run(Poisoned)
     run.model.poison = (2, "kl", np.inf)
-    with pytest.raises(NonFiniteObjective, match="^kl became inf .*in epoch 1 ") as caught:
+    with pytest.raises(NonFiniteObjective, match=r"^kl .*became inf .*in epoch 1 ") as caught:
         run.fit(tmp_path, batch_size=40)
     assert "step 2" not in str(caught.value)  # the run has made one step only
     assert not (tmp_path / "checkpoint.npz").exists()
@@ -351,7 +373,7 @@ def start(folder, *argv):
 def test_ctrl_c_in_the_middle_of_an_epoch(tmp_path, capsys, no_pictures):
     x = np.random.default_rng(0).integers(0, 256, size=(4000, 60), dtype=np.uint8)
     np.savez(tmp_path / "mine.npz", x_train=x, x_test=x[:100])
-    options = ["--data", str(tmp_path / "mine.npz"), "--hidden", "50", "--latent", "3", "--batch-size", "8"]
+    options = ["--data", str(tmp_path / "mine.npz"), "--hidden", "50", "--latent", "3", "--batch-size", "4"]
     options += ["--epochs", "3", "--warmup", "3"]
 
     process = start(tmp_path, "train", *options, "--out", "stopped")
@@ -360,7 +382,7 @@ def test_ctrl_c_in_the_middle_of_an_epoch(tmp_path, capsys, no_pictures):
         lines.append(line)
         if line.startswith("epoch 1/3"):
             break
-    time.sleep(0.05)  # an epoch has 500 steps and takes several times as long
+    time.sleep(0.05)  # an epoch has 1,000 steps and takes several times as long
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130
@@ -371,12 +393,13 @@ def test_ctrl_c_in_the_middle_of_an_epoch(tmp_path, capsys, no_pictures):
     )
     stopped = tmp_path / "stopped"
     assert sorted(path.name for path in stopped.iterdir()) == ["checkpoint.npz", "config.json", "metrics.csv"]
-    assert load_checkpoint(stopped).epoch == 1
+    done = load_checkpoint(stopped).epoch
+    assert done in (1, 2)  # on a busy machine the signal may come an epoch late
 
     process = start(tmp_path, "train", "--resume", "--out", "stopped")
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
-    assert [line.split()[1] for line in out.splitlines() if line.startswith("epoch ")] == ["2/3", "3/3"]
+    assert [line.split()[1] for line in out.splitlines() if line.startswith("epoch ")] == ["2/3", "3/3"][done - 1 :]
 
     assert main(["train", *options, "--out", str(tmp_path / "unbroken")]) == 0
     unbroken = tmp_path / "unbroken"
