@@ -1,0 +1,39 @@
+"""The tests of the core once more, each on the stand-in for CuPy: see border.py.
+
+Left out are the tests that never touch a device: order and bits (they are the host's), damaged files, the command line.
+"""
+
+import sys
+
+import numpy as np
+import pytest
+from border import on_device
+from standin import Cupy
+
+from scratchvae import layers
+
+MODULES = {
+    "test_layers": "",
+    "test_gaussian": "",
+    "test_likelihoods": "",
+    "test_vae": "",
+    "test_optim": "",
+    "test_resume": "stopped_and_resumed_is_the_same_run",
+}
+
+for _module, _only in MODULES.items():
+    for _name, _test in vars(on_device(_module)).items():
+        if _name.startswith("test_") and _only in _name:
+            globals()[f"{_module}__{_name.removeprefix('test_')}"] = _test
+
+
+@pytest.fixture(autouse=True)
+def _cupy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", Cupy())
+
+
+def test_a_call_to_numpy_in_the_core_is_caught(monkeypatch):
+    globals()["test_layers__relu_is_flat_at_its_kink"]()
+    monkeypatch.setattr(layers, "get_xp", lambda array: np)
+    with pytest.raises(TypeError, match=r"np\.maximum met a device array"):
+        globals()["test_layers__relu_is_flat_at_its_kink"]()
