@@ -1,6 +1,6 @@
 """A strict stand-in for CuPy: it computes with NumPy, refuses what CuPy refuses, and counts what a GPU would be asked.
 
-The interface is CuPy's own, frozen in data/cupy_names.json: a name or a keyword that is not in there is refused with
+The interface is CuPy's own, frozen in cupy_names.json: a name or a keyword that is not in there is refused with
 the error CuPy raises. An array is a wrapper, not a subclass of numpy.ndarray, so NumPy never takes it by mistake.
 
 Stricter than CuPy, since the package has no use for it: NumPy functions called on these arrays, indexing with arrays,
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-NAMES = json.loads((Path(__file__).parent / "data" / "cupy_names.json").read_text())
+NAMES = json.loads(Path(__file__).with_name("cupy_names.json").read_text())
 IMPLICIT = (  # the words of CuPy's own error
     "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy array explicitly."
 )

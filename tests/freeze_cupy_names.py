@@ -1,7 +1,7 @@
 """Freeze the names and the keywords of CuPy's interface into cupy_names.json, from an installed CuPy; no GPU is needed.
 
     pip install cupy-cuda12x
-    python tests/data/freeze_cupy_names.py
+    python tests/freeze_cupy_names.py
 
 The lint (tests/test_cupy_names.py) and the stand-in (tests/standin.py) both read that file.
 """
@@ -25,7 +25,7 @@ def keywords(function):
         >>> def f(self, a, *, b=(1, 2), **others): ...
         >>> keywords(f)
         ['a', 'b', '**']
-        >>> f.__signature__, f.__doc__ = "unreadable", "K.f(self, int axis=-1, /, out=None, \\*, kind='x') -> K"
+        >>> f.__signature__, f.__doc__ = "unreadable", "K.f(self, int axis=-1, /, out=None, *, kind='x') -> K"
         >>> keywords(f)
         ['axis', 'out', 'kind']
     """
