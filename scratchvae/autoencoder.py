@@ -54,6 +54,10 @@ class Autoencoder:
         backend: str = "numpy",
     ) -> None:
         self.n_x, self.n_z = require_count(n_x, "n_x"), require_count(n_z, "n_z")
+        if isinstance(n_hidden, int):
+            raise ValueError(f"n_hidden should be a sequence of widths such as (400,), got {n_hidden}")
+        if likelihood is not None and (isinstance(likelihood, type) or not hasattr(likelihood, "nll")):
+            raise ValueError(f"likelihood should be an object such as Bernoulli(), got {likelihood!r}")
         self.n_hidden = tuple(n_hidden)
         self.activation = activation
         self.likelihood = Bernoulli() if likelihood is None else likelihood

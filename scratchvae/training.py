@@ -23,7 +23,6 @@ from scratchvae.checkpoint import (
     METRICS,
     History,
     append_metrics,
-    checkpoint_file,
     keep_metrics,
     load_checkpoint,
     restore,
@@ -75,6 +74,8 @@ def fit(
     Raises    ValueError: an option out of range, data that does not fit; NonFiniteObjective, and the last good
               checkpoint stays.
     """
+    if resume and out is None:
+        raise ValueError("resume=True needs out, the folder of the stopped run, got None; pass out=...")
     epochs, batch_size = require_count(epochs, "epochs"), require_count(batch_size, "batch_size")
     beta = require_positive(beta, "beta", or_zero=True)
     warmup = 0 if warmup == 0 else require_count(warmup, "warmup")
@@ -98,15 +99,12 @@ def fit(
                 train = train_epoch(model, x_train, optimizer, rng, training, epoch * steps, title if progress else "")
                 test = mean_terms(model, x_test)
         except NonFiniteObjective as error:
-            kept = f"; the last good checkpoint is {checkpoint_file(run)}, of epoch {epoch}" if run and epoch else ""
-            raise NonFiniteObjective(
-                f"{error} in epoch {epoch + 1} (lr {optimizer.lr:g}): lower the step size{kept}"
-            ) from None
+            kept = f"; the last good checkpoint is {run / FILE}, of epoch {epoch}" if run and epoch else ""
+            where = f"in epoch {epoch + 1} (lr {optimizer.lr:g})"
+            raise NonFiniteObjective(f"{error} {where}: lower the step size{kept}") from None
         names = [name for name in ("elbo", "nll", "kl") if name in test]  # a model without a prior has its nll alone
-        row = {
-            "epoch": epoch + 1,
-            f"train_{names[0]}": train[names[0]],
-            **{f"test_{name}": test[name] for name in names},
+        row = {"epoch": epoch + 1, f"train_{names[0]}": train[names[0]]} | {
+            f"test_{name}": test[name] for name in names
         }
         for name, value in row.items():
             history.setdefault(name, []).append(value)
@@ -118,11 +116,8 @@ def fit(
             )
         if progress:
             held_out = "  ".join(f"{name} {test[name]:.2f}" for name in names)
-            print(
-                f"{title}  train {names[0]} {train[names[0]]:.2f}  test {held_out}"
-                f"  nats per image, binarise {binarise}  {seconds:.1f} s",
-                flush=True,
-            )
+            how = f"nats per image, binarise {binarise}  {seconds:.1f} s"
+            print(f"{title}  train {names[0]} {train[names[0]]:.2f}  test {held_out}  {how}", flush=True)
     return history
 
 

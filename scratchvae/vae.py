@@ -92,7 +92,9 @@ class VAE(Autoencoder):
     ) -> dict[str, Array]:
         dh_mu, mu_grads = self.heads["mu"].backward(dmu, cache.mu)  # (B, H)
         dh_logvar, logvar_grads = self.heads["logvar"].backward(dlogvar, cache.logvar)  # (B, H)
-        encoder_grads = self._encoder_grads(dh_mu + dh_logvar, cache.h, trace)
+        if trace is not None:
+            trace.update(dh_mu=dh_mu, dh_logvar=dh_logvar)
+        encoder_grads = self._encoder_grads(dh_mu + dh_logvar, cache.h, trace)  # at a fork gradients add
         return {**encoder_grads, **prefixed("mu", mu_grads), **prefixed("logvar", logvar_grads)}
 
     def draw_eps(self, B: int, rng: np.random.Generator) -> Array:

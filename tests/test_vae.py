@@ -108,11 +108,13 @@ def test_trace_names_every_intermediate_gradient_and_its_parts_add_up(rng):
     np.testing.assert_array_equal(trace["dlogvar"], trace["dlogvar_z"] + trace["dlogvar_kl"])
     mu, logvar, _ = vae.encode(x)
     sigma = np.exp(0.5 * logvar)
+    np.testing.assert_array_equal(trace["encoder.1.dh"], trace["dh_mu"] + trace["dh_logvar"])
     np.testing.assert_allclose(trace["dmu_kl"], -0.5 * w[:, None] * mu, rtol=1e-13)
     np.testing.assert_allclose(trace["dlogvar_z"], trace["dz"] * eps * sigma / 2, rtol=1e-13)
     np.testing.assert_allclose(traced["mu.b"], trace["dmu"].sum(axis=0), rtol=1e-13)
     np.testing.assert_allclose(traced["decoder.1.b"], trace["decoder.1.da"].sum(axis=0), rtol=1e-13)
     names = {"dnll", "dkl", "dlogits", "dz", "dmu_z", "dlogvar_z", "dmu_kl", "dlogvar_kl", "dmu", "dlogvar"}
+    names |= {"dh_mu", "dh_logvar"}
     names |= {f"{half}.{i}.{what}" for half in ("encoder", "decoder") for i in (0, 1) for what in ("dh", "da")}
     assert set(trace) == names
 
@@ -218,6 +220,9 @@ def test_the_model_says_what_it_expected(call, text, rng):
         ({"n_z": 0}, "n_z should be a whole number of at least 1, got 0"),
         ({"n_z": True}, "n_z should be a whole number of at least 1, got True"),
         ({"n_hidden": (400, -1)}, "every width in n_hidden should be a whole number of at least 1, got -1"),
+        ({"n_hidden": 400}, r"n_hidden should be a sequence of widths such as \(400,\), got 400"),
+        ({"likelihood": "bernoulli"}, r"likelihood should be an object such as Bernoulli\(\), got 'bernoulli'"),
+        ({"likelihood": Bernoulli}, r"likelihood should be an object such as Bernoulli\(\), got <class"),
         ({"activation": "swish"}, "activation should be one of"),
         ({"dtype": "int8"}, "dtype should be one of float32, float64, got 'int8'"),
         ({"backend": "jax"}, "backend should be one of numpy, cupy, got 'jax'"),
