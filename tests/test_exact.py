@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from proof import directional_error, grid, log_normal
 
-from scratchvae import VAE, Bernoulli, Gaussian
+from scratchvae import VAE, Adam, Bernoulli, Gaussian, fit
+from scratchvae.data.toy import linear_gaussian
 from scratchvae.exact import (
     LinearGaussian,
     best_gaussian,
@@ -197,6 +198,41 @@ def test_a_fit_that_is_not_to_be_had(n_z, sigma, text, rng):
 def test_rows_that_are_all_the_same_leave_no_sigma_to_find():
     with pytest.raises(ValueError, match=r"sigma should be a positive finite number, got 0\.0"):
         fit_linear_gaussian(np.ones((10, 3)), 1)
+
+
+@pytest.mark.parametrize(("seed", "sigma", "active"), [(0, 0.7, 2), (4, 2.2, 1)])
+def test_a_linear_vae_trained_by_fit_reaches_the_exact_optimum(seed, sigma, active):
+    """Four latents, of which the closed form says how many are worth their KL. Its expectations are exact: no eps."""
+    rng, Z, epochs = np.random.default_rng(seed), 4, 3000
+    x = linear_gaussian(300, rng, n_x=6, n_z=2).x
+    vae = VAE(6, (), Z, likelihood=Gaussian(sigma), rng=rng, dtype="float64")
+    decay = (1e-4 / 0.07) ** (1 / epochs)
+    fit(
+        *(vae, x, x),
+        epochs=epochs,
+        optimizer=Adam(lr=0.07, beta2=0.99),
+        rng=rng,
+        batch_size=len(x),
+        schedule=lambda epoch: 0.07 * decay**epoch,
+        binarise="none",
+        progress=False,
+    )
+    best = fit_linear_gaussian(x, Z, sigma)
+    trained = LinearGaussian(vae.params["logits.W"].T, vae.params["logits.b"], sigma)
+    mu, logvar, _ = vae.encode(x)
+    gap = best.log_px(x).mean() - trained.elbo(x, mu, diagonal(logvar)).mean()
+    assert 0 <= gap < 1e-3
+
+    values = np.sort(np.linalg.eigvalsh(np.cov(x.T, bias=True)))[::-1][:Z]
+    assert (values > sigma**2).sum() == active
+    predicted = 0.5 * np.log(
+        np.maximum(values / sigma**2, 1)
+    )  # (Z,) the mean KL of each latent, zero for a collapsed one
+    kl = np.sort(0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).mean(axis=0))[::-1]
+    np.testing.assert_allclose(kl, predicted, atol=0.02)
+    assert (kl[active:] < 1e-3).all()
+    norms = np.sort((trained.W**2).sum(axis=0))[::-1]
+    assert (norms[active:] < 1e-3).all()
 
 
 # -- the grid ----------------------------------------------------------------------------------------------------------
