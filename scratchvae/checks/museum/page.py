@@ -1,0 +1,129 @@
+"""The page about the museum, in Markdown: every check on every bug, by chapter."""
+
+import textwrap
+from collections.abc import Iterable
+
+import numpy as np
+
+from scratchvae.checks import Report
+from scratchvae.checks.museum.specimen import Specimen, causes, deviations, examine, seen_by
+
+CHECKS = {
+    "shapes": "it runs, and every result has the right shape",
+    "differences": "every gradient against finite differences: `check_vjp`, `check_gradients`",
+    "repeat": "the same call twice gives the same result: `check_vjp`, `check_gradients`",
+    "read-only": "nothing is written to that belongs to the caller, and no call disturbs another: all of them",
+    "sampler": "moments of the draw against the q that the KL assumes: `check_sampler`",
+    "evidence": "log p(x) = ELBO + KL(q ‖ p(z\\|x)), by quadrature: `check_evidence`",
+    "pictures": "`mean` and `sample` of a likelihood against the density that its `nll` claims",
+    "optimizer": "five steps beside a reference: `check_optimizer`",
+}
+CHAPTERS = {
+    "layers": "Derivatives of activations and of the dense layer, and who may write into an array.",
+    "gaussian": "The draw from q(z|x) and its KL to the prior. Most famous VAE bugs live here.",
+    "likelihoods": "What the decoder's output means, with its constants, its mean and its draws.",
+    "vae": "Whole models, where the terms meet, and the importance-weighted bound.",
+    "optim": "What is done with a gradient. There is no derivative to check here, but a sequence of steps.",
+}
+
+INTRODUCTION = """\
+A gradient check compares a backward with its own forward. If the forward computes the wrong thing and the backward is
+the derivative of that wrong thing, the check passes, to as many digits as you like. Most bugs in published VAEs are of
+this kind: the noise has another scale than the KL assumes, the KL is averaged where it should be summed, a constant is
+missing. The loss falls, the pictures look fine, and the number called ELBO is not a bound on log p(x).
+
+So three kinds of mistakes need three kinds of checks. Calculus: finite differences. Probability: the moments of what is
+drawn, and the identity that defines the bound. Aliasing, that is, two parts of a program that share an array without
+knowing it: inputs that are watched, and calls that are made twice.
+
+The museum holds {n} planted bugs, {found} of them found in public code whose authors had tried it. Each is a few lines
+beside the correct component, in `scratchvae/checks/museum/`, the wrong line marked `# the slip`. This page is written
+by `python -m scratchvae.checks.museum`, which runs every check on every bug and on the correct component beside it.
+"""
+
+OUTRO = """\
+## What is not here
+
+Two findings are no components, so they cannot be planted. A textbook notebook prints the output of a simulation as "the
+true value" (udlbook 17.2; for d/dφ E[x² + sin x] with x ~ N(φ³, exp(φ)²), at φ = 0.5, the closed form is 5.728164).
+And a course's own gradient checker counted 0/0 as a pass, so that parameters without any gradient went through it: that
+is a bug of a check, and the checks here are tested for it.
+"""
+
+
+def page(specimens: Iterable[Specimen]) -> str:
+    """docs/museum.md: the introduction, what each check saw, and a section for every chapter."""
+    exhibits = [(s, examine(s.broken, s.correct)) for s in specimens]
+    found = sum("classic slip" not in s.origin for s, _ in exhibits)
+    parts = ["# The museum of bugs\n", INTRODUCTION.format(n=len(exhibits), found=found), *totals(exhibits)]
+    for chapter, about in CHAPTERS.items():
+        parts += section(chapter, about, [(s, r) for s, r in exhibits if s.chapter == chapter])
+    return "\n".join([*parts, OUTRO])
+
+
+def totals(exhibits: list[tuple[Specimen, dict[str, Report]]]) -> list[str]:
+    """What each check saw of the bugs that it could be tried on, and how often the cause was named."""
+    lines = ["## Which check sees what\n", "| check | what it asks | bugs seen | of |", "|---|---|---:|---:|"]
+    for check, asks in CHECKS.items():
+        tried = [reports for _, reports in exhibits if applies(check, reports)]
+        lines.append(f"| {check} | {asks} | {sum(check in seen_by(r) for r in tried)} | {len(tried)} |")
+    seen = sum(bool(seen_by(r) - {"shapes"}) for _, r in exhibits)
+    named = sum(s.cause in causes(r) for s, r in exhibits)
+    lines.append(f"| **all of them** | | **{seen}** | **{len(exhibits)}** |\n")
+    lines.append(
+        wrap(
+            f"The cause that the label gives is among those that the reports name for {named} of the {len(exhibits)}. "
+            "In the tables ● means seen, a dot passed, and an empty cell that the check does not apply."
+        )
+    )
+    return [*lines, ""]
+
+
+def section(chapter: str, about: str, exhibits: list[tuple[Specimen, dict[str, Report]]]) -> list[str]:
+    """A chapter: the table check x bug, and the labels."""
+    checks = [c for c in CHECKS if any(applies(c, r) for _, r in exhibits)]
+    lines = [f"## {chapter}\n", about + "\n"]
+    lines.append(f"| | bug | {' | '.join(checks)} | cause named |")
+    lines.append(f"|---:|---|{':-:|' * len(checks)}---|")
+    for i, (specimen, reports) in enumerate(exhibits, start=1):
+        seen = seen_by(reports)
+        marks = ["" if not applies(c, reports) else "●" if c in seen else "·" for c in checks]
+        named = ", ".join(sorted(causes(reports)))
+        lines.append(f"| {i} | {cell(specimen.title)} | {' | '.join(marks)} | {named} |")
+    lines.append("")
+    for i, (specimen, reports) in enumerate(exhibits, start=1):
+        text = f"{i}. **{specimen.title}.** {specimen.effect} {measured(specimen, reports)}"
+        lines.append(wrap(f"{text} *Origin:* {specimen.origin}. *Code:* `{chapter}.{specimen.name}`.", indent=3))
+    return [*lines, ""]
+
+
+def applies(check: str, reports: dict[str, Report]) -> bool:
+    """Repeating and read-only inputs are part of the checks of gradients and of optimizers."""
+    if check in ("repeat", "read-only"):
+        return "differences" in reports or (check == "read-only" and "optimizer" in reports)
+    return check in reports
+
+
+def measured(specimen: Specimen, reports: dict[str, Report]) -> str:
+    """What is off on the museum's own small example: the worst results, and the nats of the identity."""
+    off = sorted(deviations(specimen).items(), key=lambda item: -item[1])
+    parts = [f"{name} {percent(error)}" for name, error in off[:3]]
+    if len(off) > 3:
+        parts[2:] = [f"and {len(off) - 2} more"]
+    if "evidence" in reports and not reports["evidence"].ok:
+        gap = max(row.error for row in reports["evidence"].rows)
+        if np.isfinite(gap):
+            parts.append(f"the identity by {gap:.2g} nats")
+    return f"Off here: {', '.join(parts)}." if parts else "No value and no gradient is off here."
+
+
+def percent(error: float) -> str:
+    return f"{100 * error:.2g} %" if error < 1 else f"{error:.1f} times" if np.isfinite(error) else "not finite"
+
+
+def cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def wrap(text: str, indent: int = 0) -> str:
+    return textwrap.fill(text, 120, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)

@@ -1,0 +1,199 @@
+"""Chapter vae: whole models, where the terms meet, and the importance-weighted bound."""
+
+# mypy: disable-error-code="override"
+
+from typing import Any
+
+import numpy as np
+
+from scratchvae.backend import Array, Cache
+from scratchvae.checks.museum.components import Model, Pair, normal
+from scratchvae.checks.museum.specimen import Specimen, plant
+from scratchvae.iwae import importance_weighted_bound, importance_weighted_bound_backward
+from scratchvae.layers import prefixed
+from scratchvae.vae import VAE, Terms
+
+SPECIMENS: list[Specimen] = []
+
+MODEL = Model(VAE)
+BOUND = Pair(importance_weighted_bound, importance_weighted_bound_backward, {"log_w": normal(5, 3)})
+
+
+@plant(SPECIMENS, MODEL)
+def mean_for_the_draw(correct: Model) -> Model:
+    """The bound is evaluated at z = mu, without noise
+
+    Origin  [pytorch/examples PR 419](https://github.com/pytorch/examples/pull/419), by an author of the VAE paper
+    Effect  Not the ELBO, and mostly larger than it. Curves of the test loss look better than they are.
+    Cause   zero
+    """
+
+    class Broken(VAE):
+        def objective(self, x: Array, eps: Array, beta: float = 1.0) -> Any:
+            return super().objective(x, 0 * eps, beta)  # the slip: no noise
+
+    return correct._replace(kind=Broken)
+
+
+@plant(SPECIMENS, MODEL)
+def noise_of_its_own(correct: Model) -> Model:
+    """The objective draws its own noise, whatever it is given
+
+    Origin  classic slip; dropout does the same to a check, as in [chainer#3046](https://github.com/chainer/chainer/issues/3046)
+    Effect  Trains as it should. But two calls differ by whole nats, so no difference quotient means anything.
+    Cause   noise-redrawn
+    """
+    rng = np.random.default_rng(0)
+
+    class Broken(VAE):
+        def objective(self, x: Array, eps: Array, beta: float = 1.0) -> Any:
+            return super().objective(x, self.draw_eps(len(x), rng), beta)  # the slip: eps was an argument
+
+    return correct._replace(kind=Broken)
+
+
+@plant(SPECIMENS, MODEL)
+def one_head_dropped_at_the_fork(correct: Model) -> Model:
+    """The hidden layer hears from the head of mu alone
+
+    Origin  classic slip
+    Effect  Both heads are trained, and the layers below never learn to say how sure they are.
+    Cause   missing-term
+    """
+
+    class Broken(VAE):
+        def encode_backward(self, dmu: Array, dlogvar: Array, cache: Any, trace: Any = None) -> dict[str, Array]:
+            dh, mu_grads = self.heads["mu"].backward(dmu, cache.mu)
+            _, logvar_grads = self.heads["logvar"].backward(dlogvar, cache.logvar)  # the slip: dh += ...
+            encoder_grads = self._encoder_grads(dh, cache.h, trace)
+            return {**encoder_grads, **prefixed("mu", mu_grads), **prefixed("logvar", logvar_grads)}
+
+    return correct._replace(kind=Broken)
+
+
+@plant(SPECIMENS, MODEL)
+def kl_added_to_the_bound(correct: Model) -> Model:
+    """objective = -nll + kl
+
+    Origin  asked again and again: [pytorch/examples#298](https://github.com/pytorch/examples/issues/298),
+            [#824](https://github.com/pytorch/examples/issues/824),
+            [generative-models#43](https://github.com/wiseodd/generative-models/issues/43)
+    Effect  The KL is maximised: q runs away from the prior until something overflows.
+    Cause   sign
+    """
+
+    class Broken(VAE):
+        def objective(self, x: Array, eps: Array, beta: float = 1.0) -> Any:
+            t, cache = super().objective(x, eps, beta)
+            t = t._replace(elbo=-t.nll + t.kl, objective=-t.nll + beta * t.kl)  # the slip: - t.kl, twice
+            return t, cache._replace(beta=-beta)
+
+    return correct._replace(kind=Broken)
+
+
+@plant(SPECIMENS, MODEL)
+def value_averaged_over_the_batch(correct: Model) -> Model:
+    """What is reported is divided by B, the gradient is not
+
+    Origin  a VAE in NumPy alone, on the web
+    Effect  The step size depends on the batch size, and the curve does not show it.
+    Cause   factor
+    """
+
+    class Broken(VAE):
+        def objective(self, x: Array, eps: Array, beta: float = 1.0) -> Any:
+            terms, cache = super().objective(x, eps, beta)
+            return Terms(*(term / len(x) for term in terms)), cache  # the slip: the backward was not told
+
+    return correct._replace(kind=Broken)
+
+
+@plant(SPECIMENS, MODEL)
+def column_meets_row(correct: Model) -> Model:
+    """A KL of the shape (B, 1) is subtracted from an nll of the shape (B,)
+
+    Origin  classic slip
+    Effect  The bound becomes (B, B): every nll with everybody's KL. Its mean is still right, so the curve is, too.
+    Cause   shape
+    """
+
+    class Broken(VAE):
+        def objective(self, x: Array, eps: Array, beta: float = 1.0) -> Any:
+            t, cache = super().objective(x, eps, beta)
+            kl = t.kl[:, None]  # the slip: keepdims
+            return t._replace(elbo=-t.nll - kl, objective=-t.nll - beta * kl), cache
+
+        def backward(self, dobjective: Array, cache: Any, trace: Any = None) -> dict[str, Array]:
+            return super().backward(dobjective.sum(axis=0) if dobjective.ndim == 2 else dobjective, cache, trace)
+
+    return correct._replace(kind=Broken)
+
+
+@plant(SPECIMENS, MODEL)
+def biases_without_gradient(correct: Model) -> Model:
+    """The gradients of all biases are left at the zeros that they started from
+
+    Origin  a course template of KIT, whose checker counted 0/0 as a pass
+    Effect  Every layer goes through the origin for ever. A test that divides 0 by 0, or starts from zero biases and
+            compares their size, is content.
+    Cause   zero
+    """
+
+    class Broken(VAE):
+        def backward(self, dobjective: Array, cache: Any, trace: Any = None) -> dict[str, Array]:
+            grads = super().backward(dobjective, cache, trace)
+            return {name: g if name.endswith("W") else np.zeros_like(g) for name, g in grads.items()}  # the slip
+
+    return correct._replace(kind=Broken)
+
+
+@plant(SPECIMENS, MODEL)
+def batch_centred_in_place(correct: Model) -> Model:
+    """encode centres the batch in place
+
+    Origin  classic slip
+    Effect  x -= 0.5 changes the caller's images. The nll is computed against the wrong target, and in the next epoch
+            the data are centred again.
+    Cause   mutates-input
+    """
+
+    class Broken(VAE):
+        def encode(self, x: Array) -> Any:
+            x -= 0.5  # the slip: x = x - 0.5
+            return super().encode(x)
+
+    return correct._replace(kind=Broken)
+
+
+@plant(SPECIMENS, BOUND)
+def weights_of_the_worst(correct: Pair) -> Pair:
+    """Importance weights from the loss, not from its negative
+
+    Origin  [AntixK/PyTorch-VAE#34](https://github.com/AntixK/PyTorch-VAE/issues/34),
+            [PR 53](https://github.com/AntixK/PyTorch-VAE/pull/53)
+    Effect  The worst of K samples get the largest weights. The loss falls all the same.
+    Cause   elementwise-factor
+    """
+
+    def forward(log_w: Array) -> tuple[Array, Cache]:
+        bound, _ = importance_weighted_bound(log_w)
+        return bound, importance_weighted_bound(-log_w)[1]  # the slip: the sign
+
+    return correct._replace(forward=forward)
+
+
+@plant(SPECIMENS, BOUND)
+def weights_not_detached(correct: Pair) -> Pair:
+    """The gradient goes through the normalised weights as well
+
+    Origin  [AntixK/PyTorch-VAE#34](https://github.com/AntixK/PyTorch-VAE/issues/34),
+            [PR 53](https://github.com/AntixK/PyTorch-VAE/pull/53)
+    Effect  The derivative of sum_k w_k log w_k with w_k normalised, which is another function than the bound.
+    Cause   elementwise-factor
+    """
+
+    def forward(log_w: Array) -> tuple[Array, Cache]:
+        bound, w = importance_weighted_bound(log_w)
+        return bound, w * (1 + log_w - (w * log_w).sum(axis=0))  # the slip: w alone is the derivative
+
+    return correct._replace(forward=forward)
