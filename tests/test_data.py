@@ -1,6 +1,7 @@
 """The embedded digits, files of your own, the IDX reader, and toy sets whose moments are promised."""
 
 import gzip
+import hashlib
 import struct
 
 import numpy as np
@@ -175,6 +176,93 @@ def test_a_test_set_of_your_own_is_kept(tmp_path, rng, shape, labels):
 def test_square_images_are_recognised(tmp_path, width, image_shape):
     np.save(tmp_path / "x.npy", np.zeros((4, width)))
     assert load_data(tmp_path / "x.npy").image_shape == image_shape
+
+
+# -- a folder of IDX files ---------------------------------------------------------------------------------------------
+
+IDX_FILES = {
+    "x_train": "train-images-idx3-ubyte",
+    "y_train": "train-labels-idx1-ubyte",
+    "x_test": "t10k-images-idx3-ubyte",
+    "y_test": "t10k-labels-idx1-ubyte",
+}
+
+
+@pytest.fixture
+def idx_folder(tmp_path, rng):
+    """The four files, two of them gzipped, and the arrays in them."""
+    arrays = {"x_train": rng.integers(0, 256, (9, 4, 5)), "y_train": rng.integers(0, 10, 9)}
+    arrays |= {"x_test": rng.integers(0, 256, (3, 4, 5)), "y_test": rng.integers(0, 10, 3)}
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    for key, array in arrays.items():
+        arrays[key] = array.astype("uint8")
+        file = folder / f"{IDX_FILES[key]}.gz"
+        write_idx(file, arrays[key])
+        if key[0] == "y":
+            (folder / IDX_FILES[key]).write_bytes(gzip.decompress(file.read_bytes()))
+            file.unlink()
+    return folder, arrays
+
+
+def test_a_folder_of_idx_files(idx_folder, monkeypatch):
+    folder, arrays = idx_folder
+    monkeypatch.chdir(folder)
+    for path in (folder, str(folder), "."):
+        data = load_data(path)
+        assert data.name == "digits"
+        assert data.image_shape == (4, 5)
+        for key, array in arrays.items():
+            assert np.array_equal(getattr(data, key), array.reshape(len(array), -1) if key[0] == "x" else array)
+
+
+@pytest.mark.parametrize("key", IDX_FILES)
+def test_a_folder_without_one_of_the_files_is_refused(idx_folder, key):
+    folder, _ = idx_folder
+    for file in folder.glob(f"{IDX_FILES[key]}*"):
+        file.unlink()
+    message = f"the folder {folder} should hold {', '.join(IDX_FILES.values())}, each plain or .gz, and there is no "
+    with pytest.raises(DataError) as caught:
+        load_data(folder)
+    assert str(caught.value) == f"{message}{IDX_FILES[key]}; check the path"
+
+
+@pytest.mark.parametrize(
+    ("key", "shape", "message"),
+    [
+        ("x_train", (9,), r"x_train in digits should have the shape \(N, D\) or \(N, h, w\)"),
+        (
+            "x_test",
+            (3, 5, 4),
+            r"x_train and x_test in digits should agree in the shape of an image, got \(4, 5\) and \(5, 4",
+        ),
+        ("x_test", (3, 5, 5), "x_train and x_test in digits should agree in width and kind, got 20 uint8 and 25 uint8"),
+        ("y_train", (8,), "y_train in digits should hold one whole number for each of the 9 rows, got uint8 of shape"),
+        ("y_test", (3, 1), "y_test in digits should hold one whole number for each of the 3 rows"),
+    ],
+)
+def test_idx_files_that_do_not_belong_together_are_refused(idx_folder, key, shape, message):
+    folder, _ = idx_folder
+    (folder / IDX_FILES[key]).unlink(missing_ok=True)
+    write_idx(folder / f"{IDX_FILES[key]}.gz", np.zeros(shape, np.uint8))
+    with pytest.raises(DataError, match=message):
+        load_data(folder)
+
+
+@pytest.mark.parametrize(("sha256", "fits"), [(hashlib.sha256, True), (hashlib.sha512, False)])
+def test_idx_is_compared_with_the_hash_of_its_content(tmp_path, sha256, fits):
+    """The content, so that it does not matter how it is packed."""
+    file = tmp_path / "x"
+    write_idx(file, np.arange(6, dtype="uint8"))
+    zipped = file.read_bytes()
+    wanted = sha256(gzip.decompress(zipped)).hexdigest()
+    for content in (zipped, gzip.compress(gzip.decompress(zipped), 9), gzip.decompress(zipped)):
+        file.write_bytes(content)
+        if fits:
+            assert np.array_equal(read_idx(file, wanted), np.arange(6))
+        else:
+            with pytest.raises(DataError, match=r"^x should .* the sha256 of its content is \w{64}, not \w+; fetch it"):
+                read_idx(file, wanted)
 
 
 # -- toy sets: moments within 5 standard errors ------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import numpy as np
 
 FREE = 64 * 2**20  # what any compressed file may unpack to, in bytes
 RATIO = 200  # and how many times its own size beyond that: dSprites, sparse black and white, needs about 110
-CHUNK = 2**20
+CHUNK = 2**18
 
 
 def most_unpacked(file_size: int) -> int:
