@@ -26,6 +26,7 @@ class WeightsCache(NamedTuple):
     """What `log_importance_weights` leaves for its backward; rows are draws times examples, (K B, ...)."""
 
     K: int
+    B: int
     z: Array
     encode: EncodeCache
     reparameterize: Cache
@@ -39,8 +40,9 @@ def log_importance_weights(vae: VAE, x: Array, eps: Array) -> tuple[Array, Weigh
 
     Shapes    x (B, D), eps (K, B, Z); log_w (K, B).
     Units     nats.
-    Backward  z reaches log w by three paths (the decoder, the prior, the density of q), and mu and logvar by two (z,
-              and the density of q): every path is computed, and at each fork the gradients add.
+    Backward  with the upstream gradient dlog_w, z reaches log w by three paths: through the decoder; through the prior,
+              dz = -dlog_w z; and through q, dz = dlog_w u / sigma with u = (z - mu) / sigma. mu and logvar reach it by
+              two, through z and through q. At each fork the gradients add (for mu, the two terms from q cancel).
     Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519, eq. 8.
     """
     xp = get_xp(vae.params["mu.b"])
@@ -56,19 +58,29 @@ def log_importance_weights(vae: VAE, x: Array, eps: Array) -> tuple[Array, Weigh
     log_prior = -0.5 * (z * z + LOG_2PI).sum(axis=1)  # (K B,)
     log_q, q_cache = gaussian_log_density(z, mu, logvar)  # (K B,)
     log_w = (log_prior - nll - log_q).reshape(K, B)  # (K, B)
-    return log_w, WeightsCache(K, z, encode_cache, z_cache, decode_cache, nll_cache, q_cache)
+    return log_w, WeightsCache(K, B, z, encode_cache, z_cache, decode_cache, nll_cache, q_cache)
 
 
-def log_importance_weights_backward(vae: VAE, dlog_w: Array, cache: WeightsCache) -> dict[str, Array]:
-    """The gradient of sum_kb dlog_w_kb log w_kb: same keys and shapes as vae.params."""
-    K, B = dlog_w.shape
-    dlog_w = vae.as_input(dlog_w, "dlog_w", (cache.K, B)).reshape(K * B)  # (K B,)
+def log_importance_weights_backward(
+    vae: VAE, dlog_w: Array, cache: WeightsCache, trace: dict[str, Array] | None = None
+) -> dict[str, Array]:
+    """The gradient of sum_kb dlog_w_kb log w_kb: same keys and shapes as vae.params.
+
+    trace, a dict, receives the gradient along each path by name, rows being draws times examples, (K B, Z).
+    """
+    K, B = cache.K, cache.B
+    dlog_w = vae.as_input(dlog_w, "dlog_w", (K, B)).reshape(K * B)  # (K B,)
     dlogits = vae.likelihood.nll_backward(-dlog_w, cache.nll)  # (K B, D)
     dz_decoder, decoder_grads = vae.decode_backward(dlogits, cache.decode)  # (K B, Z)
     dz_prior = -dlog_w[:, None] * cache.z  # (K B, Z)
     dz_q, dmu_q, dlogvar_q = gaussian_log_density_backward(-dlog_w, cache.log_q)  # (K B, Z) each
-    dmu_z, dlogvar_z = reparameterize_backward(dz_decoder + dz_prior + dz_q, cache.reparameterize)  # (K B, Z)
-    dmu, dlogvar = ((dq + dz).reshape(K, B, -1).sum(axis=0) for dq, dz in ((dmu_q, dmu_z), (dlogvar_q, dlogvar_z)))
+    dz = dz_decoder + dz_prior + dz_q  # (K B, Z)  three paths meet in z
+    dmu_z, dlogvar_z = reparameterize_backward(dz, cache.reparameterize)  # (K B, Z) each
+    dmu = (dmu_z + dmu_q).reshape(K, B, -1).sum(axis=0)  # (B, Z)  K draws share one mu and one logvar
+    dlogvar = (dlogvar_z + dlogvar_q).reshape(K, B, -1).sum(axis=0)  # (B, Z)
+    if trace is not None:
+        trace.update(dz_decoder=dz_decoder, dz_prior=dz_prior, dz_q=dz_q, dz=dz)
+        trace.update(dmu_z=dmu_z, dmu_q=dmu_q, dlogvar_z=dlogvar_z, dlogvar_q=dlogvar_q)
     return {**vae.encode_backward(dmu, dlogvar, cache.encode), **decoder_grads}
 
 
