@@ -1,12 +1,21 @@
-"""check_gradients: every parameter of a whole model."""
+"""check_gradients: every parameter of a whole model, and where in the model the fault is.
 
+Sizes: B batch, Z latent, m entries of a parameter that were measured.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from scratchvae.backend import Array
-from scratchvae.checks.report import Report
-from scratchvae.checks.vjp import check_vjp
+from scratchvae.backend import Array, as_backend, get_xp, to_numpy
+from scratchvae.checks.arrays import in_play
+from scratchvae.checks.differences import entry
+from scratchvae.checks.purity import Pair, Values
+from scratchvae.checks.report import Finding, Report
+from scratchvae.checks.vjp import Hints, examine
+
+FEW_ROWS = 16  # a batch of at most so many is looked at row by row
 
 
 def check_gradients(
@@ -14,17 +23,142 @@ def check_gradients(
 ) -> Report:
     """The gradient of sum_b w_b objective_b, for random weights w, against differences, for every parameter.
 
-    model has params, a dict of float64 arrays that are its own (they are moved, and put back);
+    model has params, a dict of its own float64 arrays (they are moved, and put back);
     objective(x, eps, beta) -> terms, cache with terms.objective (B,);  backward(dobjective, cache) -> grads by name.
-    """
+    Where it also has terms.nll and terms.kl, or encode(x) -> mu, logvar, cache, the report says which of the terms and
+    which side of the fork is at fault.
 
-    def forward(**params: np.ndarray) -> tuple[Any, Any]:
-        before = {name: p.copy() for name, p in model.params.items()}
-        for name, p in model.params.items():
-            p[...] = params[name]
-        terms, cache = model.objective(x, eps, beta)
-        for name, p in model.params.items():
-            p[...] = before[name]
+    Shapes    x (B, D), eps (B, Z); a small batch and a small model: the time grows with the number of weights.
+    """
+    shape = (len(x),)
+    before = {name: to_numpy(p).copy() for name, p in model.params.items()}
+    title = f"{type(model).__name__}, {len(before)} parameters"
+    if narrow := [name for name, p in before.items() if p.dtype != np.float64]:
+        text = (
+            f"{narrow[0]} is {before[narrow[0]].dtype}: differences need float64; build the model with dtype='float64'"
+        )
+        return Report(title, findings=[Finding("model", "precision", text)])
+    outputs = Outputs(model, x, eps, beta)
+    outputs.objective(before)
+    for name, p in model.params.items():
+        if (to_numpy(p) != before[name]).any():
+            text = f"objective changes the parameter {name}: only an optimizer may write into params"
+            return Report(title, findings=[Finding(name, "mutates-input", text)])
+    terms, _ = outputs.objective(before)
+    if np.shape(terms.objective) != shape:
+        got = np.shape(terms.objective)
+        text = f"objective has the shape {got}, expected {shape}, a number an example: did (B,) meet (B, 1)?"
+        return Report(title, findings=[Finding("objective", "shape", text)])
+
+    constants = {"x": x} if eps is None else {"x": x, "eps": eps}
+
+    def forward(**values: Any) -> tuple[Any, Any]:
+        params = {name: values[name] for name in before}
+        terms, cache = outputs.objective(params, values["x"], values.get("eps"))
         return terms.objective, cache
 
-    return check_vjp(forward, model.backward, model.params, rng=rng, title=type(model).__name__)
+    pair = Pair(forward, model.backward, list(before), constants)
+    report = examine(pair, before, title, rng, outputs.hints(before))
+    return gathered(report)
+
+
+class Outputs:
+    """What a model computes, as functions of its parameters; they are put back after every call."""
+
+    def __init__(self, model: Any, x: Array, eps: Array | None, beta: float) -> None:
+        self.model, self.x, self.eps, self.beta = model, x, eps, beta
+
+    def at(self, params: Values, compute: Callable[[], Any]) -> Any:
+        """compute() with these parameters in place of the model's own."""
+        own = self.model.params
+        before = {name: p.copy() for name, p in own.items()}
+        try:
+            for name, p in own.items():
+                p[...] = as_backend(params[name], get_xp(p))
+            return compute()
+        finally:
+            for name, p in own.items():
+                p[...] = before[name]
+
+    def objective(self, params: Values, x: Array = None, eps: Array = None) -> tuple[Any, Any]:
+        """terms, cache."""
+        x, eps = (self.x if x is None else x), (self.eps if eps is None else eps)
+        return self.at(params, lambda: self.model.objective(x, eps, self.beta))
+
+    def terms(self, params: Values) -> np.ndarray:
+        """-nll and -beta kl, (2, B): what the objective should be the sum of."""
+        terms, _ = self.objective(params)
+        return np.stack([-to_numpy(terms.nll), -self.beta * to_numpy(terms.kl)])
+
+    def heads(self, params: Values) -> np.ndarray:
+        """mu and logvar, (2, B, Z)."""
+        return self.at(params, lambda: np.stack([to_numpy(a) for a in self.model.encode(self.x)[:2]]))
+
+    def hints(self, params: Values) -> Hints:
+        """What helps to name a cause, for a model that has it."""
+        B = len(self.x)
+        terms, cache = self.objective(params)
+        has_terms = hasattr(terms, "nll") and hasattr(terms, "kl")
+        has_terms = has_terms and np.allclose(self.terms(params).sum(axis=0), to_numpy(terms.objective), rtol=1e-9)
+        has_heads = B <= FEW_ROWS and hasattr(self.model, "encode") and len(self.model.encode(self.x)) == 3
+        given: dict[str, Any] = {"x": self.x} if self.eps is None else {"x": self.x, "eps": self.eps}
+        if has_heads:
+            given["mu"], given["logvar"] = self.heads(params)
+
+        def parts(name: str, index: np.ndarray, dys: np.ndarray) -> Mapping[str, np.ndarray]:
+            if not has_terms:
+                return {}
+            nll, kl = self.derivatives(self.terms, params, name, index)  # (m, B) each
+            return {"nll": dys @ nll.T, "kl": dys @ kl.T}
+
+        def spans(name: str, index: np.ndarray) -> Mapping[str, np.ndarray]:
+            if not has_heads:
+                return {}
+            columns = self.derivatives(self.heads, params, name, index)  # (2, m, B, Z)
+            return {head: c.swapaxes(0, 1) for head, c in zip(("mu", "logvar"), columns, strict=True) if c.any()}
+
+        arrays = in_play(given, to_numpy(terms.objective), cache)
+        return Hints(np.eye(B) if B <= FEW_ROWS else None, arrays, parts, spans)
+
+    def derivatives(
+        self, function: Callable[[Values], np.ndarray], params: Values, name: str, index: np.ndarray
+    ) -> np.ndarray:
+        """The derivative of a function's outputs (P, ...) by some entries of one parameter, (P, m, ...)."""
+        shape = function(params).shape
+
+        def y(value: np.ndarray) -> np.ndarray:
+            return function({**params, name: value})
+
+        size = int(np.prod(shape))
+        columns = [entry(y, params[name], int(i), np.ones((1, size))).column for i in index]
+        return np.stack(columns).reshape(len(index), *shape).swapaxes(0, 1)
+
+
+def gathered(report: Report) -> Report:
+    """The causes without their consequences.
+
+    Gradients flow from the objective to the first layer, and params are in the order of the forward: what is wrong
+    with an earlier parameter, and has no cause of its own, follows from the named causes behind it.
+    """
+    order = [row.name for row in report.rows]
+    named = [f for f in report.findings if f.cause != "unknown" and f.input in order]
+    last = max((order.index(f.input) for f in named), default=-1)
+    follows = [
+        f.input for f in report.findings if f.cause == "unknown" and f.input in order and order.index(f.input) < last
+    ]
+    kept: dict[tuple[str, str], Finding] = {}
+    same: dict[tuple[str, str], list[str]] = {}
+    for finding in reversed(report.findings):  # the one nearest to the objective first
+        if finding.input in follows:
+            continue
+        key = (finding.cause, finding.message.replace(finding.input, ""))
+        kept.setdefault(key, finding)
+        same.setdefault(key, []).append(finding.input)
+    report.findings = [
+        f._replace(message=f"{f.message} (the same in {', '.join(reversed(same[key][1:]))})") if same[key][1:] else f
+        for key, f in kept.items()
+    ]
+    if follows:
+        root = report.findings[0].input
+        report.rows = [r._replace(note=f"may follow from {root}") if r.name in follows else r for r in report.rows]
+    return report

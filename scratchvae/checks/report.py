@@ -3,12 +3,13 @@
 A report prints as a table in a terminal, shows itself as one in a notebook, and draws the differences behind it.
 """
 
+import html
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    pass
+    from matplotlib.figure import Figure
 
 CAUSES = (
     "sign",
@@ -25,6 +26,9 @@ CAUSES = (
     "precision",
     "unknown",
 )
+
+
+BAD = "background: #f6d5c3; color: black"
 
 
 class Line(NamedTuple):
@@ -44,6 +48,7 @@ class Row(NamedTuple):
     status: str  # "ok", "wrong" or "untested" (zero on both sides: nothing was seen)
     note: str = ""
     line: Line | None = None
+    second: float | None = None  # the error by the complex step, where the function takes complex numbers
 
 
 class Finding(NamedTuple):
@@ -91,18 +96,59 @@ class Report:
 
     def cells(self) -> list[tuple[str, ...]]:
         """The table as text: name, shape, error, status, note."""
-        return [(r.name, "x".join(map(str, r.shape)) or "-", f"{r.error:.1e}", r.status, r.note) for r in self.rows]
+        return [
+            (
+                r.name,
+                "x".join(map(str, r.shape)) or "-",
+                f"{r.error:.1e}",
+                "" if r.second is None else f"{r.second:.1e}",
+                r.status,
+                r.note,
+            )
+            for r in self.rows
+        ]
+
+    @property
+    def heading(self) -> tuple[str, ...]:
+        return (
+            "name",
+            "shape",
+            self.unit,
+            "complex step" if any(r.second is not None for r in self.rows) else "",
+            "",
+            "",
+        )
 
     def __str__(self) -> str:
-        table = [("name", "shape", self.unit, "", ""), *self.cells()]
-        widths = [max(len(row[i]) for row in table) for i in range(4)]
+        table = [self.heading, *self.cells()]
+        widths = [max(len(row[i]) for row in table) for i in range(5)]
         lines = [f"{self.title}: {'ok' if self.ok else plural(len(self.findings), 'finding')}"]
-        for row in table:
-            name, shape, error, status, note = row
-            lines.append(
-                f"  {name:<{widths[0]}}  {shape:>{widths[1]}}  {error:>{widths[2]}}  {status:<{widths[3]}}  {note}".rstrip()
-            )
+        for name, shape, *numbers, status, note in table:
+            parts = [f"{name:<{widths[0]}}", f"{shape:>{widths[1]}}"]
+            parts += [f"{text:>{width}}" for text, width in zip(numbers, widths[2:4], strict=True) if width]
+            lines.append("  ".join(["", *parts, f"{status:<{widths[4]}}", note]).rstrip())
         return "\n".join(lines + [f"  {finding}" for finding in self.findings])
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{html.escape(text)}</th>" for text in self.heading)
+        rows = [
+            f'<tr style="{BAD if row.status == "wrong" else ""}">'
+            + "".join(f"<td>{html.escape(text)}</td>" for text in cells)
+            + "</tr>"
+            for row, cells in zip(self.rows, self.cells(), strict=True)
+        ]
+        findings = "".join(f"<li><pre>{html.escape(str(finding))}</pre></li>" for finding in self.findings)
+        state = "ok" if self.ok else plural(len(self.findings), "finding")
+        return (
+            f"<b>{html.escape(self.title)}: {state}</b>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table><ul>{findings}</ul>"
+        )
+
+    def plot(self) -> "Figure":
+        """Error against step size, and the Taylor remainder; for checks of gradients."""
+        from scratchvae.checks.drawing import draw  # why: nothing is drawn unless somebody asks
+
+        return draw(self.title, self.rows)
 
 
 def plural(n: int, word: str) -> str:

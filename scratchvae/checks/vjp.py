@@ -1,14 +1,26 @@
-"""check_vjp: one forward/backward pair against central differences."""
+"""check_vjp: a forward and its backward against differences, cheap first, entry by entry where that fails.
+
+Sizes: K upstream gradients, n entries of an input, m of them measured, M entries of y.
+"""
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.report import Finding, Line, Report, Row
+from scratchvae.backend import to_numpy
+from scratchvae.checks.arrays import in_play
+from scratchvae.checks.causes.case import Case
+from scratchvae.checks.diagnose import diagnose
+from scratchvae.checks.differences import Entry, entry
+from scratchvae.checks.directions import Look, halve, is_coarse, look
+from scratchvae.checks.purity import Pair, Values, copied, impurities
+from scratchvae.checks.report import Finding, Report, Row
 
-TOLERANCE = 1e-7
+ENTRIES = 1000  # so many are looked at one by one; of a larger array a sample, and the entries that halving leads to
+SAMPLE = 200
+LEADS = 20
 
 
 def check_vjp(
@@ -20,45 +32,182 @@ def check_vjp(
     rng: np.random.Generator | None = None,
     title: str = "",
 ) -> Report:
-    """dx of sum(dy * y), for a random upstream dy, against central differences, for every input.
+    """dx of sum(dy * y), for random upstream gradients dy, against central differences, for every input.
 
     forward(**inputs, **constants) -> y, cache. backward(dy, cache) -> a dict by input name, a tuple in the inputs'
     order, or the one array of a single input. inputs are differentiated; constants (eps, targets, a mask) are handed
-    on as they are, and no gradient of theirs is expected.
+    on as they are, and no gradient of theirs is expected. Neither is written to.
 
-    Raises    ValueError: inputs that are not floats, more gradients than inputs, a gradient under an unknown name.
+    Raises    ValueError: no float among the inputs, more gradients than inputs, a gradient under an unknown name.
+
+    Example
+        >>> report = check_vjp(lambda x: (x * x, x), lambda dy, x: dy * x, {"x": np.array([1.0, -2.0, 3.0])})
+        >>> report.findings[0].cause, round(report.findings[0].factor, 6)
+        ('factor', 2.0)
     """
-    rng = np.random.default_rng(0) if rng is None else rng
-    constants = dict(constants or {})
-    report = Report(title or getattr(forward, "__name__", "pair"))
-    x = {name: np.array(value, dtype=float) for name, value in inputs.items()}
-    y, cache = forward(**x, **constants)
-    dy = rng.standard_normal(np.shape(y))
-    grads = named(backward(dy, cache), list(x))
-
-    for name, value in x.items():
-        grad = np.asarray(grads[name])
-        u = rng.choice([-1.0, 1.0], value.shape) * rng.uniform(0.5, 1.5, value.shape)
-
-        def f(h: float, name: str = name, value: np.ndarray = value, u: np.ndarray = u) -> float:
-            moved, _ = forward(**{**x, name: value + h * u}, **constants)
-            return float((dy * moved).sum())
-
-        slope = float((grad * u).sum())
-        scale = float(np.linalg.norm(grad) * np.linalg.norm(u) / math.sqrt(value.size))
-        error = abs((f(1e-5) - f(-1e-5)) / 2e-5 - slope) / max(scale, 1e-300)
-        report.rows.append(
-            Row(name, value.shape, error, "ok" if error < TOLERANCE else "wrong", "", Line(f, slope, scale))
+    arrays = {name: to_numpy(value) for name, value in inputs.items()}
+    fixed = {name: value for name, value in inputs.items() if arrays[name].dtype.kind != "f"}
+    x = {name: value.astype(float) for name, value in arrays.items() if name not in fixed}
+    if not x:
+        raise ValueError(f"inputs should hold at least one array of floats, got {', '.join(arrays) or 'none'}")
+    pair = Pair(forward, backward, list(x), {**fixed, **(constants or {})})
+    report = examine(pair, x, title or getattr(forward, "__name__", "pair"), rng)
+    narrow = [name for name in x if arrays[name].dtype != np.float64]
+    if narrow:
+        text = (
+            f"{', '.join(narrow)} came in {arrays[narrow[0]].dtype}: differences need float64 (they were widened here)"
         )
-        if error >= TOLERANCE:
-            report.findings.append(Finding(name, "unknown", f"d{name} does not agree with differences"))
+        report.findings.append(Finding(narrow[0], "precision", text))
     return report
 
 
-def named(grads: Any, names: list[str]) -> dict[str, Any]:
-    """What a backward returned, as a dict by input name."""
-    if isinstance(grads, Mapping):
-        return dict(grads)
-    if not isinstance(grads, tuple | list):
-        grads = (grads,)
-    return dict(zip(names, grads, strict=True))
+class Hints(NamedTuple):
+    """What is known about a whole model beside its objective, for the diagnosis."""
+
+    dys: np.ndarray | None = None  # (K, *y.shape) upstream gradients that are easier to read than random ones
+    arrays: Mapping[str, np.ndarray] | None = None  # in play
+    parts: Callable[[str, np.ndarray, np.ndarray], Mapping[str, np.ndarray]] = lambda name, index, dys: {}
+    spans: Callable[[str, np.ndarray], Mapping[str, np.ndarray]] = lambda name, index: {}
+
+
+class Subject(NamedTuple):
+    """One input of a pair, the others held fixed at x."""
+
+    pair: Pair
+    x: Values
+    name: str
+
+    @property
+    def value(self) -> np.ndarray:
+        return self.x[self.name]
+
+    def y(self, value: np.ndarray) -> np.ndarray:
+        return self.pair.y({**self.x, self.name: value})
+
+    def grad(self, dy: np.ndarray) -> Any:
+        return self.pair.grads(self.x, dy)[self.name]
+
+    def row(self, status: str, note: str = "", error: float = math.nan) -> Row:
+        return Row(self.name, self.value.shape, error, status, note)
+
+
+def examine(pair: Pair, x: Values, title: str, rng: np.random.Generator | None, hints: Hints | None = None) -> Report:
+    """Everything that can be said about a pair at the point x: first whether it is a function, then its derivatives."""
+    rng = np.random.default_rng(0) if rng is None else rng
+    report = Report(title)
+    y = to_numpy(pair.run(copied(x))[0])
+    dys = rng.standard_normal((2, *y.shape))
+    subjects = [Subject(pair, x, name) for name in x]
+    if finding := bad_output(y) or impurities(pair, x, dys[0]):
+        report.findings.append(finding)
+        if finding.cause != "mutates-input":
+            report.rows = [subject.row("untested", "see the finding") for subject in subjects]
+            return report
+    for subject in subjects:
+        row, wrong = examine_input(subject, dys, rng, hints or Hints())
+        report.rows.append(row)
+        if wrong and subject.name not in {f.input for f in report.findings}:
+            report.findings.append(wrong)
+    return report
+
+
+def bad_output(y: np.ndarray) -> Finding | None:
+    """An output without derivatives that one could measure."""
+    if y.dtype != np.float64:
+        text = f"y is {y.dtype} though every input is float64: differences need float64, so compute in float64"
+        return Finding("y", "precision", text)
+    return not_finite("y", "y", y)
+
+
+def not_finite(name: str, what: str, array: np.ndarray) -> Finding | None:
+    if np.isfinite(array).all():
+        return None
+    where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    text = f"{what} is not finite: look for an exp that overflows, log(0) or 0/0, and rewrite that formula"
+    return Finding(name, "non-finite", text, where=where or None, got=float(array[where]))
+
+
+def examine_input(
+    subject: Subject, dys: np.ndarray, rng: np.random.Generator, hints: Hints
+) -> tuple[Row, Finding | None]:
+    """One input: directions first, its entries where they fail, then the cause."""
+    name, value = subject.name, subject.value
+    gots = [subject.grad(dy) for dy in dys]
+    fits = all(g is not None and g.shape == value.shape for g in gots)
+    grads = [np.asarray(g, float) if fits else np.zeros(value.shape) for g in gots]
+    if bad := next(filter(None, (not_finite(name, f"d{name}", g) for g in grads)), None):
+        return subject.row("wrong", "not finite"), bad
+    if is_coarse(subject.y, value, rng):
+        text = f"{name} is rounded to float32 or coarser inside forward: differences need float64 throughout"
+        return subject.row("wrong", "not in float64"), Finding(name, "precision", text)
+
+    looks = [look(subject.y, value, dy, g, rng) for dy, g in zip(dys, grads, strict=True)]
+    worst = max(looks, key=lambda seen: seen.error)
+    row = Row(name, value.shape, worst.error, "ok", "", worst.line, worst.second)
+    if all(seen.passes and seen.blind for seen in looks) and (fits or all(g is None for g in gots)):
+        if worst.second is not None and any(map(np.any, grads)) and worst.second < 1e-6:
+            return row._replace(error=worst.second, note="too small for differences; the complex step sees it"), None
+        return row._replace(error=0.0, status="untested", note="no slope here on either side: try other inputs"), None
+    if fits and all(seen.passes for seen in looks):
+        return row, None
+    if fits and all(is_float32(g) for g in gots) and worst.error < 1e-5:
+        text = f"d{name} is computed in float32, right to {worst.error:.0e} only: keep everything in float64"
+        return row._replace(status="wrong"), Finding(name, "precision", text)
+
+    index, entries = entry_by_entry(subject, dys, grads if fits else None, worst, rng)
+    if fits and not any(e.verdict == "wrong" for e in entries):
+        kinks = sum(e.verdict == "kink" for e in entries)
+        note = f"{kinks} of {len(entries)} entries on a kink" if kinks else "steps cross a kink; its entries agree"
+        error = max((e.error for e in entries if e.verdict != "kink"), default=0.0)
+        return row._replace(note=note, error=error, second=None), None
+    columns = np.stack([e.column for e in entries])  # (m, M)
+    return row._replace(status="wrong"), diagnose(case(subject, index, columns, dys, hints, rng))
+
+
+def entry_by_entry(
+    subject: Subject, dys: np.ndarray, grads: list[np.ndarray] | None, seen: Look, rng: np.random.Generator
+) -> tuple[np.ndarray, list[Entry]]:
+    """The entries of x one by one: all of them, or of a large array a sample and those that halving leads to."""
+    value, flat = subject.value, dys.reshape(len(dys), -1)  # (K, M)
+    claims = None if grads is None else np.stack([g.ravel() for g in grads])  # (K, n)
+
+    def measured(i: int) -> Entry:
+        return entry(subject.y, value, i, flat, None if claims is None else claims[:, i], seen.second is not None)
+
+    most = max(50, min(ENTRIES, 5_000_000 // max(1, flat.shape[1])))  # why: the columns are kept
+    if value.size <= most:
+        return np.arange(value.size), [measured(i) for i in range(value.size)]
+    found: dict[int, Entry] = {}
+    for _ in range(LEADS if grads is not None else 0):
+        i = halve(subject.y, value, seen)
+        if i in found:
+            break
+        found[i] = measured(i)
+        if found[i].verdict == "wrong":
+            break
+        seen.u.flat[i] = 0.0  # a kink: look past it
+    index = np.union1d(rng.choice(value.size, min(most, SAMPLE), replace=False), list(found)).astype(int)
+    return index, [found[i] if i in found else measured(i) for i in map(int, index)]
+
+
+def case(
+    subject: Subject, index: np.ndarray, columns: np.ndarray, dys: np.ndarray, hints: Hints, rng: np.random.Generator
+) -> Case:
+    """All that the diagnosis wants to know: more upstream gradients, and the arrays in play."""
+    pair, x, name = subject
+    if hints.dys is not None:
+        dys = hints.dys
+    else:  # why: as many as it takes to tell the rows of the batch apart
+        B = dys.shape[1] if dys.ndim > 1 else 1
+        more = min(64, 2 + 3 * B // len(index))
+        dys = np.concatenate([dys, rng.standard_normal((more, *dys.shape[1:]))])
+    y, cache = pair.run(copied(x))
+    arrays = in_play({**pair.constants, **x}, to_numpy(y), cache) if hints.arrays is None else hints.arrays
+    gots = [subject.grad(dy) for dy in dys]
+    parts, spans = hints.parts(name, index, dys), hints.spans(name, index)
+    return Case(name, subject.value.shape, index, gots, columns, dys, arrays, subject.grad, parts, spans)
+
+
+def is_float32(g: np.ndarray) -> bool:
+    """Is every number of g one that float32 holds, and not by being whole?"""
+    return g.dtype == np.float32 or bool((g.astype(np.float32) == g).all() and (g != np.round(g)).any())

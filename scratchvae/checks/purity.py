@@ -1,0 +1,168 @@
+"""Is it a function? The same answer twice, nothing written to, nothing kept, finite, in float64.
+
+These questions come before any derivative: a forward that draws its own noise has none.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchvae.backend import to_numpy
+from scratchvae.checks.arrays import first_change, named_arrays, read_only, snapshot
+from scratchvae.checks.report import Finding
+
+Values = dict[str, np.ndarray]
+
+
+class Pair(NamedTuple):
+    """A forward and its backward, called by name; every call gets copies, and its floating-point warnings are muted."""
+
+    forward: Callable[..., tuple[Any, Any]]
+    backward: Callable[[Any, Any], Any]
+    names: list[str]  # the inputs that are differentiated
+    constants: Mapping[str, Any]
+
+    def run(self, x: Values) -> tuple[Any, Any]:
+        with np.errstate(all="ignore"):
+            out = self.forward(**x, **self.constants)
+        if not isinstance(out, tuple) or len(out) != 2:
+            raise ValueError(f"forward should return the pair y, cache, got {type(out).__name__}; return y, cache")
+        return out
+
+    def y(self, x: Values) -> np.ndarray:
+        """The output, in float64 (or complex, for complex inputs)."""
+        y = to_numpy(self.run(copied(x))[0])
+        return y if y.dtype.kind == "c" else y.astype(float)
+
+    def pull(self, dy: np.ndarray, cache: Any) -> dict[str, Any]:
+        """backward, its answer as a dict by input name; None where it gave none."""
+        with np.errstate(all="ignore"):
+            return named(self.backward(dy, cache), self.names)
+
+    def grads(self, x: Values, dy: np.ndarray) -> dict[str, Any]:
+        """A forward and a backward, on fresh copies."""
+        _, cache = self.run(copied(x))
+        return self.pull(dy.copy(), cache)
+
+
+def copied(x: Values) -> Values:
+    return {name: value.copy() for name, value in x.items()}
+
+
+def named(grads: Any, names: list[str]) -> dict[str, Any]:
+    """What a backward returned, by input name; a dict may also say dW for W."""
+    if isinstance(grads, Mapping):
+        given = {key if key in names or key[1:] not in names else key[1:]: g for key, g in grads.items()}
+        if odd := sorted(set(given) - set(names)):
+            raise ValueError(f"backward should return gradients of {', '.join(names)}, got one of {', '.join(odd)}")
+    else:
+        several = isinstance(grads, tuple | list)
+        if several and len(grads) > len(names):
+            raise ValueError(
+                f"backward should return one gradient for each of {', '.join(names)}, got {len(grads)}; "
+                "an input that is not to be differentiated belongs in constants, and gets none"
+            )
+        given = dict(zip(names, grads if several else (grads,), strict=False))
+    return {name: None if given.get(name) is None else to_numpy(given[name]) for name in names}
+
+
+def impurities(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
+    """What keeps the pair from being a function and its derivative, the most telling thing alone."""
+    questions = (overwrites, changes_its_mind, keeps_something, refuses_frozen_arrays)
+    return next(filter(None, (question(pair, x, dy) for question in questions)), None)
+
+
+def writes(who: str, what: str, where: tuple[int, ...] = ()) -> Finding:
+    """The finding that who writes into what."""
+    text = f"{who} writes into {what}, which belongs to the caller: make a new array, without +=, *=, out= or a[...] ="
+    return Finding(what, "mutates-input", text, where=where or None)
+
+
+def overwrites(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
+    """Inputs and constants by the forward; inputs, dy, y and the cache by the backward."""
+    given, upstream = copied(x), dy.copy()
+    before, constants = snapshot(given), snapshot(dict(pair.constants))
+    y, cache = pair.run(given)
+    if change := first_change(given, before) or first_change(dict(pair.constants), constants):
+        return writes("forward", *change)
+    y_before, cache_before = snapshot(y, "y"), snapshot(cache)
+    pair.pull(upstream, cache)
+    for thing, was, name in ((upstream, {"dy": dy}, "dy"), (given, before, ""), (y, y_before, "y")):
+        if change := first_change(thing, was, name):
+            return writes("backward", *change)
+    if change := first_change(cache, cache_before):
+        return writes("backward", *change)
+    return None
+
+
+def changes_its_mind(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
+    """The forward twice on the same inputs, and the backward."""
+    first, second = pair.y(x), pair.y(x)
+    if first.shape != second.shape or not np.array_equal(first, second, equal_nan=True):
+        where = np.argwhere(first != second)[0] if first.shape == second.shape and first.ndim else ()
+        return Finding(
+            "y",
+            "noise-redrawn",
+            "forward gives another result when it is called again with the same inputs: draw the noise outside, hand it "
+            "in as an argument (eps), and keep it in the cache for the backward",
+            where=tuple(int(i) for i in where) or None,
+        )
+    _, cache = pair.run(copied(x))
+    one, cache_before = pair.pull(dy.copy(), cache), snapshot(cache)
+    kept = snapshot(one)
+    two = pair.pull(dy.copy(), cache)
+    if change := first_change(one, kept):
+        text = (
+            f"the gradient of {change[0]} from a former call is overwritten by the next: return a new array each time"
+        )
+        return Finding(change[0], "mutates-input", text, where=change[1] or None)
+    for name, was in kept.items():
+        now = two.get(name)
+        if now is None or np.array_equal(now, was, equal_nan=True):
+            continue
+        if np.allclose(now, 2 * was, rtol=1e-12):
+            text = f"a second call of backward returns twice the gradient of {name}: it adds to the first; start from 0"
+            return Finding(name, "mutates-input", text, factor=0.5)
+        same_cache = first_change(cache, cache_before) is None
+        text = f"backward gives another gradient of {name} when it is called again on the same cache: " + (
+            "it draws noise of its own; use what the forward used, from the cache" if same_cache else "it writes there"
+        )
+        return Finding(name, "noise-redrawn" if same_cache else "mutates-input", text)
+    return None
+
+
+def keeps_something(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
+    """A second forward, on other inputs, between a forward and its backward must change nothing."""
+    _, cache = pair.run(copied(x))
+    alone = pair.grads(x, dy)
+    _, cache = pair.run(copied(x))
+    pair.run({name: 0.9 * value for name, value in x.items()})
+    after = pair.pull(dy.copy(), cache)
+    if change := first_change(after, snapshot({k: v for k, v in alone.items() if v is not None})):
+        return Finding(
+            change[0],
+            "mutates-input",
+            f"the gradient of {change[0]} changes when another forward runs before the backward: what backward uses is "
+            "kept outside the cache, or the next forward overwrites it; return it in the cache",
+            where=change[1] or None,
+        )
+    return None
+
+
+def refuses_frozen_arrays(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
+    """Writing back the value that was there changes nothing, and is still writing."""
+    given, upstream = copied(x), dy.copy()
+    who = "forward"
+    try:
+        with read_only(given, dict(pair.constants)):
+            _, cache = pair.run(given)
+            who = "backward"
+            with read_only(cache, upstream):
+                pair.pull(upstream, cache)
+    except ValueError as error:
+        if "read-only" not in str(error) and "WRITEABLE" not in str(error):
+            raise
+        what = ", ".join(given) if who == "forward" else f"dy or {', '.join(named_arrays(cache)) or 'the cache'}"
+        return writes(who, f"its argument ({what})")._replace(input=next(iter(given)) if who == "forward" else "dy")
+    return None
