@@ -30,15 +30,18 @@ class Estimate(NamedTuple):
 
 
 def estimate(values: np.ndarray) -> Estimate:
-    """The mean of values (N,), and their standard deviation over sqrt(N)."""
+    """The mean of values (N,), and their standard deviation over sqrt(N); NaN for the latter if N = 1."""
     spread = float(values.std(ddof=1)) if len(values) > 1 else math.nan
     return Estimate(float(values.mean()), spread / math.sqrt(len(values)))
 
 
 def in_batches(model: Autoencoder, x: np.ndarray) -> Iterator[Array]:
-    """The rows of x (N, D) as floats on the model's backend, a few hundred at a time; uint8, bits or floats."""
-    if x.dtype != bool:
-        check_pixels(x, "x", model.n_x, model.likelihood.support, "none")
+    """The rows of x (N, D) as floats on the model's backend, a few hundred at a time; uint8, bits or floats.
+
+    Raises    ValueError: data that does not fit the model.
+    """
+    bits = isinstance(x, np.ndarray) and x.dtype == bool
+    check_pixels(x.view(np.uint8) if bits else x, "x", model.n_x, model.likelihood.support, "none")
     xp = get_xp(model.params["logits.b"])
     for start in range(0, len(x), ROWS):
         yield to_unit_floats(x[start : start + ROWS], model.dtype, xp)
@@ -67,9 +70,9 @@ def log_evidence(vae: VAE, x: np.ndarray, K: int, rng: np.random.Generator, draw
     Shapes    x (N, D); log_px (N,).
     Units     nats per example. A lower bound in expectation, which tightens as K grows.
     Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519; see `iwae`.
-    Raises    ValueError: K below 1, data that does not fit the model.
+    Raises    ValueError: K or draws_at_once below 1, data that does not fit the model.
     """
-    K = require_count(K, "K")
+    K, draws_at_once = require_count(K, "K"), require_count(draws_at_once, "draws_at_once")
     log_px = []
     for rows in in_batches(vae, x):
         xp = get_xp(rows)
@@ -78,7 +81,7 @@ def log_evidence(vae: VAE, x: np.ndarray, K: int, rng: np.random.Generator, draw
         for done in range(0, K, draws_at_once):
             k = min(draws_at_once, K - done)
             eps = vae.draw_eps(k * B, rng).reshape(k, B, vae.n_z)  # (k, B, Z)
-            log_w, _ = log_importance_weights(vae, rows, eps)
+            log_w = log_importance_weights(vae, rows, eps)[0]  # (k, B)  why: a name for the cache would keep it alive
             log_w = log_w.astype(total.dtype)  # (k, B)  float64 from here on
             new = xp.maximum(largest, log_w.max(axis=0))  # (B,)
             total = total * xp.exp(largest - new) + xp.exp(log_w - new).sum(axis=0)
