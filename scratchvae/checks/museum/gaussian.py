@@ -73,7 +73,7 @@ def half_the_standard_deviation(correct: Posterior) -> Posterior:
 def backward_with_other_noise(correct: Posterior) -> Posterior:
     """z is drawn with one noise array, and another one is stored for the backward
 
-    Origin  [kwj2104/Simple-Variational-Autoencoder](https://github.com/kwj2104/Simple-Variational-Autoencoder/blob/master/vae.py)
+    Origin  [kwj2104/Simple-Variational-Autoencoder](https://github.com/kwj2104/Simple-Variational-Autoencoder)
     Effect  On average dlogvar gets nothing from the reconstruction: sigma is trained by the KL alone, and the loss
             still falls.
     Cause   noise-redrawn
@@ -248,7 +248,8 @@ def logvar_squared(correct: Posterior) -> Posterior:
     Origin  [FluxML/model-zoo#73](https://github.com/FluxML/model-zoo/issues/73), mended in
             [PR 76](https://github.com/FluxML/model-zoo/pull/76) up to its sign, which took
             [PR 147](https://github.com/FluxML/model-zoo/pull/147)
-    Effect  (log sigma)^2 does not keep sigma away from 0, nor pay for it: the KL can be negative.
+    Effect  The KL turns negative for a small sigma, and falls without end as sigma goes to 0: q is paid for being a
+            point.
     Cause   missing-term
     """
 

@@ -57,7 +57,7 @@ def adam_without_bias_correction(correct: Stepper) -> Stepper:
 def tiny_inside_the_root(correct: Stepper) -> Stepper:
     """sqrt(v + tiny) for sqrt(v) + tiny
 
-    Origin  [danielkurniadi/Numpy-Variational-Autoencoder](https://github.com/danielkurniadi/Numpy-Variational-Autoencoder/blob/master/vae/utils/optimiser.py)
+    Origin  [danielkurniadi/Numpy-Variational-Autoencoder](https://github.com/danielkurniadi/Numpy-Variational-Autoencoder)
     Effect  tiny = 1e-8 then acts as 1e-4: weights with gradients below that hardly move. (Tried here with 1e-2.)
     Cause   elementwise-factor
     """
@@ -134,8 +134,8 @@ def uphill(correct: Stepper) -> Stepper:
     """theta += lr g
 
     Origin  classic slip
-    Effect  The loss is maximised. Where one maximises an ELBO and hands over the gradient of a loss, two such slips
-            cancel.
+    Effect  The loss is maximised. With a second slip, the gradient of the ELBO where that of the loss was meant, all
+            is well again, until one of the two is mended.
     Cause   sign
     """
 

@@ -75,7 +75,8 @@ def one_head_dropped_at_the_fork(correct: Model) -> Model:
 def kl_added_to_the_bound(correct: Model) -> Model:
     """objective = -nll + kl
 
-    Origin  asked again and again: [pytorch/examples#298](https://github.com/pytorch/examples/issues/298),
+    Origin  proposed again and again, to authors who had it right:
+            [pytorch/examples#298](https://github.com/pytorch/examples/issues/298),
             [#824](https://github.com/pytorch/examples/issues/824),
             [generative-models#43](https://github.com/wiseodd/generative-models/issues/43)
     Effect  The KL is maximised: q runs away from the prior until something overflows.
