@@ -1,0 +1,123 @@
+"""The notebooks: complete, tied to their sources, described for those who cannot see, and linked to each other."""
+
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+sys.path.insert(0, str(NOTEBOOKS))
+
+from build import SOURCES, digest, execute, read_source  # noqa: E402
+from course_map import ITEMS, PAGE, page, places  # noqa: E402
+
+FIGURE_BYTES = 110_000
+SECONDS = 30
+
+each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+
+
+def committed(source):
+    return nbformat.read(NOTEBOOKS / f"{source.stem}.ipynb", as_version=4)
+
+
+def pictures(notebook):
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                yield output
+
+
+def test_every_notebook_has_its_source_and_every_source_its_notebook():
+    assert [source.stem for source in SOURCES] == sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+
+
+@each_source
+def test_the_notebook_is_that_of_its_source(source):
+    notebook, text = committed(source), read_source(source)
+    assert notebook.metadata["scratchvae"]["sha256"] == digest(source), (
+        f"run python notebooks/build.py {source.stem[:2]}"
+    )
+    assert [(c.cell_type, c.source) for c in notebook.cells] == [(c.cell_type, c.source) for c in text.cells]
+
+
+@each_source
+def test_outputs_are_complete_and_clean(source):
+    notebook = committed(source)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert code[-1].outputs or any(cell.outputs for cell in code)
+    for cell in code:
+        for output in cell.outputs:
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr", output.text
+            assert not [kind for kind in output.get("data", {}) if "widget" in kind]
+            text = str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", ""))
+            assert "Warning" not in text
+            assert "Traceback" not in text
+
+
+@each_source
+def test_every_figure_is_small_and_has_a_text(source):
+    for output in pictures(committed(source)):
+        assert len(output.data["image/png"]) * 3 / 4 < FIGURE_BYTES
+        assert len(output.metadata.get("image/png", {}).get("alt", "")) > 20
+
+
+@each_source
+def test_links_between_pages_resolve(source):
+    for cell in committed(source).cells:
+        if cell.cell_type == "markdown":
+            for target in re.findall(r"\]\((?!https?://|#)([^)#\s]+)", cell.source):
+                assert (NOTEBOOKS / target).exists(), target
+
+
+@each_source
+def test_the_rhythm_of_a_page(source):
+    text = "\n".join(cell.source for cell in committed(source).cells if cell.cell_type == "markdown")
+    for part in (
+        "What you will do",
+        "What you will learn",
+        "What you need",
+        "## Recap",
+        "## On your own",
+        "## Further",
+    ):
+        assert part in text, part
+    recap = text.split("## Recap")[1].split("## ")[0]
+    assert len(re.findall(r"^\d\. ", recap, re.M)) == 5
+    questions = text.split("## On your own")[1].split("## ")[0]
+    assert 3 <= len(re.findall(r"^\d\. ", questions, re.M)) <= 5
+
+
+@each_source
+def test_randomness_is_seeded(source):
+    text = source.read_text()
+    assert not re.findall(r"default_rng\(\s*\)|np\.random\.(?!default_rng|Generator)", text)
+
+
+@pytest.mark.slow
+@each_source
+def test_it_runs_within_its_time(source):
+    notebook, seconds = execute(source)
+    assert len(notebook.cells) == len(committed(source).cells)
+    assert len(list(pictures(notebook))) == len(list(pictures(committed(source))))
+    assert not [o for c in notebook.cells for o in c.get("outputs", []) if o.get("name") == "stderr"]
+    assert seconds < SECONDS
+
+
+def test_the_contents_name_every_page():
+    contents = (NOTEBOOKS / "README.md").read_text()
+    for source in SOURCES:
+        assert f"({source.stem}.ipynb)" in contents
+
+
+def test_tags_name_items_of_the_course_map():
+    assert set(places()) <= set(ITEMS)
+
+
+def test_the_course_map_is_up_to_date_and_has_no_empty_row():
+    assert PAGE.read_text() == page(), "run python notebooks/course_map.py"
+    assert not set(ITEMS) - set(places())
