@@ -69,8 +69,8 @@ def page() -> str:
     lines = [
         "# Course map",
         "",
-        "Where the notebooks settle what is often said and where people often stumble. Each entry names the section whose",
-        "cell settles it. This page is made by `python notebooks/course_map.py`.",
+        "Where the notebooks settle what is often said, and where people often stumble. Each entry names the section",
+        "whose cell settles it. This page is made by `python notebooks/course_map.py`.",
     ]
     for prefix, title in (
         ("claim", "Often said, and what is true"),
@@ -79,13 +79,12 @@ def page() -> str:
         lines += ["", f"## {title}", "", "| | item | settled in |", "|---|---|---|"]
         for name, text in ITEMS.items():
             if name.startswith(prefix):
-                cells = [
+                cells = "; ".join(
                     f"[{source.stem[:2]}, {heading}](../notebooks/{source.stem}.ipynb)"
                     for source, _, heading in found.get(name, [])
-                ]
-                lines.append(
-                    f"| {int(name[-2:])} | {text.replace('|', chr(92) + '|')} | {'; '.join(cells)} |"
                 )
+                item = text.replace("|", chr(92) + "|")
+                lines.append(f"| {int(name[-2:])} | {item} | {cells} |")
     return "\n".join(lines) + "\n"
 
 

@@ -163,8 +163,8 @@ assert not np.isclose(along_z, 1).any()
 #
 # $$p(x) = \int p(x \mid z)\, p(z)\, dz.$$
 #
-# On a fine grid of points $z_1, z_2, \dots$ with spacing $\Delta$, an integral is a sum times $\Delta$. Each of the four
-# names is again one line.
+# On a fine grid of points $z_1, z_2, \dots$ with spacing $\Delta$, an integral is a sum times $\Delta$. Each of the
+# four names is again one line.
 
 # %%
 sigma, x = 0.5, 1.2
