@@ -9,7 +9,7 @@ from PIL import Image
 
 WIDTH = 7.2  # inches: the width of a page
 DPI = 100
-COLOURS = 128  # plenty for plots, and a third of the bytes
+COLOURS = 40  # plenty for plots and grey images, and a third of the bytes
 
 
 def panels(n: int = 1, height: float = 3.0, width: float = WIDTH, **settings: Any) -> tuple[Figure, Any]:
