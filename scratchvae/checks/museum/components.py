@@ -16,7 +16,7 @@ from scratchvae.likelihoods import Likelihood
 from scratchvae.optim import Optimizer
 from scratchvae.vae import VAE, ObjectiveCache, Terms
 
-B, D, Z = 3, 4, 2
+B, D, Z = 4, 5, 2
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:

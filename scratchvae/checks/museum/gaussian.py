@@ -267,7 +267,7 @@ def prior_with_log_std_one(correct: Posterior) -> Posterior:
 
     Origin  [HIPS/autograd PR 266](https://github.com/HIPS/autograd/pull/266), 2016 to 2017 in its VAE example
     Effect  q is drawn towards N(0, e^2), and pictures are drawn from N(0, 1): "works about the same", said the author.
-    Cause   missing-term
+    Cause   factor
     """
 
     def kl(mu: Array, logvar: Array) -> tuple[Array, Cache]:

@@ -99,7 +99,7 @@ def squares_replaced(correct: Stepper) -> Stepper:
 
     Origin  classic slip
     Effect  g / |g|: every step has the size lr, and no step size ever shrinks.
-    Cause   elementwise-factor
+    Cause   missing-term
     """
 
     class Broken(Adagrad):

@@ -75,7 +75,8 @@ def totals(exhibits: list[Exhibit]) -> list[str]:
     lines.append(
         wrap(
             f"The cause that the label gives is among those that the reports name for {named} of the {len(exhibits)}. "
-            "In the tables ● means seen, a dot passed, and an empty cell that the check does not apply."
+            "In the tables ● means seen, a dot passed, and an empty cell that the check does not apply; the cause of the "
+            "label is set in bold."
         )
     )
     return [*lines, ""]
@@ -91,7 +92,7 @@ def section(chapter: str, exhibits: list[Exhibit]) -> list[str]:
     for i, (specimen, reports) in enumerate(exhibits, start=1):
         seen = seen_by(reports)
         marks = ["" if not applies(c, reports) else "●" if c in seen else "·" for c in checks]
-        named = ", ".join(sorted(causes(reports)))
+        named = ", ".join(f"**{c}**" if c == specimen.cause else c for c in sorted(causes(reports)))
         lines.append(f"| {i} | {cell(specimen.title)} | {' | '.join(marks)} | {named} |")
     lines.append("")
     for i, (specimen, reports) in enumerate(exhibits, start=1):
@@ -110,9 +111,9 @@ def applies(check: str, reports: dict[str, Report]) -> bool:
 def measured(specimen: Specimen, reports: dict[str, Report]) -> str:
     """What is off on the museum's own small example: the worst results, and the nats of the identity."""
     off = sorted(deviations(specimen).items(), key=lambda item: -item[1])
-    parts = [f"{name} by {percent(error)}" for name, error in off[:3]]
+    parts = [f"{name} {percent(error)}" for name, error in off[:3]]
     if len(off) > 3:
-        parts[2:] = [f"{len(off) - 2} more results by less"]
+        parts[2:] = [f"{len(off) - 2} more results"]
     if "evidence" in reports and not reports["evidence"].ok:
         gap = max(row.error for row in reports["evidence"].rows)
         if np.isfinite(gap):
@@ -122,8 +123,8 @@ def measured(specimen: Specimen, reports: dict[str, Report]) -> str:
 
 def percent(error: float) -> str:
     if not np.isfinite(error):
-        return "NaN or infinity"
-    return f"{100 * error:.0f} %" if error >= 0.1 else f"{100 * error:.2g} %"
+        return "is not finite"
+    return f"by {100 * error:.0f} %" if error >= 0.1 else f"by {100 * error:.2g} %"
 
 
 def cell(text: str) -> str:

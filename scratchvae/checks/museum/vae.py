@@ -40,7 +40,7 @@ def noise_of_its_own(correct: Model) -> Model:
     """The objective draws its own noise, whatever it is given
 
     Origin  classic slip; dropout does the same to a check, as in [chainer#3046](https://github.com/chainer/chainer/issues/3046)
-    Effect  Trains as it should. But two calls differ by whole nats, so no difference quotient means anything.
+    Effect  Trains as it should. But no two calls agree, so no difference quotient means anything.
     Cause   noise-redrawn
     """
     rng = np.random.default_rng(0)
