@@ -18,6 +18,8 @@ MODULES = {
     "test_likelihoods": "",
     "test_vae": "",
     "test_optim": "",
+    "test_iwae": "",
+    "test_evaluation": "",
     "test_resume": "stopped_and_resumed_is_the_same_run",
 }
 
