@@ -58,7 +58,7 @@ def tiny_inside_the_root(correct: Stepper) -> Stepper:
     """sqrt(v + tiny) for sqrt(v) + tiny
 
     Origin  [danielkurniadi/Numpy-Variational-Autoencoder](https://github.com/danielkurniadi/Numpy-Variational-Autoencoder)
-    Effect  tiny = 1e-8 then acts as 1e-4: weights with gradients below that hardly move. (Tried here with 1e-2.)
+    Effect  tiny = 1e-8 then acts as 1e-4: weights with gradients below that hardly move. Here it is 1e-2.
     Cause   elementwise-factor
     """
 

@@ -75,8 +75,8 @@ def totals(exhibits: list[Exhibit]) -> list[str]:
     lines.append(
         wrap(
             f"The cause that the label gives is among those that the reports name for {named} of the {len(exhibits)}. "
-            "In the tables ● means seen, a dot passed, and an empty cell that the check does not apply; the cause of the "
-            "label is set in bold."
+            "In the tables ● means seen, a dot passed, and an empty cell that the check does not apply; "
+            "the label's cause is set in bold."
         )
     )
     return [*lines, ""]
