@@ -55,9 +55,13 @@ def check_gradients(
     def forward(**values: Any) -> tuple[Any, Any]:
         params = {name: values[name] for name in before}
         terms, cache = outputs.objective(params, values["x"], values.get("eps"))
-        return terms.objective, cache
+        return terms.objective, (params, cache)
 
-    pair = Pair(forward, model.backward, list(before), constants)
+    def backward(dobjective: np.ndarray, cache: Any) -> Mapping[str, Array]:
+        params, cache = cache  # why: a cache may hold the model's own weights, which are to be those of the forward
+        return outputs.at(params, lambda: model.backward(dobjective, cache))
+
+    pair = Pair(forward, backward, list(before), constants)
     report = examine(pair, before, title, rng, outputs.hints(before))
     return gathered(report)
 
@@ -70,7 +74,7 @@ class Outputs:
 
     def at(self, params: Values, compute: Callable[[], Any]) -> Any:
         """compute() with these parameters in place of the model's own."""
-        own = self.model.params
+        own = {name: p for name, p in self.model.params.items() if (to_numpy(p) != params[name]).any()}
         before = {name: p.copy() for name, p in own.items()}
         try:
             for name, p in own.items():
@@ -97,27 +101,30 @@ class Outputs:
     def hints(self, params: Values) -> Hints:
         """What helps to name a cause, for a model that has it."""
         B = len(self.x)
-        terms, cache = self.objective(params)
+        terms, _ = self.objective(params)
         has_terms = hasattr(terms, "nll") and hasattr(terms, "kl")
         has_terms = has_terms and np.allclose(self.terms(params).sum(axis=0), to_numpy(terms.objective), rtol=1e-9)
         has_heads = B <= FEW_ROWS and hasattr(self.model, "encode") and len(self.model.encode(self.x)) == 3
-        given: dict[str, Any] = {"x": self.x} if self.eps is None else {"x": self.x, "eps": self.eps}
-        if has_heads:
-            given["mu"], given["logvar"] = self.heads(params)
 
-        def parts(name: str, index: np.ndarray, dys: np.ndarray) -> Mapping[str, np.ndarray]:
+        def arrays(params: Values) -> Mapping[str, np.ndarray]:
+            terms, cache = self.objective(params)
+            given: dict[str, Any] = {"x": self.x} if self.eps is None else {"x": self.x, "eps": self.eps}
+            if has_heads:
+                given["mu"], given["logvar"] = self.heads(params)
+            return in_play(given, to_numpy(terms.objective), cache)
+
+        def parts(params: Values, name: str, index: np.ndarray, dys: np.ndarray) -> Mapping[str, np.ndarray]:
             if not has_terms:
                 return {}
             nll, kl = self.derivatives(self.terms, params, name, index)  # (m, B) each
             return {"nll": dys @ nll.T, "kl": dys @ kl.T}
 
-        def spans(name: str, index: np.ndarray) -> Mapping[str, np.ndarray]:
+        def spans(params: Values, name: str, index: np.ndarray) -> Mapping[str, np.ndarray]:
             if not has_heads:
                 return {}
             columns = self.derivatives(self.heads, params, name, index)  # (2, m, B, Z)
             return {head: c.swapaxes(0, 1) for head, c in zip(("mu", "logvar"), columns, strict=True) if c.any()}
 
-        arrays = in_play(given, to_numpy(terms.objective), cache)
         return Hints(np.eye(B) if B <= FEW_ROWS else None, arrays, parts, spans)
 
     def derivatives(
@@ -141,11 +148,10 @@ def gathered(report: Report) -> Report:
     with an earlier parameter, and has no cause of its own, follows from the named causes behind it.
     """
     order = [row.name for row in report.rows]
-    named = [f for f in report.findings if f.cause != "unknown" and f.input in order]
-    last = max((order.index(f.input) for f in named), default=-1)
-    follows = [
-        f.input for f in report.findings if f.cause == "unknown" and f.input in order and order.index(f.input) < last
-    ]
+    found = [f for f in report.findings if f.input in order]
+    roots = [f for f in found if f.cause != "unknown"] or found
+    last = max((order.index(f.input) for f in roots), default=-1)
+    follows = [f.input for f in found if f.cause == "unknown" and order.index(f.input) < last]
     kept: dict[tuple[str, str], Finding] = {}
     same: dict[tuple[str, str], list[str]] = {}
     for finding in reversed(report.findings):  # the one nearest to the objective first

@@ -4,28 +4,75 @@ from typing import Any
 
 import numpy as np
 
+from scratchvae.checks.arrays import derived, first_change, snapshot
+from scratchvae.checks.causes.case import ratio
+from scratchvae.checks.causes.sentences import factor_sentence, number
 from scratchvae.checks.report import Finding, Report, Row
+
+ALLOWED = 1e-9
 
 
 def check_optimizer(
     optimizer: Any, reference: Any, *, steps: int = 5, rng: np.random.Generator | None = None
 ) -> Report:
-    """The displacement of every parameter over a few steps, beside that of a reference optimizer on the same gradients.
+    """How every parameter moves in a few steps, beside what a reference optimizer does with the same gradients.
 
-    Both are fresh and have step(params, grads), which moves params (a dict of arrays) in place and leaves grads alone.
-    A finding says which parameter, and from which step on.
+    Both are fresh and have step(params, grads), which moves params (a dict of float64 arrays) in place and leaves
+    grads alone. The error of a row is relative to the step; the finding says from which step on they differ.
+
+    Example
+        >>> from scratchvae.optim import SGD
+        >>> check_optimizer(SGD(lr=0.1, momentum=0.0), SGD(lr=0.2, momentum=0.0)).findings[0].cause
+        'factor'
     """
     rng = np.random.default_rng(0) if rng is None else rng
     report = Report(type(optimizer).__name__, unit="relative error")
-    start = {"W": rng.standard_normal((4, 3)), "b": rng.standard_normal(3)}
-    got, expected = ({k: v.copy() for k, v in start.items()} for _ in range(2))
-    for _ in range(steps):
-        grads = {k: rng.standard_normal(v.shape) for k, v in start.items()}
-        optimizer.step(got, {k: g.copy() for k, g in grads.items()})
+    got = {"W": rng.standard_normal((4, 3)), "b": rng.standard_normal(3)}
+    expected = {name: p.copy() for name, p in got.items()}
+    worst = dict.fromkeys(got, 0.0)
+    for t in range(1, steps + 1):
+        grads = {name: rng.standard_normal(p.shape) for name, p in got.items()}
+        before, given = {name: p.copy() for name, p in got.items()}, snapshot(grads)
+        right = {name: p.copy() for name, p in expected.items()}
+        optimizer.step(got, grads)
+        if change := first_change(grads, given):
+            text = f"step writes into the gradient of {change[0]}, which belongs to the caller: work on a copy"
+            report.findings.append(Finding(change[0], "mutates-input", text, where=change[1] or None))
+            break
         reference.step(expected, grads)
-    for name in start:
-        error = float(np.linalg.norm(got[name] - expected[name]) / np.linalg.norm(expected[name] - start[name]))
-        report.rows.append(Row(name, start[name].shape, error, "ok" if error < 1e-9 else "wrong"))
-        if error >= 1e-9:
-            report.findings.append(Finding(name, "unknown", f"{name} does not move as the reference moves it"))
+        for name in got:
+            move, wanted = got[name] - before[name], expected[name] - right[name]
+            error = float(np.abs(move - wanted).max() / np.abs(wanted).max())
+            worst[name] = max(worst[name], error)
+            if not error <= ALLOWED and name not in {f.input for f in report.findings}:
+                report.findings.append(explain(name, t, move, wanted, grads[name]))
+    wrong = {f.input for f in report.findings}
+    report.rows = [Row(name, p.shape, worst[name], "wrong" if name in wrong else "ok") for name, p in got.items()]
     return report
+
+
+def explain(name: str, t: int, move: np.ndarray, wanted: np.ndarray, g: np.ndarray) -> Finding:
+    """The finding at the first step whose move is not the one that was wanted."""
+    place = np.unravel_index(int(np.abs(move - wanted).argmax()), move.shape)
+    where = tuple(int(i) for i in place)
+    numbers: dict[str, Any] = {"where": where, "expected": float(wanted[place]), "got": float(move[place])}
+    if not np.isfinite(move).all():
+        return Finding(name, "non-finite", f"step {t} moves {name} to something that is not finite", **numbers)
+    if not move.any():
+        text = f"step {t} does not move {name}: is it skipped, or is a new array made instead of params[name] -= ...?"
+        return Finding(name, "zero", text, **numbers)
+    if c := ratio(wanted, move):
+        cause = "sign" if abs(c + 1) < 1e-6 else "factor"
+        since = "" if t == 1 else f"; the steps before {t} are right, so look at what changes with the step count"
+        return Finding(name, cause, f"step {t} of {name} {factor_sentence(c, {})}{since}", c, **numbers)
+    if t > 1:
+        text = f"the first {t - 1} steps of {name} are right, step {t} is not: a term of the running state is missing"
+        return Finding(name, "missing-term", f"{text} or kept wrongly (momentum, squares, the step count)", **numbers)
+    for what, a in derived({"g": g, "|g|": np.abs(g)}).items():
+        if c := ratio(wanted, move * a):
+            text = f"step 1 of {name} lacks a factor, entry by entry: {number(c)}{what}"
+            return Finding(name, "elementwise-factor", text, **numbers)
+        if c := ratio(move, wanted * a):
+            text = f"step 1 of {name} has a factor too many, entry by entry: {number(c)}{what}"
+            return Finding(name, "elementwise-factor", text, **numbers)
+    return Finding(name, "unknown", f"step 1 already moves {name} another way than the reference", **numbers)

@@ -104,8 +104,8 @@ def changes_its_mind(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
         return Finding(
             "y",
             "noise-redrawn",
-            "forward gives another result when it is called again with the same inputs: draw the noise outside, hand it "
-            "in as an argument (eps), and keep it in the cache for the backward",
+            "forward gives another result when it is called again with the same inputs: draw the noise outside, hand "
+            "it in as an argument (eps), and keep it in the cache for the backward",
             where=tuple(int(i) for i in where) or None,
         )
     _, cache = pair.run(copied(x))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from scratchvae.checks.causes.case import EXPLAINED, Verdict
 
 USUAL = {
-    2.0: ("half of what it should be", "a factor 2 is missing (of a square's derivative?), or there is a 1/2 too many"),
+    2.0: ("half of what it should be", "a factor 2 is missing, or there is a 1/2 too many"),
     0.5: ("twice what it should be", "a factor 1/2 is missing"),
     4.0: ("a quarter of what it should be", "look for two factors 1/2 too many"),
     0.25: ("four times what it should be", "look for two missing factors 1/2"),

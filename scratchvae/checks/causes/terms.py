@@ -66,7 +66,9 @@ def missing_term(case: Case, arrays: Mapping[str, np.ndarray]) -> Verdict | None
 def terms(case: Case, name: str, a: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """dy * a brought to the shape of the input, and the matrix products of dy and a that have it; (K, m) each."""
     made: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        f"dy * {name}" if name else "dy": lambda dy: to_shape(dy, a, case.shape)
+        f"dy * {name}" if name else "dy": lambda dy: to_shape(
+            dy if name or not case.row_by_row else dy.sum(), a, case.shape
+        )
     }
     if a.ndim == 2 and case.dys.ndim == 3:
         made |= {f"{name}^T @ dy": lambda dy: a.T @ dy, f"dy @ {name}^T": lambda dy: dy @ a.T}
@@ -84,7 +86,7 @@ def to_shape(dy: np.ndarray, a: np.ndarray, shape: tuple[int, ...]) -> np.ndarra
     """dy * a, with dy spread over the axes that it lacks and summed over those that the input lacks."""
     target = max((dy.shape, a.shape, shape), key=len)
     spread = aligned(dy, target)
-    product = (dy.sum() if spread is None else spread) * a
+    product = (dy if spread is None else spread) * a
     while product.ndim > len(shape):
         product = product.sum(axis=0)
     return np.broadcast_to(product, shape)
