@@ -55,6 +55,7 @@ def test_outputs_are_complete_and_clean(source):
             assert output.get("name") != "stderr", output.text
             assert not [kind for kind in output.get("data", {}) if "widget" in kind]
             text = str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", ""))
+            assert text.count("\n") < 40, "a long repr: assign the value, or print what matters"
             assert "Warning" not in text
             assert "Traceback" not in text
 

@@ -4,12 +4,12 @@ from io import BytesIO
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
 WIDTH = 7.2  # inches: the width of a page
 DPI = 100
-COLOURS = 40  # plenty for plots and grey images, and a third of the bytes
 
 
 def panels(n: int = 1, height: float = 3.0, width: float = WIDTH, **settings: Any) -> tuple[Figure, Any]:
@@ -41,9 +41,11 @@ def show(figure: Figure, alt: str) -> None:
 
 
 def small_png(figure: Figure) -> bytes:
-    """The figure as a PNG with a palette instead of millions of colours."""
+    """The figure as a PNG with a palette instead of millions of colours: 32 greys, or 128 colours."""
     drawn, small = BytesIO(), BytesIO()
     figure.savefig(drawn, format="png", dpi=DPI)
-    image = Image.open(drawn).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-    image.save(small, format="png", optimize=True)
+    image = Image.open(drawn).convert("RGB")
+    red, green, blue = (np.asarray(band) for band in image.split())
+    colours = 32 if (red == green).all() and (green == blue).all() else 128
+    image.quantize(colours, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
     return small.getvalue()
