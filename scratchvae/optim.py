@@ -98,10 +98,12 @@ class Adagrad:
 
 
 class Adam:
-    """m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;  theta -= lr m_hat / (sqrt(v_hat) + tiny).
+    """m = beta1 m + g;  v = beta2 v + g^2;  theta -= lr m_hat / (sqrt(v_hat) + tiny), with averages m_hat and v_hat.
 
-    m_hat = m / (1 - beta1^t) and v_hat = v / (1 - beta2^t) undo the start at zero. With c = sqrt(1 - beta2^t) the same
-    step is theta -= (lr c / (1 - beta1^t)) m / (sqrt(v) + tiny c): the corrections are two numbers, not two arrays.
+    m and v are sums over the past, in which a gradient of age a weighs beta^a. Divided by the sum of the weights,
+    1 + beta + ... + beta^(t-1) = (1 - beta^t) / (1 - beta), they are averages: m_hat = m / M and v_hat = v / V, those
+    of the paper, whose own m and v are (1 - beta1) m and (1 - beta2) v. M and V are two numbers and need not divide
+    whole arrays: the same step is theta -= (lr sqrt(V) / M) m / (sqrt(v) + tiny sqrt(V)).
 
     Source    Kingma & Ba (2015), algorithm 1 and the end of Sec. 2.
     Raises    ValueError: a step size or tiny that is not positive and finite, a beta outside [0, 1).
@@ -124,21 +126,19 @@ class Adam:
     def step(self, params: dict[str, Array], grads: dict[str, Array]) -> None:
         check_keys(params, grads)
         self.steps += 1
-        c = math.sqrt(1 - self.beta2**self.steps)
-        rate = self.lr * c / (1 - self.beta1**self.steps)
+        M = (1 - self.beta1**self.steps) / (1 - self.beta1)  # the sum of the weights in m
+        root_V = math.sqrt((1 - self.beta2**self.steps) / (1 - self.beta2))
         for name, theta in params.items():
-            g = grads[name]
+            g, xp = grads[name], get_xp(theta)
             m, v = slot(self.state, f"m.{name}", theta), slot(self.state, f"v.{name}", theta)
             m *= self.beta1
-            m += (1 - self.beta1) * g
+            m += g
             v *= self.beta2
-            g2 = g * g
-            g2 *= 1 - self.beta2
-            v += g2
-            scale = get_xp(theta).sqrt(v)
-            scale += self.tiny * c
-            step = m / scale
-            step *= rate
+            v += g * g
+            step = xp.sqrt(v)
+            step += self.tiny * root_V
+            xp.divide(m, step, out=step)
+            step *= self.lr * root_V / M
             theta -= step
 
 
