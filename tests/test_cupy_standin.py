@@ -372,7 +372,6 @@ def default_training(batch_size):
     return epoch
 
 
-@pytest.mark.xfail(strict=True, reason="198 while Adam scales m and v in every step: 12 kernels a parameter, not 10")
 def test_a_training_step_launches_at_most_180_kernels():
     epoch = default_training(batch_size=8)  # kernels do not depend on the batch
     epoch(INTERVAL)
