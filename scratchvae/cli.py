@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from scratchvae.commands import data, doctor, train
+from scratchvae.commands import data, doctor, evaluate, gradcheck, plot, sample, train
 from scratchvae.training import NonFiniteObjective
 
-COMMANDS = {"train": train, "data": data, "doctor": doctor}
+COMMANDS = {"train": train, "evaluate": evaluate, "sample": sample, "plot": plot, "data": data, "gradcheck": gradcheck, "doctor": doctor}
 
 
 class Parser(argparse.ArgumentParser):

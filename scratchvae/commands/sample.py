@@ -1,0 +1,59 @@
+"""sample: new images from the prior, as arrays and as a picture, into the run folder."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from scratchvae.backend import to_numpy
+from scratchvae.commands.options import count, whole
+from scratchvae.commands.saved import add_run, open_run
+
+HELP = "generate from a trained VAE: an .npz and a picture in its run folder"
+EXAMPLE = """examples:
+  python -m scratchvae sample runs/mnist-sample-vae-2
+  python -m scratchvae sample runs/mnist-sample-vae-2 -n 1000 --draw --seed 1"""
+SHOWN = 400  # images that one picture holds
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which run, how many, and what of p(x|z) to keep."""
+    add_run(parser)
+    parser.add_argument("-n", type=count, default=64, metavar="N", help="how many (default 64)")
+    parser.add_argument(
+        "--draw", action="store_true", help="draws x ~ p(x|z), instead of the decoder means E[x|z] that figures show"
+    )
+    parser.add_argument("--seed", type=whole, default=0, metavar="N", help="of the latents and the draws (default 0)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """z ~ N(0, I), then the mean of p(x|z) or a draw from it; nothing that is there already is overwritten."""
+    saved = open_run(args.run)
+    vae = saved.vae
+    x = to_numpy(vae.sample(args.n, np.random.default_rng(args.seed), draw=args.draw))  # (n, D)
+    name, key = ("draws", "x_sample") if args.draw else ("means", "x_mean")
+    what = "draws x ~ p(x|z)" if args.draw else "decoder means E[x|z]"
+    arrays, picture = free_names(saved.folder, f"sample-{name}", (".npz", ".png"))
+    np.savez_compressed(arrays, **{key: x})  # type: ignore[arg-type, unused-ignore]
+    print(f"{args.n:,} {what}, z ~ N(0, I), seed {args.seed}")
+    print(f"wrote {arrays}: {key} {x.shape}")
+    if saved.data.image_shape is not None:
+        from scratchvae.view.latent import sheet  # why: matplotlib takes longer to import than all the rest
+        from scratchvae.view.plots import DPI
+
+        part = f", the first {SHOWN} of {args.n:,}" if args.n > SHOWN else ""
+        title = f"{what[0].upper()}{what[1:]}, z ~ N(0, I){part}"
+        sheet(vae, x[:SHOWN], saved.data.image_shape, title).savefig(picture, dpi=DPI)
+        print(f"wrote {picture}")
+    return 0
+
+
+def free_names(folder: Path, name: str, suffixes: tuple[str, ...]) -> list[Path]:
+    """name, name-2, name-3, ...: the first that no file with one of the suffixes has yet."""
+    number = 1
+    while True:
+        stem = name if number == 1 else f"{name}-{number}"
+        paths = [folder / f"{stem}{suffix}" for suffix in suffixes]
+        if not any(path.exists() for path in paths):
+            return paths
+        number += 1
