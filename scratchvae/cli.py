@@ -11,7 +11,15 @@ from typing import NoReturn
 from scratchvae.commands import data, doctor, evaluate, gradcheck, plot, sample, train
 from scratchvae.training import NonFiniteObjective
 
-COMMANDS = {"train": train, "evaluate": evaluate, "sample": sample, "plot": plot, "data": data, "gradcheck": gradcheck, "doctor": doctor}
+COMMANDS = {
+    "train": train,
+    "evaluate": evaluate,
+    "sample": sample,
+    "plot": plot,
+    "data": data,
+    "gradcheck": gradcheck,
+    "doctor": doctor,
+}
 
 
 class Parser(argparse.ArgumentParser):
