@@ -48,6 +48,9 @@ REPACKED = {name: gzip.compress(content, compresslevel=1, mtime=9) for name, con
 WRONG = {f"{IDX_FILES[key]}.gz": gzip.compress(to_idx(array)) for key, array in make_arrays(1).items()}
 
 
+HONOURS_RANGES = ("good", "slow", "short", "repacked", "wrong")
+
+
 class Mirror(BaseHTTPRequestHandler):
     """GET /BEHAVIOUR/FILE.gz; the server keeps the list of requests."""
 
@@ -65,15 +68,22 @@ class Mirror(BaseHTTPRequestHandler):
             return self.end_headers()
         if behaviour == "endless":
             return self.send_endlessly()
-        body = {"wrong": WRONG, "repacked": REPACKED, "page": {name: b"<!doctype html><p>Please log in"}}.get(
-            behaviour, RIGHT
-        )[name]
-        begin = 0 if wanted is None or behaviour in ("no-ranges", "page") else int(wanted[6:-1])
-        if begin >= len(body):
+        body = {
+            "wrong": WRONG,
+            "wrong-ranges": WRONG,
+            "repacked": REPACKED,
+            "page": {name: b"<!doctype html><p>Please log in"},
+        }.get(behaviour, RIGHT)[name]
+        begin = 0 if wanted is None or behaviour not in HONOURS_RANGES else int(wanted[6:-1])
+        if begin >= len(body) or behaviour == "refusing":
             return self.send_error(416)
         part = body[begin:]
-        self.send_response(206 if begin else 200)
-        if begin:
+        partial = begin > 0 or behaviour in (
+            "other-ranges",
+            "wrong-ranges",
+        )  # the latter two send all, and call it part
+        self.send_response(206 if partial else 200)
+        if partial:
             self.send_header("Content-Range", f"bytes {begin}-{len(body) - 1}/{len(body)}")
         self.send_header("Content-Length", str(len(part)))
         self.end_headers()
@@ -89,7 +99,7 @@ class Mirror(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         try:
-            while not self.server.over.is_set():
+            for _ in range(200):  # 13 MB, more than anybody should wait for here
                 self.wfile.write(bytes(65536))
         except OSError:
             pass
@@ -179,9 +189,11 @@ def test_a_good_mirror_is_asked_once(server, folder, mirrors, capsys):
     [
         ("wrong", rf"{IMAGES}.gz.part should be [^()]* sha256 of its content is \w{{64}}, not {SHA256[IMAGES]}"),
         ("dead", "Connection refused"),
+        ("wrong-ranges", "sha256"),
         ("gone", "HTTP Error 404: Not Found"),
         ("short", r"the connection ended \d+ bytes early"),
         ("moved", rf"{IMAGES}.gz.part should be an IDX file[^()]* it begins with 3c 21 64, not with 00 00 08"),
+        ("refusing", "HTTP Error 416"),
         ("silent", "timed out"),
         ("endless", "no file of these data sets is so long, and more than 1000000 bytes came"),
     ],
@@ -199,6 +211,7 @@ def test_a_bad_mirror_then_a_good_one_or_an_error_that_names_it(server, folder, 
     assert len(re.findall(rf"{re.escape(url)}{IMAGES}.gz \([^()]*{reason}", message)) == 2
     by_hand = f"put the files {', '.join(f'{name}.gz' for name in IDX_FILES.values())} into {folder} yourself"
     assert message.endswith(f"; try again later, or {by_hand}")
+    assert [file.suffix for file in folder.glob(f"{IMAGES}*")] == ([".part"] if bad == "short" else []), "no rubbish"
     mirrors(url, "good")
     assert_whole(load_data("mnist"))
     assert not list(folder.glob("*.part"))
@@ -222,9 +235,9 @@ def test_half_from_one_mirror_and_half_from_the_next(server, folder, mirrors):
     assert asked(server, "good") == [(name, f"bytes={len(RIGHT[f'{name}.gz']) // 2}-") for name in IDX_FILES.values()]
 
 
-@pytest.mark.parametrize("second", ["no-ranges", "repacked"])
+@pytest.mark.parametrize("second", ["no-ranges", "other-ranges", "repacked"])
 def test_a_file_is_started_anew_where_it_cannot_be_resumed(server, folder, mirrors, second):
-    """One server sends the whole file whatever is asked; another's file is packed otherwise, so halves do not fit."""
+    """Two servers send the whole file whatever is asked; another's is packed otherwise, so that halves do not fit."""
     mirrors("short", second)
     assert_whole(load_data("mnist"))
     assert dict(asked(server, second)).keys() == set(IDX_FILES.values())

@@ -309,6 +309,7 @@ def bombs():
     zeros = deflated_zeros(1024, npy)
     yield "x.npy", "10^18 numbers", with_header(describe("<f8", (10**9, 10**9)), bytes(100))
     yield "x.npy", "10^18 numbers of no bytes", with_header(describe("|V0", (10**9, 10**9)))
+    yield "x.npy", "negative sizes", with_header(describe("|u1", (-10, -10)), bytes(100))
     yield "x.npy", "one number of 4 GB", with_header(describe("<U1000000000", (1, 1)))
     yield "x.npy", "10^18 columns of no rows", with_header(describe("<f8", (0, 10**18)))
     yield "x.npy", "a header of 4 GB", b"\x93NUMPY\x02\0" + b"\xff\xff\xff\xff" + bytes(100)
@@ -387,10 +388,20 @@ def test_bombs_are_refused_in_little_memory_and_time(tmp_path):
     for (_, outcome, seconds), text in zip(report, what, strict=True):
         print(f"{seconds:.3f} s  {text}: {outcome}")
         assert " should " in outcome, text
+        assert "compressed as NumPy never does it" in outcome or text not in ("bzip2", "lzma")
         assert "MemoryError" not in outcome or "nesting" in text, text  # Python's parser calls it that
         assert seconds < 1, text
     print(f"{mebibytes:.0f} MiB")
     assert mebibytes < 100
+
+
+def test_a_file_whose_hash_is_known_may_not_unpack_to_more_than_any_such_file(tmp_path):
+    """65 MiB of zeros: fine as somebody's own file, and too much for what a mirror should have sent."""
+    head, block = gzip.compress(to_idx((65, BLOCK), b"")), gzip.compress(bytes(BLOCK))
+    (tmp_path / "x").write_bytes(head + block * 65)
+    assert read_idx(tmp_path / "x").shape == (65, BLOCK)
+    with pytest.raises(DataError, match=f"promises {65 * BLOCK} bytes of data, .* holds at most {64 * BLOCK}; fetch"):
+        read_idx(tmp_path / "x", sha256="0" * 64)
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".npy", ""])

@@ -87,8 +87,6 @@ def read_npy(stream: BinaryIO, size: int) -> np.ndarray:
         shape, fortran_order, dtype = HEADER_READERS[version](head)
     if dtype.hasobject:
         raise NotNumbers
-    if min(shape, default=0) < 0 or not dtype.itemsize:
-        raise ValueError(f"its header gives the shape {shape} and the type {dtype}")
     n_bytes = dtype.itemsize * math.prod(shape)
     if n_bytes != size - head.tell():
         raise ValueError(f"its header promises {n_bytes} bytes of data and {size - head.tell()} are there")
