@@ -1,0 +1,404 @@
+"""evaluate, sample and plot: numbers that are the library's, files that say what they hold, complaints of one line."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from scratchvae import VAE, Autoencoder, Gaussian, load_checkpoint, load_data
+from scratchvae.batches import binarised
+from scratchvae.cli import main
+from scratchvae.commands import plot
+from scratchvae.evaluation import active_units, estimate, evaluate_terms, kl_per_latent, log_evidence
+from scratchvae.training import TEST_SEED
+from scratchvae.view.latent import interpolation, sheet, traversal
+
+RUN = "runs/tiny"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with tiny.npz in it: 4 x 4 images of three kinds."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 3
+    x = np.clip(80 * y[:, None] + rng.integers(0, 60, size=(60, 16)), 0, 255).astype("uint8")
+    np.savez("tiny.npz", x_train=x[:40], x_test=x[40:], y_train=y[:40], y_test=y[40:])
+    return tmp_path
+
+
+@pytest.fixture
+def train(folder, monkeypatch, capsys):
+    """Training into a folder, without its pictures: they have their own tests, and take longer than all the rest."""
+    monkeypatch.setattr("scratchvae.view.plots.write_pictures", lambda *args: [])
+
+    def train(*options, out=RUN, data="tiny.npz"):
+        argv = ["train", "--data", data, "--hidden", "6", "--batch-size", "8", "--epochs", "2", "--out", out]
+        assert main([*argv, *options]) == 0
+        capsys.readouterr()
+
+    return train
+
+
+def seen_by_training(run=RUN, data="tiny.npz"):
+    checkpoint = load_checkpoint(run)
+    how = checkpoint.config["training"]["binarise"]
+    return checkpoint.model, binarised(load_data(data).x_test, how, np.random.default_rng(TEST_SEED))
+
+
+# -- evaluate ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("binarise", ["dynamic", "threshold", "none"])
+def test_evaluate_gives_the_numbers_of_the_library_for_the_images_of_training(train, capsys, binarise):
+    train("--binarise", binarise, "--latent", "3")
+    assert main(["evaluate", RUN, "--samples", "30", "--json"]) == 0
+    out, err = capsys.readouterr()
+    report = json.loads(out)
+    assert err == ""
+
+    vae, x = seen_by_training()
+    rng = np.random.default_rng(TEST_SEED)
+    terms = evaluate_terms(vae, x, rng)
+    expected = {**terms, "minus_log_px": estimate(-log_evidence(vae, x, 30, rng))}
+    for name, value in expected.items():
+        assert report[name] == {"mean": value.mean, "standard_error": value.standard_error}
+    assert report["kl_per_latent"] == kl_per_latent(vae, x).tolist()
+    assert report["active_units"] == active_units(vae, x).tolist()
+    assert report["elbo"]["mean"] < -report["minus_log_px"]["mean"]
+    told = {name: report[name] for name in ("run", "data", "images", "binarise", "test_seed", "units", "samples")}
+    assert told == {
+        "run": RUN,
+        "data": "tiny",
+        "images": 20,
+        "binarise": binarise,
+        "test_seed": TEST_SEED,
+        "units": "nats per image",
+        "samples": 30,
+    }
+
+
+def test_evaluate_meets_the_last_row_of_the_metrics(train, capsys):
+    """The same images, the same bits, the same noise as at the end of training."""
+    train()
+    assert main(["evaluate", RUN, "--samples", "1", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    with open(Path(RUN) / "metrics.csv") as file:
+        last = list(csv.DictReader(file))[-1]
+    for name in ("elbo", "nll", "kl"):
+        assert report[name]["mean"] == pytest.approx(float(last[f"test_{name}"]), abs=1e-4)
+
+
+def test_the_table_is_the_json_in_words(train, capsys):
+    train("--latent", "7", "--binarise", "threshold")
+    model, _ = seen_by_training()
+    assert main(["evaluate", RUN, "--samples", "30", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert main(["evaluate", RUN, "--samples", "30"]) == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert err == ""
+    assert lines[0] == f"vae 16-6-7-6-16, relu, {model.likelihood.name}, 2 epochs"
+    assert lines[1] == "20 held-out rows of tiny, binarise threshold, pixel > 1/2"
+    for label, name in (
+        ("elbo, one draw an image", "elbo"),
+        ("  nll", "nll"),
+        ("  kl", "kl"),
+        ("-log p(x), 30 draws", "minus_log_px"),
+    ):
+        row = next(line for line in lines if line.startswith(f"{label} "))
+        assert row.removeprefix(label).split() == [f"{value:.2f}" for value in report[name].values()]
+    shown = re.findall(r"z(\d+) +(\d+\.\d\d)(\*?)", out)
+    assert sorted(int(j) for j, _, _ in shown) == list(range(1, 8))
+    values = [float(value) for _, value, _ in shown]
+    assert values == sorted(values, reverse=True)
+    for j, value, star in shown:
+        assert value == f"{report['kl_per_latent'][int(j) - 1]:.2f}"
+        assert (star == "") == report["active_units"][int(j) - 1]
+    active = sum(report["active_units"])
+    assert f"active latents: {active} of 7 (variance of mu over the images above 0.01)" in lines[-1]
+
+
+def test_one_held_out_image_has_no_standard_error_and_the_json_is_valid(train, capsys):
+    np.savez("one.npz", x_train=np.zeros((30, 16), "uint8"), x_test=np.full((1, 16), 200, "uint8"))
+    train(data="one.npz")
+    assert main(["evaluate", RUN, "--samples", "3", "--json"]) == 0
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    report = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert report["elbo"]["standard_error"] is None
+    assert np.isfinite(report["elbo"]["mean"])
+
+
+def test_more_samples_lower_minus_log_px(train, capsys):
+    train("--epochs", "30", "--likelihood", "gaussian")
+    seen = []
+    for K in (1, 10, 1000):
+        assert main(["evaluate", RUN, "--samples", str(K), "--json"]) == 0
+        seen.append(json.loads(capsys.readouterr().out)["minus_log_px"]["mean"])
+    assert seen[0] > seen[1] > seen[2]
+
+
+# -- sample ------------------------------------------------------------------------------------------------------------
+
+
+def test_sample_writes_means_or_draws_and_calls_them_that(train, capsys):
+    train()
+    assert main(["sample", RUN, "-n", "10"]) == 0
+    means_told = capsys.readouterr().out
+    assert main(["sample", RUN, "-n", "10", "--draw", "--seed", "3"]) == 0
+    draws_told = capsys.readouterr().out
+    assert means_told.splitlines() == [
+        "10 decoder means E[x|z], z ~ N(0, I), seed 0",
+        f"wrote {RUN}/sample-means.npz: x_mean (10, 16)",
+        f"wrote {RUN}/sample-means.png",
+    ]
+    assert draws_told.splitlines() == [
+        "10 draws x ~ p(x|z), z ~ N(0, I), seed 3",
+        f"wrote {RUN}/sample-draws.npz: x_sample (10, 16)",
+        f"wrote {RUN}/sample-draws.png",
+    ]
+    vae = load_checkpoint(RUN).model
+    with np.load(f"{RUN}/sample-means.npz") as means, np.load(f"{RUN}/sample-draws.npz") as draws:
+        assert (means.files, draws.files) == (["x_mean"], ["x_sample"])
+        np.testing.assert_array_equal(means["x_mean"], vae.sample(10, np.random.default_rng(0)))
+        np.testing.assert_array_equal(draws["x_sample"], vae.sample(10, np.random.default_rng(3), draw=True))
+        assert set(np.unique(draws["x_sample"])) == {0.0, 1.0}
+    for name in ("means", "draws"):
+        assert Path(f"{RUN}/sample-{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_sample_overwrites_nothing(train):
+    train()
+    assert main(["sample", RUN, "-n", "2"]) == 0
+    before = {path: path.read_bytes() for path in Path(RUN).iterdir()}
+    Path(RUN, "sample-means-2.png").write_text("mine")  # one of the pair is enough to keep the number
+    assert main(["sample", RUN, "-n", "3", "--seed", "1"]) == 0
+    for path, content in before.items():
+        assert path.read_bytes() == content
+    assert Path(RUN, "sample-means-2.png").read_text() == "mine"
+    assert not Path(RUN, "sample-means-2.npz").exists()
+    with np.load(f"{RUN}/sample-means-3.npz") as arrays:
+        assert arrays["x_mean"].shape == (3, 16)
+
+
+def test_samples_of_points_have_no_picture(train, capsys):
+    np.save("points.npy", np.random.default_rng(0).standard_normal((30, 5)))
+    train("--likelihood", "gaussian", data="points.npy")
+    assert main(["sample", RUN, "-n", "4", "--draw"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"wrote {RUN}/sample-draws.npz: x_sample (4, 5)"
+    assert not list(Path(RUN).glob("*.png"))
+
+
+# -- plot --------------------------------------------------------------------------------------------------------------
+
+
+def test_plot_draws_what_train_drew_and_more(folder, train, capsys, monkeypatch):
+    train()
+    monkeypatch.undo()  # with the pictures of train
+    monkeypatch.chdir(folder)
+    before = {path.name for path in Path(RUN).iterdir()}
+    assert main(["plot", RUN]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == f"20 held-out rows of tiny, binarise dynamic, once, from the test seed {TEST_SEED}"
+    named = re.fullmatch(rf"pictures in {RUN}/: (.*)", out[1])[1].split(", ")
+    of_train = {"learning_curves.png", "reconstructions.png", "samples.png", "manifold.png", "latent_scatter.png"}
+    assert set(named) == of_train | {"interpolation.png", "traversal.png"}
+    assert {path.name for path in Path(RUN).iterdir()} == before | set(named)
+    assert all(Path(RUN, name).read_bytes().startswith(b"\x89PNG") for name in named)
+
+
+def new_pictures(train, capsys, *options, **where):
+    train(*options, **where)
+    run = where.get("out", RUN)
+    assert main(["plot", run]) == 0
+    named = re.search(rf"^pictures in {run}/: (.*)$", capsys.readouterr().out, re.MULTILINE)
+    pictures = {path.name: path.read_bytes() for path in sorted(Path(run).glob("*.png"))}
+    assert sorted(named[1].split(", ") if named[1] else []) == list(pictures)
+    return pictures
+
+
+def test_plot_twice_replaces_its_pictures_with_the_same(train, capsys):
+    first = new_pictures(train, capsys, "--latent", "3")
+    assert list(first) == ["interpolation.png", "traversal.png"]
+    assert main(["plot", RUN]) == 0
+    assert {name: Path(RUN, name).read_bytes() for name in first} == first
+
+
+def test_plot_draws_only_what_makes_sense(train, capsys):
+    rng = np.random.default_rng(0)
+    assert list(new_pictures(train, capsys, "--model", "autoencoder")) == ["interpolation.png"]
+    np.save("points.npy", rng.standard_normal((30, 5)))
+    assert list(new_pictures(train, capsys, "--likelihood", "gaussian", data="points.npy", out="points")) == []
+    np.save("unlabelled.npy", rng.random((40, 4, 4)))
+    pictures = new_pictures(train, capsys, data="unlabelled.npy", out="unlabelled")
+    assert list(pictures) == ["interpolation.png", "traversal.png"]
+
+
+def test_pairs_join_different_classes(train):
+    train()
+    saved = plot.open_run(RUN)
+    starts, ends = plot.pairs(saved)
+    assert saved.data.y_test[starts].tolist() == [0]
+    assert saved.data.y_test[ends].tolist() == [1]
+    ten = saved._replace(data=load_data("mnist-sample"))
+    starts, ends = plot.pairs(ten)
+    assert ten.data.y_test[starts].tolist() == [0, 1, 2, 3, 4]
+    assert ten.data.y_test[ends].tolist() == [5, 6, 7, 8, 9]
+
+
+# -- the pictures ------------------------------------------------------------------------------------------------------
+
+
+def small(kind=VAE, likelihood=None, n_z=3):
+    return kind(8, (5,), n_z, "tanh", likelihood, rng=np.random.default_rng(0), dtype="float64")
+
+
+def tiles(ax, columns, h, w):
+    """The images in axes that _show_tiles has filled, (rows, columns, h, w), without the gaps between them."""
+    sheet = np.ma.filled(ax.images[0].get_array(), np.nan)
+    R = sheet.shape[0] // (h + 2)
+    return sheet.reshape(R, h + 2, columns, w + 2)[:, :h, :, :w].transpose(0, 2, 1, 3)
+
+
+@pytest.mark.parametrize("kind", [VAE, Autoencoder])
+def test_the_line_starts_and_ends_at_the_reconstructions(kind, rng):
+    model, x = small(kind), rng.random((6, 8))
+    figure = interpolation(model, x[:3], x[3:], (2, 4), steps=5)
+    left, middle, right = figure.axes
+    np.testing.assert_array_equal(tiles(left, 1, 2, 4)[:, 0].reshape(3, 8), x[:3])
+    np.testing.assert_array_equal(tiles(right, 1, 2, 4)[:, 0].reshape(3, 8), x[3:])
+    path = tiles(middle, 5, 2, 4).reshape(3, 5, 8)
+    np.testing.assert_allclose(path[:, 0], model.reconstruct(x[:3]), rtol=1e-12)
+    np.testing.assert_allclose(path[:, -1], model.reconstruct(x[3:]), rtol=1e-12)
+    codes = model.encode(x)[0]
+    halfway = model.likelihood.mean(model.decode((codes[:3] + codes[3:]) / 2)[0])
+    np.testing.assert_allclose(path[:, 2], halfway, rtol=1e-12)
+    assert "decoder means" in middle.get_title()
+
+
+def test_a_traversal_moves_one_latent_and_orders_by_kl(rng):
+    vae, x = small(), rng.random((30, 8))
+    vae.params["mu.W"][...] *= [0.1, 5.0, 1.0]  # KLs in the order z2, z3, z1
+    figure = traversal(vae, x, (2, 4), steps=7)
+    ax = figure.axes[0]
+    shown = tiles(ax, 7, 2, 4).reshape(4, 7, 8)
+    mu = vae.encode(x[:1])[0][0]
+    order = np.argsort(-kl_per_latent(vae, x))
+    assert order.tolist() == [1, 2, 0]
+    np.testing.assert_array_equal(shown[0, 0], x[0])
+    np.testing.assert_allclose(shown[0, 1], vae.reconstruct(x[:1])[0], rtol=1e-12)
+    assert np.isnan(shown[0, 2:]).all()
+    for row, j in enumerate(order, start=1):
+        for column, value in enumerate((-3, -2, -1, 0, 1, 2, 3)):
+            z = mu.copy()
+            z[j] = value
+            np.testing.assert_allclose(shown[row, column], vae.likelihood.mean(vae.decode(z[None])[0])[0], rtol=1e-12)
+    labels = [label.get_text().split()[0] for label in ax.get_yticklabels()]
+    assert labels == ["KL,", "z2", "z3", "z1"]
+    marks = ax.collections[0].get_offsets()
+    np.testing.assert_allclose(marks[:, 0], np.clip(mu[order], -3, 3) + 3.5)
+
+
+def test_a_traversal_of_many_latents_says_how_many_it_shows(rng):
+    vae = small(n_z=60)
+    ax = traversal(vae, rng.random((5, 8)), (2, 4)).axes[0]
+    assert len(ax.get_yticks()) == 51
+    assert "50 of 60" in ax.texts[0].get_text()
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 9])
+def test_a_sheet_holds_every_image(n, rng):
+    x = rng.random((n, 8))
+    figure = sheet(small(likelihood=Gaussian()), x, (2, 4), "title")
+    assert isinstance(figure, Figure)
+    side = int(np.ceil(np.sqrt(n)))
+    shown = tiles(figure.axes[0], side, 2, 4).reshape(-1, 8)
+    np.testing.assert_array_equal(shown[:n], x)
+    assert np.isnan(shown[n:]).all()
+
+
+# -- complaints --------------------------------------------------------------------------------------------------------
+
+
+def complaint(capsys, *argv):
+    """The one line on standard error of a command that ends with exit code 2."""
+    try:
+        code = main(list(argv))
+    except SystemExit as stop:
+        code = stop.code
+    out, err = capsys.readouterr()
+    assert code == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith(f"scratchvae {argv[0]}: ")
+    return err.removeprefix(f"scratchvae {argv[0]}: ").rstrip("\n")
+
+
+VERBS = ["evaluate", "sample", "plot"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_run_that_is_not_there(folder, capsys, verb):
+    text = complaint(capsys, verb, "runs/nothing")
+    assert text == "RUN should be a folder that train has written, and runs/nothing is not there; check the path"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_file_instead_of_a_run(folder, capsys, verb):
+    assert complaint(capsys, verb, "tiny.npz").endswith("and tiny.npz is a file; check the path")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_folder_of_something_else(folder, capsys, verb):
+    Path("other").mkdir()
+    assert "there is no file other/checkpoint.npz" in complaint(capsys, verb, "other")
+    Path("other/checkpoint.npz").write_bytes(b"no zip at all")
+    assert "other/checkpoint.npz should hold a scratchvae checkpoint" in complaint(capsys, verb, "other")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    "config", [None, "{", "[]", "{}", '{"data": "tiny.npz"}', '{"data": "tiny.npz", "seed": null}']
+)
+def test_a_config_of_something_else(train, capsys, verb, config):
+    train()
+    Path(RUN, "config.json").unlink() if config is None else Path(RUN, "config.json").write_text(config)
+    text = complaint(capsys, verb, RUN)
+    assert text == f"RUN should hold the config.json of a run, and {RUN}/config.json is not one; train again"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_data_that_went_away_or_changed(train, folder, capsys, verb):
+    train()
+    Path("tiny.npz").rename("moved.npz")
+    assert "tiny.npz" in complaint(capsys, verb, RUN)
+    np.savez("tiny.npz", x_train=np.zeros((9, 25), "uint8"))
+    assert "x_test of tiny.npz should have the shape (N, 16) of the model" in complaint(capsys, verb, RUN)
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "sample"])
+def test_an_autoencoder_has_no_prior(train, capsys, verb):
+    train("--model", "autoencoder")
+    text = complaint(capsys, verb, RUN)
+    assert text == f"RUN should hold a vae, and {RUN} holds an autoencoder, which has no prior"
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["evaluate", RUN, "--samples", "0"], "argument --samples: expected a whole number of at least 1, got '0'"),
+        (["evaluate", RUN, "--samples", "2.5"], "argument --samples: expected a whole number of at least 1, got '2.5'"),
+        (["sample", RUN, "-n", "0"], "argument -n: expected a whole number of at least 1, got '0'"),
+        (["sample", RUN, "--seed", "-1"], "argument --seed: expected a whole number of at least 0, got '-1'"),
+        (["plot"], "the following arguments are required: RUN"),
+    ],
+)
+def test_options_out_of_range(folder, capsys, argv, text):
+    assert complaint(capsys, *argv).startswith(text)
