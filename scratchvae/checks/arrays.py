@@ -101,6 +101,6 @@ def derived(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             if name.startswith("mask"):
                 continue
             found[f"sign({name})"] = np.sign(a)
-            found[f"exp({name})"] = np.exp(np.minimum(a, 700))
+            found[f"exp({name})"] = np.exp(np.minimum(a, 50))
             found[f"sqrt({name})"] = np.sqrt(np.maximum(a, 0))
     return without_twins({name: a for name, a in found.items() if a.size > 1 and np.ptp(a) > 0})

@@ -41,11 +41,10 @@ def units(x: np.ndarray) -> tuple[float, ...]:
 
 
 def central(y: Function, x: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """y(x + step) - y(x - step), what x really moved by after rounding, and |y| where y changed."""
+    """y(x + step) - y(x - step), what x really moved by after rounding, and |y|, which rounding is relative to."""
     above, below = x + step, x - step
     y_above, y_below = y(above), y(below)
-    dy = y_above - y_below
-    return dy, above - below, np.where(dy != 0, np.abs(y_above) + np.abs(y_below), 0.0)
+    return y_above - y_below, above - below, np.abs(y_above) + np.abs(y_below)
 
 
 def residuals(y: Function, x: np.ndarray, u: np.ndarray, dy: np.ndarray, grad: np.ndarray) -> Iterator[Residual]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from scratchvae.backend import to_numpy
 from scratchvae.checks.arrays import first_change, named_arrays, read_only, snapshot
+from scratchvae.checks.causes.case import ratio
 from scratchvae.checks.report import Finding
 
 Values = dict[str, np.ndarray]
@@ -23,9 +24,10 @@ class Pair(NamedTuple):
     names: list[str]  # the inputs that are differentiated
     constants: Mapping[str, Any]
 
-    def run(self, x: Values) -> tuple[Any, Any]:
+    def run(self, x: Values, constants: Mapping[str, Any] | None = None) -> tuple[Any, Any]:
+        constants = copied(self.constants) if constants is None else constants
         with np.errstate(all="ignore"):
-            out = self.forward(**x, **self.constants)
+            out = self.forward(**x, **constants)
         if not isinstance(out, tuple) or len(out) != 2:
             raise ValueError(f"forward should return the pair y, cache, got {type(out).__name__}; return y, cache")
         return out
@@ -46,8 +48,9 @@ class Pair(NamedTuple):
         return self.pull(dy.copy(), cache)
 
 
-def copied(x: Values) -> Values:
-    return {name: value.copy() for name, value in x.items()}
+def copied(x: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values under the same names; arrays are copied."""
+    return {name: value.copy() if hasattr(value, "copy") else value for name, value in x.items()}
 
 
 def named(grads: Any, names: list[str]) -> dict[str, Any]:
@@ -67,6 +70,28 @@ def named(grads: Any, names: list[str]) -> dict[str, Any]:
     return {name: None if given.get(name) is None else to_numpy(given[name]) for name in names}
 
 
+def bad_output(y: np.ndarray) -> Finding | None:
+    """An output without derivatives that one could measure."""
+    if y.dtype != np.float64:
+        text = f"y is {y.dtype} though every input is float64: differences need float64, so compute in float64"
+        return Finding("y", "precision", text)
+    return not_finite("y", "y", y)
+
+
+def not_finite(name: str, what: str, array: np.ndarray) -> Finding | None:
+    if np.isfinite(array).all():
+        return None
+    where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    text = f"{what} is not finite: look for an exp that overflows, log(0) or 0/0, and rewrite that formula"
+    return Finding(name, "non-finite", text, where=where or None, got=float(array[where]))
+
+
+def is_float32(g: np.ndarray) -> bool:
+    """Is g float32, or was it: is every number one that float32 holds, and not by being simple?"""
+    simple = (g * 1024 == np.round(g * 1024)).all()
+    return g.dtype == np.float32 or bool((g.astype(np.float32) == g).all() and not simple)
+
+
 def impurities(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
     """What keeps the pair from being a function and its derivative, the most telling thing alone."""
     questions = (overwrites, changes_its_mind, keeps_something, refuses_frozen_arrays)
@@ -82,13 +107,19 @@ def writes(who: str, what: str, where: tuple[int, ...] = ()) -> Finding:
 def overwrites(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
     """Inputs and constants by the forward; inputs, dy, y and the cache by the backward."""
     given, upstream = copied(x), dy.copy()
-    before, constants = snapshot(given), snapshot(dict(pair.constants))
-    y, cache = pair.run(given)
-    if change := first_change(given, before) or first_change(dict(pair.constants), constants):
+    constants = copied(pair.constants)
+    before, constants_before = snapshot(given), snapshot(constants)
+    y, cache = pair.run(given, constants)
+    if change := first_change(given, before) or first_change(constants, constants_before):
         return writes("forward", *change)
     y_before, cache_before = snapshot(y, "y"), snapshot(cache)
     pair.pull(upstream, cache)
-    for thing, was, name in ((upstream, {"dy": dy}, "dy"), (given, before, ""), (y, y_before, "y")):
+    for thing, was, name in (
+        (upstream, {"dy": dy}, "dy"),
+        (given, before, ""),
+        (constants, constants_before, ""),
+        (y, y_before, "y"),
+    ):
         if change := first_change(thing, was, name):
             return writes("backward", *change)
     if change := first_change(cache, cache_before):
@@ -111,19 +142,22 @@ def changes_its_mind(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
     _, cache = pair.run(copied(x))
     one, cache_before = pair.pull(dy.copy(), cache), snapshot(cache)
     kept = snapshot(one)
-    two = pair.pull(dy.copy(), cache)
+    pair.pull(0.5 * dy, cache)
     if change := first_change(one, kept):
         text = (
             f"the gradient of {change[0]} from a former call is overwritten by the next: return a new array each time"
         )
         return Finding(change[0], "mutates-input", text, where=change[1] or None)
+    two = pair.pull(dy.copy(), cache)
     for name, was in kept.items():
         now = two.get(name)
         if now is None or np.array_equal(now, was, equal_nan=True):
             continue
-        if np.allclose(now, 2 * was, rtol=1e-12):
-            text = f"a second call of backward returns twice the gradient of {name}: it adds to the first; start from 0"
-            return Finding(name, "mutates-input", text, factor=0.5)
+        if now.shape == was.shape and ratio(now, was):
+            text = (
+                f"the gradient of {name} grows from call to call: it is added to the last one; start from 0 each time"
+            )
+            return Finding(name, "mutates-input", text)
         same_cache = first_change(cache, cache_before) is None
         text = f"backward gives another gradient of {name} when it is called again on the same cache: " + (
             "it draws noise of its own; use what the forward used, from the cache" if same_cache else "it writes there"
@@ -155,8 +189,9 @@ def refuses_frozen_arrays(pair: Pair, x: Values, dy: np.ndarray) -> Finding | No
     given, upstream = copied(x), dy.copy()
     who = "forward"
     try:
-        with read_only(given, dict(pair.constants)):
-            _, cache = pair.run(given)
+        constants = copied(pair.constants)
+        with read_only(given, constants):
+            _, cache = pair.run(given, constants)
             who = "backward"
             with read_only(cache, upstream):
                 pair.pull(upstream, cache)

@@ -90,13 +90,21 @@ def factor_at_the_output(case: Case) -> Verdict | None:
 
 def one_array_for_another(case: Case) -> Verdict | None:
     """expected = c * got * a / b for two arrays in play: the right formula at the wrong array."""
-    candidates = list(factors(case))
-    for name, a in candidates:
-        for other, b in candidates:
-            if name != other and np.all(b) and (c := ratio(case.expected * b, case.got * a)):
-                text = f"d{case.name} uses {other} where {number(c)}{name} belongs"
-                return signed(Verdict("elementwise-factor", text), c)
+    candidates = [(name, a) for name, a in factors(case) if np.all(a)]
+    if not candidates:
+        return None
+    wanted, given = ([(side * a).ravel() for _, a in candidates] for side in (case.expected, case.got))
+    cosine = unit_rows(given) @ unit_rows(wanted).T  # (n, n)
+    for i, j in np.argwhere(np.abs(cosine) > 1 - 1e-9):  # why: all pairs at once; the few that are parallel are judged
+        if i != j and (c := ratio(wanted[j], given[i])):
+            text = f"d{case.name} uses {candidates[j][0]} where {number(c)}{candidates[i][0]} belongs"
+            return signed(Verdict("elementwise-factor", text), c)
     return None
+
+
+def unit_rows(rows: list[np.ndarray]) -> np.ndarray:
+    a = np.stack(rows)
+    return a / np.linalg.norm(a, axis=1, keepdims=True)
 
 
 def unnamed_factor(case: Case) -> Verdict | None:
