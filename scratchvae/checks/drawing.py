@@ -21,7 +21,7 @@ def draw(title: str, rows: list[Row]) -> "Figure":
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.6, 4.2), layout="constrained")
+    figure = Figure(figsize=(10.4, 4.2), layout="constrained")
     figure.suptitle(title)
     left, right = figure.subplots(1, 2)
     h = np.logspace(0, -12, 49)
@@ -44,12 +44,12 @@ def draw(title: str, rows: list[Row]) -> "Figure":
     right.set(
         title="Taylor remainder", xlabel="step h", ylabel="|f(x + h u) - f(x) - h g·u|, relative", ylim=(1e-16, 1e2)
     )
-    triangle(right, 2, (1e-5, 1e-8), "slope 2:\nright gradient")
-    triangle(right, 1, (1e-6, 1e-2), "slope 1:\nwrong gradient")
+    triangle(right, 2, (1e-4, 1e-14), "slope 2:\nright gradient")
+    triangle(right, 1, (5e-8, 1e-3), "slope 1:\nwrong gradient")
     for ax in (left, right):
         ax.spines[["top", "right"]].set_visible(False)
         ax.tick_params(which="minor", length=0)
-    left.legend(frameon=False, fontsize="small", loc="upper right", ncols=1 + len(left.lines) // 8)
+    figure.legend(*left.get_legend_handles_labels(), frameon=False, fontsize="small", loc="outside right center")
     return figure
 
 

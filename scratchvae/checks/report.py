@@ -74,11 +74,16 @@ class Finding(NamedTuple):
             return None
         return self.expected / self.got
 
-    def __str__(self) -> str:
+    @property
+    def headline(self) -> str:
+        """Where, what, and the two numbers."""
         place = "" if self.where is None else f"[{', '.join(map(str, self.where))}]"
         numbers = "" if self.expected is None else f" (expected {self.expected:.6g}, got {self.got:.6g})"
         cause = f"{self.cause}, {self.also}" if self.also else self.cause
-        return f"{self.input}{place}: {cause}{numbers}\n    {self.message}"
+        return f"{self.input}{place}: {cause}{numbers}"
+
+    def __str__(self) -> str:
+        return f"{self.headline}\n    {self.message}"
 
 
 @dataclass
@@ -130,22 +135,26 @@ class Report:
         return "\n".join(lines + [f"  {finding}" for finding in self.findings])
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(text)}</th>" for text in self.heading)
+        table = [self.heading, *self.cells()]
+        columns = [i for i in range(6) if any(row[i] for row in table)]
         rows = [
-            f'<tr style="{BAD if row.status == "wrong" else ""}">'
-            + "".join(f"<td>{html.escape(text)}</td>" for text in cells)
+            f'<tr style="{BAD if "wrong" in cells else ""}">'
+            + "".join(f'<td style="text-align: left">{html.escape(cells[i])}</td>' for i in columns)
             + "</tr>"
-            for row, cells in zip(self.rows, self.cells(), strict=True)
+            for cells in table
         ]
-        findings = "".join(f"<li><pre>{html.escape(str(finding))}</pre></li>" for finding in self.findings)
+        findings = [f"<li><b>{html.escape(f.headline)}</b><br>{html.escape(f.message)}</li>" for f in self.findings]
         state = "ok" if self.ok else plural(len(self.findings), "finding")
-        return (
-            f"<b>{html.escape(self.title)}: {state}</b>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table><ul>{findings}</ul>"
-        )
+        title = f"<b>{html.escape(self.title)}: {state}</b>"
+        return f"{title}<table>{''.join(rows)}</table><ul>{''.join(findings)}</ul>"
 
     def plot(self) -> "Figure":
-        """Error against step size, and the Taylor remainder; for checks of gradients."""
+        """Error against step size, and the Taylor remainder.
+
+        Raises    ValueError: nothing to draw; only gradients have steps.
+        """
+        if not any(row.line for row in self.rows):
+            raise ValueError(f"plot draws the differences behind a gradient, and the report {self.title!r} has none")
         from scratchvae.checks.drawing import draw  # why: nothing is drawn unless somebody asks
 
         return draw(self.title, self.rows)

@@ -54,7 +54,7 @@ def imported(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a file can do while it is imported
+    except (Exception, SystemExit) as error:  # whatever a file can do while it is imported
         raise ValueError(
             f"{path} cannot be imported: {type(error).__name__}: {error}; run it on its own first"
         ) from None

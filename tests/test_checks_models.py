@@ -1,0 +1,414 @@
+"""Whole models, samplers, bounds and optimizers: what is wrong, and where in the model the fault is."""
+
+import math
+
+import numpy as np
+import pytest
+
+import scratchvae.vae as vae_module
+from scratchvae import SGD, VAE, Adagrad, Adam, Autoencoder, Bernoulli, ContinuousBernoulli, Gaussian, reparameterize
+from scratchvae.checks import check_evidence, check_gradients, check_optimizer, check_sampler
+from scratchvae.layers import ACTIVATIONS, prefixed
+
+
+def build(kind=VAE, likelihood=None, activation="tanh", n_z=2, n_hidden=(7,), dtype="float64"):
+    rng = np.random.default_rng(3)
+    model = kind(6, n_hidden, n_z, activation, likelihood, rng=rng, dtype=dtype)
+    for p in model.params.values():
+        p += (0.3 * rng.standard_normal(p.shape)).astype(dtype)
+    return model
+
+
+def batch(model, B=5):
+    rng = np.random.default_rng(4)
+    return rng.random((B, 6)), model.draw_eps(B, rng)
+
+
+def only(report):
+    assert len(report.findings) == 1, str(report)
+    return report.findings[0]
+
+
+# -- gradients of a model ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("kind", [VAE, Autoencoder])
+def test_right_models_pass_and_are_left_as_they_were(kind, activation):
+    model = build(kind, activation=activation, n_hidden=(7, 5))
+    before = {name: p.copy() for name, p in model.params.items()}
+    report = check_gradients(model, *batch(model), beta=0.7)
+    assert report.ok, str(report)
+    assert [row.name for row in report.rows] == list(model.params)
+    for name, p in model.params.items():
+        np.testing.assert_array_equal(p, before[name])
+
+
+def test_an_untrained_relu_model_sits_on_kinks_and_passes():
+    """Biases of zero and dead units put pre-activations at 0 exactly: no slope there is the only right one."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        model = Autoencoder(6, (4, 3), 2, "relu", rng=rng, dtype="float64")
+        report = check_gradients(model, rng.random((5, 6)), rng=rng)
+        assert report.ok, str(report)
+
+
+class HalvedAtLogvar(VAE):
+    def encode_backward(self, dmu, dlogvar, cache, trace=None):
+        return super().encode_backward(dmu, 0.5 * dlogvar, cache, trace)
+
+
+class DropsLogvarAtTheFork(VAE):
+    def encode_backward(self, dmu, dlogvar, cache, trace=None):
+        _, logvar_grads = self.heads["logvar"].backward(dlogvar, cache.logvar)
+        dh, mu_grads = self.heads["mu"].backward(dmu, cache.mu)
+        grads = self._encoder_grads(dh, cache.h, trace)
+        return {**grads, **prefixed("mu", mu_grads), **prefixed("logvar", logvar_grads)}
+
+
+class AveragesTwice(VAE):
+    def backward(self, dobjective, cache, trace=None):
+        return super().backward(dobjective / len(dobjective), cache, trace)
+
+
+class ForgetsTheKL(VAE):
+    def backward(self, dobjective, cache, trace=None):
+        return super().backward(dobjective, cache._replace(beta=0.0), trace)
+
+
+class NeverTrainsBiases(VAE):
+    def backward(self, dobjective, cache, trace=None):
+        grads = super().backward(dobjective, cache, trace)
+        return {name: g for name, g in grads.items() if not name.endswith(".b")}
+
+
+class OneColumn(VAE):
+    def objective(self, x, eps, beta=1.0):
+        terms, cache = super().objective(x, eps, beta)
+        return terms._replace(objective=-terms.nll[:, None] - terms.kl), cache
+
+
+class CentresTheParameters(VAE):
+    def objective(self, x, eps, beta=1.0):
+        self.params["mu.b"][...] -= self.params["mu.b"].mean()
+        return super().objective(x, eps, beta)
+
+
+@pytest.mark.parametrize(
+    ("kind", "where", "cause", "words"),
+    [
+        (HalvedAtLogvar, "logvar.b", "factor", "half of what it should be"),
+        (DropsLogvarAtTheFork, "encoder.0.b", "missing-term", "the path through logvar"),
+        (AveragesTwice, "logits.b", "factor", "mean over the batch was taken once too often"),
+        (ForgetsTheKL, "logvar.b", "missing-term", "the gradient of kl never reaches logvar.b"),
+        (NeverTrainsBiases, "logits.b", "zero", "no gradient for logits.b"),
+        (OneColumn, "objective", "shape", "did (B,) meet (B, 1)?"),
+        (CentresTheParameters, "mu.b", "mutates-input", "only an optimizer may write"),
+    ],
+)
+def test_one_finding_names_the_root_and_not_its_consequences(kind, where, cause, words):
+    model = build(kind)
+    finding = only(check_gradients(model, *batch(model)))
+    assert (finding.input, finding.cause) == (where, cause)
+    assert words in finding.message
+
+
+PATHS = {
+    "sigma forgotten in the draw": (
+        "reparameterize_backward",
+        lambda dz, c: (dz, 0.5 * dz * c[1]),
+        "logvar.b",
+        "elementwise-factor",
+        "comes from nll lacks a factor, entry by entry: multiply by sigma",
+    ),
+    "eps forgotten in the draw": (
+        "reparameterize_backward",
+        lambda dz, c: (dz, 0.5 * dz * c[0]),
+        "logvar.b",
+        "elementwise-factor",
+        "multiply by eps",
+    ),
+    "no half in the draw": (
+        "reparameterize_backward",
+        lambda dz, c: (dz, dz * c[0] * c[1]),
+        "logvar.b",
+        "factor",
+        "comes from nll is twice",
+    ),
+    "the KL pushes mu away": (
+        "kl_to_standard_normal_backward",
+        lambda d, c: (-d[:, None] * c[0], 0.5 * d[:, None] * (c[1] - 1)),
+        "mu.b",
+        "sign",
+        "comes from kl has the wrong sign",
+    ),
+    "the KL without its -1": (
+        "kl_to_standard_normal_backward",
+        lambda d, c: (d[:, None] * c[0], 0.5 * d[:, None] * c[1]),
+        "logvar.b",
+        "missing-term",
+        "1/2 * dy",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_the_term_and_the_array_are_named_inside_a_model(name, monkeypatch):
+    function, slip, where, cause, words = PATHS[name]
+    monkeypatch.setattr(vae_module, function, slip)
+    model = build()
+    report = check_gradients(model, *batch(model))
+    finding = only(report)
+    assert (finding.input, finding.cause) == (where, cause), str(finding)
+    assert words in finding.message
+    assert "may follow from" in next(row.note for row in report.rows if row.name == "encoder.0.W")
+
+
+def test_a_wrong_activation_inside_names_its_layer(monkeypatch):
+    forward, _ = ACTIVATIONS["tanh"]
+    monkeypatch.setitem(ACTIVATIONS, "tanh", (forward, lambda dy, y: dy * (1 - y)))
+    model = build()
+    finding = only(check_gradients(model, *batch(model)))
+    assert (finding.input, finding.cause) == ("decoder.0.b", "elementwise-factor")
+    assert "belongs" in finding.message
+
+
+def test_float32_models_are_sent_back():
+    model = build(dtype="float32")
+    finding = only(check_gradients(model, *batch(model)))
+    assert finding.cause == "precision"
+    assert "dtype='float64'" in finding.message
+
+
+def test_a_students_model_needs_the_protocol_only():
+    class Linear:
+        """objective = -(x W - x)^2 / 2, with one parameter and no terms but the objective."""
+
+        def __init__(self):
+            self.params = {"W": np.random.default_rng(0).standard_normal((6, 6))}
+
+        def objective(self, x, eps=None, beta=1.0):
+            r = x @ self.params["W"] - x
+            return type("Terms", (), {"objective": -0.5 * (r * r).sum(axis=1)}), (x, r)
+
+        def backward(self, dobjective, cache):
+            x, r = cache
+            return {"W": -x.T @ (dobjective[:, None] * r)}
+
+    assert check_gradients(Linear(), np.random.default_rng(1).random((5, 6))).ok
+    Linear.backward = lambda self, d, cache: {"W": cache[0].T @ (d[:, None] * cache[1])}
+    assert only(check_gradients(Linear(), np.random.default_rng(1).random((5, 6)))).cause == "sign"
+
+
+# -- samplers ----------------------------------------------------------------------------------------------------------
+
+
+MU, LOGVAR = np.random.default_rng(8).standard_normal((2, 3, 2))
+
+
+def sigma(logvar):
+    return np.exp(0.5 * logvar)
+
+
+def own_noise(mu, logvar, eps):
+    return mu + sigma(logvar) * np.random.default_rng().standard_normal(eps.shape)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "where", "cause", "words"),
+    [
+        (lambda m, v, e: m + np.exp(v) * e, "variance", "elementwise-factor", "logvar is the logarithm of a variance"),
+        (lambda m, v, e: m + 0.5 * sigma(v) * e, "variance", "factor", "half of what it should be"),
+        (lambda m, v, e: m + e, "variance", "elementwise-factor", "lacks a factor, sigma"),
+        (lambda m, v, e: m + 0 * e, "z", "zero", "plain autoencoder"),
+        (lambda m, v, e: -m + sigma(v) * e, "mean", "sign", "wrong sign"),
+        (lambda m, v, e: sigma(v) * e, "mean", "missing-term", "mu is missing"),
+        (lambda m, v, e: m + sigma(v) * e[:, :1], "z", "shape", "move together"),
+        (lambda m, v, e: (m + sigma(v) * e).sum(axis=1), "z", "shape", "every entry is drawn"),
+        (lambda m, v, e: m + sigma(v) * np.sign(e), "z", "unknown", "not Gaussian"),
+        (lambda m, v, e: m + sigma(v) * e / 0, "z", "non-finite", "not finite"),
+        (own_noise, "z", "noise-redrawn", "use the eps that it is given"),
+    ],
+)
+def test_a_sampler_that_is_not_the_q_of_the_kl(sampler, where, cause, words):
+    with np.errstate(all="ignore"):
+        finding = only(check_sampler(sampler, MU, LOGVAR))
+    assert (finding.input, finding.cause) == (where, cause)
+    assert words in finding.message
+
+
+def test_right_samplers_pass_at_many_seeds():
+    for seed in range(6):
+        assert check_sampler(reparameterize, MU, LOGVAR, rng=np.random.default_rng(seed)).ok
+    assert check_sampler(lambda m, v, e: m - sigma(v) * e, MU, LOGVAR).ok  # the same distribution
+
+
+# -- evidence ----------------------------------------------------------------------------------------------------------
+
+
+class NoConstant(Gaussian):
+    def nll(self, x, logits):
+        nll, cache = super().nll(x, logits)
+        return nll - 0.5 * x.shape[1] * math.log(2 * math.pi), cache
+
+
+class MeanOverPixels(Bernoulli):
+    def nll(self, x, logits):
+        nll, cache = super().nll(x, logits)
+        return nll / x.shape[1], cache
+
+
+class SignOfTheKL(VAE):
+    def objective(self, x, eps, beta=1.0):
+        terms, cache = super().objective(x, eps, beta)
+        return terms._replace(elbo=-terms.nll + terms.kl), cache
+
+
+class UsesMuForZ(VAE):
+    def objective(self, x, eps, beta=1.0):
+        return super().objective(x, 0 * eps, beta)
+
+
+def evidence(model, rows=5):
+    return check_evidence(model, np.random.default_rng(4).random((rows, 6)))
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.5), ContinuousBernoulli()], ids=lambda p: p.name)
+@pytest.mark.parametrize("n_z", [1, 2])
+def test_the_identity_holds_for_right_models(n_z, likelihood):
+    report = evidence(build(n_z=n_z, likelihood=likelihood))
+    assert report.ok, str(report)
+    assert max(row.error for row in report.rows) < 1e-6
+
+
+def test_log_px_of_the_check_is_that_of_the_oracle():
+    from scratchvae.exact import grid_log_evidence
+
+    model = build()
+    log_px = grid_log_evidence(model, np.random.default_rng(4).random((5, 6)))[0]
+    shown = [float(row.note.split()[2].rstrip(",")) for row in evidence(model).rows if row.name.startswith("x[")]
+    np.testing.assert_allclose(shown, log_px, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "likelihood", "where", "cause", "words"),
+    [
+        (SignOfTheKL, None, "elbo", "sign", "above log p(x): in the ELBO the kl has the wrong sign"),
+        (UsesMuForZ, None, "sampler", "zero", "above log p(x)"),
+        (VAE, NoConstant(), "nll", "missing-term", "a log-likelihood needs its normalising terms"),
+        (VAE, MeanOverPixels(), "nll", "factor", "1/D of what it should be (D = 5)"),
+    ],
+)
+def test_bounds_that_are_none(kind, likelihood, where, cause, words):
+    finding = only(evidence(build(kind, likelihood)))
+    assert (finding.input, finding.cause) == (where, cause), str(finding)
+    assert words in finding.message, finding.message
+
+
+@pytest.mark.parametrize(
+    ("function", "slip", "where", "cause", "words"),
+    [
+        ("reparameterize", lambda m, v, e: m + np.exp(v) * e, "sampler", "elementwise-factor", "sigma^2"),
+        ("reparameterize", lambda m, v, e: m + 0.5 * sigma(v) * e, "sampler", "factor", "sigma / 2"),
+        (
+            "kl_to_standard_normal",
+            lambda m, v: 0.5 * (m * m + np.exp(v) - 1 - v).sum(axis=1) * 2,
+            "kl",
+            "factor",
+            "twice",
+        ),
+        (
+            "kl_to_standard_normal",
+            lambda m, v: 0.5 * (m * m + np.exp(v) - v).sum(axis=1),
+            "kl",
+            "missing-term",
+            "-1 nats",
+        ),
+        (
+            "kl_to_standard_normal",
+            lambda m, v: 0.5 * (m * m + np.exp(2 * v) - 1 - 2 * v).sum(axis=1),
+            "kl",
+            "elementwise-factor",
+            "logarithm of the standard deviation",
+        ),
+        ("kl_to_standard_normal", lambda m, v: 0.5 * (np.exp(v) - 1 - v).sum(axis=1), "kl", "missing-term", "mu as 0"),
+        (
+            "kl_to_standard_normal",
+            lambda m, v: 0.5 * (abs(m) + np.exp(v) - 1 - v).sum(axis=1),
+            "kl",
+            "unknown",
+            "by another amount for each x",
+        ),
+    ],
+)
+def test_the_side_at_fault_is_named(function, slip, where, cause, words, monkeypatch):
+    monkeypatch.setattr(vae_module, function, lambda *a: (slip(*a), None))
+    finding = only(evidence(build()))
+    assert (finding.input, finding.cause) == (where, cause), str(finding)
+    assert words in finding.message
+
+
+def test_evidence_needs_a_grid_that_fits():
+    with pytest.raises(ValueError, match="with 1 or 2 latents, got 3"):
+        evidence(build(n_z=3))
+
+
+# -- optimizers --------------------------------------------------------------------------------------------------------
+
+
+class Uphill(SGD):
+    def step(self, params, grads):
+        super().step(params, {name: -g for name, g in grads.items()})
+
+
+class Squares(SGD):
+    def step(self, params, grads):
+        for g in grads.values():
+            g *= g
+
+
+class OnlyWeights(Adam):
+    def step(self, params, grads):
+        super().step({"W": params["W"]}, {"W": grads["W"]})
+
+
+class AdamWithoutMemory(Adam):
+    """Drops beta1 * m: right at the first step, when m is still zero."""
+
+    def step(self, params, grads):
+        for name in [name for name in self.state if name.startswith("m.")]:
+            self.state[name][...] = 0
+        super().step(params, grads)
+
+
+class GradientSquared(SGD):
+    def step(self, params, grads):
+        super().step(params, {name: g * np.abs(g) for name, g in grads.items()})
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "reference", "cause", "words"),
+    [
+        (Uphill(), SGD(), "sign", "step 1"),
+        (SGD(lr=0.1, momentum=0.0), SGD(lr=0.2, momentum=0.0), "factor", "half of what it should be"),
+        (Squares(), SGD(), "mutates-input", "belongs to the caller"),
+        (OnlyWeights(), Adam(), "zero", "does not move b"),
+        (AdamWithoutMemory(), Adam(), "missing-term", "running state"),
+        (SGD(momentum=0.0), SGD(momentum=0.9), "missing-term", "step 2 is not"),
+        (GradientSquared(), SGD(), "elementwise-factor", "a factor too many, entry by entry: |g|"),
+    ],
+)
+def test_an_optimizer_beside_its_reference(optimizer, reference, cause, words):
+    report = check_optimizer(optimizer, reference)
+    assert report.findings[0].cause == cause
+    assert words in report.findings[0].message
+
+
+@pytest.mark.parametrize("kind", [SGD, Adagrad, Adam])
+def test_the_optimizers_agree_with_themselves(kind):
+    assert check_optimizer(kind(), kind()).ok
+
+
+def test_only_gradients_are_drawn():
+    with pytest.raises(ValueError, match="plot draws the differences behind a gradient"):
+        check_optimizer(SGD(), SGD()).plot()

@@ -1,0 +1,132 @@
+"""python -m scratchvae gradcheck: this package, and files of other people."""
+
+import numpy as np
+import pytest
+
+from scratchvae.cli import main
+
+GOOD = """
+import numpy as np
+
+def dense(x, W, b):
+    return x @ W + b, (x, W)
+
+def dense_backward(dy, cache):
+    x, W = cache
+    return dy @ W.T, x.T @ dy, dy.sum(axis=0)
+
+def draw(mu, logvar, eps):
+    sigma = np.exp(0.5 * logvar)
+    return mu + sigma * eps, (sigma, eps)
+
+def draw_backward(dz, cache):
+    sigma, eps = cache
+    return dz, 0.5 * dz * sigma * eps
+
+def cross_entropy(x, logits):
+    p = 1 / (1 + np.exp(-logits))
+    return -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1), (x, p)
+
+def cross_entropy_backward(dnll, cache):
+    x, p = cache
+    return dnll[:, None] * (p - x)
+
+def network(x, W1, b1, W2, b2):
+    h = np.tanh(x @ W1 + b1)
+    return h @ W2 + b2, (x, h, W1, W2)
+
+def network_backward(dy, cache):
+    x, h, W1, W2 = cache
+    da = dy @ W2.T * (1 - h * h)
+    return {"x": da @ W1.T, "W1": x.T @ da, "b1": da.sum(axis=0), "W2": h.T @ dy, "b2": dy.sum(axis=0)}
+
+def helper(anything):
+    return anything
+"""
+
+
+def run(tmp_path, capsys, text):
+    file = tmp_path / "student.py"
+    file.write_text(text)
+    code = main(["gradcheck", str(file)])
+    return code, capsys.readouterr()
+
+
+def test_the_package_passes(capsys):
+    assert main(["gradcheck"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].endswith("checked, none wrong")
+    rows = [line for line in lines[:-1] if line.startswith("  ") and not line.startswith("      ")]
+    assert len(rows) > 30
+    assert all(line.endswith(" ok") for line in rows)
+    for name in ("layers.dense", "gaussian.reparameterize", "likelihoods.bernoulli", "vae, relu, gaussian", "iwae"):
+        assert any(name in line for line in rows), name
+
+
+def test_a_right_file_passes(tmp_path, capsys):
+    code, printed = run(tmp_path, capsys, GOOD)
+    assert code == 0, printed.out
+    assert "4 checked, none wrong" in printed.out
+
+
+def test_a_wrong_file_gets_told_what_to_do(tmp_path, capsys):
+    code, printed = run(tmp_path, capsys, GOOD.replace("x.T @ dy, dy.sum", "x.T @ dy / len(x), dy.sum"))
+    assert code == 1
+    assert "take it in the loss only" in printed.out
+    assert "4 checked, 1 wrong" in printed.out
+
+
+def test_inputs_can_be_chosen_and_a_pair_that_fails_says_how(tmp_path, capsys):
+    text = """
+import numpy as np
+def f(width, height):
+    return width @ height, (width, height)
+def f_backward(dy, cache):
+    return dy @ cache[1].T, cache[0].T @ dy
+"""
+    code, printed = run(tmp_path, capsys, text)
+    assert code == 1
+    assert "called with width (5, 4), height (5, 4); INPUTS = {'f': {...}} chooses others" in printed.out
+    code, printed = run(tmp_path, capsys, text + "INPUTS = {'f': {'height': np.arange(12.0).reshape(4, 3)}}\n")
+    assert code == 0, printed.out
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import nonsense_that_is_not_there", "cannot be imported: ModuleNotFoundError"),
+        ("def f(:", "cannot be imported: SyntaxError"),
+        ("1 / 0", "cannot be imported: ZeroDivisionError"),
+        ("def f(x): return x", "should define pairs of functions named f and f_backward, got f"),
+        ("", "should define pairs of functions named f and f_backward, got no functions"),
+        ("import sys; sys.exit(3)", "cannot be imported: SystemExit"),
+    ],
+)
+def test_files_that_cannot_be_checked_end_in_one_line(text, words, tmp_path, capsys):
+    code, printed = run(tmp_path, capsys, text)
+    assert code == 2
+    assert words in printed.err
+    assert len(printed.err.splitlines()) == 1
+    assert printed.out == ""
+
+
+def test_no_such_file_and_no_python(tmp_path, capsys):
+    assert main(["gradcheck", str(tmp_path / "none.py")]) == 2
+    assert "which is not there" in capsys.readouterr().err
+    (tmp_path / "notes.txt").write_text("x")
+    assert main(["gradcheck", str(tmp_path / "notes.txt")]) == 2
+    assert "should end in .py" in capsys.readouterr().err
+
+
+def test_a_file_may_import_its_neighbour(tmp_path, capsys):
+    (tmp_path / "neighbour_of_student.py").write_text("def double(x): return 2 * x\n")
+    text = "from neighbour_of_student import double\n"
+    text += "def f(x): return double(x), None\ndef f_backward(dy, _): return 2 * dy\n"
+    code, printed = run(tmp_path, capsys, text)
+    assert code == 0, printed.out
+
+
+def test_the_global_generator_is_left_alone(tmp_path, capsys):
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002  what is looked at is that nobody else uses it
+    run(tmp_path, capsys, GOOD)
+    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
