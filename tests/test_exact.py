@@ -307,6 +307,14 @@ def test_a_posterior_beyond_the_edge_is_told(n_z, rng):
     assert error[0] == np.inf
 
 
+@pytest.mark.parametrize(("mu", "logvar"), [(7.5, 0.0), (0.0, 4.0), (0.004, -12.0)])
+def test_a_q_that_the_grid_does_not_hold_has_no_kl(mu, logvar, rng):
+    """Half of it outside, wider than the grid, narrower than its spacing of 0.008."""
+    posterior = grid_posterior(linear_vae(make(rng, 1), rng), rows(rng, B=1))
+    assert posterior.kl_from(np.array([[mu]]), np.array([[logvar]]))[0] == np.inf
+    assert np.isfinite(posterior.kl_from(np.array([[0.0]]), np.array([[0.0]]))[0])
+
+
 def test_a_grid_for_three_latents_is_refused(rng):
     with pytest.raises(ValueError, match=r"a grid needs a model with 1 or 2 latents, got 3; use evaluation\.log"):
         grid_posterior(VAE(4, (3,), 3, rng=rng), np.zeros((1, 4)))
