@@ -4,11 +4,13 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from scratchvae import VAE, Adam, Autoencoder, Gaussian, fit
 from scratchvae.data import Dataset
 from scratchvae.data.toy import circle
 from scratchvae.view.plots import (
+    PALETTE,
     latent_scatter,
     learning_curves,
     manifold,
@@ -16,6 +18,7 @@ from scratchvae.view.plots import (
     samples,
     write_pictures,
 )
+from scratchvae.view.png import save_png
 
 HISTORY = {
     "epoch": [1, 2],
@@ -93,6 +96,33 @@ def test_scatter_draws_every_row_as_its_label(vae, rng):
         np.testing.assert_allclose(points.get_offsets(), mu[y == label], rtol=1e-6)
     assert len({tuple(points.get_facecolor()[0]) for points in ax.collections}) == 3
     assert "σ of the prior" in ax.get_xlabel()
+
+
+def test_a_saved_picture_keeps_the_colours_that_tell_ten_labels_apart(vae, rng, tmp_path):
+    save_png(latent_scatter(vae, rng.random((400, 16)), np.arange(400) % 10), tmp_path / "scatter.png")
+    with Image.open(tmp_path / "scatter.png") as saved:
+        shown = np.unique(np.asarray(saved.convert("RGB")).reshape(-1, 3), axis=0).astype(int)
+    for colour in PALETTE:
+        ink = 0.8 * np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) + 0.2 * 255  # drawn with alpha 0.8
+        assert np.abs(shown - ink).max(axis=1).min() <= 24, colour
+
+
+def test_images_without_bounds_say_what_black_and_white_stand_for(rng):
+    vae = VAE(16, (8,), 2, "tanh", Gaussian(), rng=rng)
+    left, right = samples(vae, rng, (4, 4), n=3).axes
+    low, high = left.images[0].get_clim()
+    assert right.images[0].get_clim() == (low, high)
+    expected = f"pixel values from {low:.2g} (black) to {high:.2g} (white)".replace("-", "−")
+    assert {left.get_xlabel(), right.get_xlabel()} == {expected}
+
+
+def test_scatter_of_many_rows_says_how_many_it_shows(vae, rng):
+    x = rng.random((3000, 16))
+    ax = latent_scatter(vae, x).axes[0]
+    assert ax.get_title().endswith("2,500 of 3,000 inputs")
+    shown, (mu, _, _) = ax.collections[0].get_offsets(), vae.encode(x)
+    assert len(shown) == 2500
+    assert {tuple(point) for point in np.float32(shown)} <= {tuple(point) for point in mu}
 
 
 @pytest.mark.parametrize("draw", [manifold, latent_scatter])

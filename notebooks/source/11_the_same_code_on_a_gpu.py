@@ -296,7 +296,7 @@ for batch, colour, marker in (
 ax.legend(frameon=False)
 show(
     fig,
-    "Three rising lines on logarithmic axes, one for each batch size, from ten million to a hundred billion.",
+    "Three rising lines on logarithmic axes, one for each batch size, from ten million to ten billion.",
 )
 
 assert products(1024, 400) == 8 * products(128, 400)

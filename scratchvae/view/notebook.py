@@ -4,9 +4,9 @@ from io import BytesIO
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
+
+from scratchvae.view.png import save_png
 
 WIDTH = 7.2  # inches: the width of a page
 DPI = 100
@@ -26,7 +26,8 @@ def panels(n: int = 1, height: float = 3.0, width: float = WIDTH, **settings: An
 
 def show(figure: Figure, alt: str) -> None:
     """Display the figure below the cell, described by alt; outside a notebook, print alt."""
-    data = small_png(figure)
+    data = BytesIO()
+    save_png(figure, data, dpi=DPI)
     plt.close(figure)  # why: the notebook would display an open figure once more, without its text
     try:
         from IPython import get_ipython
@@ -37,15 +38,4 @@ def show(figure: Figure, alt: str) -> None:
     if get_ipython is None or get_ipython() is None:
         print(f"[figure] {alt}")
     else:
-        display(Picture(data=data, format="png", alt=alt))
-
-
-def small_png(figure: Figure) -> bytes:
-    """The figure as a PNG with a palette instead of millions of colours: 32 greys, or 128 colours."""
-    drawn, small = BytesIO(), BytesIO()
-    figure.savefig(drawn, format="png", dpi=DPI)
-    image = Image.open(drawn).convert("RGB")
-    red, green, blue = (np.asarray(band) for band in image.split())
-    colours = 32 if (red == green).all() and (green == blue).all() else 128
-    image.quantize(colours, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
-    return small.getvalue()
+        display(Picture(data=data.getvalue(), format="png", alt=alt))
