@@ -52,9 +52,10 @@ BLUE, VERMILLION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
 # %% [markdown]
 # ## The integral
 #
-# From here on $z$ is a vector of $Z$ latents and $x$ a vector of $D$ data values, for instance the pixels of an image.
-# The model draws $z$ from the prior $p(z) = \mathcal{N}(z; 0, I)$, the standard normal density in $Z$ dimensions ($I$
-# is the identity matrix). Then it draws $x$ from the likelihood $p(x \mid z)$. By the sum rule of page 02,
+# From here on $z$ is a vector of $Z$ latents and $x$ a vector of $D$ data values, for instance the pixels of an
+# image. The model draws $z$ from the prior $p(z) = \mathcal{N}(z; 0, I)$, the standard normal density in $Z$
+# dimensions ($I$ is the identity matrix). Then it draws $x$ from the likelihood $p(x \mid z)$. By the sum rule of
+# page 02,
 #
 # $$p(x) = \int p(x \mid z)\, p(z)\, dz = \mathbb{E}_{z \sim p(z)}[\,p(x \mid z)\,].$$
 #
@@ -73,8 +74,8 @@ BLUE, VERMILLION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
 # - $x$ is a linear map of normal vectors, so it is normal itself.
 # - Its mean is $W\, \mathbb{E}[z] + b + \sigma\, \mathbb{E}[n] = b$.
 # - Its covariance is $W\, \mathrm{Cov}(z)\, W^\top + \sigma^2\, \mathrm{Cov}(n)$, since $z$ and $n$ are independent
-#   and the mixed terms vanish. Both covariances are $I$. So the covariance is $C = W W^\top + \sigma^2 I$, of the shape
-#   $(D, D)$.
+#   and the mixed terms vanish. Both covariances are $I$. So the covariance is $C = W W^\top + \sigma^2 I$, of the
+#   shape $(D, D)$.
 #
 # The evidence is the normal density with that mean and covariance. With $r = x - b$,
 #
@@ -200,8 +201,8 @@ assert np.isclose(np.log(total), log_px[0], rtol=0, atol=1e-10)
 assert error[0] < 1e-3
 
 # %% [markdown]
-# *Before you look:* the latents form a line, the data a circle. The decoder has to cut the circle open somewhere. What
-# does the posterior look like for a point close to the cut?
+# *Before you look:* the latents form a line, the data a circle. The decoder has to cut the circle open somewhere.
+# What does the posterior look like for a point close to the cut?
 
 # %%
 posterior = grid_posterior(vae, x_test, n=4001)
@@ -249,8 +250,8 @@ show(
 # > **Often said.** "The integral is hard because $z$ has many dimensions."
 # >
 # > **What is true.** With a linear decoder and normal noise it is exact in any dimension. With a bent decoder the
-# > formula is wrong in one dimension already, but a grid still works. It is hard where both come together: no formula,
-# > and too many latents for a grid.
+# > formula is wrong in one dimension already, but a grid still works. It is hard where both come together: no
+# > formula, and too many latents for a grid.
 # >
 # > **Run this cell.** It replaces a decoder by its tangent, $g(z) \approx g(z_0) + J\,(z - z_0)$, where $J$ is the
 # > slope of $g$ at $z_0$, and applies the exact formula to the tangent. For a linear decoder nothing is lost. For the
@@ -287,8 +288,8 @@ assert posterior.error.max() < 1e-3
 # %% [markdown]
 # ## Averages over the prior
 #
-# What is left for a bent decoder with many latents? The evidence is an expectation, and an expectation can be estimated
-# from random draws. Draw $z_1, \dots, z_K$ from the prior and average:
+# What is left for a bent decoder with many latents? The evidence is an expectation, and an expectation can be
+# estimated from random draws. Draw $z_1, \dots, z_K$ from the prior and average:
 #
 # $$\hat p(x) = \frac1K \sum_{k=1}^{K} p(x \mid z_k), \qquad \mathbb{E}[\hat p(x)] = p(x).$$
 #
@@ -305,22 +306,22 @@ assert posterior.error.max() < 1e-3
 # \end{aligned}$$
 #
 # Call the last integral $R$. It is 1 where posterior and prior agree, and large where the posterior is narrow or far
-# from the prior's bulk. For a relative standard error of 10 % we need $\sqrt{(R - 1) / K} = 0.1$, that is $K = 100\,(R -
-# 1)$ draws.
+# from the prior's bulk. For a relative standard error of 10 % we need $\sqrt{(R - 1) / K} = 0.1$, that is $K =
+# 100\,(R - 1)$ draws.
 #
 # ### What a dimension does to it
 #
-# To see the dimension alone, take $Z$ independent copies of the measurement of page 02: $x_j = z_j + \sigma n_j$ for $j
-# = 1, \dots, Z$ with $\sigma = 0.5$. Everything is a product over $j$: the prior, the likelihood, the evidence, and so
-# $R$. Each posterior is normal with variance $v = 1/(1 + 1/\sigma^2)$ and mean $m_j = v x_j / \sigma^2$. For one
-# latent, with mean $m$,
+# To see the dimension alone, take $Z$ independent copies of the measurement of page 02: $x_j = z_j + \sigma n_j$ for
+# $j = 1, \dots, Z$ with $\sigma = 0.5$. Everything is a product over $j$: the prior, the likelihood, the evidence,
+# and so $R$. Each posterior is normal with variance $v = 1/(1 + 1/\sigma^2)$ and mean $m_j = v x_j / \sigma^2$. For
+# one latent, with mean $m$,
 #
 # $$R = \int \frac{\mathcal{N}(z; m, v)^2}{\mathcal{N}(z; 0, 1)}\, dz
 #   = \frac{\sqrt{2\pi}}{2\pi v} \int \exp\!\left( -\frac{(z - m)^2}{v} + \frac{z^2}{2} \right) dz .$$
 #
 # The exponent is $-a z^2 + 2 c z - c\,m$ with $a = \frac1v - \frac12$ and $c = \frac{m}{v}$. It is $-a (z - c/a)^2 +
-# c^2/a - c\,m$ after completing the square. The integral of $e^{-a (z - c/a)^2}$ is $\sqrt{\pi / a}$, and $c^2/a - c\,m
-# = m^2 / (2 - v)$. Together:
+# c^2/a - c\,m$ after completing the square. The integral of $e^{-a (z - c/a)^2}$ is $\sqrt{\pi / a}$, and $c^2/a -
+# c\,m = m^2 / (2 - v)$. Together:
 #
 # $$R = \frac{1}{\sqrt{v\,(2 - v)}}\; e^{m^2 / (2 - v)} .$$
 #
@@ -329,7 +330,7 @@ assert posterior.error.max() < 1e-3
 # %%
 s = 0.5
 v = 1 / (1 + 1 / s**2)
-x_long = np.sqrt(1 + s**2) * np.random.default_rng(3).standard_normal(32)  # (32,)  one x_j a latent
+x_long = np.full(32, 1.2)  # (32,)  page 02's x, once for each latent
 means = v * x_long / s**2  # (32,)  the posterior's means
 
 
@@ -389,24 +390,26 @@ by_prior = {}
 for Z in copies:
     by_prior[Z], log_w = prior_estimates(Z, rng)
     w = np.exp(log_w[:, 0] - true[Z])  # (K,)  of the first repetition, p(x|z) / p(x)
-    print(f"Z = {Z:2}: estimate of p(x) / true value = {w.mean():.3f} ± {w.std() / K**0.5:.3f}")
+    error = w.std() / np.sqrt(K)
+    print(f"Z = {Z:2}: estimate of p(x) / true value = {w.mean():9.3g} ± {error:.2g}")
     if Z <= 4:
-        assert abs(w.mean() - 1) < 5 * w.std() / np.sqrt(K)
+        assert abs(w.mean() - 1) < 5 * error
 
 off = np.array([by_prior[Z] - true[Z] for Z in copies])  # (8, repeats), in nats
 assert np.abs(off[0]).max() < 0.1
 assert np.median(off[-1]) < -0.5  # far too low, as a rule
+assert abs(w.mean() - 1) > 5 * error  # and the standard error does not say so
 
 # %% [markdown]
-# Look at the last rows. The estimate is too low, and the standard error that comes with it is too small as well: hardly
-# any draw has come close to the posterior, so the sample does not know what it has missed. A printed error is no help
-# where the error itself is estimated from draws that miss.
+# Look at the last rows. The estimate is too low, and the standard error that comes with it is too small as well:
+# hardly any draw has come close to the posterior, so the sample does not know what it has missed. A printed error is
+# no help where the error itself is estimated from draws that miss.
 #
 # ## Log-sum-exp
 #
 # The cell of above averaged $p(x \mid z)$ without ever computing one. With an image that is a must. A likelihood is a
-# product over pixels, so it is tiny; the computer rounds it to zero, and the logarithm of zero is $-\infty$. Write $a_k
-# = \log p(x \mid z_k)$ and let $m = \max_k a_k$ be the largest. Take $e^m$ out of the sum:
+# product over pixels, so it is tiny; the computer rounds it to zero, and the logarithm of zero is $-\infty$. Write
+# $a_k = \log p(x \mid z_k)$ and let $m = \max_k a_k$ be the largest. Take $e^m$ out of the sum:
 #
 # $$\log \frac1K \sum_k e^{a_k} = \log \left( e^{m} \, \frac1K \sum_k e^{a_k - m} \right)
 #   = m + \log \sum_k e^{a_k - m} - \log K .$$
@@ -425,7 +428,9 @@ digit = (load_data("mnist-sample").x_test[:1] > 127).astype(float)  # (1, 784)  
 large = digit.reshape(28, 28).repeat(2, axis=0).repeat(2, axis=1).reshape(1, -1)  # (1, 3136)
 print("pixels  dtype     log of the mean   log-sum-exp        (in nats)")
 for image in (digit, large):
-    decoder = VAE(image.shape[1], (20,), 2, "tanh", rng=np.random.default_rng(5), dtype="float64")
+    decoder = VAE(
+        image.shape[1], (20,), 2, "tanh", rng=np.random.default_rng(5), dtype="float64"
+    )
     z = np.random.default_rng(6).standard_normal((2000, 2))  # (K, Z)
     logits, _ = decoder.decode(z)  # (K, D)
     nll, _ = Bernoulli().nll(np.broadcast_to(image, logits.shape), logits)  # (K,)
@@ -438,7 +443,7 @@ for image in (digit, large):
         assert np.isfinite(safe)
     w = np.exp(a[:, 0] - safe)  # (K,)  relative to the estimate
     error = w.std() / np.sqrt(len(w))
-    log_px, grid_error = grid_log_evidence(decoder, image, n=401)
+    log_px, grid_error = grid_log_evidence(decoder, image, n=101)
     print(f"        true value {log_px[0]:.3f}; standard error of log-sum-exp {error:.3f}")
     assert grid_error[0] < 1e-3
     assert abs(np.expm1(safe - log_px[0])) < 5 * error
@@ -465,8 +470,8 @@ assert naive == -np.inf
 # > **Where people stumble.** The weights upside down, proposal over joint. A published importance-weighted VAE does
 # > that: the draws that explain $x$ worst get the most weight, and the loss still falls.
 # >
-# > **Run this cell.** It estimates the evidence and the posterior mean of page 02's measurement at $x = 1.2$, with the
-# > weights both ways up. Only one way gives the closed form.
+# > **Run this cell.** It estimates the evidence and the posterior mean of page 02's measurement at $x = 1.2$, with
+# > the weights both ways up. Only one way gives the closed form.
 
 # %% tags=["stumble-10"]
 one = LinearGaussian(np.eye(1), np.zeros(1), sigma=0.5)
@@ -479,13 +484,18 @@ z = 0.5 + np.random.default_rng(7).standard_normal(K)  # (K,)  draws from q = N(
 log_joint = np.log(gauss(1.2, z, 0.25)) + np.log(gauss(z, 0, 1))  # (K,)
 log_q = np.log(gauss(z, 0.5, 1))  # (K,)
 print(f"true values: p(x) = {true_px:.4f}, posterior mean {true_mean:.4f}")
-for name, log_w in (("joint / proposal", log_joint - log_q), ("proposal / joint", log_q - log_joint)):
+for name, log_w in (
+    ("joint / proposal", log_joint - log_q),
+    ("proposal / joint", log_q - log_joint),
+):
     w = np.exp(log_w)  # (K,)
     share = w / w.sum()  # (K,)  the normalised weights
     mean = (share * z).sum()
     error = np.sqrt((share**2 * (z - mean) ** 2).sum())
     right = abs(mean - true_mean) < 5 * error and abs(w.mean() - true_px) < 5 * w.std() / K**0.5
-    print(f"{name}: mean weight {w.mean():.4g}, posterior mean {mean:.4f} ± {error:.4f}", end="")
+    print(
+        f"{name}: mean weight {w.mean():.4g}, posterior mean {mean:.4f} ± {error:.4f}", end=""
+    )
     print(f", largest weight at z = {z[w.argmax()]:.2f}")
     assert right == (name == "joint / proposal")
 
@@ -496,9 +506,9 @@ for name, log_w in (("joint / proposal", log_joint - log_q), ("proposal / joint"
 #
 # $$w(z) = \frac{p(x \mid z)\, p(z)}{p(z \mid x)} = p(x) \qquad \text{for every } z:$$
 #
-# the weight is constant, and a single draw gives the exact answer. This is no free lunch, since the posterior needs the
-# evidence. But it says what to aim for: **a proposal that is close to the posterior**. How well does one do that is a
-# little off? For the copies of above, we take the posterior's mean with twice its variance.
+# the weight is constant, and a single draw gives the exact answer. This is no free lunch, since the posterior needs
+# the evidence. But it says what to aim for: **a proposal that is close to the posterior**. How well does one do that
+# is a little off? For the copies of above, we take the posterior's mean with twice its variance.
 
 # %%
 rng = np.random.default_rng(8)
@@ -547,8 +557,8 @@ show(
 #
 # The posterior differs from one $x$ to the next. A VAE has a network for that: the **encoder** takes $x$ and returns
 # the mean and the variance of a normal density $q(z \mid x)$, made to be close to $p(z \mid x)$. The library's
-# `log_evidence` draws $K$ latents for each $x$ from it, and takes log-sum-exp of the log weights. We compare it with the
-# true values from the grid, for 200 points around the circle.
+# `log_evidence` draws $K$ latents for each $x$ from it, and takes log-sum-exp of the log weights. We compare it with
+# the true values from the grid, for 200 points around the circle.
 
 # %%
 estimates = log_evidence(vae, x_test, K=500, rng=np.random.default_rng(9))  # (B,)
@@ -570,30 +580,32 @@ assert np.median(abs(off)) < 0.05
 # For most points it is close. The worst ones lie at the cut, like B: their posterior has two peaks, and a normal
 # $q(z \mid x)$ covers one of them.
 #
-# Two questions are now open. How does one measure how far $q$ is from the posterior?
-# [The next page](04_kl_divergence.ipynb) does that. And how does one train a network to make it small, without knowing
-# the posterior? That is page 05.
+# Two questions are now open. How does one measure how far $q$ is from the posterior? [The next
+# page](04_kl_divergence.ipynb) does that. And how does one train a network to make it small, without knowing the
+# posterior? That is page 05.
 #
 # ## Recap
 #
-# 1. **Definition.** $p(x) = \int p(x \mid z)\, p(z)\, dz = \mathbb{E}_{p(z)}[p(x \mid z)]$, and we want its logarithm.
+# 1. **Definition.** $p(x) = \int p(x \mid z)\, p(z)\, dz = \mathbb{E}_{p(z)}[p(x \mid z)]$, and we want its
+#    logarithm.
 # 2. **Exact when.** The model is linear and Gaussian, in any dimension; or it has one or two latents, on a grid.
 # 3. **Prior Monte Carlo.** Right on average, but the draws it needs grow exponentially with the latents that $x$ pins
 #    down.
-# 4. **Log-sum-exp.** $m + \log \sum_k e^{a_k - m} - \log K$ with $m = \max_k a_k$: the same number, without underflow.
+# 4. **Log-sum-exp.** $m + \log \sum_k e^{a_k - m} - \log K$ with $m = \max_k a_k$: the same number, without
+#    underflow.
 # 5. **Importance weights.** Joint over proposal. With the posterior as proposal one draw would do.
 #
 # ## On your own
 #
-# 1. In the linear-Gaussian model let $\sigma$ go to 0 with $D > Z$. What does $\log p(x)$ tend to for an $x$ outside of
-#    the plane that $W$ spans, and why?
+# 1. In the linear-Gaussian model let $\sigma$ go to 0 with $D > Z$. What does $\log p(x)$ tend to for an $x$ outside
+#    of the plane that $W$ spans, and why?
 # 2. In the copies, which $\sigma$ makes $R$ close to 1? What does the measurement then say about $z$?
-# 3. Use a proposal with *half* the posterior's variance instead of twice. Compute $\mathbb{E}_q[w^2] / p(x)^2$ for one
-#    latent. For which variances of $q$ is it infinite?
+# 3. Use a proposal with *half* the posterior's variance instead of twice. Compute $\mathbb{E}_q[w^2] / p(x)^2$ for
+#    one latent. For which variances of $q$ is it infinite?
 # 4. Show that $\mathbb{E}_{p(z \mid x)}[1 / p(x \mid z)] = 1 / p(x)$. Estimate the evidence this way in page 02's
 #    measurement. Why is it a bad idea?
-# 5. *A small project.* Give the VAE of this page two latents and compare `log_evidence` with the grid as $K$ grows from
-#    1 to 10,000. From which side does the estimate approach the true value, and why?
+# 5. *A small project.* Give the VAE of this page two latents and compare `log_evidence` with the grid as $K$ grows
+#    from 1 to 10,000. From which side does the estimate approach the true value, and why?
 #
 # ## Further reading
 #
