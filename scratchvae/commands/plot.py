@@ -25,7 +25,8 @@ def run(args: argparse.Namespace) -> int:
     saved = open_run(args.run)
 
     from scratchvae.view.latent import interpolation, traversal  # why: matplotlib takes long to import
-    from scratchvae.view.plots import DPI, write_pictures
+    from scratchvae.view.plots import write_pictures
+    from scratchvae.view.png import save_png
 
     model, rng = saved.checkpoint.model, np.random.default_rng(args.seed)
     paths = write_pictures(model, saved.data, saved.checkpoint.history, saved.folder, rng, saved.binarise)
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
             figures["traversal"] = traversal(model, x, shape)
     for name, figure in figures.items():
         paths.append(saved.folder / f"{name}.png")
-        figure.savefig(paths[-1], dpi=DPI)
+        save_png(figure, paths[-1])
     print(saved.describe_images())
     print(f"pictures in {saved.folder}/: {', '.join(path.name for path in paths)}")
     return 0

@@ -39,11 +39,11 @@ def run(args: argparse.Namespace) -> int:
     print(f"wrote {arrays}: {key} {x.shape}")
     if saved.data.image_shape is not None:
         from scratchvae.view.latent import sheet  # why: matplotlib takes longer to import than all the rest
-        from scratchvae.view.plots import DPI
+        from scratchvae.view.png import save_png
 
         part = f", the first {SHOWN} of {args.n:,}" if args.n > SHOWN else ""
         title = f"{what[0].upper()}{what[1:]}, z ~ N(0, I){part}"
-        sheet(vae, x[:SHOWN], saved.data.image_shape, title).savefig(picture, dpi=DPI)
+        save_png(sheet(vae, x[:SHOWN], saved.data.image_shape, title), picture)
         print(f"wrote {picture}")
     return 0
 

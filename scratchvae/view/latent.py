@@ -14,7 +14,7 @@ from scratchvae.autoencoder import Autoencoder
 from scratchvae.backend import to_numpy
 from scratchvae.evaluation import kl_per_latent
 from scratchvae.vae import VAE
-from scratchvae.view.plots import VERMILLION, WIDTH, _as_rows, _grey_range, _show_tiles
+from scratchvae.view.plots import GREY, VERMILLION, WIDTH, _as_rows, _grey_range, _grey_scale, _show_tiles
 
 LATENTS = 50  # rows of a traversal that one picture holds
 
@@ -35,14 +35,16 @@ def interpolation(
     z = (1 - t) * z_a[:, None] + t * z_b[:, None]  # (B, steps, Z)
     means = decoder_means(model, z.reshape(B * steps, -1)).reshape(B, steps, h, w)
 
-    figure = Figure(figsize=(WIDTH, 0.75 + WIDTH / (steps + 2.5) * B * h / w), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.9 + WIDTH / (steps + 2.5) * B * h / w), layout="constrained")
     axes = figure.subplots(1, 3, width_ratios=[1, steps, 1])
     images = (inputs[0].reshape(B, 1, h, w), means, inputs[1].reshape(B, 1, h, w))
     where = "mu(a) to mu(b)" if isinstance(model, VAE) else "f(a) to f(b)"
     titles = ("input a", f"E[x|z] for z on the line from {where}: decoder means", "input b")
+    limits = _grey_range(model, inputs[0])
     for ax, shown, title in zip(axes, images, titles, strict=True):
-        _show_tiles(ax, shown, _grey_range(model, inputs[0]))
+        _show_tiles(ax, shown, limits)
         ax.set_title(title, fontsize="medium")
+    axes[1].set_xlabel(_grey_scale(limits), fontsize="small", color=GREY)
     axes[1].set_xticks([0.5, steps / 2, steps - 0.5], ["t = 0", "t = 1/2", "t = 1"])
     return figure
 
@@ -68,14 +70,17 @@ def traversal(vae: VAE, x: np.ndarray, image_shape: tuple[int, int], steps: int 
     head[0, :2] = to_numpy(rows).reshape(h, w), decoder_means(vae, mu).reshape(h, w)
 
     tile = 0.85 * WIDTH / steps * h / w
-    figure = Figure(figsize=(WIDTH, 0.8 + tile * (R + 1)), layout="constrained")
-    ax = figure.add_subplot(xlabel="value of the latent, in standard deviations of the prior")
-    _show_tiles(ax, np.concatenate([head, moved]), _grey_range(vae, moved))
+    figure = Figure(figsize=(WIDTH, 0.9 + tile * (R + 1)), layout="constrained")
+    limits = _grey_range(vae, moved)
+    ax = figure.add_subplot()
+    _show_tiles(ax, np.concatenate([head, moved]), limits)
+    unit = "value of the latent, in standard deviations of the prior"
+    ax.set_xlabel(f"{unit}\n{_grey_scale(limits)}", fontsize="small", color=GREY)
     some = "" if len(kl) == R else f" ({R} of {len(kl)}, by their KL)"
     moving = f"Below, one latent at a time is moved{some}; the mark is its value in mu(x)."
     note = f"An input x, and E[x|z] at z = mu(x).\n{moving}"
     ax.text(2.15, R + 0.5, note, va="center", fontsize="small", in_layout=False)
-    ax.set_xticks(np.arange(steps)[::2] + 0.5, [f"{value:g}" for value in values[::2]])
+    ax.set_xticks(np.arange(steps)[::2] + 0.5, [f"{value:g}".replace("-", "−") for value in values[::2]])
     ax.set_yticks(
         R - 0.5 - np.arange(-1, R), ["KL, nats", *(f"z{j + 1}   {kl[j]:.2f}" for j in order)], fontsize="small"
     )
@@ -92,9 +97,11 @@ def sheet(model: Autoencoder, x: np.ndarray, image_shape: tuple[int, int], title
     side, (h, w) = math.ceil(math.sqrt(len(x))), image_shape
     tiles = np.full((math.ceil(len(x) / side) * side, h, w), np.nan)
     tiles[: len(x)] = x.reshape(-1, h, w)
-    figure = Figure(figsize=(0.8 * WIDTH, 0.2 + 0.8 * WIDTH * len(tiles) / side**2 * h / w), layout="constrained")
+    figure = Figure(figsize=(0.8 * WIDTH, 0.4 + 0.8 * WIDTH * len(tiles) / side**2 * h / w), layout="constrained")
     ax = figure.add_subplot(title=title)
-    _show_tiles(ax, tiles.reshape(-1, side, h, w), _grey_range(model, x))
+    limits = _grey_range(model, x)
+    _show_tiles(ax, tiles.reshape(-1, side, h, w), limits)
+    ax.set_xlabel(_grey_scale(limits), fontsize="small", color=GREY)
     return figure
 
 
