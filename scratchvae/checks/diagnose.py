@@ -15,7 +15,7 @@ from scratchvae.checks.causes.factors import (
     one_array_for_another,
     unnamed_factor,
 )
-from scratchvae.checks.causes.layout import another_shape, nothing_there, some_rows, transposed
+from scratchvae.checks.causes.layout import another_shape, nothing_there, some_rows, transposed, wrong_axis
 from scratchvae.checks.causes.terms import derived_term, one_side_of_a_fork, one_term_of_the_objective, plain_term
 from scratchvae.checks.report import Finding
 
@@ -24,6 +24,7 @@ HYPOTHESES = (
     another_shape,
     constant_factor,
     transposed,
+    wrong_axis,
     one_term_of_the_objective,
     one_side_of_a_fork,
     array_factor,

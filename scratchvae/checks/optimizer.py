@@ -75,4 +75,9 @@ def explain(name: str, t: int, move: np.ndarray, wanted: np.ndarray, g: np.ndarr
         if c := ratio(move, wanted * a):
             text = f"step 1 of {name} has a factor too many, entry by entry: {number(c)}{what}"
             return Finding(name, "elementwise-factor", text, **numbers)
+    if (move * wanted >= 0).all():
+        text = (
+            f"step {t} of {name} points the right way in every entry, but has another length in each: a wrong divisor?"
+        )
+        return Finding(name, "elementwise-factor", text, **numbers)
     return Finding(name, "unknown", f"step 1 already moves {name} another way than the reference", **numbers)

@@ -168,8 +168,15 @@ def changes_its_mind(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
 
 def keeps_something(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
     """A second forward, on other inputs, between a forward and its backward must change nothing."""
-    _, cache = pair.run(copied(x))
-    alone = pair.grads(x, dy)
+    alone, again = pair.grads(x, dy), pair.grads(x, dy)
+    if change := first_change(again, snapshot({k: v for k, v in alone.items() if v is not None})):
+        return Finding(
+            change[0],
+            "noise-redrawn",
+            f"the gradient of {change[0]} changes from one forward to the next though y stays the same: the cache "
+            "holds other noise than y was made with; keep the one that was used",
+            where=change[1] or None,
+        )
     _, cache = pair.run(copied(x))
     pair.run({name: 0.9 * value for name, value in x.items()})
     after = pair.pull(dy.copy(), cache)

@@ -90,21 +90,28 @@ def factor_at_the_output(case: Case) -> Verdict | None:
 
 def one_array_for_another(case: Case) -> Verdict | None:
     """expected = c * got * a / b for two arrays in play: the right formula at the wrong array."""
-    candidates = [(name, a) for name, a in factors(case) if np.all(a)]
-    if not candidates:
+    right, wrong = ([(n, a) for n, a in factors(case) if same_zeros(a, side)] for side in (case.expected, case.got))
+    if not right or not wrong:
         return None
-    wanted, given = ([(side * a).ravel() for _, a in candidates] for side in (case.expected, case.got))
-    cosine = unit_rows(given) @ unit_rows(wanted).T  # (n, n)
+    wanted, given = (
+        [(side * a).ravel() for _, a in some] for side, some in ((case.expected, wrong), (case.got, right))
+    )
+    cosine = unit_rows(given) @ unit_rows(wanted).T  # (right, wrong)
     for i, j in np.argwhere(np.abs(cosine) > 1 - 1e-9):  # why: all pairs at once; the few that are parallel are judged
-        if i != j and (c := ratio(wanted[j], given[i])):
-            text = f"d{case.name} uses {candidates[j][0]} where {number(c)}{candidates[i][0]} belongs"
+        if right[i][0] != wrong[j][0] and (c := ratio(wanted[j], given[i])):
+            text = f"d{case.name} uses {wrong[j][0]} where {number(c)}{right[i][0]} belongs"
             return signed(Verdict("elementwise-factor", text), c)
     return None
 
 
+def same_zeros(a: np.ndarray, gradient: np.ndarray) -> bool:
+    """Can a be a factor of this gradient: is it zero in the same places?"""
+    return np.array_equal(a == 0, gradient == 0)
+
+
 def unit_rows(rows: list[np.ndarray]) -> np.ndarray:
     a = np.stack(rows)
-    return a / np.linalg.norm(a, axis=1, keepdims=True)
+    return a / np.maximum(np.linalg.norm(a, axis=1, keepdims=True), 1e-300)
 
 
 def unnamed_factor(case: Case) -> Verdict | None:

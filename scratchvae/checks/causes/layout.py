@@ -78,6 +78,20 @@ def transposed(case: Case) -> Verdict | None:
     return None
 
 
+def wrong_axis(case: Case) -> Verdict | None:
+    """dy (B,) meets (B, D) without [:, None]: if B = D it broadcasts along the columns, and no shape tells."""
+    B = case.dys.shape[-1]
+    if case.dys.ndim != 2 or case.shape != (B, B):
+        return None
+    along_rows, along_columns = (
+        np.stack([case.pick(dy) for dy in case.dys.reshape(len(case.dys), *axes)]) for axes in ((B, 1), (1, B))
+    )
+    if not ratio(case.expected * along_columns, case.got * along_rows):
+        return None
+    text = f"in d{case.name} the {B} numbers of dy, one a row, meet the columns and broadcast: write dy[:, None]"
+    return Verdict("shape", text)
+
+
 def some_rows(case: Case) -> Verdict | None:
     """expected sums the contributions of all rows; got is made of some of them, or weighs them."""
     K, B, m = len(case.dys), case.dys.shape[1] if case.dys.ndim > 1 else 1, len(case.entries)
