@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 from statistics import median
 
 from report import load, ratios, spread, table, write
@@ -105,8 +106,8 @@ def main() -> None:
         rows.append([NAMES[name], spread(theirs["wall"]), spread(wall), spread(processor)])
     header = ["", "seconds an epoch", "scratchvae / it, elapsed", "scratchvae / it, processor time"]
     text = (
-        f"{args.data}, the 784-400-{args.latent}-400-784 VAE, batch {B}, pixels binarised afresh, {args.threads} thread, and\n"
-        "the held-out images at the end. PyTorch with its fused Adam, not compiled.\n"
+        f"{Path(args.data).stem}, the 784-400-{args.latent}-400-784 VAE, batch {B}, pixels binarised afresh, and the\n"
+        f"held-out images at the end; threads: {args.threads}. PyTorch with its fused Adam, not compiled.\n"
         f"The middle one of {args.rounds} rounds (lower to upper quartile); ratios are taken round by round.\n\n"
         f"{table(header, rows)}"
     )

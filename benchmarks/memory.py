@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 from report import load, table, verdict, write
 
@@ -56,7 +57,7 @@ def main() -> None:
     peaks = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
     rows = [[STAGES[stage], f"{megabytes:.0f}"] for stage, megabytes in peaks.items()]
     text = (
-        f"{args.data}, the 784-400-20-400-784 VAE, batch 128: the largest resident set so far, in a fresh process.\n\n"
+        f"{Path(args.data).stem}, 784-400-20-400-784, batch 128; a fresh process, the most that was ever resident.\n\n"
         f"{table(['after', 'MB'], rows)}\n\n- {peaks['fit']:.0f} MB ({verdict(peaks['fit'], TARGET)})"
     )
     write(args.out, "Memory of a training run", text, {"megabytes": peaks}, before)

@@ -38,7 +38,8 @@ def main() -> None:
     rows = [[f"`{CODES[name]}`", spread(ms, digits=0)] for name, ms in times.items()]
     rows.append(["scratchvae above NumPy", spread(above, digits=0)])
     text = (
-        f"A fresh Python process from its start to its end; the middle one of {args.rounds} rounds (lower to upper quartile).\n\n"
+        "A fresh Python process from its start to its end; the middle one of "
+        f"{args.rounds} rounds (lower to upper quartile).\n\n"
         f"{table(['', 'ms'], rows)}\n\n- {median(above):.0f} ms above NumPy's own ({verdict(median(above), TARGET)})"
     )
     write(args.out, "Time to import", text, {"above_numpy": median(above), "milliseconds": times}, before)

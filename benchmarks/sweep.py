@@ -38,16 +38,11 @@ def main() -> None:
         header = ["batch", "width", "ms a step", "scratchvae / products, elapsed", "the same, processor time"]
         texts.append(f"## {title}\n\n{table(header, rows)}")
     intro = (
-        "The whole step of the 784-width-20-width-784 VAE, float32, one thread, over the time of its own matrix products.\n"
+        "The whole step of the 784-width-20-width-784 VAE, float32, one thread, over the time of its matrix products.\n"
         f"The middle one of {args.rounds} rounds (lower to upper quartile); ratios are taken round by round."
     )
-    write(
-        args.out,
-        "What a step costs beside its matrix products",
-        "\n\n".join([intro, *texts]),
-        {"sizes": results},
-        before,
-    )
+    text = "\n\n".join([intro, *texts])
+    write(args.out, "What a step costs beside its matrix products", text, {"sizes": results}, before)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ def main() -> None:
     """Race one thread against two, without and with a neighbour that never rests."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--data", default="mnist-sample")
     parser.add_argument("--out", help="write OUT.md and OUT.json")
     args = parser.parse_args()
 
@@ -27,7 +28,7 @@ def main() -> None:
     rows, results = [], {}
     for neighbours, words in ((0, "the machine as it is"), (1, "one more process that never rests")):
         others = [subprocess.Popen(SPIN) for _ in range(neighbours)]
-        command = [EPOCH, "--serve=ours", "--data=mnist-sample", "--latent=2"]
+        command = [EPOCH, "--serve=ours", f"--data={args.data}", "--latent=2"]
         times = compete({str(n): Contestant(command, threads=n) for n in (1, 2)}, args.rounds, steps=1)
         for other in others:
             other.kill()
@@ -37,7 +38,7 @@ def main() -> None:
         results[words] = {"two over one": median(two), "seconds": times}
     header = ["", "one thread, s an epoch", "two threads, s an epoch", "two / one"]
     text = (
-        "An epoch of `python -m scratchvae train` as it comes: 10,000 digits, 784-400-2-400-784, batch 128.\n"
+        f"An epoch of `python -m scratchvae train` as it comes: {Path(args.data).stem}, 784-400-2-400-784, batch 128.\n"
         f"The middle one of {args.rounds} rounds (lower to upper quartile); ratios are taken round by round.\n\n"
         f"{table(header, rows)}"
     )
