@@ -1,0 +1,159 @@
+"""docs/derivations/08_importance_weighted_bound.md, line by line, on a decoder whose evidence is known on a grid."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from proof import grid, log_normal
+
+from scratchvae import VAE
+from scratchvae.exact import grid_log_evidence
+from scratchvae.iwae import (
+    importance_weighted_bound,
+    importance_weighted_bound_backward,
+    log_importance_weights,
+    log_importance_weights_backward,
+)
+
+B, K = 3, 4
+
+
+@pytest.fixture
+def vae(rng):
+    model = VAE(5, (6,), 1, "tanh", rng=rng, dtype="float64")
+    for p in model.params.values():
+        p += 0.3 * rng.standard_normal(p.shape)
+    return model
+
+
+@pytest.fixture
+def x(rng):
+    return rng.random((B, 5))
+
+
+@pytest.mark.equation("importance-weight")
+def test_a_weight_is_joint_over_q_draw_by_draw(vae, x, rng):
+    eps = rng.standard_normal((K, B, 1))
+    log_w, _ = log_importance_weights(vae, x, eps)
+    mu, logvar, _ = vae.encode(x)
+    for k, b in itertools.product(range(K), range(B)):
+        z = mu[b] + np.exp(logvar[b] / 2) * eps[k, b]
+        p = 1 / (1 + np.exp(-vae.decode(z[None])[0][0]))
+        likelihood = np.prod(p ** x[b] * (1 - p) ** (1 - x[b]))
+        w = likelihood * np.exp(log_normal(z)) / np.exp(log_normal(z, mu[b], np.exp(logvar[b])))
+        assert abs(log_w[k, b] - math.log(w)) < 1e-12
+
+
+def weights_on_a_grid(vae, x):
+    """Nodes eps (G, B, 1), their probabilities (G,), and the log weights there (G, B): expectations without noise."""
+    eps, cell = grid(1, 9, 2001)
+    log_w, _ = log_importance_weights(vae, x, np.repeat(eps[:, None], len(x), axis=1))
+    return np.exp(log_normal(eps)) * cell, log_w
+
+
+@pytest.mark.equation("importance-unbiased")
+def test_the_mean_weight_is_the_evidence(vae, x):
+    probability, log_w = weights_on_a_grid(vae, x)
+    log_px, _ = grid_log_evidence(vae, x)
+    np.testing.assert_allclose(np.log(probability @ np.exp(log_w)), log_px, atol=1e-8)
+
+
+@pytest.mark.equation("importance-weighted-bound", "bound-grows")
+def test_the_bound_lies_below_the_evidence_and_grows_with_the_draws(vae, x):
+    """Exactly: for one and two draws the mean is an integral over one and two noises."""
+    probability, log_w = weights_on_a_grid(vae, x)
+    probability, log_w = probability[::8] * 8, log_w[::8]
+    log_px, _ = grid_log_evidence(vae, x)
+    one = probability @ log_w
+    pairs = np.logaddexp(log_w[:, None], log_w[None]) - math.log(2)  # (G, G, B)
+    two = np.einsum("g,h,ghb->b", probability, probability, pairs)
+    assert (one < two - 1e-4).all()
+    assert (two < log_px - 1e-4).all()
+    np.testing.assert_allclose(one, [probability @ log_w[:, b] for b in range(B)])
+
+
+@pytest.mark.equation("bound-grows")
+def test_the_mean_over_subsets_is_the_mean(rng):
+    w = rng.random(5)
+    subsets = list(itertools.combinations(range(5), 3))
+    assert abs(np.mean([w[list(i)].mean() for i in subsets]) - w.mean()) < 1e-15
+    assert math.log(w.mean()) >= np.mean([math.log(w[list(i)].mean()) for i in subsets])
+
+
+@pytest.mark.equation("importance-weighted-bound")
+def test_with_one_draw_the_bound_is_the_elbo(vae, x):
+    probability, log_w = weights_on_a_grid(vae, x)
+    eps, _ = grid(1, 9, 2001)
+    elbo = [probability @ vae.objective(np.repeat(row[None], len(eps), axis=0), eps)[0].elbo for row in x]
+    np.testing.assert_allclose(probability @ log_w, elbo, atol=1e-8)
+
+
+@pytest.mark.equation("bound-log-sum-exp")
+def test_taking_the_largest_out_changes_nothing_and_survives_where_the_plain_sum_does_not(rng):
+    log_w = rng.standard_normal((K, B))
+    bound, _ = importance_weighted_bound(log_w)
+    np.testing.assert_allclose(bound, np.log(np.exp(log_w).mean(axis=0)), rtol=1e-14)
+    shifted, _ = importance_weighted_bound(log_w - 5000)  # exp of these is 0 in floating point
+    np.testing.assert_allclose(shifted, bound - 5000, rtol=1e-14)
+
+
+@pytest.mark.equation("bound-backward")
+def test_each_log_weight_receives_its_share(rng):
+    log_w, dbound, h = rng.standard_normal((K, B)), rng.standard_normal(B), 1e-6
+    _, cache = importance_weighted_bound(log_w)
+    dlog_w = importance_weighted_bound_backward(dbound, cache)
+    np.testing.assert_allclose((dlog_w / dbound).sum(axis=0), 1, rtol=1e-14)
+    for k, b in itertools.product(range(K), range(B)):
+        step = np.zeros((K, B))
+        step[k, b] = h
+        difference = importance_weighted_bound(log_w + step)[0] - importance_weighted_bound(log_w - step)[0]
+        assert abs(dlog_w[k, b] - (dbound * difference).sum() / (2 * h)) < 1e-9
+
+
+@pytest.fixture
+def paths(vae, x, rng):
+    """The trace of one backward, with what is needed to work each path out again."""
+    eps, dlog_w = rng.standard_normal((K, B, 1)), rng.standard_normal((K, B))
+    _, cache = log_importance_weights(vae, x, eps)
+    trace = {}
+    grads = log_importance_weights_backward(vae, dlog_w, cache, trace=trace)
+    mu, logvar, _ = vae.encode(x)
+    z = mu + np.exp(logvar / 2) * eps  # (K, B, 1)
+    shaped = {name: value.reshape(K, B, 1) for name, value in trace.items()}
+    return {"d": dlog_w, "mu": mu, "logvar": logvar, "eps": eps, "z": z, "grads": grads, **shaped}
+
+
+@pytest.mark.equation("weight-latent-backward")
+def test_three_paths_meet_in_z(vae, x, paths):
+    h, d, z, mu, logvar = 1e-5, paths["d"], paths["z"], paths["mu"], paths["logvar"]
+
+    def by_difference(f):
+        return d[..., None] * ((f(z + h) - f(z - h)) / (2 * h))[..., None]
+
+    def log_likelihood(z):
+        logits, _ = vae.decode(z.reshape(-1, 1))
+        return -vae.likelihood.nll(np.tile(x, (K, 1)), logits)[0].reshape(K, B)
+
+    for name, f in (
+        ("dz_decoder", log_likelihood),
+        ("dz_prior", log_normal),
+        ("dz_q", lambda z: -log_normal(z, mu, np.exp(logvar))),
+    ):
+        np.testing.assert_allclose(paths[name], by_difference(f), atol=1e-8, err_msg=name)
+    np.testing.assert_array_equal(paths["dz"], paths["dz_decoder"] + paths["dz_prior"] + paths["dz_q"])
+
+
+@pytest.mark.equation("weight-parameters-backward", "weight-mean-cancels")
+def test_two_paths_meet_in_mu_and_logvar_and_draws_add(vae, x, paths):
+    d, sigma, eps = paths["d"][..., None], np.exp(paths["logvar"] / 2), paths["eps"]
+    u = (paths["z"] - paths["mu"]) / sigma
+    np.testing.assert_allclose(paths["dmu_q"], -d * u / sigma, rtol=1e-12)
+    np.testing.assert_allclose(paths["dlogvar_q"], -d * (u * u - 1) / 2, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(paths["dmu_z"], paths["dz"], rtol=1e-15)
+    np.testing.assert_allclose(paths["dlogvar_z"], paths["dz"] * sigma * eps / 2, rtol=1e-12)
+    np.testing.assert_allclose(paths["dz_q"] + paths["dmu_q"], 0, atol=1e-12)  # what q does to mu cancels
+    # summed over the draws, they are what the heads of the encoder receive: db = sum over rows
+    np.testing.assert_allclose(paths["grads"]["mu.b"], (paths["dmu_z"] + paths["dmu_q"]).sum(axis=(0, 1)), rtol=1e-12)
+    total = (paths["dlogvar_z"] + paths["dlogvar_q"]).sum(axis=(0, 1))
+    np.testing.assert_allclose(paths["grads"]["logvar.b"], total, rtol=1e-12)
