@@ -9,12 +9,16 @@ Read the modules in this order; each uses only those above it.
     p(x|z) and its constants                    likelihoods      09
     the deterministic ancestor                  autoencoder      01
     the VAE: where the terms meet               vae              05, 08
+    the bound with many draws                   iwae             03
     following the gradient                      optim            09
     order, bits, the move to the backend        batches          09
     a run on disk                               checkpoint       09
     epochs                                      training         09
+    how good a trained model is                 evaluation       03, 10
+    the oracle: evidence that is known          exact            03, 05
 
-Beside the core: `data` (digits, your own files, toy sets), `view` (pictures), `commands` and `cli` (the command line).
+Beside the core: `data` (digits, your own files, toy sets), `checks` (what is wrong with a gradient, a sampler, a bound;
+yours or ours), `view` (pictures), `commands` and `cli` (the command line).
 """
 
 __version__ = "0.1.0"
