@@ -6,6 +6,7 @@ import os
 import platform
 import shlex
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,8 @@ def write(out: str | None, title: str, text: str, results: dict[str, Any], befor
     command = shlex.join(["python", Path(sys.argv[0]).parent.name + "/" + Path(sys.argv[0]).name, *sys.argv[1:]])
     date, words = datetime.date.today().isoformat(), machine() | versions
     stands = ", ".join(f"{name} {value}" for name, value in words.items())
-    loads = f"Load (processes that wanted a core) before and after: {before} and {load()}."
-    page = f"# {title}\n\n{text}\n\n{stands}. {loads} {date}.\n\n    {command}\n"
+    foot = f"{stands}. Load (processes that wanted a core) before and after: {before} and {load()}. {date}."
+    page = f"# {title}\n\n{text}\n\n{textwrap.fill(foot, 120)}\n\n    {command}\n"
     print(page)
     if out is not None:
         file = Path(out)
