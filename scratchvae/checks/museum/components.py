@@ -149,10 +149,10 @@ class Stepper(NamedTuple):
     reference: Callable[[], Optimizer]
 
     def results(self) -> dict[str, Array]:
-        """The parameters after five steps."""
-        optimizer, params = self.make(), {"W": normal(3, 2), "b": normal(2, seed=1)}
+        """How far the parameters have moved after five steps."""
+        optimizer, params = self.make(), {"W": np.zeros((3, 2)), "b": np.zeros(2)}
         for step in range(5):
-            optimizer.step(params, {name: normal(*p.shape, seed=2 + step) for name, p in params.items()})
+            optimizer.step(params, {name: normal(*p.shape, seed=step) for name, p in params.items()})
         return params
 
     def reports(self) -> dict[str, Report]:

@@ -11,6 +11,7 @@ SPECIMENS: list[Specimen] = []
 Arrays = dict[str, Array]
 
 SGD_STEPS = Stepper(SGD, SGD)
+PLAIN_STEPS = Stepper(lambda: SGD(momentum=0.0), lambda: SGD(momentum=0.0))
 ADAGRAD_STEPS = Stepper(Adagrad, Adagrad)
 ADAM_STEPS = Stepper(Adam, Adam)
 
@@ -19,7 +20,7 @@ ADAM_STEPS = Stepper(Adam, Adam)
 def adam_without_memory(correct: Stepper) -> Stepper:
     """m = (1 - beta1) g: the term beta1 m is dropped
 
-    Origin  [danielkurniadi/Numpy-Variational-Autoencoder](https://github.com/danielkurniadi/Numpy-Variational-Autoencoder)
+    Origin  an early [danielkurniadi/Numpy-Variational-Autoencoder](https://github.com/danielkurniadi/Numpy-Variational-Autoencoder)
     Effect  No averaging of gradients, and the bias correction then shrinks the steps: to a tenth, for beta1 = 0.9.
     Cause   missing-term
     """
@@ -165,7 +166,7 @@ def squares_the_gradient_in_place(correct: Stepper) -> Stepper:
     return correct._replace(make=Broken)
 
 
-@plant(SPECIMENS, SGD_STEPS)
+@plant(SPECIMENS, PLAIN_STEPS)
 def parameters_left_out_by_zip(correct: Stepper) -> Stepper:
     """A zip over parameters and too few gradients stops short
 
@@ -180,10 +181,10 @@ def parameters_left_out_by_zip(correct: Stepper) -> Stepper:
             for theta, g in zip(params.values(), weights, strict=False):  # the slip: strict=True would have told
                 theta -= self.lr * g
 
-    return correct._replace(make=lambda: Broken(momentum=0.0), reference=lambda: SGD(momentum=0.0))
+    return correct._replace(make=lambda: Broken(momentum=0.0))
 
 
-@plant(SPECIMENS, SGD_STEPS)
+@plant(SPECIMENS, PLAIN_STEPS)
 def step_on_a_copy(correct: Stepper) -> Stepper:
     """theta = theta - lr g gives a new array to a local name
 
@@ -197,4 +198,4 @@ def step_on_a_copy(correct: Stepper) -> Stepper:
             for name, theta in params.items():
                 theta = theta - self.lr * grads[name]  # the slip: theta -= ...
 
-    return correct._replace(make=Broken)
+    return correct._replace(make=lambda: Broken(momentum=0.0))

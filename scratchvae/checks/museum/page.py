@@ -75,6 +75,7 @@ def totals(exhibits: list[Exhibit]) -> list[str]:
     lines.append(
         wrap(
             f"The cause that the label gives is among those that the reports name for {named} of the {len(exhibits)}. "
+            "The checks grew up beside the museum: this says what they know, not how they do on a bug new to them. "
             "In the tables ● means seen, a dot passed, and an empty cell that the check does not apply; "
             "the label's cause is set in bold."
         )
@@ -97,7 +98,8 @@ def section(chapter: str, exhibits: list[Exhibit]) -> list[str]:
     lines.append("")
     for i, (specimen, reports) in enumerate(exhibits, start=1):
         text = f"{i}. **{specimen.title}.** {specimen.effect} {measured(specimen, reports)}"
-        lines.append(wrap(f"{text} Origin: {specimen.origin}. Code: `{chapter}.{specimen.name}`.", indent=3))
+        text += f" Origin: {specimen.origin}. Code: `{chapter}.{specimen.name}`."
+        lines.append(wrap(text, indent=len(f"{i}. ")))
     return [*lines, ""]
 
 
@@ -110,15 +112,18 @@ def applies(check: str, reports: dict[str, Report]) -> bool:
 
 def measured(specimen: Specimen, reports: dict[str, Report]) -> str:
     """What is off on the museum's own small example: the worst results, and the nats of the identity."""
+    if "repeat" in seen_by(reports):
+        return "What is off here changes from call to call."
     off = sorted(deviations(specimen).items(), key=lambda item: -item[1])
     parts = [f"{name} {percent(error)}" for name, error in off[:3]]
     if len(off) > 3:
         parts[2:] = [f"{len(off) - 2} more results"]
-    if "evidence" in reports and not reports["evidence"].ok:
-        gap = max(row.error for row in reports["evidence"].rows)
-        if np.isfinite(gap):
-            parts.append(f"the identity of the evidence by {gap:.2g} nats")
-    return f"Off here: {', '.join(parts)}." if parts else ""
+    rows = reports["evidence"].rows if "evidence" in reports else []
+    if gaps := [row.error for row in rows if row.name.startswith("x[") and row.status == "wrong"]:
+        parts.append(f"the identity of the evidence by {max(gaps):.2g} nats")
+    if parts:
+        return f"Off here: {', '.join(parts)}."
+    return "No number is off here, but a shape is." if "shapes" in seen_by(reports) else "No number is off here."
 
 
 def percent(error: float) -> str:
