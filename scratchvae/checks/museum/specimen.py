@@ -6,8 +6,6 @@ A bug is a function that takes the correct component and gives back the broken o
     Origin       where it was seen, or "classic slip"
     Effect       what it does to the numbers
     Cause        what a report should say, a word of `scratchvae.checks.CAUSES`
-
-Sizes: B batch, D data, Z latent.
 """
 
 import inspect
