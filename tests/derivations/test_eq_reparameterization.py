@@ -1,0 +1,106 @@
+"""docs/derivations/04_reparameterization.md, line by line: means over noise as sums over a grid."""
+
+import math
+
+import numpy as np
+import pytest
+from proof import grid, log_normal
+
+from scratchvae import reparameterize, reparameterize_backward
+
+MU, V = 0.4, -0.6  # mean and log-variance of q
+SIGMA = math.exp(V / 2)
+EPS, CELL = grid(1, 10, 4001)
+EPS = EPS[:, 0]
+WEIGHT = np.exp(log_normal(EPS[:, None])) * CELL
+
+
+def f(z):
+    return z**2 + np.sin(z)
+
+
+def slope(z):
+    return 2 * z + np.cos(z)
+
+
+def mean(values):
+    """The mean over the noise."""
+    return float(WEIGHT @ values)
+
+
+def F(mu, v):
+    """E[z^2 + sin z] = mu^2 + sigma^2 + sin(mu) exp(-sigma^2 / 2), in closed form."""
+    return mu**2 + math.exp(v) + math.sin(mu) * math.exp(-math.exp(v) / 2)
+
+
+def difference(g, at, h=1e-5):
+    return (g(at + h) - g(at - h)) / (2 * h)
+
+
+@pytest.mark.equation("reparameterization")
+def test_the_draw_has_the_distribution_function_of_q():
+    z, _ = reparameterize(np.full((len(EPS), 1), MU), np.full((len(EPS), 1), V), EPS[:, None])
+    for t in (-1.0, 0.1, 0.9, 2.0):
+        phi = 0.5 * (1 + math.erf((t - MU) / SIGMA / math.sqrt(2)))
+        assert abs(WEIGHT[z[:, 0] <= t].sum() - phi) < 2 * WEIGHT.max()  # the grid cuts one cell
+        density = math.exp(log_normal(np.array([t]), MU, SIGMA**2))
+        assert abs(difference(lambda s: 0.5 * (1 + math.erf((s - MU) / SIGMA / math.sqrt(2))), t) - density) < 1e-8
+
+
+@pytest.mark.equation("mean-over-noise")
+def test_a_mean_over_q_is_a_mean_over_the_noise():
+    z, cell = grid(1, 12, 8001)
+    over_q = (np.exp(log_normal(z, MU, SIGMA**2)) * f(z[:, 0])).sum() * cell
+    assert abs(over_q - mean(f(MU + SIGMA * EPS))) < 1e-10
+    assert abs(over_q - F(MU, V)) < 1e-10
+
+
+@pytest.mark.equation("pathwise-gradient")
+def test_the_path_gives_the_gradient_of_the_mean():
+    z = MU + SIGMA * EPS
+    assert abs(mean(slope(z)) - difference(lambda m: F(m, V), MU)) < 1e-8
+    assert abs(mean(slope(z) * SIGMA * EPS / 2) - difference(lambda v: F(MU, v), V)) < 1e-8
+    by_sigma = difference(lambda s: F(MU, 2 * math.log(s)), SIGMA)
+    assert abs(mean(slope(z) * EPS) - by_sigma) < 1e-8
+
+
+@pytest.mark.equation("reparameterization-backward")
+def test_backward_of_one_draw_one_entry_at_a_time(rng):
+    mu, logvar, eps, dz = rng.standard_normal((4, 3, 2))
+    _, cache = reparameterize(mu, logvar, eps)
+    grads, h = reparameterize_backward(dz, cache), 1e-6
+    for i, grad in enumerate(grads):
+        for index in np.ndindex(3, 2):
+            step = [np.zeros((3, 2)), np.zeros((3, 2))]
+            step[i][index] = h
+            up, down = (reparameterize(mu + s * step[0], logvar + s * step[1], eps)[0] for s in (1, -1))
+            assert abs(grad[index] - (dz * (up - down)).sum() / (2 * h)) < 1e-9
+
+
+@pytest.mark.equation("noise-drawn-twice")
+def test_another_draw_in_the_backward_loses_the_path_through_sigma():
+    z = MU + SIGMA * EPS
+    both = np.einsum("g,h,g,h->", WEIGHT, WEIGHT, slope(z), EPS)
+    assert abs(both) < 1e-12
+    assert abs(mean(slope(z) * EPS)) > 0.5
+
+
+@pytest.mark.equation("score-function", "gaussian-score")
+def test_the_score_gives_the_same_gradient():
+    z = MU + SIGMA * EPS
+    score_mu, score_v = EPS / SIGMA, (EPS**2 - 1) / 2
+    assert abs(mean(f(z) * score_mu) - difference(lambda m: F(m, V), MU)) < 1e-8
+    assert abs(mean(f(z) * score_v) - difference(lambda v: F(MU, v), V)) < 1e-8
+    for e in (-1.3, 0.2, 2.0):
+        at = np.array([MU + SIGMA * e])
+        assert abs(difference(lambda m, at=at: log_normal(at, m, SIGMA**2), MU) - e / SIGMA) < 1e-8
+        assert abs(difference(lambda v, at=at: log_normal(at, MU, math.exp(v)), V) - (e**2 - 1) / 2) < 1e-8
+
+
+@pytest.mark.equation("score-has-mean-zero")
+def test_a_constant_changes_the_scatter_and_not_the_mean():
+    z, score = MU + SIGMA * EPS, EPS / SIGMA
+    assert abs(mean(score)) < 1e-12
+    plain, shifted = f(z) * score, (f(z) - 50) * score
+    assert abs(mean(plain) - mean(shifted)) < 1e-10
+    assert mean(shifted**2) > 100 * mean(plain**2)
