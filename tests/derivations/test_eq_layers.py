@@ -1,0 +1,170 @@
+"""docs/derivations/05_layers.md, line by line: loops over indices, and definitions with plain exponentials."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from scratchvae import MLP
+from scratchvae.layers import (
+    dense,
+    dense_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    softplus,
+    softplus_backward,
+    tanh,
+    tanh_backward,
+)
+
+B, IN, OUT = 3, 4, 2
+
+
+@pytest.fixture
+def layer(rng):
+    x, W, b, dy = (rng.standard_normal(shape) for shape in ((B, IN), (IN, OUT), OUT, (B, OUT)))
+    y, cache = dense(x, W, b)
+    dx, dW, db = dense_backward(dy, cache)
+    return {"x": x, "W": W, "b": b, "dy": dy, "y": y, "dx": dx, "dW": dW, "db": db}
+
+
+def jacobian(f, x, h=1e-6):
+    """d f(x)_n / d x_m for all entries, (M, N), one entry of x at a time."""
+    rows = []
+    for index in np.ndindex(x.shape):
+        step = np.zeros_like(x)
+        step[index] = h
+        rows.append(((f(x + step) - f(x - step)) / (2 * h)).ravel())
+    return np.array(rows)
+
+
+@pytest.mark.equation("chain-rule")
+def test_the_sum_over_all_outputs(layer):
+    J = jacobian(lambda x: dense(x, layer["W"], layer["b"])[0], layer["x"])
+    np.testing.assert_allclose((J @ layer["dy"].ravel()).reshape(B, IN), layer["dx"], atol=1e-8)
+
+
+@pytest.mark.equation("fork-adds")
+def test_gradients_add_where_a_value_is_used_twice(layer, rng):
+    other, dy_other = rng.standard_normal((IN, OUT)), rng.standard_normal((B, OUT))
+
+    def s(x):
+        return np.array((layer["dy"] * (x @ layer["W"])).sum() + (dy_other * np.tanh(x @ other)).sum())
+
+    y, cache = dense(layer["x"], other, np.zeros(OUT))
+    _, tanh_cache = tanh(y)
+    from_other, _, _ = dense_backward(tanh_backward(dy_other, tanh_cache), cache)
+    np.testing.assert_allclose(jacobian(s, layer["x"]).reshape(B, IN), layer["dx"] + from_other, atol=1e-8)
+
+
+@pytest.mark.equation("dense")
+def test_dense_by_indices(layer):
+    for b, o in itertools.product(range(B), range(OUT)):
+        y = sum(layer["x"][b, i] * layer["W"][i, o] for i in range(IN)) + layer["b"][o]
+        assert abs(y - layer["y"][b, o]) < 1e-14
+
+
+@pytest.mark.equation("dense-dx")
+def test_dx_by_indices_and_by_the_transpose(layer):
+    for b, i in itertools.product(range(B), range(IN)):
+        assert abs(sum(layer["dy"][b, o] * layer["W"][i, o] for o in range(OUT)) - layer["dx"][b, i]) < 1e-14
+    np.testing.assert_allclose(layer["dx"], layer["dy"] @ layer["W"].T, rtol=1e-14)
+
+
+@pytest.mark.equation("dense-dw")
+def test_dw_by_indices_and_by_the_transpose(layer):
+    for i, o in itertools.product(range(IN), range(OUT)):
+        assert abs(sum(layer["x"][b, i] * layer["dy"][b, o] for b in range(B)) - layer["dW"][i, o]) < 1e-14
+    np.testing.assert_allclose(layer["dW"], layer["x"].T @ layer["dy"], rtol=1e-14)
+    J = jacobian(lambda W: dense(layer["x"], W, layer["b"])[0], layer["W"])
+    np.testing.assert_allclose((J @ layer["dy"].ravel()).reshape(IN, OUT), layer["dW"], atol=1e-8)
+
+
+@pytest.mark.equation("dense-db")
+def test_db_is_a_sum_and_not_a_mean(layer):
+    J = jacobian(lambda b: dense(layer["x"], layer["W"], b)[0], layer["b"])
+    np.testing.assert_allclose(J @ layer["dy"].ravel(), layer["db"], atol=1e-8)
+    for o in range(OUT):
+        assert abs(sum(layer["dy"][b, o] for b in range(B)) - layer["db"][o]) < 1e-14
+
+
+T = np.array([-6.0, -1.2, -1e-3, 1e-3, 0.4, 2.0, 7.0])
+
+
+def derivative(g, t, h=1e-6):
+    return (g(t + h) - g(t - h)) / (2 * h)
+
+
+@pytest.mark.equation("elementwise-backward")
+@pytest.mark.parametrize(
+    ("forward", "backward"),
+    [
+        (relu, relu_backward),
+        (tanh, tanh_backward),
+        (sigmoid, sigmoid_backward),
+        (softplus, softplus_backward),
+    ],
+)
+def test_the_jacobian_of_an_activation_is_diagonal(forward, backward, rng):
+    J = jacobian(lambda t: forward(t)[0], T, h=1e-5)
+    dy = rng.standard_normal(T.shape)
+    assert np.abs(J - np.diag(np.diag(J))).max() == 0
+    np.testing.assert_allclose(backward(dy, forward(T)[1]), dy * np.diag(J), atol=1e-9)
+
+
+@pytest.mark.equation("relu")
+def test_relu_and_its_mask():
+    for t in T:
+        y, cache = relu(np.array([t]))
+        assert y[0] == (t if t > 0 else 0)
+        assert relu_backward(np.ones(1), cache)[0] == (1 if t > 0 else 0)
+    assert relu_backward(np.ones(1), relu(np.zeros(1))[1])[0] == 0
+
+
+@pytest.mark.equation("tanh")
+def test_tanh_from_exponentials():
+    for t in T:
+        y = (math.exp(t) - math.exp(-t)) / (math.exp(t) + math.exp(-t))
+        assert abs(tanh(np.array([t]))[0][0] - y) < 1e-15
+        assert abs((1 - y * y) - derivative(math.tanh, t)) < 1e-9
+
+
+@pytest.mark.equation("sigmoid")
+def test_sigmoid_from_its_definition():
+    for t in T:
+        p = 1 / (1 + math.exp(-t))
+        assert abs((1 + math.tanh(t / 2)) / 2 - p) < 1e-15
+        assert abs(sigmoid(np.array([t]))[0][0] - p) < 1e-15
+        assert abs(p * (1 - p) - derivative(lambda t: 1 / (1 + math.exp(-t)), t)) < 1e-9
+
+
+@pytest.mark.equation("softplus")
+def test_softplus_line_by_line():
+    for t in T:
+        value, p = math.log(1 + math.exp(t)), 1 / (1 + math.exp(-t))
+        for line in (-math.log(1 - p), t - math.log(p), max(t, 0) - math.log(max(p, 1 - p))):
+            assert abs(line - value) < 1e-12
+        assert abs(softplus(np.array([t]))[0][0] - value) < 1e-15 * max(8, value)
+        assert abs(p - derivative(lambda t: math.log(1 + math.exp(t)), t)) < 1e-9
+
+
+@pytest.mark.equation("mlp")
+def test_a_composition_backward_layer_by_layer(rng):
+    mlp = MLP(IN, (5, 3), "tanh", rng=rng, dtype="float64")
+    p = mlp.params
+    x, dh = rng.standard_normal((B, IN)), rng.standard_normal((B, 3))
+    a0 = x @ p["0.W"] + p["0.b"]
+    a1 = np.tanh(a0) @ p["1.W"] + p["1.b"]
+    da1 = dh * (1 - np.tanh(a1) ** 2)
+    dh0 = da1 @ p["1.W"].T
+    da0 = dh0 * (1 - np.tanh(a0) ** 2)
+    expected = {"1.W": np.tanh(a0).T @ da1, "1.b": da1.sum(axis=0), "0.W": x.T @ da0, "0.b": da0.sum(axis=0)}
+    h, cache = mlp.forward(x)
+    dx, grads = mlp.backward(dh, cache)
+    np.testing.assert_allclose(h, np.tanh(a1), rtol=1e-14)
+    np.testing.assert_allclose(dx, da0 @ p["0.W"].T, rtol=1e-12)
+    for name, value in expected.items():
+        np.testing.assert_allclose(grads[name], value, rtol=1e-12)
