@@ -93,6 +93,7 @@ def derived(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         for name, a in arrays.items():
             if name.startswith("mask"):
                 continue
+            found[f"mask {name} > 0"] = (a > 0).astype(float)
             found[f"{name}^2"] = a * a
             found[f"(1 - {name}^2)"] = 1 - a * a
             found[f"{name} (1 - {name})"] = a * (1 - a)

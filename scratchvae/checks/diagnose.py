@@ -15,15 +15,35 @@ from scratchvae.checks.causes.factors import (
     one_array_for_another,
     unnamed_factor,
 )
-from scratchvae.checks.causes.layout import another_shape, nothing_there, some_rows, transposed, wrong_axis
-from scratchvae.checks.causes.terms import derived_term, one_side_of_a_fork, one_term_of_the_objective, plain_term
+from scratchvae.checks.causes.layout import (
+    another_order,
+    another_shape,
+    diagonal_only,
+    jacobian_for_its_transpose,
+    nothing_there,
+    some_rows,
+    transposed,
+    wrong_axis,
+    wrong_product,
+)
+from scratchvae.checks.causes.terms import (
+    derived_term,
+    one_side_of_a_fork,
+    one_term_of_the_objective,
+    plain_term,
+    product_term,
+)
 from scratchvae.checks.report import Finding
 
 HYPOTHESES = (
     nothing_there,
+    another_order,
     another_shape,
     constant_factor,
     transposed,
+    wrong_product,
+    jacobian_for_its_transpose,
+    diagonal_only,
     wrong_axis,
     one_term_of_the_objective,
     one_side_of_a_fork,
@@ -33,6 +53,7 @@ HYPOTHESES = (
     plain_term,
     one_array_for_another,
     derived_term,
+    product_term,
     unnamed_factor,
 )
 

@@ -100,6 +100,8 @@ def entry(
             if before is not None and close(values, before, noise):  # two steps agree with each other: measured
                 return Entry(column, "agrees" if claimed is None else "wrong")
             before = values
+    if claimed is not None and (exact := complex_step(y, x, unit)) is not None and close(dy @ exact, claimed, 0.0):
+        return Entry(exact, "agrees")  # why: no two steps agree, as for sin(1e10), and this one needs no difference
     if not seen:
         return Entry(np.full(dy.shape[1], np.nan), "noisy")
     all_values = np.array([values for _, values in seen])  # (steps, K)

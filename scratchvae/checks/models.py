@@ -11,11 +11,10 @@ import numpy as np
 from scratchvae.backend import Array, as_backend, get_xp, to_numpy
 from scratchvae.checks.arrays import in_play
 from scratchvae.checks.differences import entry
-from scratchvae.checks.purity import Pair, Values
+from scratchvae.checks.gather import merged, without_consequences
+from scratchvae.checks.pair import Pair, Values
 from scratchvae.checks.report import Finding, Report
-from scratchvae.checks.vjp import Hints, examine
-
-FEW_ROWS = 16  # a batch of at most so many is looked at row by row
+from scratchvae.checks.vjp import FEW_ROWS, Hints, examine
 
 
 def check_gradients(
@@ -64,7 +63,7 @@ def check_gradients(
     pair = Pair(forward, backward, list(before), constants)
     with np.errstate(all="ignore"):
         report = examine(pair, before, title, rng, outputs.hints(before))
-    return gathered(report)
+    return merged(without_consequences(report, in_order=True))
 
 
 class Outputs:
@@ -140,32 +139,3 @@ class Outputs:
         size = int(np.prod(shape))
         columns = [entry(y, params[name], int(i), np.ones((1, size))).column for i in index]
         return np.stack(columns).reshape(len(index), *shape).swapaxes(0, 1)
-
-
-def gathered(report: Report) -> Report:
-    """The causes without their consequences.
-
-    Gradients flow from the objective to the first layer, and params are in the order of the forward: what is wrong
-    with an earlier parameter, and has no cause of its own, follows from the named causes behind it.
-    """
-    order = [row.name for row in report.rows]
-    found = [f for f in report.findings if f.input in order]
-    roots = [f for f in found if f.cause != "unknown"] or found
-    last = max((order.index(f.input) for f in roots), default=-1)
-    follows = [f.input for f in found if f.cause == "unknown" and order.index(f.input) < last]
-    kept: dict[tuple[str, str], Finding] = {}
-    same: dict[tuple[str, str], list[str]] = {}
-    for finding in reversed(report.findings):  # the one nearest to the objective first
-        if finding.input in follows:
-            continue
-        key = (finding.cause, finding.message.replace(finding.input, ""))
-        kept.setdefault(key, finding)
-        same.setdefault(key, []).append(finding.input)
-    report.findings = [
-        f._replace(message=f"{f.message} (the same in {', '.join(reversed(same[key][1:]))})") if same[key][1:] else f
-        for key, f in kept.items()
-    ]
-    if follows:
-        root = report.findings[0].input
-        report.rows = [r._replace(note=f"may follow from {root}") if r.name in follows else r for r in report.rows]
-    return report

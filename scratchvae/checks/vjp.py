@@ -3,7 +3,6 @@
 Sizes: K upstream gradients, n entries of an input, m of them measured, M entries of y.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -13,14 +12,14 @@ from scratchvae.backend import to_numpy
 from scratchvae.checks.arrays import in_play
 from scratchvae.checks.causes.case import Case
 from scratchvae.checks.diagnose import diagnose
-from scratchvae.checks.differences import Entry, entry, on_a_kink, size_of
-from scratchvae.checks.directions import Look, halve, is_coarse, look
-from scratchvae.checks.purity import Pair, Values, bad_output, copied, impurities, is_float32, not_finite
+from scratchvae.checks.directions import is_coarse, look
+from scratchvae.checks.gather import without_consequences
+from scratchvae.checks.pair import Pair, Values, copied
+from scratchvae.checks.purity import bad_output, impurities, is_float32, not_finite
 from scratchvae.checks.report import Finding, Report, Row
+from scratchvae.checks.subject import Subject, entry_by_entry, off_the_kink
 
-ENTRIES = 1000  # so many are looked at one by one; of a larger array a sample, and the entries that halving leads to
-SAMPLE = 60
-LEADS = 20
+FEW_ROWS = 16  # a batch of at most so many is looked at row by row
 
 
 def check_vjp(
@@ -52,7 +51,7 @@ def check_vjp(
         raise ValueError(f"inputs should hold at least one array of floats, got {', '.join(arrays) or 'none'}")
     pair = Pair(forward, backward, list(x), {**fixed, **(constants or {})})
     with np.errstate(all="ignore"):  # why: steps may leave the domain; what is not finite is then left out
-        report = examine(pair, x, title or getattr(forward, "__name__", "pair"), rng)
+        report = without_consequences(examine(pair, x, title or getattr(forward, "__name__", "pair"), rng))
     narrow = [name for name in x if arrays[name].dtype != np.float64]
     if narrow:
         text = (
@@ -69,27 +68,6 @@ class Hints(NamedTuple):
     arrays: Callable[[Values], Mapping[str, np.ndarray]] | None = None  # in play
     parts: Callable[[Values, str, np.ndarray, np.ndarray], Mapping[str, np.ndarray]] = lambda x, name, index, dys: {}
     spans: Callable[[Values, str, np.ndarray], Mapping[str, np.ndarray]] = lambda x, name, index: {}
-
-
-class Subject(NamedTuple):
-    """One input of a pair, the others held fixed at x."""
-
-    pair: Pair
-    x: Values
-    name: str
-
-    @property
-    def value(self) -> np.ndarray:
-        return self.x[self.name]
-
-    def y(self, value: np.ndarray) -> np.ndarray:
-        return self.pair.y({**self.x, self.name: value})
-
-    def grad(self, dy: np.ndarray) -> Any:
-        return self.pair.grads(self.x, dy)[self.name]
-
-    def row(self, status: str, note: str = "", error: float = math.nan) -> Row:
-        return Row(self.name, self.value.shape, error, status, note)
 
 
 def examine(pair: Pair, x: Values, title: str, rng: np.random.Generator | None, hints: Hints | None = None) -> Report:
@@ -149,63 +127,30 @@ def examine_input(
         note = "steps in a random direction cross a kink or drown in rounding; entry by entry it agrees"
         return row._replace(note=note, error=error), None
     columns = np.stack([e.column for e in entries])  # (m, M)
-    return row._replace(status="wrong"), diagnose(case(subject, index, columns, dys, hints, rng))
-
-
-def off_the_kink(subject: Subject, rng: np.random.Generator) -> Subject | None:
-    """The same input at a point nearby, if x itself is on a kink, where every slope between two is a right one."""
-    pair, x, _ = subject
-    for _ in range(3):
-        u = {name: size_of(value) * rng.standard_normal(value.shape) for name, value in x.items()}
-        beside = {name: value + 0.03 * u[name] for name, value in x.items()}
-
-        def y(h: float, u: Values = u) -> np.ndarray:
-            return pair.y({name: value + h * u[name] for name, value in x.items()}).ravel()
-
-        if on_a_kink(y):
-            return subject._replace(x=beside) if np.isfinite(pair.y(beside)).all() else None
-    return None
-
-
-def entry_by_entry(
-    subject: Subject, dys: np.ndarray, grads: list[np.ndarray] | None, seen: Look, rng: np.random.Generator
-) -> tuple[np.ndarray, list[Entry]]:
-    """The entries of x one by one: all of them, or of a large array a sample and those that halving leads to."""
-    value, flat = subject.value, dys.reshape(len(dys), -1)  # (K, M)
-    claims = None if grads is None else np.stack([g.ravel() for g in grads])  # (K, n)
-
-    def measured(i: int) -> Entry:
-        return entry(subject.y, value, i, flat, None if claims is None else claims[:, i], seen.second is not None)
-
-    most = max(50, min(ENTRIES, 5_000_000 // max(1, flat.shape[1])))  # why: the columns are kept
-    if value.size <= most:
-        return np.arange(value.size), [measured(i) for i in range(value.size)]
-    found: dict[int, Entry] = {}
-    for _ in range(LEADS if grads is not None else 0):
-        i = halve(subject.y, value, seen)
-        if i in found:
-            break
-        found[i] = measured(i)
-        if found[i].verdict == "wrong":
-            break
-        seen.u.flat[i] = 0.0  # a kink: look past it
-    index = np.union1d(rng.choice(value.size, min(most, SAMPLE), replace=False), list(found)).astype(int)
-    return index, [found[i] if i in found else measured(i) for i in map(int, index)]
+    finding = diagnose(case(subject, index, columns, dys, hints))
+    if finding.cause == "unknown" and hints.dys is None and dys.ndim > 1 and 1 < dys.shape[1] <= FEW_ROWS:
+        finding = diagnose(case(subject, index, columns, dys, hints, row_by_row=True))
+    return row._replace(status="wrong"), finding
 
 
 def case(
-    subject: Subject, index: np.ndarray, columns: np.ndarray, dys: np.ndarray, hints: Hints, rng: np.random.Generator
+    subject: Subject, entries: np.ndarray, columns: np.ndarray, dys: np.ndarray, hints: Hints, row_by_row: bool = False
 ) -> Case:
     """All that the diagnosis wants to know: more upstream gradients, and the arrays in play."""
     pair, x, name = subject
+    rng = np.random.default_rng(0)
+    B = dys.shape[1] if dys.ndim > 1 else 1
     if hints.dys is not None:
         dys = hints.dys
+    elif row_by_row:
+        dys = rng.standard_normal(dys.shape[1:]) * np.eye(B).reshape(B, B, *(1,) * (dys.ndim - 2))
     else:  # why: as many as it takes to tell the rows of the batch apart
-        B = dys.shape[1] if dys.ndim > 1 else 1
-        more = min(64, 2 + 3 * B // len(index))
+        more = min(64, 2 + 3 * B // len(entries))
         dys = np.concatenate([dys, rng.standard_normal((more, *dys.shape[1:]))])
     y, cache = pair.run(copied(x))
     arrays = in_play({**pair.constants, **x}, to_numpy(y), cache) if hints.arrays is None else hints.arrays(x)
-    gots = [subject.grad(dy) for dy in dys]
-    parts, spans = hints.parts(x, name, index, dys), hints.spans(x, name, index)
-    return Case(name, subject.value.shape, index, gots, columns, dys, arrays, subject.grad, parts, spans)
+    grads = [pair.grads(x, dy) for dy in dys]
+    others = {key: [g[key] for g in grads] for key in x if key != name}
+    parts, spans = hints.parts(x, name, entries, dys), hints.spans(x, name, entries)
+    gots = [g[name] for g in grads]
+    return Case(name, subject.value.shape, entries, gots, columns, dys, arrays, subject.grad, parts, spans, others)

@@ -24,6 +24,7 @@ class Case(NamedTuple):
     redo: Callable[[np.ndarray], np.ndarray | None]  # the gradient that the code under test returns for another dy
     parts: Mapping[str, np.ndarray] = {}  # (K, m) each: what the terms of a sum contribute
     spans: Mapping[str, np.ndarray] = {}  # (K, m, Z) each: the derivatives of the two sides of a fork, row by row
+    others: Mapping[str, list[np.ndarray | None]] = {}  # K gradients each, as they were returned for the other inputs
 
     @property
     def expected(self) -> np.ndarray:
@@ -35,8 +36,10 @@ class Case(NamedTuple):
 
     @property
     def row_by_row(self) -> bool:
-        """Does each upstream gradient ask for one row of the batch alone?"""
-        return self.dys.ndim == 2 and len(self.dys) == self.dys.shape[1] == np.count_nonzero(self.dys)
+        """Does each upstream gradient ask for one row of the batch alone, the first for row 0 and so on?"""
+        K = len(self.dys)
+        rows = self.dys.reshape(*self.dys.shape[:2], -1).any(axis=2) if self.dys.ndim > 1 else self.dys
+        return np.array_equal(rows, np.eye(K)) and K > 1
 
     def pick(self, array: np.ndarray) -> np.ndarray:
         """The measured entries of an array of the input's shape, or of one that broadcasts to it; (m,)."""

@@ -35,6 +35,7 @@ def sizes(case: Case) -> dict[str, int]:
     for name, shape in shapes.items():
         for axis, size in enumerate(shape):
             named.setdefault(f"{name}.shape[{axis}]", size)
+        named.setdefault(f"{name}.size", int(np.prod(shape)))
     return named
 
 
@@ -58,8 +59,8 @@ def factors(case: Case) -> Iterator[tuple[str, np.ndarray]]:
     """The arrays in play, their simple functions, and the upstream gradient, as they meet the input; (K, m) each."""
     K, m = len(case.dys), len(case.entries)
     for name, a in derived(case.arrays).items():
-        if case.row_by_row and a.shape == (K, *case.shape):  # a bias sees one row of the array at a time
-            yield name, a.reshape(K, -1)[:, case.entries]
+        if case.row_by_row and case.shape and a.shape == (K, case.shape[-1]):  # a bias sees one row of it at a time
+            yield name, np.stack([case.pick(row) for row in a])
         elif (full := aligned(a, case.shape)) is not None:
             yield name, np.broadcast_to(case.pick(full), (K, m))
     upstream = [full for dy in case.dys if (full := aligned(dy, case.shape)) is not None]
@@ -96,8 +97,7 @@ def one_array_for_another(case: Case) -> Verdict | None:
     wanted, given = (
         [(side * a).ravel() for _, a in some] for side, some in ((case.expected, wrong), (case.got, right))
     )
-    cosine = unit_rows(given) @ unit_rows(wanted).T  # (right, wrong)
-    for i, j in np.argwhere(np.abs(cosine) > 1 - 1e-9):  # why: all pairs at once; the few that are parallel are judged
+    for i, j in parallel(given, wanted):
         if right[i][0] != wrong[j][0] and (c := ratio(wanted[j], given[i])):
             text = f"d{case.name} uses {wrong[j][0]} where {number(c)}{right[i][0]} belongs"
             return signed(Verdict("elementwise-factor", text), c)
@@ -109,9 +109,11 @@ def same_zeros(a: np.ndarray, gradient: np.ndarray) -> bool:
     return np.array_equal(a == 0, gradient == 0)
 
 
-def unit_rows(rows: list[np.ndarray]) -> np.ndarray:
-    a = np.stack(rows)
-    return a / np.maximum(np.linalg.norm(a, axis=1, keepdims=True), 1e-300)
+def parallel(one: list[np.ndarray], other: list[np.ndarray]) -> np.ndarray:
+    """The pairs i, j for which one[i] and other[j] are about parallel, (any, 2): all at once, to be judged singly."""
+    a, b = (np.stack(rows) for rows in (one, other))
+    a, b = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300) for rows in (a, b))
+    return np.argwhere(np.abs(a @ b.T) > 1 - 1e-9)
 
 
 def unnamed_factor(case: Case) -> Verdict | None:

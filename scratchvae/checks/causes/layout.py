@@ -1,6 +1,7 @@
 """The right numbers in the wrong place: none at all, another shape, a transpose, some rows of the batch only."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -61,21 +62,77 @@ def sums_to(case: Case, shape: tuple[int, ...]) -> bool:
     return False
 
 
+def another_order(case: Case) -> Verdict | None:
+    """What came back for another input belongs to this one."""
+    for name, gots in case.others.items():
+        if all(g is not None and g.shape == case.shape for g in gots):
+            c = ratio(case.expected, np.stack([case.pick(g) for g in gots if g is not None]))
+            if c and abs(c - 1) < EXPLAINED:
+                text = f"what comes back as d{name} is d{case.name}: return the gradients in the order of the inputs"
+                return Verdict("transpose", text)
+    return None
+
+
 def transposed(case: Case) -> Verdict | None:
-    """Only square matrices can hide it: the result transposed, or W where its transpose belongs."""
-    if len(case.shape) != 2:
-        return None
-    if case.shape[0] == case.shape[1] and (c := repaired_by(case, np.transpose)):
+    """Only square matrices can hide it: the result transposed, or the Jacobian where its transpose belongs."""
+    if len(case.shape) == 2 and case.shape[0] == case.shape[1] and (c := repaired_by(case, np.transpose)):
         text = f"d{case.name} is the transpose of what it should be; the matrix is square, so the shapes do not tell"
         return times(Verdict("transpose", text), c)
-    for name, W in case.arrays.items():
-        if W.ndim == 2 and W.shape[0] == W.shape[1] == case.shape[1] and case.dys.shape[1:] == case.shape:
-            for right, wrong, rule in ((W.T, W, f"{name}^T"), (W, W.T, name)):
-                products = [np.stack([case.pick(dy @ w) for dy in case.dys]) for w in (right, wrong)]
-                if ratio(case.expected, products[0]) and ratio(case.got, products[1]):
-                    text = f"d{case.name} multiplies dy with {name} the wrong way round: it should be dy @ {rule}"
-                    return Verdict("transpose", text)
     return None
+
+
+def wrong_product(case: Case) -> Verdict | None:
+    """expected is a product of dy and a matrix in play, and got another one."""
+    found = {side: product_of(case, values) for side, values in (("right", case.expected), ("wrong", case.got))}
+    if found["right"] is None or found["wrong"] is None:
+        return None
+    (right, a), (wrong, b) = found["right"], found["wrong"]
+    text = f"d{case.name} is {wrong}, and should be {right}"
+    return Verdict("transpose", text) if a == b else Verdict("elementwise-factor", f"{text}: {b} where {a} belongs")
+
+
+def product_of(case: Case, values: np.ndarray) -> tuple[str, str] | None:
+    """The product of dy and a matrix in play that gives these values up to a constant: its formula, the matrix."""
+    for name, a in case.arrays.items():
+        for formula, term in products(case, name, a):
+            if ratio(values, term):
+                return formula, name
+    return None
+
+
+def products(case: Case, name: str, a: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """The matrix products of dy and a, either one transposed or not, that have the input's shape; (K, m) each."""
+    if a.ndim != 2 or case.dys.ndim != 3 or len(case.shape) != 2:
+        return
+    turned = {"": lambda m: m, "^T": lambda m: m.swapaxes(-1, -2)}
+    for (s, turn_dy), (t, turn_a) in itertools.product(turned.items(), turned.items()):
+        left, right = {f"dy{s}": turn_dy(case.dys)}, {f"{name}{t}": turn_a(a)}
+        for (first, p), (second, q) in ((*left.items(), *right.items()), (*right.items(), *left.items())):
+            if p.shape[-1] == q.shape[-2] and (p.shape[-2], q.shape[-1]) == case.shape:
+                yield f"{first} @ {second}", np.stack([case.pick(term) for term in p @ q])
+
+
+def jacobian_for_its_transpose(case: Case) -> Verdict | None:
+    """got_i = sum_j dy_i/dx_j dy_j, the derivative along dy, in place of sum_j dy_j/dx_i dy_j."""
+    if case.columns.shape != (int(np.prod(case.shape)),) * 2 or len(case.entries) != np.prod(case.shape):
+        return None
+    if not ratio(case.got, case.dys.reshape(len(case.dys), -1) @ case.columns):
+        return None
+    text = (
+        f"d{case.name} is the Jacobian times dy, and should be its transpose times dy: W^T for W, or the sum reversed"
+    )
+    return Verdict("transpose", text)
+
+
+def diagonal_only(case: Case) -> Verdict | None:
+    """got_i = dy_i/dx_i dy_i: right for a function of each entry, but here an output depends on several entries."""
+    if case.dys.shape[1:] != case.shape:
+        return None
+    diagonal = case.columns[np.arange(len(case.entries)), case.entries]  # (m,)
+    if not ratio(case.got, case.dys.reshape(len(case.dys), -1)[:, case.entries] * diagonal):
+        return None
+    text = f"d{case.name} treats each output as a function of its own entry of {case.name}; the others count too"
+    return Verdict("missing-term", f"{text}: a sum over the outputs is missing")
 
 
 def wrong_axis(case: Case) -> Verdict | None:

@@ -38,6 +38,11 @@ def factor_sentence(c: float, sizes: Mapping[str, int]) -> str:
         if n > 1 and abs(size * n - 1) < EXPLAINED:
             why = "a division by B is missing" if name == "B" else "a sum was taken where a mean belongs"
             return f"{front}{name} times what it should be ({name} = {n}): {why}"
+    for name, n in sizes.items():
+        if abs(size * n - 2) < EXPLAINED:
+            return f"{front}{name} / 2 times what it should be ({name} = {n}): a mean is missing, and a factor 2"
+        if abs(size / n - 0.5) < EXPLAINED:
+            return f"{front}2 / {name} of what it should be ({name} = {n}): a mean too many, and a factor 2 too many"
     return f"{front}{1 / size:.6g} times what it should be, in every entry: look for a constant {number(size)[:-3]}"
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from scratchvae.checks.arrays import derived
 from scratchvae.checks.causes.case import EXPLAINED, Case, Verdict, aligned, ratio
-from scratchvae.checks.causes.factors import scaled, scaled_by_an_array
+from scratchvae.checks.causes.factors import factors, parallel, scaled, scaled_by_an_array
+from scratchvae.checks.causes.layout import products
 from scratchvae.checks.causes.sentences import number
 
 
@@ -63,6 +64,23 @@ def missing_term(case: Case, arrays: Mapping[str, np.ndarray]) -> Verdict | None
     return None
 
 
+def product_term(case: Case) -> Verdict | None:
+    """expected - got = c * dy * a * b for two arrays in play, entry by entry."""
+    upstream = [aligned(dy, case.shape) for dy in case.dys]
+    if any(dy is None for dy in upstream):
+        return None
+    dy = np.stack([case.pick(full) for full in upstream if full is not None])  # (K, m)
+    named = list(factors(case))
+    residual = case.expected - case.got
+    for name, a in named:
+        for j in parallel([(dy * a * b).ravel() for _, b in named], [residual.ravel()])[:, 0]:
+            if c := ratio(residual, dy * a * named[j][1]):
+                return Verdict(
+                    "missing-term", f"a term of d{case.name} is missing: add {number(c)}dy * {name} * {named[j][0]}"
+                )
+    return None
+
+
 def terms(case: Case, name: str, a: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """dy * a brought to the shape of the input, and the matrix products of dy and a that have it; (K, m) each."""
     made: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -70,16 +88,14 @@ def terms(case: Case, name: str, a: np.ndarray) -> Iterator[tuple[str, np.ndarra
             dy if name or not case.row_by_row else dy.sum(), a, case.shape
         )
     }
-    if a.ndim == 2 and case.dys.ndim == 3:
-        made |= {f"{name}^T @ dy": lambda dy: a.T @ dy, f"dy @ {name}^T": lambda dy: dy @ a.T}
-        made |= {f"dy @ {name}": lambda dy: dy @ a}
+    if name and a.shape == case.shape == case.dys.shape[1:]:
+        made[f"{name} * (dy * {name}).sum(axis=-1)"] = lambda dy: a * (dy * a).sum(axis=-1, keepdims=True)
+    yield from products(case, name, a)
     for what, make in made.items():
         try:
-            products = [make(dy) for dy in case.dys]
+            yield what, np.stack([case.pick(make(dy)) for dy in case.dys])
         except ValueError:  # shapes that do not fit: not this one
             continue
-        if products[0].shape == case.shape:
-            yield what, np.stack([case.pick(product) for product in products])
 
 
 def to_shape(dy: np.ndarray, a: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
