@@ -74,6 +74,13 @@ def aligned(a: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
         return None
 
 
+def spread(dy: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    """dy broadcast to shape; its axes are the first ones, since it has a number for every row."""
+    if dy.shape == shape[: dy.ndim]:
+        dy = dy.reshape(*dy.shape, *(1,) * (len(shape) - dy.ndim))
+    return aligned(dy, shape)
+
+
 def signed(verdict: Verdict, c: float) -> Verdict:
     """With a negative constant in front the sign is wrong as well."""
     return verdict._replace(also="sign") if c < 0 else verdict

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from scratchvae.checks.arrays import derived
-from scratchvae.checks.causes.case import EXPLAINED, Case, Verdict, aligned, ratio, signed
+from scratchvae.checks.causes.case import EXPLAINED, Case, Verdict, aligned, ratio, signed, spread
 from scratchvae.checks.causes.sentences import factor_sentence, number
 
 UPSTREAM = "dy, the upstream gradient"
@@ -63,7 +63,7 @@ def factors(case: Case) -> Iterator[tuple[str, np.ndarray]]:
             yield name, np.stack([case.pick(row) for row in a])
         elif (full := aligned(a, case.shape)) is not None:
             yield name, np.broadcast_to(case.pick(full), (K, m))
-    upstream = [full for dy in case.dys if (full := aligned(dy, case.shape)) is not None]
+    upstream = [full for dy in case.dys if (full := spread(dy, case.shape)) is not None]
     if len(upstream) == K and not case.row_by_row:
         yield UPSTREAM, np.stack([case.pick(dy) for dy in upstream])
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from scratchvae.checks.arrays import derived
-from scratchvae.checks.causes.case import EXPLAINED, Case, Verdict, aligned, ratio
+from scratchvae.checks.causes.case import EXPLAINED, Case, Verdict, ratio, spread
 from scratchvae.checks.causes.factors import factors, parallel, scaled, scaled_by_an_array
 from scratchvae.checks.causes.layout import products
 from scratchvae.checks.causes.sentences import number
@@ -66,7 +66,7 @@ def missing_term(case: Case, arrays: Mapping[str, np.ndarray]) -> Verdict | None
 
 def product_term(case: Case) -> Verdict | None:
     """expected - got = c * dy * a * b for two arrays in play, entry by entry."""
-    upstream = [aligned(dy, case.shape) for dy in case.dys]
+    upstream = [spread(dy, case.shape) for dy in case.dys]
     if any(dy is None for dy in upstream):
         return None
     dy = np.stack([case.pick(full) for full in upstream if full is not None])  # (K, m)
@@ -101,8 +101,8 @@ def terms(case: Case, name: str, a: np.ndarray) -> Iterator[tuple[str, np.ndarra
 def to_shape(dy: np.ndarray, a: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """dy * a, with dy spread over the axes that it lacks and summed over those that the input lacks."""
     target = max((dy.shape, a.shape, shape), key=len)
-    spread = aligned(dy, target)
-    product = (dy if spread is None else spread) * a
+    full = spread(dy, target)
+    product = (dy if full is None else full) * a
     while product.ndim > len(shape):
         product = product.sum(axis=0)
     return np.broadcast_to(product, shape)
