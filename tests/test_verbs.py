@@ -123,6 +123,20 @@ def test_the_table_is_the_json_in_words(train, capsys):
     assert f"active latents: {active} of 7 (variance of mu over the images above 0.01)" in lines[-1]
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--binarise", "none"], True),
+        (["--binarise", "dynamic"], False),
+        (["--binarise", "none", "--likelihood", "continuous-bernoulli"], False),
+    ],
+)
+def test_grey_pixels_under_a_bernoulli_are_told(train, capsys, options, said):
+    train(*options)
+    assert main(["evaluate", RUN, "--samples", "2"]) == 0
+    assert ("p(x) is not a normalised density" in capsys.readouterr().out) == said
+
+
 def test_one_held_out_image_has_no_standard_error_and_the_json_is_valid(train, capsys):
     np.savez("one.npz", x_train=np.zeros((30, 16), "uint8"), x_test=np.full((1, 16), 200, "uint8"))
     train(data="one.npz")

@@ -11,6 +11,7 @@ from scratchvae.commands.options import count
 from scratchvae.commands.saved import add_run, open_run
 from scratchvae.commands.train import describe
 from scratchvae.evaluation import ACTIVE, Estimate, active_units, estimate, evaluate_terms, kl_per_latent, log_evidence
+from scratchvae.likelihoods import Bernoulli
 from scratchvae.training import TEST_SEED
 
 HELP = "print the ELBO, -log p(x) by importance sampling, and what each latent does"
@@ -63,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
     draws = f"{args.samples:,} draw{'s' if args.samples > 1 else ''}"
     print(line(f"-log p(x), {draws}", minus_log_px))
     print("importance sampling estimates -log p(x) from above: more draws lower it")
+    if isinstance(vae.likelihood, Bernoulli) and saved.binarise == "none":
+        print("grey pixels make the nll of a Bernoulli a cross-entropy: then p(x) is not a normalised density")
     print("\nkl of each latent, the largest first; their sum is the mean kl")
     order = np.argsort(-kl, kind="stable")  # (Z,)
     cells = [f"{f'z{j + 1}':>5} {kl[j]:5.2f}{' ' if active[j] else '*'}" for j in order]
