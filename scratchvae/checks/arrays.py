@@ -9,8 +9,11 @@ import numpy as np
 from scratchvae.backend import to_numpy
 
 
-def named_arrays(thing: Any, name: str = "cache") -> dict[str, np.ndarray]:
-    """Every array inside tuples, lists, dicts and objects: fields and keys under their own names, the rest by place."""
+def named_arrays(thing: Any, name: str = "cache", depth: int = 6) -> dict[str, np.ndarray]:
+    """Every array inside tuples, lists, dicts and objects: fields and keys under their own names, the rest by place.
+
+    depth ends the search where objects refer to each other in a circle.
+    """
     if hasattr(thing, "dtype") and hasattr(thing, "shape"):
         return {name: to_numpy(thing)}
     if isinstance(thing, Mapping):
@@ -19,13 +22,13 @@ def named_arrays(thing: Any, name: str = "cache") -> dict[str, np.ndarray]:
         parts = list(zip(thing._fields, thing, strict=True))
     elif isinstance(thing, tuple | list):
         parts = [(f"{name}[{i}]", value) for i, value in enumerate(thing)]
-    elif hasattr(thing, "__dict__") and not callable(thing):
+    elif depth and hasattr(thing, "__dict__") and not callable(thing):
         parts = list(vars(thing).items())
     else:
         return {}
     found: dict[str, np.ndarray] = {}
     for part, value in parts:
-        for key, array in named_arrays(value, part).items():
+        for key, array in named_arrays(value, part, depth - 1).items():
             found.setdefault(key if key not in found else f"{name}.{key}", array)
     return found
 
@@ -81,9 +84,13 @@ def without_twins(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Only the first of arrays that are equal, and none that is not finite."""
     kept: dict[str, np.ndarray] = {}
     for name, a in arrays.items():
-        if np.isfinite(a).all() and not any(a.shape == b.shape and np.allclose(a, b, 1e-12, 0) for b in kept.values()):
+        if np.isfinite(a).all() and not any(a.shape == b.shape and same(a, b) for b in kept.values()):
             kept[name] = a
     return kept
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    return not a.size or float(np.abs(a - b).max()) <= 1e-12 * float(np.abs(b).max())
 
 
 def derived(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

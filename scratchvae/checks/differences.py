@@ -4,7 +4,7 @@ A function here is y(x) of one array, everything else held fixed, and dy weighs 
 Steps are tried from coarse to fine. The first that agrees with the claimed gradient settles it, so that a kink inside
 one step, or rounding in another, is no reason to call a gradient wrong.
 
-Sizes: n entries of x, m entries of y, K upstream gradients.
+Sizes: n entries of x, M entries of y, K upstream gradients.
 """
 
 import math
@@ -67,24 +67,18 @@ def residuals(y: Function, x: np.ndarray, u: np.ndarray, dy: np.ndarray, grad: n
 class Entry(NamedTuple):
     """What was measured at one entry of x: the derivative of every output, and how the claim compares."""
 
-    column: np.ndarray  # (m,)
+    column: np.ndarray  # (M,)
     verdict: str  # "agrees", "wrong", or "noisy" where rounding and kinks leave no measurement to disagree with
     error: float = 0.0  # relative
 
 
-def entry(
-    y: Function, x: np.ndarray, place: int, dy: np.ndarray, claimed: np.ndarray | None = None, analytic: bool = False
-) -> Entry:
+def entry(y: Function, x: np.ndarray, place: int, dy: np.ndarray, claimed: np.ndarray | None = None) -> Entry:
     """The derivative with respect to one entry, and whether the claimed values, one for each dy, fit it.
 
-    Shapes    place counts along x.ravel(); dy (K, m); claimed (K,) or None; column (m,).
+    Shapes    place counts along x.ravel(); dy (K, M); claimed (K,) or None; column (M,).
     """
     unit = np.zeros(x.shape)
     unit.flat[place] = 1.0
-    if analytic:
-        column = complex_step(y, x, unit)
-        if column is not None and (claimed is None or close(dy @ column, claimed, 0.0)):
-            return Entry(column, "agrees")
     seen: list[tuple[np.ndarray, np.ndarray]] = []
     for size in dict.fromkeys((*units(x), abs(float(x.flat[place])) or 1.0)):
         before = None
@@ -131,19 +125,19 @@ def close(a: np.ndarray, b: np.ndarray, noise: float) -> bool:
 def on_a_kink(y: Callable[[float], np.ndarray]) -> bool:
     """Does a function of one number have two slopes at 0? A curve's come together as the step shrinks, a kink's do not.
 
-    Shapes    y(h) (m,).
+    Shapes    y(h) (M,).
     """
     at = y(0.0)
     jumps, slopes = [], []
     for h in (1e-6, 1e-7):
-        right, left = ((y(s) - at) / s for s in (h, -h))  # (m,), (m,)
+        right, left = ((y(s) - at) / s for s in (h, -h))  # (M,), (M,)
         jumps.append(np.abs(right - left))
         slopes.append(max(np.abs(right).max(initial=0), np.abs(left).max(initial=0)))
     return bool(((jumps[0] > 1e-3 * slopes[0]) & (jumps[1] > 0.5 * jumps[0])).any())
 
 
 def complex_step(y: Function, x: np.ndarray, u: np.ndarray) -> np.ndarray | None:
-    """Im y(x + i h u) / h with h = 1e-100, (m,): no cancellation at all; None where y does not take complex numbers."""
+    """Im y(x + i h u) / h with h = 1e-100, (M,): no cancellation at all; None where y does not take complex numbers."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")

@@ -102,9 +102,10 @@ class Outputs:
         """What helps to name a cause, for a model that has it."""
         B = len(self.x)
         terms, _ = self.objective(params)
-        has_terms = hasattr(terms, "nll") and hasattr(terms, "kl")
+        has_terms = hasattr(terms, "nll") and hasattr(terms, "kl") and np.shape(terms.nll) == np.shape(terms.kl) == (B,)
         has_terms = has_terms and np.allclose(self.terms(params).sum(axis=0), to_numpy(terms.objective), rtol=1e-9)
-        has_heads = B <= FEW_ROWS and hasattr(self.model, "encode") and len(self.model.encode(self.x)) == 3
+        q: Any = self.model.encode(self.x) if hasattr(self.model, "encode") and B <= FEW_ROWS else ()
+        has_heads = len(q) == 3 and np.shape(q[0]) == np.shape(q[1])  # mu, logvar, cache
 
         def arrays(params: Values) -> Mapping[str, np.ndarray]:
             terms, cache = self.objective(params)

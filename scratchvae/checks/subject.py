@@ -13,7 +13,7 @@ from scratchvae.checks.directions import Look, halve
 from scratchvae.checks.pair import Pair, Values
 from scratchvae.checks.report import Row
 
-ENTRIES = 1000  # so many are looked at one by one; of a larger array a sample, and the entries that halving leads to
+ENTRIES = 256  # so many are looked at one by one; of a larger array a sample, and the entries that halving leads to
 SAMPLE = 60
 LEADS = 20
 
@@ -62,7 +62,7 @@ def entry_by_entry(
     claims = None if grads is None else np.stack([g.ravel() for g in grads])  # (K, n)
 
     def measured(i: int) -> Entry:
-        return entry(subject.y, value, i, flat, None if claims is None else claims[:, i], seen.second is not None)
+        return entry(subject.y, value, i, flat, None if claims is None else claims[:, i])
 
     most = max(50, min(ENTRIES, 5_000_000 // max(1, flat.shape[1])))  # why: the columns are kept
     if value.size <= most:
