@@ -354,6 +354,29 @@ def test_the_side_at_fault_is_named(function, slip, where, cause, words, monkeyp
     assert words in finding.message
 
 
+def test_a_students_model_needs_encode_decode_and_objective_only():
+    class Student:
+        """What a course's first notebook may hold: no likelihood, no terms but the bound."""
+
+        def __init__(self, vae):
+            self.encode, self.decode, self.vae = vae.encode, vae.decode, vae
+
+        def objective(self, x, eps):
+            terms, _ = self.vae.objective(x, eps)
+            return type("Terms", (), {"objective": terms.elbo}), None
+
+    assert evidence(Student(build())).ok
+    broken = Student(build())
+    broken.objective = lambda x, eps: (type("T", (), {"objective": -broken.vae.objective(x, eps)[0].nll}), None)
+    finding = only(evidence(broken))
+    assert (finding.input, finding.cause) == ("elbo", "missing-term")
+    assert "above log p(x): the kl is missing from the ELBO" in finding.message
+    with_gaussian = check_evidence(
+        Student(build(likelihood=Gaussian(0.5))), batch(build())[0], likelihood=Gaussian(0.5)
+    )
+    assert with_gaussian.ok
+
+
 def test_evidence_needs_a_grid_that_fits():
     with pytest.raises(ValueError, match="with 1 or 2 latents, got 3"):
         evidence(build(n_z=3))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.backend import Array, to_numpy
+from scratchvae.backend import Array, as_backend, get_xp, to_numpy
 from scratchvae.checks.causes.bound import ALLOWED, Bound, explain_bound
 from scratchvae.checks.normalised import check_likelihood
 from scratchvae.checks.quadrature import by_quadrature, expected_terms
@@ -40,7 +40,8 @@ def check_evidence(model: Any, x: Array, *, likelihood: Any = None) -> Report:
 
     def nll_at(z: np.ndarray, row: np.ndarray) -> np.ndarray:
         logits = model.decode(z)[0]  # (G, D)
-        return to_numpy(trusted.nll(np.broadcast_to(row, (len(z), len(row))), logits)[0]).astype(float)  # (G,)
+        rows = as_backend(np.broadcast_to(row, (len(z), len(row))), get_xp(logits), logits.dtype)  # (G, D)
+        return to_numpy(trusted.nll(rows, logits)[0]).astype(float)  # (G,)
 
     sides = by_quadrature(nll_at, x, mu, logvar)
     try:
