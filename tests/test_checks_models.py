@@ -1,9 +1,11 @@
 """Whole models, samplers, bounds and optimizers: what is wrong, and where in the model the fault is."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
+from standin import Cupy
 
 import scratchvae.vae as vae_module
 from scratchvae import SGD, VAE, Adagrad, Adam, Autoencoder, Bernoulli, ContinuousBernoulli, Gaussian, reparameterize
@@ -171,6 +173,18 @@ def test_a_wrong_activation_inside_names_its_layer(monkeypatch):
     finding = only(check_gradients(model, *batch(model)))
     assert (finding.input, finding.cause) == ("decoder.0.b", "elementwise-factor")
     assert "belongs" in finding.message
+
+
+def test_models_on_a_device_are_checked_from_the_host(monkeypatch):
+    """The parameters, the noise and the gradients are device arrays; the differences are NumPy's."""
+    monkeypatch.setitem(sys.modules, "cupy", Cupy())
+    rng = np.random.default_rng(0)
+    x = rng.random((5, 6))
+    for kind, causes in ((VAE, []), (HalvedAtLogvar, ["factor"])):
+        model = kind(6, (4,), 2, "tanh", rng=rng, dtype="float64", backend="cupy")
+        report = check_gradients(model, x, model.draw_eps(5, rng))
+        assert [f.cause for f in report.findings] == causes, str(report)
+        assert check_evidence(model, x).ok
 
 
 def test_float32_models_are_sent_back():

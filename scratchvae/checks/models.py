@@ -44,8 +44,7 @@ def check_gradients(
             text = f"objective changes the parameter {name}: only an optimizer may write into params"
             return Report(title, findings=[Finding(name, "mutates-input", text)])
     terms, _ = outputs.objective(before)
-    if np.shape(terms.objective) != shape:
-        got = np.shape(terms.objective)
+    if (got := to_numpy(terms.objective).shape) != shape:
         text = f"objective has the shape {got}, expected {shape}, a number an example: did (B,) meet (B, 1)?"
         return Report(title, findings=[Finding("objective", "shape", text)])
 
@@ -102,10 +101,11 @@ class Outputs:
         """What helps to name a cause, for a model that has it."""
         B = len(self.x)
         terms, _ = self.objective(params)
-        has_terms = hasattr(terms, "nll") and hasattr(terms, "kl") and np.shape(terms.nll) == np.shape(terms.kl) == (B,)
+        shapes = [to_numpy(getattr(terms, name)).shape for name in ("nll", "kl") if hasattr(terms, name)]
+        has_terms = shapes == [(B,), (B,)]
         has_terms = has_terms and np.allclose(self.terms(params).sum(axis=0), to_numpy(terms.objective), rtol=1e-9)
         q: Any = self.model.encode(self.x) if hasattr(self.model, "encode") and B <= FEW_ROWS else ()
-        has_heads = len(q) == 3 and np.shape(q[0]) == np.shape(q[1])  # mu, logvar, cache
+        has_heads = len(q) == 3 and to_numpy(q[0]).shape == to_numpy(q[1]).shape  # mu, logvar, cache
 
         def arrays(params: Values) -> Mapping[str, np.ndarray]:
             terms, cache = self.objective(params)
