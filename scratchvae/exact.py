@@ -49,6 +49,7 @@ class LinearGaussian(NamedTuple):
 
         Shapes    x (B, D); log_px (B,).
         Units     nats per example.
+        Source    [eq: linear-gaussian-evidence].
         """
         C, r = self.covariance, x - self.mean  # (D, D), (B, D)
         squares = (r * np.linalg.solve(C, r.T).T).sum(axis=1)  # (B,)
@@ -60,6 +61,7 @@ class LinearGaussian(NamedTuple):
         With s = C^-1 (x - mean), dC = (s s^T - C^-1) / 2; then dW = 2 dC W, dsigma = 2 sigma tr(dC), dmean = s.
 
         Shapes    x (B, D), dlog_px (B,); dW (D, Z), dmean (D,), dsigma a number.
+        Source    [eq: linear-gaussian-gradient].
         """
         inverse = np.linalg.inv(self.covariance)  # (D, D)
         s = (x - self.mean) @ inverse  # (B, D)
@@ -70,6 +72,7 @@ class LinearGaussian(NamedTuple):
         """p(z|x) = N(mu, cov) with cov = (W^T W / sigma^2 + I)^-1 and mu = cov W^T (x - mean) / sigma^2.
 
         Shapes    x (B, D); mu (B, Z), cov (Z, Z), which does not depend on x.
+        Source    [eq: linear-gaussian-posterior].
         """
         cov = np.linalg.inv(self.posterior_precision)  # (Z, Z)
         return (x - self.mean) @ self.W @ cov / self.sigma**2, cov
@@ -78,6 +81,7 @@ class LinearGaussian(NamedTuple):
         """The best q with a diagonal covariance, as a VAE has it: the posterior's mean, 1 / its precision's diagonal.
 
         Shapes    x (B, D); mu (B, Z), cov (Z, Z), diagonal.
+        Source    [eq: linear-gaussian-best-diagonal].
         """
         mu, _ = self.posterior(x)
         return mu, np.diag(1 / np.diag(self.posterior_precision))
@@ -87,6 +91,7 @@ class LinearGaussian(NamedTuple):
 
         Shapes    x (B, D), mu (B, Z), cov (Z, Z) or (B, Z, Z); elbo (B,).
         Units     nats per example.
+        Source    [eq: linear-gaussian-elbo].
         """
         D, Z = self.W.shape
         r = x - self.mean - mu @ self.W.T  # (B, D)
@@ -101,6 +106,7 @@ class LinearGaussian(NamedTuple):
 
         Shapes    x (B, D), mu (B, Z), cov (Z, Z) or (B, Z, Z); kl_posterior (B,).
         Units     nats per example.
+        Source    [eq: linear-gaussian-gap].
         """
         P = self.posterior_precision  # (Z, Z)
         d = mu - self.posterior(x)[0]  # (B, Z)
@@ -127,7 +133,8 @@ def fit_linear_gaussian(x: np.ndarray, n_z: int, sigma: float | None = None) -> 
     mean of the eigenvalues left out; with a sigma given, a latent with lambda_i <= sigma^2 collapses to a zero column.
 
     Shapes    x (B, D), B > 1; the columns of W are orthogonal.
-    Source    Tipping & Bishop (1999), eq. 15 and App. A.
+    Source    Tipping & Bishop (1999), eq. 15 and App. A;
+              [eq: linear-gaussian-maximum-likelihood], [eq: linear-gaussian-noise].
     Raises    ValueError: as many latents as dimensions or more, a sigma that is not positive.
     """
     B, D = x.shape
@@ -195,6 +202,7 @@ def grid_posterior(vae: VAE, x: np.ndarray, half_width: float = 8.0, n: int | No
 
     Shapes    x (B, D) floats; n points an axis, made odd and at least 3; by default 2001 for one latent, 201 for two.
     Units     nats per example.
+    Source    [eq: evidence-on-a-grid].
     Raises    ValueError: more than two latents, n below 1, a half_width that is not positive.
     """
     if vae.n_z > 2:

@@ -18,7 +18,7 @@ def reparameterize(mu: Array, logvar: Array, eps: Array) -> tuple[Array, Cache]:
 
     Shapes    all (B, Z).
     Backward  dmu = dz;  dlogvar = dz * sigma * eps / 2;  eps is a constant of the pass.
-    Source    Kingma & Welling (2014), Sec. 2.4.
+    Source    Kingma & Welling (2014), Sec. 2.4; [eq: reparameterization], [eq: reparameterization-backward].
     """
     xp = get_xp(mu)
     sigma = xp.exp(0.5 * logvar)  # (B, Z)  a standard deviation, not a variance
@@ -36,7 +36,7 @@ def kl_to_standard_normal(mu: Array, logvar: Array) -> tuple[Array, Cache]:
     Shapes    mu, logvar (B, Z); kl (B,).
     Units     nats per example, summed over the latents; >= 0, and 0 only for mu = 0, logvar = 0.
     Backward  dmu = dkl mu;  dlogvar = dkl (sigma^2 - 1) / 2.
-    Source    Kingma & Welling (2014), App. B.
+    Source    Kingma & Welling (2014), App. B; [eq: kl-standard-normal], [eq: kl-standard-normal-backward].
     """
     xp = get_xp(mu)
     var = xp.exp(logvar)  # (B, Z)
@@ -56,6 +56,7 @@ def gaussian_log_density(z: Array, mu: Array, logvar: Array) -> tuple[Array, Cac
     Shapes    z, mu, logvar (B, Z); log_q (B,).
     Units     nats per example.
     Backward  dz = -dlog_q u / sigma;  dmu = -dz;  dlogvar = dlog_q (u^2 - 1) / 2.
+    Source    [eq: gaussian-log-density], [eq: gaussian-log-density-backward].
     """
     xp = get_xp(z)
     precision = xp.exp(-0.5 * logvar)  # (B, Z)  1 / sigma

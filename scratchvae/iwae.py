@@ -43,7 +43,7 @@ def log_importance_weights(vae: VAE, x: Array, eps: Array) -> tuple[Array, Weigh
     Backward  with the upstream gradient dlog_w, z reaches log w by three paths: through the decoder; through the prior,
               dz = -dlog_w z; and through q, dz = dlog_w u / sigma with u = (z - mu) / sigma. mu and logvar reach it by
               two, through z and through q. At each fork the gradients add (for mu, the two terms from q cancel).
-    Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519, eq. 8.
+    Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519, eq. 8; [eq: importance-weight].
     """
     xp = get_xp(vae.params["mu.b"])
     x = vae.as_input(x, "x", (None, vae.n_x))  # (B, D)
@@ -67,6 +67,8 @@ def log_importance_weights_backward(
     """The gradient of sum_kb dlog_w_kb log w_kb: same keys and shapes as vae.params.
 
     trace, a dict, receives the gradient along each path by name, rows being draws times examples, (K B, Z).
+
+    Source    [eq: weight-latent-backward], [eq: weight-parameters-backward].
     """
     K, B = cache.K, cache.B
     dlog_w = vae.as_input(dlog_w, "dlog_w", (K, B)).reshape(K * B)  # (K B,)
@@ -90,7 +92,8 @@ def importance_weighted_bound(log_w: Array) -> tuple[Array, Cache]:
     Shapes    log_w (K, B); bound (B,).
     Units     nats per example.
     Backward  dlog_w_kb = dbound_b * w_kb / sum_j w_jb: the normalised weights, which sum to 1 over the draws.
-    Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519, eq. 8 and 14.
+    Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519, eq. 8 and 14;
+              [eq: importance-weighted-bound], [eq: bound-log-sum-exp], [eq: bound-backward].
     """
     xp = get_xp(log_w)
     largest = log_w.max(axis=0)  # (B,)  why: exp of the rest is at most 1, and nothing overflows

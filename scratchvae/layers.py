@@ -24,6 +24,7 @@ def dense(x: Array, W: Array, b: Array) -> tuple[Array, Cache]:
 
     Shapes    x (B, I), W (I, O), b (O,), y (B, O).
     Backward  dx = dy W^T;  dW = x^T dy;  db = sum_b dy_b, since b is used once for every row.
+    Source    [eq: dense], [eq: dense-dx], [eq: dense-dw], [eq: dense-db].
     """
     y = x @ W  # (B, O)
     y += b
@@ -53,6 +54,7 @@ def relu(x: Array) -> tuple[Array, Cache]:
 
     Shapes    any; y like x.
     Backward  dx = dy where x > 0, else 0. At the kink x = 0 the slope is taken to be 0.
+    Source    [eq: relu].
     """
     xp = get_xp(x)
     return xp.maximum(x, 0), x > 0  # why: y >= 0 would be true everywhere; the mask belongs to the input
@@ -68,6 +70,7 @@ def tanh(x: Array) -> tuple[Array, Cache]:
 
     Shapes    any; y like x.
     Backward  dx = dy (1 - y^2).
+    Source    [eq: tanh].
     """
     y = get_xp(x).tanh(x)
     return y, y
@@ -83,6 +86,7 @@ def sigmoid(x: Array) -> tuple[Array, Cache]:
 
     Shapes    any; y like x, in [0, 1].
     Backward  dx = dy y (1 - y).
+    Source    [eq: sigmoid].
     """
     y = get_xp(x).tanh(0.5 * x)
     y += 1
@@ -104,6 +108,7 @@ def softplus(x: Array) -> tuple[Array, Cache]:
 
     Shapes    any; y like x.
     Backward  dx = dy p: the derivative of softplus is the sigmoid.
+    Source    [eq: softplus].
     """
     xp = get_xp(x)
     p, _ = sigmoid(x)
@@ -207,6 +212,7 @@ class MLP:
     """Dense layers, each followed by the activation: h = act(... act(x W_0 + b_0) ...). Without layers it is h = x.
 
     Shapes    params["0.W"] (I, n_hidden[0]), params["0.b"] (n_hidden[0],), params["1.W"] ...; the dense layers count.
+    Source    [eq: mlp].
     Raises    ValueError: an unknown activation, a width below 1.
     """
 

@@ -69,6 +69,7 @@ class Bernoulli:
         Shapes    x, logits (B, D); nll (B,).
         Units     nats per example.
         Backward  dlogits = dnll (p - x).
+        Source    [eq: bernoulli-nll], [eq: bernoulli-backward].
         """
         normaliser, p = softplus(logits)  # (B, D), (B, D)  the slope of softplus is p
         normaliser -= x * logits
@@ -117,6 +118,7 @@ class Gaussian:
         Shapes    x, logits (B, D); nll (B,).
         Units     nats per example (of a density: it may be negative).
         Backward  dlogits = -dnll u / sigma.
+        Source    [eq: gaussian-nll], [eq: gaussian-nll-backward].
         """
         u = x - logits  # (B, D)
         u /= self.sigma
@@ -146,7 +148,7 @@ class ContinuousBernoulli:
 
     With the logit l the density is exp(l x) / integral_0^1 exp(l t) dt, and the integral is (exp(l) - 1) / l.
 
-    Source    Loaiza-Ganem & Cunningham (2019), arXiv 1907.06845.
+    Source    Loaiza-Ganem & Cunningham (2019), arXiv 1907.06845; [eq: continuous-bernoulli-normaliser].
     """
 
     name = "continuous-bernoulli"
@@ -165,6 +167,7 @@ class ContinuousBernoulli:
         Shapes    x, logits (B, D); nll (B,).
         Units     nats per example (of a density: it may be negative).
         Backward  dlogits = dnll (E[x|z] - x).
+        Source    [eq: continuous-bernoulli-nll], [eq: continuous-bernoulli-backward].
         """
         xp = get_xp(logits)
         a = xp.maximum(xp.abs(logits), 1e-12)  # (B, D)  why: (1 - exp(-a)) / a tends to 1, but is 0/0 at a = 0
@@ -179,6 +182,8 @@ class ContinuousBernoulli:
         """E[x|z] = 1 / (1 - exp(-l)) - 1 / l, (B, D); 1/2 at l = 0. Not the sigmoid.
 
         For |l| < 0.1 the two terms cancel, and the series 1/2 + l/12 - l^3/720 + l^5/30240 - l^7/1209600 stands in.
+
+        Source    [eq: continuous-bernoulli-mean].
         """
         xp = get_xp(logits)
         a = xp.abs(logits)  # (B, D)
@@ -193,7 +198,10 @@ class ContinuousBernoulli:
         return 0.5 + xp.sign(logits) * above_half
 
     def sample(self, logits: Array, rng: np.random.Generator) -> Array:
-        """x ~ p(x|z), (B, D): the inverse of the distribution function at a uniform draw."""
+        """x ~ p(x|z), (B, D): the inverse of the distribution function at a uniform draw.
+
+        Source    [eq: continuous-bernoulli-draw].
+        """
         xp = get_xp(logits)
         u = uniforms_like(logits, rng)  # (B, D)
         a = xp.maximum(xp.abs(logits), 1e-6)  # (B, D)  why: 0/0 at a = 0, where x = u

@@ -80,6 +80,7 @@ class VAE(Autoencoder):
 
         Shapes    x (B, D) -> mu (B, Z), logvar (B, Z).
         Backward  h is used twice, so its gradients add: dh = dh through mu + dh through logvar.
+        Source    [eq: vae-heads].
         """
         x = self.as_input(x, "x", (None, self.n_x))  # (B, D)
         h, h_cache = self.encoder.forward(x)  # (B, H)
@@ -108,7 +109,7 @@ class VAE(Autoencoder):
         Shapes    x (B, D), eps (B, Z); every term (B,).
         Units     nats per example.
         Backward  dnll = -dobjective;  dkl = -beta dobjective;  mu and logvar are used twice, by z and by the KL.
-        Source    Kingma & Welling (2014), eq. 7 and 10, with L = 1; beta: Higgins et al. (2017).
+        Source    Kingma & Welling (2014), eq. 7 and 10, with L = 1; beta: Higgins et al. (2017); [eq: vae-objective].
         Raises    ValueError: a shape that does not fit, integer images, negative beta.
         """
         beta = require_positive(beta, "beta", or_zero=True)
@@ -129,6 +130,8 @@ class VAE(Autoencoder):
 
         dobjective = 1 asks for the direction in which the objective grows; training, which minimises, passes -1 / B.
         trace, a dict, receives every intermediate gradient by name.
+
+        Source    [eq: vae-weights], [eq: vae-logits], [eq: vae-latent], [eq: vae-mu], [eq: vae-logvar].
         """
         dobjective = self.as_input(dobjective, "dobjective", (cache.B,))  # (B,)
         dnll, dkl = -dobjective, -cache.beta * dobjective  # (B,), (B,)

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"--{name.replace('_', '-')}", help=text if default is None else f"{text} (default {shown})", **how
         )
 
-    option("data", "mnist-sample, mnist, fashion-mnist, or the path of your own .npz, .npy or IDX folder", metavar="NAME")
+    option("data", "mnist-sample, mnist, fashion-mnist, or a path: .npz, .npy, IDX folder", metavar="NAME")
     option("model", "what to train", choices=list(MODELS))
     option("likelihood", "p(x|z), and so the loss", choices=list(LIKELIHOODS))
     option("activation", "of the hidden layers", choices=list(ACTIVATIONS))
