@@ -99,6 +99,14 @@ class Report:
     def ok(self) -> bool:
         return not self.findings
 
+    @property
+    def state(self) -> str:
+        """In two words; what was not seen is no pass."""
+        if self.findings:
+            return f"{len(self.findings)} finding{'s' if len(self.findings) > 1 else ''}"
+        untested = sum(row.status == "untested" for row in self.rows)
+        return f"ok, {untested} untested" if untested else "ok"
+
     def cells(self) -> list[tuple[str, ...]]:
         """The table as text: name, shape, error, status, note."""
         return [
@@ -127,7 +135,7 @@ class Report:
     def __str__(self) -> str:
         table = [self.heading, *self.cells()]
         widths = [max(len(row[i]) for row in table) for i in range(5)]
-        lines = [f"{self.title}: {'ok' if self.ok else plural(len(self.findings), 'finding')}"]
+        lines = [f"{self.title}: {self.state}"]
         for name, shape, *numbers, status, note in table:
             parts = [f"{name:<{widths[0]}}", f"{shape:>{widths[1]}}"]
             parts += [f"{text:>{width}}" for text, width in zip(numbers, widths[2:4], strict=True) if width]
@@ -144,8 +152,7 @@ class Report:
             for cells in table
         ]
         findings = [f"<li><b>{html.escape(f.headline)}</b><br>{html.escape(f.message)}</li>" for f in self.findings]
-        state = "ok" if self.ok else plural(len(self.findings), "finding")
-        title = f"<b>{html.escape(self.title)}: {state}</b>"
+        title = f"<b>{html.escape(self.title)}: {self.state}</b>"
         return f"{title}<table>{''.join(rows)}</table><ul>{''.join(findings)}</ul>"
 
     def plot(self) -> "Figure":
@@ -158,7 +165,3 @@ class Report:
         from scratchvae.checks.drawing import draw  # why: nothing is drawn unless somebody asks
 
         return draw(self.title, self.rows)
-
-
-def plural(n: int, word: str) -> str:
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
