@@ -27,7 +27,7 @@ def log_joint(model, x):
     return log_normal(x[:, None], means[None], model.sigma**2) + log_normal(POINTS)
 
 
-@pytest.mark.equation("linear-gaussian-evidence")
+@pytest.mark.equation("linear-gaussian-model", "linear-gaussian-evidence")
 def test_evidence_by_integral_and_covariance_by_draws(model, x, rng):
     integral = np.log(np.exp(log_joint(model, x)).sum(axis=1) * CELL)
     np.testing.assert_allclose(model.log_px(x), integral, atol=1e-10)
@@ -59,6 +59,26 @@ def log_gaussian(z, mu, cov):
     return -0.5 * ((d @ np.linalg.inv(cov) * d).sum(axis=1) + math.log(np.linalg.det(2 * math.pi * cov)))
 
 
+@pytest.mark.equation("mean-of-a-quadratic")
+def test_mean_of_a_quadratic_form_by_integral(rng):
+    mu, cov = np.array([0.4, -0.9]), np.array([[0.5, 0.2], [0.2, 0.3]])
+    A, a = rng.standard_normal((2, 2)), rng.standard_normal(2)
+    A = A + A.T
+    q, d = np.exp(log_gaussian(POINTS, mu, cov)) * CELL, POINTS - a
+    assert abs(q @ (d @ A * d).sum(axis=1) - (mu - a) @ A @ (mu - a) - np.trace(A @ cov)) < 1e-10
+
+
+@pytest.mark.equation("kl-full-gaussians")
+def test_kl_of_full_gaussians_by_integral():
+    mu, cov = np.array([0.4, -0.9]), np.array([[0.5, 0.2], [0.2, 0.3]])
+    a, P = np.array([-0.3, 0.2]), np.array([[1.5, -0.6], [-0.6, 0.9]])
+    log_q, log_p, d = log_gaussian(POINTS, mu, cov), log_gaussian(POINTS, a, np.linalg.inv(P)), mu - a
+    q, log_dets = np.exp(log_q) * CELL, math.log(np.linalg.det(P)) + math.log(np.linalg.det(cov))
+    entropy = 0.5 * (2 + math.log(np.linalg.det(cov)) + 2 * math.log(2 * math.pi))
+    assert abs(q @ log_q + entropy) < 1e-10
+    assert abs(q @ (log_q - log_p) - 0.5 * (d @ P @ d + np.trace(P @ cov) - 2 - log_dets)) < 1e-10
+
+
 @pytest.mark.equation("linear-gaussian-elbo", "linear-gaussian-gap")
 def test_elbo_and_gap_by_integral(model, x, rng):
     mu, cov = some_q(x, rng)
@@ -86,6 +106,19 @@ def test_the_best_diagonal_takes_the_diagonal_of_the_precision(model, x, rng):
         assert (model.gap(x, mu + 0.1 * rng.standard_normal(mu.shape), other) > gap).all()
     naive = np.diag(np.diag(np.linalg.inv(P)))  # the diagonal of the covariance is not the best
     assert (model.gap(x, mu, naive) > gap + 1e-6).all()
+
+
+@pytest.mark.equation("linear-gaussian-best-diagonal")
+def test_a_rotation_changes_the_gap_and_not_the_evidence(model, x):
+    q, _ = np.linalg.qr(model.W)
+    orthogonal = LinearGaussian(q * [1.5, 0.7], model.mean, model.sigma)
+    assert np.abs(orthogonal.gap(x, *orthogonal.best_diagonal(x))).max() < 1e-12
+    turn = np.array([[math.cos(0.5), -math.sin(0.5)], [math.sin(0.5), math.cos(0.5)]])
+    turned = LinearGaussian(orthogonal.W @ turn, model.mean, model.sigma)
+    np.testing.assert_allclose(turned.log_px(x), orthogonal.log_px(x), rtol=1e-12)
+    gaps = turned.gap(x, *turned.best_diagonal(x))
+    np.testing.assert_allclose(gaps, gaps[0], rtol=1e-9)  # the same for every x
+    assert gaps[0] > 1e-3
 
 
 @pytest.mark.equation("linear-gaussian-gradient")
@@ -120,3 +153,30 @@ def test_the_best_weights_are_shortened_eigenvectors(sigma, rng):
     assert np.abs(dW).max() < 1e-10
     assert np.abs(dmean).max() < 1e-10
     assert sigma is not None or abs(dsigma) < 1e-10
+
+
+@pytest.mark.equation("mean-log-evidence")
+def test_the_data_enter_through_their_covariance(rng):
+    x = rng.standard_normal((50, 4)) @ rng.standard_normal((4, 4)) + 1
+    model = LinearGaussian(rng.standard_normal((4, 2)), x.mean(axis=0), 0.9)
+    C, covariance = model.covariance, np.cov(x.T, bias=True)
+    formula = -0.5 * (np.trace(np.linalg.inv(C) @ covariance) + math.log(np.linalg.det(C)) + 4 * math.log(2 * math.pi))
+    assert abs(model.log_px(x).mean() - formula) < 1e-10
+
+
+@pytest.mark.equation("linear-gaussian-maximum-likelihood", "linear-gaussian-noise")
+def test_no_other_length_of_a_column_and_no_model_nearby_does_better(rng):
+    x = rng.standard_normal((300, 5)) * np.array([3.0, 1.6, 0.9, 0.5, 0.4])
+    vectors = np.linalg.eigh(np.cov(x.T, bias=True))[1][:, ::-1][:, :3]
+    best = fit_linear_gaussian(x, 3, sigma=1.0)  # the third latent collapses
+    lengths, highest = np.linalg.norm(best.W, axis=0), best.log_px(x).mean()
+    for j in range(3):
+        for w in np.linspace(0, 2, 9) * max(lengths[j], 0.5):
+            W = vectors * np.where(np.arange(3) == j, w, lengths)
+            assert best._replace(W=W).log_px(x).mean() <= highest + 1e-12
+    free = fit_linear_gaussian(x, 2)
+    highest = free.log_px(x).mean()
+    for _ in range(50):
+        W, sigma = free.W + 0.05 * rng.standard_normal((5, 2)), free.sigma * math.exp(0.05 * rng.standard_normal())
+        assert free._replace(W=W, sigma=sigma).log_px(x).mean() < highest
+    np.testing.assert_allclose(free.optimal_elbo(x), free.log_px(x), rtol=1e-12)
