@@ -70,7 +70,7 @@ def log_evidence(vae: VAE, x: np.ndarray, K: int, rng: np.random.Generator, draw
     Shapes    x (N, D); log_px (N,).
     Units     nats per example. A lower bound in expectation, which tightens as K grows.
     Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519; see `iwae`;
-              [eq: importance-unbiased], [eq: bound-grows].
+              [eq: importance-unbiased], [eq: bound-grows], [eq: bound-streaming].
     Raises    ValueError: K or draws_at_once below 1, data that does not fit the model.
     """
     K, draws_at_once = require_count(K, "K"), require_count(draws_at_once, "draws_at_once")

@@ -8,6 +8,7 @@ import pytest
 from proof import grid, log_normal
 
 from scratchvae import VAE
+from scratchvae.evaluation import log_evidence
 from scratchvae.exact import grid_log_evidence
 from scratchvae.iwae import (
     importance_weighted_bound,
@@ -96,6 +97,15 @@ def test_taking_the_largest_out_changes_nothing_and_survives_where_the_plain_sum
     np.testing.assert_allclose(bound, np.log(np.exp(log_w).mean(axis=0)), rtol=1e-14)
     shifted, _ = importance_weighted_bound(log_w - 5000)  # exp of these is 0 in floating point
     np.testing.assert_allclose(shifted, bound - 5000, rtol=1e-14)
+
+
+@pytest.mark.equation("bound-streaming")
+@pytest.mark.parametrize("at_once", [1, 3, 7, 50])
+def test_draws_that_stream_by_give_the_bound_of_all_of_them_together(vae, x, at_once):
+    eps = vae.draw_eps(7 * B, np.random.default_rng(1)).reshape(7, B, 1)
+    together, _ = importance_weighted_bound(log_importance_weights(vae, x, eps)[0])
+    streamed = log_evidence(vae, x, 7, np.random.default_rng(1), draws_at_once=at_once)
+    np.testing.assert_allclose(streamed, together, rtol=1e-13)
 
 
 @pytest.mark.equation("bound-backward")
