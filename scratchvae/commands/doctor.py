@@ -13,7 +13,7 @@ import numpy as np
 
 from scratchvae import __version__
 from scratchvae.autoencoder import Autoencoder
-from scratchvae.backend import BACKENDS, as_backend, resolve_backend, to_numpy
+from scratchvae.backend import BACKENDS, as_backend, get_xp, resolve_backend, to_numpy
 from scratchvae.checkpoint import load_checkpoint
 from scratchvae.checks import check_gradients
 from scratchvae.data import load_data
@@ -48,9 +48,7 @@ def run(args: argparse.Namespace) -> int:
         times = (f"{name} {1000 * seconds_a_step(name):.2f} ms" for name in ("numpy", args.backend))
         print(f"  a training step of 784-400-2-400-784, batch 128, float32: {', '.join(times)}")
     print(
-        "the installation is sound"
-        if sound
-        else "something is wrong: install again, and if it stays, send this text with your report"
+        "the installation is sound" if sound else "something is wrong: install again; if it stays, report it"
     )
     return 0 if sound else 1
 
