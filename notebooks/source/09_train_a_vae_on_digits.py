@@ -209,13 +209,21 @@ assert np.isclose(sigmas[np.argmin(nlls)], best, rtol=0.005)
 # %% [markdown]
 # ### Grey pixels under a Bernoulli
 #
+# The Bernoulli's formula for one pixel, $p^x (1 - p)^{1 - x}$, is $e^{l x} / (1 + e^{l})$, by the line above. Its
+# integral over the grey values from 0 to 1 is
+#
+# $$\int_0^1 \frac{e^{l x}}{1 + e^{l}}\, dx = \frac{e^{l} - 1}{l\, (1 + e^{l})} = \frac{\tanh(l / 2)}{l} \le \frac12
+# ,$$
+#
+# where the last step is $\tanh(a) \le a$ for $a \ge 0$ (and the expression is the same for $l$ and $-l$).
+#
 # > **Often said.** "Cross-entropy accepts grey pixels, so no binarisation is needed."
 # >
 # > **What is true.** It accepts them, and training works: the formula is linear in $x$, so the cross-entropy of the
-# > grey image is the mean over its dynamic bits. But a likelihood has to integrate to 1 over all $x$ that can occur.
-# > Over the bits the Bernoulli sums to 1. Over the grey values from 0 to 1 it does not: $\int_0^1 p^x (1 - p)^{1 -
-# > x}\, dx = \tanh(l/2) / l$, which is at most a half. So for grey images the "ELBO" is not a bound on any $\log
-# > p(x)$. The **continuous Bernoulli** divides by that integral, and is a density.
+# > grey image is the mean over its dynamic bits. But a likelihood has to sum or integrate to 1 over all $x$ that can
+# > occur. Over the two bits the Bernoulli does. Over all grey values it does not, and is no density: so for grey
+# > images the "ELBO" is not a bound on any $\log p(x)$. The **continuous Bernoulli** divides by the integral, and is
+# > one.
 # >
 # > **Run this cell.** It integrates both over $x$, with the midpoint rule.
 
@@ -235,6 +243,8 @@ ax.set_ylim(0, 1.1)
 ax.legend(frameon=False, loc="center right")
 show(fig, "A flat line at 1, and a bell-shaped curve that reaches one half at the logit zero.")
 
+zero_and_one = [Bernoulli().nll(np.full((242, 1), bit), logit[:, None])[0] for bit in (0, 1)]
+assert np.allclose(np.exp(-zero_and_one[0]) + np.exp(-zero_and_one[1]), 1)
 assert np.allclose(integrals["continuous-bernoulli"], 1, atol=1e-5)
 assert np.allclose(integrals["bernoulli"], np.tanh(logit / 2) / logit, atol=1e-5)
 
@@ -504,15 +514,15 @@ axes[0].tick_params(length=0)
 show(
     fig,
     "Four rows. Sums: digits on both sides. Mean over latents: sharp reconstructions, "
-    "broken samples. Both means, and mean over pixels: the same blur everywhere.",
+    "broken samples. Both means, and mean over pixels: one grey blur everywhere.",
 )
 
 # %% [markdown]
 # - $\beta < 1$: the best reconstructions, and samples that are hardly digits. The codes may lie far from the prior,
 #   and the prior then hits places where no code was (page 10 counts such holes). It is a step back towards the
 #   autoencoder of page 01.
-# - $\beta \gg 1$: a nat of KL costs more than it can save. The code is given up, and the decoder returns the mean
-#   image for every $z$.
+# - $\beta \gg 1$: a nat of KL costs more than it can save. The code is given up, and the decoder returns nearly the
+#   mean image whatever $z$ is.
 #
 # A weight other than 1 can be a choice, and a good one. Then it should have a name, $\beta$, and a reported value.
 #
@@ -752,9 +762,10 @@ assert of_digits.max() < D / 2  # with the mean over pixels, not a single one
 #
 # A deep decoder has no such formula. And there the path matters. At the start the decoder does not use $z$ yet, so
 # the nll gives the encoder little reason to pay for a code, while the KL pulls at once. A latent that both halves
-# have given up has no slope to come back: the encoder's gradient is zero because the decoder does not listen, and the
-# decoder's is noise with the mean zero because the encoder does not speak. We give up the first latent of the trained
-# VAE by hand, setting its weights to zero, and look at its gradients over 200 draws of the noise.
+# have given up has no slope to come back. The encoder's gradient is zero, because the decoder does not listen and the
+# KL is at its minimum. The decoder's is noise with the mean zero, because the encoder does not speak. We give up the
+# first latent of the trained VAE by hand, setting its weights to zero, and look at its gradients over 200 draws of
+# the noise.
 
 # %%
 given_up, _ = fresh()
@@ -784,7 +795,7 @@ assert off.max() < 5
 
 # %% [markdown]
 # **KL warm-up** changes the path and not the goal: the weight of the KL grows linearly from 0 to 1 over the first
-# epochs, and then stays. If the lost latents had not been worth their price, it could not raise the final elbo.
+# epochs, and then stays. If the lost latents were not worth their price, keeping them could not raise the elbo.
 #
 # *Before you run the cell:* two runs with two hidden layers and $Z = 20$, the same in all but the warm-up. Which ends
 # with the larger KL? Which with the better elbo?
@@ -797,11 +808,11 @@ for title, warmup in (("no warm-up", 0), ("warm-up", 4)):
     kl = np.sort(kl_per_latent(model, held_out))[::-1]  # (Z,)
     elbo = evaluate_terms(model, held_out, np.random.default_rng(4))["elbo"]
     warm[title] = record, kl, elbo
+    in_use, m, e = (kl > 0.1).sum(), elbo.mean, elbo.standard_error
     print(
-        f"{title:10}  {(kl > 0.1).sum():2d} of 20 latents above 0.1 nat, kl {kl.sum():5.2f},",
-        end="",
+        f"{title:10} {in_use:2d} latents above 0.1 nat, kl {kl.sum():5.2f}, elbo {m:.2f} ± {e:.2f}"
     )
-    print(f" elbo {elbo.mean:.2f} ± {elbo.standard_error:.2f}")
+
 
 # %%
 fig, axes = panels(2, height=3.0)
