@@ -1,4 +1,4 @@
-"""Sphinx reads this: python -m pip install -e '.[docs]', then python -m sphinx -W docs docs/_build."""
+"""Sphinx reads this: python -m pip install -e '.[docs]', then python -m sphinx -W docs build/docs."""
 
 import os
 
@@ -7,7 +7,7 @@ extensions = ["myst_parser", "sphinx.ext.mathjax"]
 myst_enable_extensions = ["dollarmath"]
 myst_fence_as_directive = ["math"]  # why: ```math is how a Git host marks a displayed formula
 myst_heading_anchors = 3
-exclude_patterns = ["_build"]
+html_show_copyright = False
 html_theme_options = {"page_width": "1180px", "description": "A variational autoencoder whose derivation is a test"}
 if "MATHJAX" in os.environ:  # a copy of MathJax on this machine, for reading without the network
     mathjax_path = os.environ["MATHJAX"]

@@ -104,3 +104,15 @@ def test_a_constant_changes_the_scatter_and_not_the_mean():
     plain, shifted = f(z) * score, (f(z) - 50) * score
     assert abs(mean(plain) - mean(shifted)) < 1e-10
     assert mean(shifted**2) > 100 * mean(plain**2)
+
+
+@pytest.mark.equation("estimator-variance")
+@pytest.mark.parametrize(("mu", "sigma"), [(0.7, 0.67), (-2.0, 0.1), (0.0, 3.0)])
+def test_variance_of_both_estimators_for_the_square(mu, sigma):
+    z = mu + sigma * EPS
+    for estimator, variance in (
+        (2 * z, 4 * sigma**2),
+        (z**2 * EPS / sigma, mu**4 / sigma**2 + 14 * mu**2 + 15 * sigma**2),
+    ):
+        assert abs(mean(estimator) - 2 * mu) < 1e-10
+        assert abs(mean((estimator - 2 * mu) ** 2) / variance - 1) < 1e-10

@@ -89,6 +89,25 @@ def test_what_arrives_at_the_latent_comes_through_the_decoder_alone(walk):
     np.testing.assert_allclose(walk["trace"]["dz"], by_difference, atol=1e-8)
 
 
+@pytest.mark.equation("vae-latent")
+def test_the_decoder_layer_by_layer(walk):
+    trace, grads, params = walk["trace"], walk["grads"], walk["vae"].params
+    z = walk["mu"] + np.exp(walk["logvar"] / 2) * walk["eps"]
+    h = np.tanh(z @ params["decoder.0.W"] + params["decoder.0.b"])
+    dh = trace["dlogits"] @ params["logits.W"].T
+    da = dh * (1 - h * h)
+    for name, expected in (
+        ("logits.W", sum(np.outer(h[b], trace["dlogits"][b]) for b in range(B))),
+        ("logits.b", trace["dlogits"].sum(axis=0)),
+        ("decoder.0.W", sum(np.outer(z[b], da[b]) for b in range(B))),
+        ("decoder.0.b", da.sum(axis=0)),
+    ):
+        np.testing.assert_allclose(grads[name], expected, rtol=1e-10)
+    np.testing.assert_allclose(trace["decoder.0.dh"], dh, rtol=1e-12)
+    np.testing.assert_allclose(trace["decoder.0.da"], da, rtol=1e-10)
+    np.testing.assert_allclose(trace["dz"], da @ params["decoder.0.W"].T, rtol=1e-10)
+
+
 @pytest.mark.equation("vae-mu")
 def test_two_contributions_reach_the_mean(walk):
     w, mu, logvar, trace = walk["w"], walk["mu"], walk["logvar"], walk["trace"]
