@@ -24,9 +24,9 @@ from scratchvae.training import fit
 from scratchvae.vae import VAE
 
 HELP = "tell in a second or two whether the installation is sound"
-EXAMPLE = """examples:
+EXAMPLE = f"""examples:
   python -m scratchvae doctor
-  python -m scratchvae doctor --backend cupy"""
+  python -m scratchvae doctor --backend {BACKENDS[-1]}"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
