@@ -221,9 +221,9 @@ assert np.isclose(sigmas[np.argmin(nlls)], best, rtol=0.005)
 # >
 # > **What is true.** It accepts them, and training works: the formula is linear in $x$, so the cross-entropy of the
 # > grey image is the mean over its dynamic bits. But a likelihood has to sum or integrate to 1 over all $x$ that can
-# > occur. Over the two bits the Bernoulli does. Over all grey values it does not, and is no density: so for grey
-# > images the "ELBO" is not a bound on any $\log p(x)$. The **continuous Bernoulli** divides by the integral, and is
-# > one.
+# > occur. Over the two bits the Bernoulli does. Over the grey values it does not: at least half of the probability of
+# > each pixel is missing, and the nll is at least $\log 2$ nats a pixel too high to be that of a density. The
+# > **continuous Bernoulli** divides by the integral. That depends on $l$, so it trains to another model.
 # >
 # > **Run this cell.** It integrates both over $x$, with the midpoint rule.
 
@@ -253,10 +253,13 @@ output = np.tile(np.linspace(-3, 3, D), (500, 1))  # (500, D)  logits, the same 
 of_bits = Bernoulli().nll(few, output)[0]  # (500,)
 of_grey = Bernoulli().nll(g[None], output[:1])[0][0]
 spread = of_bits.std(ddof=1) / np.sqrt(500)
+missing = of_grey - ContinuousBernoulli().nll(g[None], output[:1])[0][0]
+print(f"missing from the Bernoulli: {missing / D:.3f} nats a pixel; log 2 is {np.log(2):.3f}")
 print(
     f"nll of the grey image {of_grey:.2f}; mean over bits {of_bits.mean():.2f} ± {spread:.2f}"
 )
 
+assert missing > D * np.log(2)
 assert abs(of_bits.mean() - of_grey) < 4 * spread
 
 # %% [markdown]
@@ -881,6 +884,7 @@ assert np.array_equal(again > 0.01, eigenvalues[:4] > 2.7**2)
 # - Michael Tipping and Christopher Bishop, *Probabilistic principal component analysis* (1999).
 # - Yuri Burda, Roger Grosse and Ruslan Salakhutdinov, *Importance weighted autoencoders* (2016), arXiv 1509.00519,
 #   whose table 1 has the 86.76.
+# - [The derivation pages](../docs/derivations/), on the evidence, the KL and the bound.
 # - Means, sums and weights as people met them: [keras-io 270](https://github.com/keras-team/keras-io/issues/270) and
 #   [PyTorch's examples 652](https://github.com/pytorch/examples/issues/652).
 #
