@@ -803,7 +803,7 @@ assert off.max() < 5
 # *Before you run the cell:* two runs with two hidden layers and $Z = 20$, the same in all but the warm-up. Which ends
 # with the larger KL? Which with the better elbo?
 
-# %%
+# %% tags=["stumble-08"]
 warm = {}
 for title, warmup in (("no warm-up", 0), ("warm-up", 4)):
     model, rng = fresh(hidden=(150, 150))
@@ -884,7 +884,8 @@ assert np.array_equal(again > 0.01, eigenvalues[:4] > 2.7**2)
 # - Michael Tipping and Christopher Bishop, *Probabilistic principal component analysis* (1999).
 # - Yuri Burda, Roger Grosse and Ruslan Salakhutdinov, *Importance weighted autoencoders* (2016), arXiv 1509.00519,
 #   whose table 1 has the 86.76.
-# - [The derivation pages](../docs/derivations/), on the evidence, the KL and the bound.
+# - The derivations of [the likelihoods](../docs/derivations/06_likelihoods.md) and of
+#   [the linear-Gaussian model](../docs/derivations/09_linear_gaussian.md).
 # - Means, sums and weights as people met them: [keras-io 270](https://github.com/keras-team/keras-io/issues/270) and
 #   [PyTorch's examples 652](https://github.com/pytorch/examples/issues/652).
 #
