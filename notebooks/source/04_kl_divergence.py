@@ -1,0 +1,476 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+
+# %% [markdown]
+# # 04 · KL divergence
+#
+# Page 03 ended with a wish: a density $q$ that is close to the posterior. This page says what *close* means, computes
+# it in three ways, and looks at what becomes of it when $q$ is fitted.
+#
+# **What you will do**
+# - compute a KL divergence from a table, in closed form, by quadrature and from draws;
+# - fit a normal density to one with two peaks, in both directions;
+# - watch the two KLs of a VAE while one of them shrinks.
+#
+# **What you will learn**
+# - that KL measures how different two distributions are, and is not a distance;
+# - that the direction matters, and what each direction does;
+# - which KL shrinks in training, which one stands in the objective, and with what sign.
+#
+# **What you need**
+# - page 02; page 03 helps. About 20 minutes. It runs in a few seconds.
+
+# %%
+from importlib.util import find_spec
+
+if find_spec("scratchvae") is None:
+    raise SystemExit(
+        "This page needs scratchvae; in the README's folder: pip install -r requirements.txt"
+    )
+
+import numpy as np
+
+from scratchvae import VAE, Gaussian, kl_to_standard_normal
+from scratchvae.checks import check_evidence
+from scratchvae.exact import GridPosterior, LinearGaussian, best_gaussian
+from scratchvae.view.notebook import panels, show
+
+BLUE, VERMILLION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
+
+# %% [markdown]
+# ## The definition, on a table
+#
+# Let $q$ and $p$ be two distributions over the same outcomes. The **Kullback-Leibler divergence** from $q$ to $p$, KL
+# for short, is the mean of the difference of their logarithms, *the mean being taken under $q$*:
+#
+# $$\mathrm{KL}(q \,\Vert\, p) = \mathbb{E}_{z \sim q}[\log q(z) - \log p(z)] = \sum_z q(z) \log \frac{q(z)}{p(z)} .$$
+#
+# The unit is the **nat**. An outcome with $q(z) = 0$ adds nothing. One with $q(z) > 0$ and $p(z) = 0$ makes the KL
+# infinite: $q$ allows what $p$ forbids.
+
+# %%
+q = np.array([0.5, 0.3, 0.2])  # (3,)
+p = np.array([0.1, 0.3, 0.6])  # (3,)
+parts = q * np.log(q / p)  # (3,)
+print("parts:", parts.round(3), f"  KL(q || p) = {parts.sum():.4f} nats")
+
+slow = 0.0
+for q_z, p_z in zip(q, p, strict=True):
+    slow += q_z * (np.log(q_z) - np.log(p_z))
+
+assert np.isclose(slow, parts.sum())
+assert parts.min() < 0 < parts.sum()  # a part may be negative, the sum is not
+
+# %% [markdown]
+# ### It is never negative
+#
+# Single parts may be negative. The sum never is. Two steps show it. First, the logarithm lies below its tangent at 1:
+# $\log t \le t - 1$, with equality only at $t = 1$. Second, put $t = p(z) / q(z)$ and take the mean under $q$:
+#
+# $$\begin{aligned}
+# -\mathrm{KL}(q \,\Vert\, p) &= \mathbb{E}_q\!\left[ \log \frac{p(z)}{q(z)} \right]
+#   && \text{definition, and } -\log t = \log (1/t) \\
+# &\le \mathbb{E}_q\!\left[ \frac{p(z)}{q(z)} - 1 \right] && \text{the tangent, for each } z \\
+# &= \sum_{z:\, q(z) > 0} p(z) - 1 && q \text{ cancels, and sums to one} \\
+# &\le 0 && p \text{ sums to at most one over a part of the outcomes.}
+# \end{aligned}$$
+#
+# Equality needs $p(z) = q(z)$ wherever $q$ puts any mass, so that the two are the same.
+
+# %%
+t = np.linspace(0.01, 5, 500)  # (500,)
+assert (np.log(t) <= t - 1).all()
+
+rng = np.random.default_rng(0)
+pairs = rng.dirichlet(np.ones(4), size=(2, 10_000))  # (2, 10000, 4)  random pairs of tables
+many = (pairs[0] * np.log(pairs[0] / pairs[1])).sum(axis=1)  # (10000,)
+print(f"10,000 random pairs: the smallest KL is {many.min():.6f}, the mean {many.mean():.3f}")
+
+assert (many > 0).all()
+assert (q * np.log(q / q)).sum() == 0
+
+# %% [markdown]
+# ## Two normal densities, in three ways
+#
+# For densities the sum becomes an integral. Let $q = \mathcal{N}(\mu, \sigma^2)$ and $p = \mathcal{N}(m, s^2)$, with
+# means $\mu$ and $m$ and standard deviations $\sigma$ and $s$, all of them numbers. Their logarithms are
+#
+# $$\log q(z) = -\tfrac12 \left( \tfrac{(z - \mu)^2}{\sigma^2} + \log \sigma^2 + \log 2\pi \right), \qquad
+#   \log p(z) = -\tfrac12 \left( \tfrac{(z - m)^2}{s^2} + \log s^2 + \log 2\pi \right).$$
+#
+# Two means under $q$ are needed. $\mathbb{E}_q[(z - \mu)^2] = \sigma^2$ is the variance. And with $z - m = (z - \mu)
+# + (\mu - m)$, squared, the mixed term has mean zero, so $\mathbb{E}_q[(z - m)^2] = \sigma^2 + (\mu - m)^2$. The
+# $\log 2\pi$ cancel, and the mean of the difference is the **closed form**
+#
+# $$\mathrm{KL}(q \,\Vert\, p) = \frac12 \left( \frac{\sigma^2 + (\mu - m)^2}{s^2} - 1 + \log \frac{s^2}{\sigma^2}
+#   \right).$$
+#
+# The second way is **quadrature**: the integral as a sum over a grid. The third is **Monte Carlo**: draw from $q$,
+# and average $\log q(z) - \log p(z)$. The last one comes with a standard error.
+
+
+# %%
+def log_normal(z, mean, sigma):
+    """log N(z; mean, sigma^2)."""
+    return -0.5 * (((z - mean) / sigma) ** 2 + np.log(2 * np.pi * sigma**2))
+
+
+def kl(mu, sigma, m, s):
+    """KL(N(mu, sigma^2) || N(m, s^2)), in closed form."""
+    return 0.5 * ((sigma**2 + (mu - m) ** 2) / s**2 - 1 + np.log(s**2 / sigma**2))
+
+
+mu, sigma, m, s = 0.8, 0.6, 0.0, 1.0
+z, step = np.linspace(-10, 10, 4001, retstep=True)  # (4001,)
+integrand = np.exp(log_normal(z, mu, sigma)) * (log_normal(z, mu, sigma) - log_normal(z, m, s))
+by_grid = integrand.sum() * step
+
+K = 100_000
+draws = mu + sigma * np.random.default_rng(1).standard_normal(K)  # (K,)
+values = log_normal(draws, mu, sigma) - log_normal(draws, m, s)  # (K,)
+error = values.std() / np.sqrt(K)
+
+print(f"closed form {kl(mu, sigma, m, s):.6f}, quadrature {by_grid:.6f}", end="")
+print(f", Monte Carlo {values.mean():.4f} ± {error:.4f} nats")
+print(f"share of the single draws that are negative: {(values < 0).mean():.0%}")
+
+assert np.isclose(by_grid, kl(mu, sigma, m, s), rtol=1e-8)
+assert abs(values.mean() - kl(mu, sigma, m, s)) < 5 * error
+assert (values < 0).any()
+
+# %%
+fig, (ax, bx) = panels(2, height=2.9, xlabel="z", xlim=(-3, 3.5))
+ax.plot(z, np.exp(log_normal(z, mu, sigma)), color=BLUE, label="q")
+ax.plot(z, np.exp(log_normal(z, m, s)), "--", color=GREY, label="p")
+ax.set(title="Two densities", ylabel="density", ylim=(0, None))
+ax.legend(frameon=False)
+bx.plot(z, integrand, color="black", linewidth=1)
+bx.fill_between(z, integrand, 0, integrand > 0, color=BLUE, alpha=0.5, label="adds")
+bx.fill_between(
+    z, integrand, 0, integrand < 0, color=VERMILLION, hatch="///", alpha=0.5, label="takes away"
+)
+bx.set(title="The KL is the area, with its sign", ylabel="q(z) (log q(z) − log p(z))")
+bx.legend(frameon=False)
+show(
+    fig,
+    "Left: a narrow density q beside a wide density p. Right: the integrand of the KL, positive"
+    " where q is larger than p, negative in smaller areas at both sides.",
+)
+
+# %% [markdown]
+# ### In the library
+#
+# In a VAE, $q$ has $Z$ independent latents and $p$ is the prior $\mathcal{N}(0, I)$. The logarithm of a product is a
+# sum, so the KLs of the latents add. With $m = 0$ and $s = 1$ and with `logvar` $= \log \sigma^2$, one value for each
+# latent,
+#
+# $$\mathrm{KL}(q \,\Vert\, p) = \frac12 \sum_{j=1}^{Z} \left( \mu_j^2 + \sigma_j^2 - 1 - \log \sigma_j^2 \right).$$
+#
+# `kl_to_standard_normal(mu, logvar)` takes arrays of the shape $(B, Z)$, a row for each of $B$ examples, and returns
+# one number for each example. It is summed over the latents, never averaged.
+
+# %%
+rng = np.random.default_rng(2)
+mus, logvars = rng.standard_normal((2, 5, 3))  # (B, Z) each, B = 5, Z = 3
+by_library, _ = kl_to_standard_normal(mus, logvars)  # (B,)
+
+by_loop = np.zeros(5)
+for b in range(5):
+    for j in range(3):
+        by_loop[b] += kl(mus[b, j], np.exp(logvars[b, j] / 2), 0, 1)
+print("KL of five examples, in nats:", by_library.round(4))
+
+assert np.allclose(by_library, by_loop)
+
+# %% [markdown]
+# ## A dissimilarity, not a distance
+#
+# > **Often said.** "KL measures how similar two distributions are." Or: "KL is the distance between them."
+# >
+# > **What is true.** It grows as they *differ*. It is 0 only if they are equal. And it is no distance: exchanging the
+# > two changes it, and a detour can be shorter than the straight way.
+# >
+# > **Run this cell.**
+
+# %% tags=["claim-02"]
+print("KL(N(0, 1) || N(m, 1)) for m = 0, 1, 2, 3:", [f"{kl(0, 1, m, 1):.1f}" for m in range(4)])
+there, back = kl(0, 1, 0, 2), kl(0, 2, 0, 1)
+print(f"KL(N(0, 1) || N(0, 4)) = {there:.3f}, the other way round {back:.3f}")
+straight, detour = kl(0, 1, 2, 1), kl(0, 1, 1, 1) + kl(1, 1, 2, 1)
+print(f"from N(0, 1) to N(2, 1): {straight:.1f}; with a stop at N(1, 1): {detour:.1f}")
+
+assert kl(0, 1, 0, 1) == 0 < kl(0, 1, 1, 1) < kl(0, 1, 2, 1) < kl(0, 1, 3, 1)
+assert not np.isclose(there, back)
+assert detour < straight  # a distance would never allow that
+
+# %% [markdown]
+# ## Both directions, fitted to two peaks
+#
+# Let $p$ have two peaks of unequal size, and let $q$ be a single normal density. The best $q$ depends on the
+# direction of the KL.
+#
+# - $\mathrm{KL}(q \,\Vert\, p)$ is a mean under $q$. It is high where $q$ is large and $p$ small. What $p$ does where
+#   $q$ is almost zero costs nothing. This is the direction of variational inference.
+# - $\mathrm{KL}(p \,\Vert\, q)$ is a mean under $p$. It is high where $p$ is large and $q$ small: $q$ has to cover
+#   everything.
+#
+# *Before you run the cell:* sketch where you expect both.
+#
+# We try all means and standard deviations on a grid. For the second direction there is a check: $\mathrm{KL}(p
+# \,\Vert\, q)$ depends on $q$ only through $-\mathbb{E}_p[\log q]$, and this is smallest where $q$ has the mean and
+# the variance of $p$. (Set its derivatives with respect to $m$ and $s^2$ to zero.) For the first we ask the library's
+# descent.
+
+# %%
+z, step = np.linspace(-8, 8, 1601, retstep=True)  # (1601,)
+density = 0.65 * np.exp(log_normal(z, -1.5, 0.5)) + 0.35 * np.exp(log_normal(z, 1.8, 0.6))
+log_p = np.log(density)  # (1601,)
+
+tried_m = np.linspace(-3, 3, 121)  # (121,)
+tried_s = np.linspace(0.3, 2.5, 111)  # (111,)
+q_to_p = np.empty((121, 111))
+p_to_q = np.empty((121, 111))
+for i, m in enumerate(tried_m):
+    log_q = log_normal(z[:, None], m, tried_s)  # (1601, 111)
+    q_to_p[i] = (np.exp(log_q) * (log_q - log_p[:, None])).sum(axis=0) * step
+    p_to_q[i] = (density[:, None] * (log_p[:, None] - log_q)).sum(axis=0) * step
+
+best = {}
+for name, values in (("KL(q || p)", q_to_p), ("KL(p || q)", p_to_q)):
+    i, j = np.unravel_index(values.argmin(), values.shape)
+    best[name] = tried_m[i], tried_s[j]
+    print(f"{name}: best mean {tried_m[i]:+.2f}, standard deviation {tried_s[j]:.2f}", end="")
+    print(f", {values[i, j]:.3f} nats")
+
+mean = (density * z).sum() * step
+spread = np.sqrt((density * (z - mean) ** 2).sum() * step)
+print(f"p itself:   mean {mean:+.2f}, standard deviation {spread:.2f}")
+
+target = GridPosterior(z[:, None], step, log_p[None], np.zeros(1), np.zeros(1))
+starts = np.array([[-2.0], [2.5]])  # (2, 1)  two places to descend from
+found = []
+for start in starts:
+    mu, logvar = best_gaussian(target, start[None], np.zeros((1, 1)))
+    found.append((mu[0, 0], np.exp(logvar[0, 0] / 2), target.kl_from(mu, logvar)[0]))
+    print(f"descent from {start[0]:+.1f} ends at {found[-1][0]:+.2f}", end="")
+    print(f", standard deviation {found[-1][1]:.2f}, {found[-1][2]:.3f} nats")
+
+assert np.allclose(best["KL(p || q)"], (mean, spread), atol=0.03)  # to the spacing tried
+assert np.allclose(best["KL(q || p)"], found[0][:2], atol=0.03)
+assert found[0][2] < found[1][2]  # two valleys: the smaller peak is a trap
+
+# %%
+fig, (ax, bx) = panels(2, height=3.1)
+ax.fill_between(z, density, color="#DDDDDD", label="p")
+for (name, (m, s)), colour, style in zip(
+    best.items(), (BLUE, VERMILLION), ("-", "--"), strict=True
+):
+    label = f"q of least {name.replace('||', '‖')}"
+    ax.plot(z, np.exp(log_normal(z, m, s)), style, color=colour, label=label)
+ax.set(xlim=(-5, 5), ylim=(0, 1.15), xlabel="z", ylabel="density", title="Two best fits")
+ax.legend(frameon=False, fontsize=8, loc="upper right")
+levels = (0.45, 0.6, 0.8, 1.05, 1.5, 2, 3, 5)
+lines = bx.contour(tried_m, tried_s, q_to_p.T, levels, cmap="viridis")
+bx.clabel(lines, fontsize=7)
+for m, s, _ in found:
+    bx.plot(m, s, "o", color=BLUE)
+bx.set(xlabel="mean of q", ylabel="standard deviation of q", title="KL(q ‖ p), in nats")
+show(
+    fig,
+    "Left: a density with two peaks; the q of least KL(q || p) sits on the larger peak, that of"
+    " least KL(p || q) is wide and covers both, with its top between them. Right: contour lines of"
+    " KL(q || p) over mean and standard deviation, with one valley for each peak.",
+)
+
+# %% [markdown]
+# Neither fit is wrong; they answer different questions. A VAE uses $\mathrm{KL}(q \,\Vert\, \cdot)$, because it can
+# draw from $q$ and not from the posterior.
+#
+# ## Which KL shrinks, and which one stands in the objective
+#
+# A VAE has two KLs with the same $q(z \mid x)$ in the first place.
+#
+# - $\mathrm{KL}(q(z \mid x) \,\Vert\, p(z \mid x))$, to the **posterior**. This is what we want small: it is the gap
+#   of page 03's wish.
+# - $\mathrm{KL}(q(z \mid x) \,\Vert\, p(z))$, to the **prior**. This is what stands in the objective, the **ELBO**,
+#   that is maximised:
+#
+# $$\mathrm{ELBO} = \mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q(z \mid x) \,\Vert\, p(z)) .$$
+#
+# They are tied together by one identity. Write Bayes' rule in logarithms, $\log p(z \mid x) = \log p(x \mid z) + \log
+# p(z) - \log p(x)$, and put it into the first KL:
+#
+# $$\begin{aligned}
+# \mathrm{KL}(q \,\Vert\, p(z \mid x)) &= \mathbb{E}_q[\log q(z \mid x) - \log p(z \mid x)] && \text{definition} \\
+# &= \mathbb{E}_q[\log q(z \mid x) - \log p(z)] - \mathbb{E}_q[\log p(x \mid z)] + \log p(x) && \text{Bayes' rule} \\
+# &= \mathrm{KL}(q \,\Vert\, p(z)) - \mathbb{E}_q[\log p(x \mid z)] + \log p(x) && \text{definition, again} \\
+# &= \log p(x) - \mathrm{ELBO} .
+# \end{aligned}$$
+#
+# $\log p(x)$ does not depend on $q$. So raising the ELBO lowers the KL to the posterior, nat for nat. About the KL to
+# the prior it says nothing.
+#
+# > **Often said.** "Training a VAE minimises *the* KL."
+# >
+# > **What is true.** The KL to the posterior shrinks. The KL to the prior stands in the objective, and it *grows*
+# > when $q$ starts at the prior.
+# >
+# > **Run this cell.** It takes the linear-Gaussian model of page 03 with $D = 3$ and $Z = 2$, where all is known in
+# > closed form, starts with $q$ at the prior, and climbs the ELBO. $q$ has a mean $\mu$ of the shape $(Z,)$ and a
+# > diagonal covariance with the entries $\sigma_j^2$. The gradient of its ELBO is $W^\top (x - b - W\mu) / \sigma_x^2
+# > - \mu$ for $\mu$, where $\sigma_x$ is the noise of the model, and $(1 - \sigma_j^2 P_{jj}) / 2$ for $\log
+# > \sigma_j^2$, where $P$ is the precision of the posterior.
+
+# %% tags=["claim-03"]
+rng = np.random.default_rng(3)
+model = LinearGaussian(rng.standard_normal((3, 2)), np.zeros(3), sigma=0.6)
+x = np.array([[1.0, -2.0, 1.5]])  # (1, D)
+log_px = model.log_px(x)[0]
+P = model.posterior_precision  # (Z, Z)
+
+mu, logvar = np.zeros((1, 2)), np.zeros((1, 2))  # (1, Z)  q starts at the prior
+steps = []
+for _ in range(400):
+    cov = np.diag(np.exp(logvar[0]))  # (Z, Z)
+    elbo = model.elbo(x, mu, cov)[0]
+    to_posterior = model.gap(x, mu, cov)[0]  # from the two Gaussians, not from the ELBO
+    to_prior = kl_to_standard_normal(mu, logvar)[0][0]
+    steps.append((elbo, to_posterior, to_prior))
+    mu = mu + 0.02 * ((x - model.mean - mu @ model.W.T) @ model.W / model.sigma**2 - mu)
+    logvar = logvar + 0.02 * 0.5 * (1 - np.exp(logvar) * np.diag(P))
+steps = np.array(steps)  # (400, 3)
+
+print(f"log p(x) = {log_px:.4f}, whatever q is. In nats:")
+print("step      ELBO   KL to posterior   KL to prior   ELBO + KL to posterior")
+for k in (0, 5, 20, 50, 399):
+    print(f"{k:4}  {steps[k, 0]:8.4f}   {steps[k, 1]:15.4f}   {steps[k, 2]:11.4f}", end="")
+    print(f"   {steps[k, :2].sum():22.4f}")
+
+assert np.allclose(steps[:, 0] + steps[:, 1], log_px)
+assert (np.diff(steps[:, 0]) > -1e-12).all()  # the objective rises
+assert (np.diff(steps[:, 1]) < 1e-12).all()  # the KL to the posterior shrinks
+assert steps[0, 2] == 0 and steps[-1, 2] > 1  # the KL to the prior grows
+assert np.isclose(steps[-1, 0], model.optimal_elbo(x)[0], atol=1e-3)
+
+# %%
+fig, ax = panels(height=3.0, xlabel="step of ascent on the ELBO", ylabel="nats", xlim=(0, 100))
+ax.set_title("One KL shrinks, the other one grows")
+ax.plot(steps[:, 1], color=BLUE, label="KL to the posterior: shrinks")
+ax.plot(steps[:, 2], "--", color=VERMILLION, label="KL to the prior: in the objective")
+ax.set_yscale("symlog", linthresh=1)
+ax.set_ylim(0, None)
+ax.legend(frameon=False)
+show(
+    fig,
+    "Against the step: the KL to the posterior falls from a large value to a small remainder;"
+    " the KL to the prior rises from zero and stays there.",
+)
+
+# %% [markdown]
+# The KL to the posterior does not reach zero. This posterior is correlated, and $q$ has a diagonal covariance. Page
+# 05 takes this remainder apart.
+#
+# ## The signs
+#
+# Three quantities, each with its sign in its name:
+#
+# - `nll` $= -\log p(x \mid z)$, the *negative* log-likelihood. Smaller is better.
+# - `kl` $= \mathrm{KL}(q \,\Vert\, p(z)) \ge 0$. Smaller is cheaper.
+# - `elbo` $= -$ `nll` $-$ `kl`. Larger is better, and on average over the noise it stays below $\log p(x)$.
+#
+# What is *minimised* is the loss, $-$ `elbo` $=$ `nll` $+$ `kl`. The KL enters the loss with a plus and the ELBO with
+# a minus. Code often has `-0.5 * sum(1 + logvar - mu**2 - exp(logvar))`. That is the KL itself: the minus in front
+# turns the bracket around.
+#
+# > **Where people stumble.** A sign is flipped, and the loss still goes down.
+# >
+# > **Run this cell.** On the model of above it computes all four combinations. Only one of them is a lower bound that
+# > is met at its best. Then a VAE with the flipped sign is handed to the checker, which knows no formula of a KL and
+# > finds the sign by quadrature.
+
+
+# %% tags=["stumble-03"]
+def as_often_written(mu, logvar):
+    return -0.5 * (1 + logvar - mu**2 - np.exp(logvar)).sum(axis=1)  # (B,)
+
+
+assert np.allclose(as_often_written(mus, logvars), kl_to_standard_normal(mus, logvars)[0])
+
+mu, cov = model.best_diagonal(x)
+logvar = np.log(np.diag(cov))[None]  # (1, Z)
+to_prior = kl_to_standard_normal(mu, logvar)[0][0]
+nll = -(model.elbo(x, mu, cov)[0] + to_prior)  # the mean of nll under q
+print(f"log p(x) = {log_px:.3f}")
+for name, value in (
+    ("-nll - kl", -nll - to_prior),
+    ("-nll + kl", -nll + to_prior),
+    (" nll - kl", nll - to_prior),
+    (" nll + kl", nll + to_prior),
+):
+    side = "below" if value <= log_px else "above"
+    print(f"{name} = {value:8.3f}: {side} log p(x), by {abs(log_px - value):.3f} nats")
+
+assert -nll - to_prior <= log_px < -nll + to_prior
+assert np.isclose(log_px - (-nll - to_prior), model.gap(x, mu, cov)[0])
+
+
+class Flipped(VAE):
+    """A VAE whose ELBO has the wrong sign at the KL."""
+
+    def objective(self, x, eps, beta=1.0):
+        terms, cache = super().objective(x, eps, beta)
+        wrong = -terms.nll + terms.kl
+        return terms._replace(elbo=wrong, objective=wrong), cache
+
+
+rows = np.random.default_rng(4).standard_normal((4, 3))  # (B, D)
+reports = {}
+for kind in (VAE, Flipped):
+    vae = kind(3, (8,), 1, "tanh", Gaussian(0.6), rng=np.random.default_rng(5), dtype="float64")
+    reports[kind] = check_evidence(vae, rows)
+    causes = [finding.cause for finding in reports[kind].findings]
+    print(f"{kind.__name__:8} passes: {reports[kind].ok}; causes named: {causes}")
+
+assert reports[VAE].ok
+assert [finding.cause for finding in reports[Flipped].findings] == ["sign"]
+
+# %% [markdown]
+# ## Recap
+#
+# 1. **Definition.** $\mathrm{KL}(q \,\Vert\, p) = \mathbb{E}_q[\log q - \log p]$, in nats; a mean under the first
+#    one.
+# 2. **Properties.** Never negative, zero only if equal; not symmetric; no triangle inequality.
+# 3. **Gaussian to prior.** $\frac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 - \log \sigma_j^2)$, summed over the latents.
+# 4. **Direction.** $\mathrm{KL}(q \,\Vert\, p)$ settles on a peak of $p$; $\mathrm{KL}(p \,\Vert\, q)$ covers all of
+#    it.
+# 5. **Two KLs, one sign.** elbo = −nll − KL to the prior = log p(x) − KL to the posterior.
+#
+# ## On your own
+#
+# 1. Which $\mu$ and $\sigma$ make $\mathrm{KL}(\mathcal{N}(\mu, \sigma^2) \,\Vert\, \mathcal{N}(0, 1))$ equal to 0?
+#    Find them from the derivatives of the closed form.
+# 2. Compute the KL of two uniform densities, on $[0, 1]$ and on $[0, 2]$, in both directions. Why is one infinite?
+# 3. Move the two peaks of $p$ closer together. From which distance on does $\mathrm{KL}(q \,\Vert\, p)$ have a single
+#    valley?
+# 4. The mean of $\log q - \log p$ over draws can be negative, the KL cannot. Show that the mean of $r - 1 - \log r$
+#    with $r = p(z)/q(z)$ over draws from $q$ estimates the same KL and is never negative.
+# 5. *A small project.* Fit a mixture of two normal densities $q$ to the two-peaked $p$ by descent on
+#    $\mathrm{KL}(q \,\Vert\, p)$, estimated by quadrature. Does it find both peaks from every start?
+#
+# ## Further reading
+#
+# - Christopher Bishop, *Pattern Recognition and Machine Learning* (2006), sections 1.6 and 10.1.
+# - Solomon Kullback and Richard Leibler, *On Information and Sufficiency* (1951).
+# - David MacKay, *Information Theory, Inference, and Learning Algorithms* (2003), chapters 2 and 33.
+# - [The derivation page](../docs/derivations/02_kl.md) on the KL of Gaussians, with its backward pass.
+#
+# [Back: the intractable evidence](03_the_intractable_evidence.ipynb) · [Contents](README.md) ·
+# [Next: the ELBO](05_the_elbo.ipynb)
