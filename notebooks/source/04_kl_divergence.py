@@ -357,7 +357,8 @@ for k in (0, 5, 20, 50, 399):
 assert np.allclose(steps[:, 0] + steps[:, 1], log_px)
 assert (np.diff(steps[:, 0]) > -1e-12).all()  # the objective rises
 assert (np.diff(steps[:, 1]) < 1e-12).all()  # the KL to the posterior shrinks
-assert steps[0, 2] == 0 and steps[-1, 2] > 1  # the KL to the prior grows
+assert steps[0, 2] == 0
+assert steps[-1, 2] > 1  # the KL to the prior grows
 assert np.isclose(steps[-1, 0], model.optimal_elbo(x)[0], atol=1e-3)
 
 # %%
@@ -451,7 +452,8 @@ assert [finding.cause for finding in reports[Flipped].findings] == ["sign"]
 # 3. **Gaussian to prior.** $\frac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 - \log \sigma_j^2)$, summed over the latents.
 # 4. **Direction.** $\mathrm{KL}(q \,\Vert\, p)$ settles on a peak of $p$; $\mathrm{KL}(p \,\Vert\, q)$ covers all of
 #    it.
-# 5. **Two KLs, one sign.** elbo = −nll − KL to the prior = log p(x) − KL to the posterior.
+# 5. **Two KLs, one sign.** $\mathrm{elbo} = -\mathrm{nll} - \mathrm{KL}$ to the prior $= \log p(x) - \mathrm{KL}$ to
+#    the posterior.
 #
 # ## On your own
 #
