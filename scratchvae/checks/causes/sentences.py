@@ -47,9 +47,9 @@ def factor_sentence(c: float, sizes: Mapping[str, int]) -> str:
 
 
 def also_a_size(size: float, sizes: Mapping[str, int]) -> str:
-    """The batch size is sometimes 2: then both readings fit."""
+    """The batch size is sometimes 2 or 4: then both readings fit."""
     B = sizes.get("B", 0)
-    if B in (2, 4) and size in (B, 1 / B):
+    if B in (2, 4) and min(abs(size - B), abs(size * B - 1)) < EXPLAINED:
         return f" (or it is the batch size, which is {B} here; check with another)"
     return ""
 
