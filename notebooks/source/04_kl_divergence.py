@@ -43,7 +43,7 @@ from scratchvae.checks import check_evidence
 from scratchvae.exact import GridPosterior, LinearGaussian, best_gaussian
 from scratchvae.view.notebook import panels, show
 
-BLUE, VERMILLION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
+BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#555555"
 
 # %% [markdown]
 # ## The definition, on a table
@@ -106,8 +106,8 @@ assert (q * np.log(q / q)).sum() == 0
 # $$\log q(z) = -\tfrac12 \left( \tfrac{(z - \mu)^2}{\sigma^2} + \log \sigma^2 + \log 2\pi \right), \qquad
 #   \log p(z) = -\tfrac12 \left( \tfrac{(z - m)^2}{s^2} + \log s^2 + \log 2\pi \right).$$
 #
-# Two means under $q$ are needed. $\mathbb{E}_q[(z - \mu)^2] = \sigma^2$ is the variance. And with $z - m = (z - \mu)
-# + (\mu - m)$, squared, the mixed term has mean zero, so $\mathbb{E}_q[(z - m)^2] = \sigma^2 + (\mu - m)^2$. The
+# Two means under $q$ are needed. $\mathbb{E}_q[(z - \mu)^2] = \sigma^2$ is the variance. And with
+# $z - m = (z - \mu) + (\mu - m)$, squared, the mixed term has mean zero, so $\mathbb{E}_q[(z - m)^2] = \sigma^2 + (\mu - m)^2$. The
 # $\log 2\pi$ cancel, and the mean of the difference is the **closed form**
 #
 # $$\mathrm{KL}(q \,\Vert\, p) = \frac12 \left( \frac{\sigma^2 + (\mu - m)^2}{s^2} - 1 + \log \frac{s^2}{\sigma^2}
@@ -161,8 +161,8 @@ bx.set(title="The KL is the area, with its sign", ylabel="q(z) (log q(z) − log
 bx.legend(frameon=False)
 show(
     fig,
-    "Left: a narrow density q beside a wide density p. Right: the integrand of the KL, positive"
-    " where q is larger than p, negative in smaller areas at both sides.",
+    "Left: a narrow density q beside a wide density p. Right: the integrand of the KL, a large"
+    " positive area where q exceeds p, and a small negative one to the left of it.",
 )
 
 # %% [markdown]
@@ -201,7 +201,9 @@ assert np.allclose(by_library, by_loop)
 # > **Run this cell.**
 
 # %% tags=["claim-02"]
-print("KL(N(0, 1) || N(m, 1)) for m = 0, 1, 2, 3:", [f"{kl(0, 1, m, 1):.1f}" for m in range(4)])
+print(
+    "KL(N(0, 1) || N(m, 1)) for m = 0, 1, 2, 3:", *(f"{kl(0, 1, m, 1):.1f}" for m in range(4))
+)
 there, back = kl(0, 1, 0, 2), kl(0, 2, 0, 1)
 print(f"KL(N(0, 1) || N(0, 4)) = {there:.3f}, the other way round {back:.3f}")
 straight, detour = kl(0, 1, 2, 1), kl(0, 1, 1, 1) + kl(1, 1, 2, 1)
@@ -218,7 +220,8 @@ assert detour < straight  # a distance would never allow that
 # direction of the KL.
 #
 # - $\mathrm{KL}(q \,\Vert\, p)$ is a mean under $q$. It is high where $q$ is large and $p$ small. What $p$ does where
-#   $q$ is almost zero costs nothing. This is the direction of variational inference.
+#   $q$ is almost zero costs nothing. Looking for the $q$ that makes it
+#   small is called **variational inference**.
 # - $\mathrm{KL}(p \,\Vert\, q)$ is a mean under $p$. It is high where $p$ is large and $q$ small: $q$ has to cover
 #   everything.
 #
@@ -277,7 +280,7 @@ for (name, (m, s)), colour, style in zip(
     ax.plot(z, np.exp(log_normal(z, m, s)), style, color=colour, label=label)
 ax.set(xlim=(-5, 5), ylim=(0, 1.15), xlabel="z", ylabel="density", title="Two best fits")
 ax.legend(frameon=False, fontsize=8, loc="upper right")
-levels = (0.45, 0.6, 0.8, 1.05, 1.5, 2, 3, 5)
+levels = (0.45, 0.6, 0.8, 1.1, 1.25, 1.5, 2, 3, 5)
 lines = bx.contour(tried_m, tried_s, q_to_p.T, levels, cmap="viridis")
 bx.clabel(lines, fontsize=7)
 for m, s, _ in found:
@@ -298,8 +301,8 @@ show(
 #
 # A VAE has two KLs with the same $q(z \mid x)$ in the first place.
 #
-# - $\mathrm{KL}(q(z \mid x) \,\Vert\, p(z \mid x))$, to the **posterior**. This is what we want small: it is the gap
-#   of page 03's wish.
+# - $\mathrm{KL}(q(z \mid x) \,\Vert\, p(z \mid x))$, to the **posterior**. This is what we want small: how far $q$
+#   is from where it should be.
 # - $\mathrm{KL}(q(z \mid x) \,\Vert\, p(z))$, to the **prior**. This is what stands in the objective, the **ELBO**,
 #   that is maximised:
 #
@@ -323,11 +326,24 @@ show(
 # > **What is true.** The KL to the posterior shrinks. The KL to the prior stands in the objective, and it *grows*
 # > when $q$ starts at the prior.
 # >
-# > **Run this cell.** It takes the linear-Gaussian model of page 03 with $D = 3$ and $Z = 2$, where all is known in
-# > closed form, starts with $q$ at the prior, and climbs the ELBO. $q$ has a mean $\mu$ of the shape $(Z,)$ and a
-# > diagonal covariance with the entries $\sigma_j^2$. The gradient of its ELBO is $W^\top (x - b - W\mu) / \sigma_x^2
-# > - \mu$ for $\mu$, where $\sigma_x$ is the noise of the model, and $(1 - \sigma_j^2 P_{jj}) / 2$ for $\log
-# > \sigma_j^2$, where $P$ is the precision of the posterior.
+# > **Run this cell.** It takes a linear-Gaussian model (page 03) with $D = 3$ and $Z = 2$, where all is known in
+# > closed form. It starts with $q$ at the prior and climbs the ELBO.
+#
+# Climbing needs the gradient. Let $q$ have the mean $\mu$ of the shape $(Z,)$ and a diagonal covariance with the
+# entries $\sigma_j^2$. Write $W$, $b$ and $\sigma_x$ for the matrix, the offset and the noise of the model. With $z =
+# \mu + (z - \mu)$ the expected log-likelihood is
+#
+# $$\mathbb{E}_q[\log p(x \mid z)] = -\frac{1}{2 \sigma_x^2} \Big( \lVert x - b - W \mu \rVert^2
+#   + \sum_j \sigma_j^2\, (W^\top W)_{jj} \Big) + \text{constant},$$
+#
+# since the mixed term has mean zero. Subtract the KL to the prior, $\frac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 - \log
+# \sigma_j^2)$, and differentiate:
+#
+# $$\frac{\partial\, \mathrm{ELBO}}{\partial \mu} = \frac{W^\top (x - b - W \mu)}{\sigma_x^2} - \mu, \qquad
+#   \frac{\partial\, \mathrm{ELBO}}{\partial \log \sigma_j^2} = \frac{1 - \sigma_j^2\, P_{jj}}{2}
+#   \quad \text{with } P = \frac{W^\top W}{\sigma_x^2} + I .$$
+#
+# $P$, of the shape $(Z, Z)$, is also the inverse of the posterior's covariance.
 
 # %% tags=["claim-03"]
 rng = np.random.default_rng(3)
@@ -362,11 +378,10 @@ assert steps[-1, 2] > 1  # the KL to the prior grows
 assert np.isclose(steps[-1, 0], model.optimal_elbo(x)[0], atol=1e-3)
 
 # %%
-fig, ax = panels(height=3.0, xlabel="step of ascent on the ELBO", ylabel="nats", xlim=(0, 100))
+fig, ax = panels(height=3.0, xlabel="step of ascent on the ELBO", ylabel="nats", xlim=(0, 150))
 ax.set_title("One KL shrinks, the other one grows")
 ax.plot(steps[:, 1], color=BLUE, label="KL to the posterior: shrinks")
 ax.plot(steps[:, 2], "--", color=VERMILLION, label="KL to the prior: in the objective")
-ax.set_yscale("symlog", linthresh=1)
 ax.set_ylim(0, None)
 ax.legend(frameon=False)
 show(
@@ -385,7 +400,7 @@ show(
 #
 # - `nll` $= -\log p(x \mid z)$, the *negative* log-likelihood. Smaller is better.
 # - `kl` $= \mathrm{KL}(q \,\Vert\, p(z)) \ge 0$. Smaller is cheaper.
-# - `elbo` $= -$ `nll` $-$ `kl`. Larger is better, and on average over the noise it stays below $\log p(x)$.
+# - `elbo` $= -$ `nll` $-$ `kl`. Larger is better, and averaged over draws of $z$ from $q$ it stays below $\log p(x)$.
 #
 # What is *minimised* is the loss, $-$ `elbo` $=$ `nll` $+$ `kl`. The KL enters the loss with a plus and the ELBO with
 # a minus. Code often has `-0.5 * sum(1 + logvar - mu**2 - exp(logvar))`. That is the KL itself: the minus in front
@@ -393,9 +408,9 @@ show(
 #
 # > **Where people stumble.** A sign is flipped, and the loss still goes down.
 # >
-# > **Run this cell.** On the model of above it computes all four combinations. Only one of them is a lower bound that
-# > is met at its best. Then a VAE with the flipped sign is handed to the checker, which knows no formula of a KL and
-# > finds the sign by quadrature.
+# > **Run this cell.** On the model of above it computes all four combinations. Only one of them lies below $\log
+# > p(x)$. Then a VAE with the flipped sign is handed to the library's checker, which integrates over a grid and names
+# > the cause. (`eps` is the noise that draws of $z$ are made from; page 06 explains it.)
 
 
 # %% tags=["stumble-03"]
@@ -426,8 +441,8 @@ assert np.isclose(log_px - (-nll - to_prior), model.gap(x, mu, cov)[0])
 class Flipped(VAE):
     """A VAE whose ELBO has the wrong sign at the KL."""
 
-    def objective(self, x, eps, beta=1.0):
-        terms, cache = super().objective(x, eps, beta)
+    def objective(self, x, eps):
+        terms, cache = super().objective(x, eps)
         wrong = -terms.nll + terms.kl
         return terms._replace(elbo=wrong, objective=wrong), cache
 

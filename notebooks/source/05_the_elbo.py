@@ -27,7 +27,7 @@
 # - what the gap is made of, and why it never closes in general.
 #
 # **What you need**
-# - pages 03 and 04. About 30 minutes. It runs in about fifteen seconds.
+# - pages 03 and 04. About 30 minutes. It runs in a few seconds.
 
 # %%
 from importlib.util import find_spec
@@ -130,14 +130,20 @@ assert np.log(t).mean() < np.log(a)
 # %% [markdown]
 # Now the derivation. Each line names the rule that leads to it.
 #
-# $$\begin{aligned} (1)\quad \log p(x) &= \log \int p(x, z)\, dz && \text{sum rule} \\ (2)\quad &= \log \int q(z \mid
-# x)\, \frac{p(x, z)}{q(z \mid x)}\, dz && \text{multiply and divide by } q \\ (3)\quad &= \log \mathbb{E}_q\!\left[
-# \frac{p(x, z)}{q(z \mid x)} \right] && \text{definition of the expectation} \\ (4)\quad &\ge \mathbb{E}_q\!\left[
-# \log \frac{p(x, z)}{q(z \mid x)} \right] && \text{Jensen, with } t = p(x, z) / q(z \mid x) \\ (5)\quad &=
-# \mathbb{E}_q[\log p(x \mid z) + \log p(z) - \log q(z \mid x)] && \text{product rule; log of a quotient} \\ (6)\quad
-# &= \mathbb{E}_q[\log p(x \mid z)] - \mathbb{E}_q[\log q(z \mid x) - \log p(z)] && \text{the mean is linear} \\
-# (7)\quad &= \mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q(z \mid x) \,\Vert\, p(z)) && \text{definition of the KL
-# (page 04).} \end{aligned}$$
+# $$\begin{aligned}
+# (1)\;\; && \log p(x) &= \log \int p(x, z)\, dz && \text{sum rule} \\
+# (2)\;\; && &= \log \int q(z \mid x)\, \frac{p(x, z)}{q(z \mid x)}\, dz && \text{multiply and divide by } q \\
+# (3)\;\; && &= \log \mathbb{E}_q\!\left[ \frac{p(x, z)}{q(z \mid x)} \right]
+#   && \text{definition of the expectation} \\
+# (4)\;\; && &\ge \mathbb{E}_q\!\left[ \log \frac{p(x, z)}{q(z \mid x)} \right]
+#   && \text{Jensen, with } t = p(x, z) / q(z \mid x) \\
+# (5)\;\; && &= \mathbb{E}_q[\log p(x \mid z) + \log p(z) - \log q(z \mid x)]
+#   && \text{product rule; log of a quotient} \\
+# (6)\;\; && &= \mathbb{E}_q[\log p(x \mid z)] - \mathbb{E}_q[\log q(z \mid x) - \log p(z)]
+#   && \text{the mean is linear} \\
+# (7)\;\; && &= \mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q(z \mid x) \,\Vert\, p(z))
+#   && \text{definition of the KL, page 04.}
+# \end{aligned}$$
 #
 # Line (4) is the **evidence lower bound**, ELBO for short. Line (7) is the form that a VAE computes. Note the only
 # inequality: it stands between (3) and (4).
@@ -148,7 +154,6 @@ assert np.log(t).mean() < np.log(a)
 
 # %% tags=["stumble-05"]
 w = np.exp(log_joint - log_q)  # (8001,)  p(x, z) / q(z|x)
-kl_to_prior = mean_under_q(log_q - log_prior)
 lines = {
     1: np.log(integral(np.exp(log_joint))),
     2: np.log(integral(q * w)),
@@ -182,10 +187,13 @@ for number, values, true in ((3, np.exp(log_w), np.exp(log_px)), (4, log_w, line
 # Jensen says that there is a gap, but not what it is. Start from the other end, from the KL between $q$ and the
 # posterior:
 #
-# $$\begin{aligned} (8)\quad \mathrm{KL}(q(z \mid x) \,\Vert\, p(z \mid x)) &= \mathbb{E}_q[\log q(z \mid x) - \log
-# p(z \mid x)] && \text{definition} \\ (9)\quad &= \mathbb{E}_q[\log q(z \mid x) - \log p(x, z) + \log p(x)] &&
-# \text{Bayes' rule} \\ (10)\quad &= \mathbb{E}_q[\log q(z \mid x) - \log p(x, z)] + \log p(x) && \log p(x) \text{
-# does not depend on } z \\ (11)\quad &= -\mathrm{ELBO} + \log p(x) && \text{line (4), with the sign turned.}
+# $$\begin{aligned}
+# (8)\;\; && \mathrm{KL}(q(z \mid x) \,\Vert\, p(z \mid x)) &= \mathbb{E}_q[\log q(z \mid x) - \log p(z \mid x)]
+#   && \text{definition} \\
+# (9)\;\; && &= \mathbb{E}_q[\log q(z \mid x) - \log p(x, z) + \log p(x)] && \text{Bayes' rule} \\
+# (10)\;\; && &= \mathbb{E}_q[\log q(z \mid x) - \log p(x, z)] + \log p(x)
+#   && \log p(x) \text{ does not depend on } z \\
+# (11)\;\; && &= -\mathrm{ELBO} + \log p(x) && \text{line (4), with the sign turned.}
 # \end{aligned}$$
 #
 # Move the ELBO to the other side:
@@ -254,7 +262,9 @@ for sigma, colour, style, name in (
     assert max(elbos) <= log_px + 1e-12
     assert abs(means[np.argmax(elbos)] - true_mean[0, 0]) < 0.02
 ax.fill_between(means, elbos, log_px, color=VERMILLION, alpha=0.15)
-ax.annotate("KL(q ‖ p(z|x))", (true_mean[0, 0], (max(elbos) + log_px) / 2), ha="center")
+arrow = {"arrowstyle": "<->", "color": VERMILLION}
+ax.annotate("", (means[10], log_px), (means[10], elbos[10]), arrowprops=arrow)
+ax.text(means[10] + 0.04, log_px - 0.7, "KL(q ‖ p(z|x))\nof the wide q", va="center")
 ax.set_ylim(log_px - 5, log_px + 0.7)
 ax.legend(frameon=False, loc="lower center")
 show(
@@ -421,7 +431,8 @@ assert np.median(to_other) > 10 * np.median(to_own)
 #   + \underbrace{\mathrm{KL}(q \,\Vert\, p(z \mid x)) - \mathrm{KL}(q^* \,\Vert\, p(z \mid x))}_{\text{amortization
 #   gap}} .$$
 #
-# - The **approximation gap** is what the family cannot do. A normal density has one peak and no slant.
+# - The **approximation gap** is what the family cannot do. A normal density with a diagonal covariance has one peak
+#   and no slant.
 # - The **amortization gap** is what the encoder has not learned. It answers for all $x$ with one network, and may be
 #   off for this one.
 #
@@ -472,7 +483,7 @@ fig.legend(lines, labels, loc="outside lower center", ncols=3, frameon=False, fo
 show(
     fig,
     "Three panels with the true posterior, the best normal density and the encoder's q. For a"
-    " usual point all three agree. The largest approximation gap belongs to a posterior that is"
+    " usual point all three nearly agree. The largest approximation gap belongs to a posterior that is"
     " far from a bell. The largest amortization gap belongs to a q away from the posterior.",
 )
 
