@@ -80,7 +80,7 @@ def torch_epoch(name: str, data_name: str, Z: int, threads: int) -> Callable[[],
 def main() -> None:
     """Race, or be one of those who race."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--data", default="mnist")
     parser.add_argument("--latent", type=int, default=20)

@@ -59,15 +59,15 @@ def targets(medians: dict[str, dict[str, float]]) -> str:
     torch = [of[name] for name in TORCH if name in of]
     of |= {"best": max(torch)} if torch else {}
     words = {"eager": "of PyTorch as it comes", "best": "of the fastest PyTorch", "products": "of the products"}
-    lines = [f"- {of[name]:.2f} {words[name]} ({verdict(of[name], t)})" for name, t in TARGETS.items() if name in of]
+    lines = [f"- {of[name]:.3f} {words[name]} ({verdict(of[name], t)})" for name, t in TARGETS.items() if name in of]
     return "\n".join(lines)
 
 
 def main() -> None:
     """Race, or be one of those who race."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--steps", type=int, default=40, help="in a turn")
+    parser.add_argument("--rounds", type=int, default=101)
+    parser.add_argument("--steps", type=int, default=12, help="in a turn")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--hidden", type=int, default=400)

@@ -18,7 +18,7 @@ TURN = 40 * 128 * 400  # examples times hidden units in a turn: about as long a 
 def main() -> None:
     """Race our step against its products, size by size."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--largest", type=int, default=4096, help="leave out sizes above this")
     parser.add_argument("--out", help="write OUT.md and OUT.json")
     args = parser.parse_args()
