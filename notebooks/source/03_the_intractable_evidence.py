@@ -209,7 +209,9 @@ ax.plot(*curve.T, color=GREY, label="decoder g(z)")
 for tick in range(-2, 3):
     at = vae.decode(np.array([[float(tick)]]))[0][0]  # (2,)
     ax.plot(*at, "s", color=GREY, markersize=5)
-    radius = 1.45 if abs(tick) == 2 else 0.62  # the ends outside of the ring, for room
+    radius = (
+        1.5 + 0.25 * (tick < 0) if abs(tick) == 2 else 0.62
+    )  # the ends outside of the ring, for room
     place = radius * at / np.hypot(*at)
     ax.text(*place, f"z = {tick}", fontsize=8, ha="center", va="center")
 for i, colour, marker, name in ((calm, BLUE, "o", "A"), (torn, VERMILLION, "D", "B")):
@@ -220,7 +222,7 @@ for i, colour, marker, name in ((calm, BLUE, "o", "A"), (torn, VERMILLION, "D", 
     height = np.exp(posterior.log_density[i].max())
     bx.text(top, height + 0.06, f"p(z | {name})", color=colour, ha="center")
 ax.set(aspect="equal", xlabel="$x_1$", ylabel="$x_2$", title="A line, bent into the plane")
-ax.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7))
+ax.set(xlim=(-1.7, 2.1), ylim=(-1.7, 1.7))
 fig.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
 bx.set(xlim=(-3.5, 3.5), xlabel="z", ylabel="density", title="Posteriors of two points")
 bx.set_ylim(0, 1.1 * np.exp(posterior.log_density[calm].max()))

@@ -8,6 +8,7 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+# ---
 
 # %% [markdown]
 # # 04 · KL divergence
@@ -106,9 +107,9 @@ assert (q * np.log(q / q)).sum() == 0
 # $$\log q(z) = -\tfrac12 \left( \tfrac{(z - \mu)^2}{\sigma^2} + \log \sigma^2 + \log 2\pi \right), \qquad
 #   \log p(z) = -\tfrac12 \left( \tfrac{(z - m)^2}{s^2} + \log s^2 + \log 2\pi \right).$$
 #
-# Two means under $q$ are needed. $\mathbb{E}_q[(z - \mu)^2] = \sigma^2$ is the variance. And with $z - m = (z - \mu)
-# + (\mu - m)$, squared, the mixed term has mean zero, so $\mathbb{E}_q[(z - m)^2] = \sigma^2 + (\mu - m)^2$. The
-# $\log 2\pi$ cancel, and the mean of the difference is the **closed form**
+# Two means under $q$ are needed. $\mathbb{E}_q[(z - \mu)^2] = \sigma^2$ is the variance. To find
+# the other, write $z - m = (z - \mu) + (\mu - m)$. Squared, the mixed term has mean zero, so
+# $\mathbb{E}_q[(z - m)^2] = \sigma^2 + (\mu - m)^2$. The $\log 2\pi$ cancel, and the mean of the difference is the **closed form**
 #
 # $$\mathrm{KL}(q \,\Vert\, p) = \frac12 \left( \frac{\sigma^2 + (\mu - m)^2}{s^2} - 1 + \log \frac{s^2}{\sigma^2}
 #   \right).$$
