@@ -49,7 +49,7 @@ def test_step_times_every_round_and_takes_ratios_round_by_round(tmp_path):
     assert len(ours) == len(products) == 3
     assert min(ours + products) > 0
     assert raced["ratio"]["products"]["wall"] == pytest.approx(np.median(np.divide(ours, products)))
-    assert f"{raced['ratio']['products']['wall']:.2f} of the products (at most 1.6: " in page
+    assert f"{raced['ratio']['products']['wall']:.3f} of the products (at most 1.6: " in page
 
 
 def test_a_target_missed_is_said_to_be_missed(benchmark_modules):
