@@ -109,7 +109,8 @@ assert (q * np.log(q / q)).sum() == 0
 #
 # Two means under $q$ are needed. $\mathbb{E}_q[(z - \mu)^2] = \sigma^2$ is the variance. To find
 # the other, write $z - m = (z - \mu) + (\mu - m)$. Squared, the mixed term has mean zero, so
-# $\mathbb{E}_q[(z - m)^2] = \sigma^2 + (\mu - m)^2$. The $\log 2\pi$ cancel, and the mean of the difference is the **closed form**
+# $\mathbb{E}_q[(z - m)^2] = \sigma^2 + (\mu - m)^2$. The $\log 2\pi$ cancel, and the mean of the difference
+# is the **closed form**
 #
 # $$\mathrm{KL}(q \,\Vert\, p) = \frac12 \left( \frac{\sigma^2 + (\mu - m)^2}{s^2} - 1 + \log \frac{s^2}{\sigma^2}
 #   \right).$$
