@@ -370,8 +370,9 @@ show(
 # - The **kl** rises. That is no failure. The code begins to carry information about the image, and the KL is its
 #   price.
 # - The **elbo** is the sum, with its sign. It alone is what is trained, and what should be compared.
-# - The dashed line is a mean over an epoch in which the weights moved, and so it lags behind. Overfitting would show
-#   as a test curve that turns back while the training curve goes on.
+# - The dashed line is a mean over an epoch in which the weights moved, so at first it lags behind. Later it runs ahead:
+#   these are the images that the weights were fitted to. Overfitting in earnest would show as a test curve that turns
+#   back while the training curve goes on.
 
 # %%
 terms = evaluate_terms(vae, held_out, np.random.default_rng(4))
@@ -379,6 +380,8 @@ for name, term in terms.items():
     print(f"{name:5} {term.mean:8.2f} ± {term.standard_error:.2f} nats per held-out image")
 
 assert np.isclose(terms["elbo"].mean, -terms["nll"].mean - terms["kl"].mean)
+assert history["train_elbo"][0] < history["test_elbo"][0]
+assert history["train_elbo"][-1] > history["test_elbo"][-1]
 assert history["test_kl"][-1] > history["test_kl"][0]
 assert history["test_elbo"][-1] > history["test_elbo"][0]
 
