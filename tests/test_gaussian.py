@@ -17,20 +17,24 @@ def some(rng, shape=(4, 3)):
     return rng.standard_normal(shape), rng.standard_normal(shape), rng.standard_normal(shape)
 
 
+@pytest.mark.equation("reparameterization-backward")
 def test_reparameterize_backward(rng):
     mu, logvar, eps = some(rng)
     assert_backward_matches(lambda m, s: reparameterize(m, s, freeze(eps)), reparameterize_backward, [mu, logvar], rng)
 
 
+@pytest.mark.equation("kl-standard-normal-backward")
 def test_kl_backward(rng):
     mu, logvar, _ = some(rng)
     assert_backward_matches(kl_to_standard_normal, kl_to_standard_normal_backward, [mu, logvar], rng)
 
 
+@pytest.mark.equation("gaussian-log-density-backward")
 def test_log_density_backward(rng):
     assert_backward_matches(gaussian_log_density, gaussian_log_density_backward, some(rng), rng)
 
 
+@pytest.mark.equation("reparameterization")
 @pytest.mark.parametrize("logvar", [-2.0, 0.0, 1.0, 2.5])
 def test_the_draw_has_the_moments_of_the_distribution_that_the_kl_assumes(logvar, rng):
     n, mu = 200_000, 0.7
@@ -41,6 +45,7 @@ def test_the_draw_has_the_moments_of_the_distribution_that_the_kl_assumes(logvar
         assert within_standard_errors((z - mu) ** power, moment)
 
 
+@pytest.mark.equation("kl-standard-normal")
 @pytest.mark.parametrize("n_z", [1, 2])
 def test_kl_by_quadrature(n_z, rng):
     points, cell = grid(n_z, 14, 801)
@@ -66,6 +71,7 @@ def test_kl_of_a_shifted_wide_gaussian_worked_out_by_hand():
     assert abs(kl[0] - (2 - np.log(2))) < 1e-15  # (1 + 4 - 1 - log 4) / 2
 
 
+@pytest.mark.equation("gaussian-log-density")
 @pytest.mark.parametrize("n_z", [1, 2])
 def test_log_density_integrates_to_one_and_agrees_with_a_second_spelling(n_z, rng):
     points, cell = grid(n_z, 14, 801)

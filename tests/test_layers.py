@@ -23,6 +23,7 @@ from scratchvae.layers import (
 away_from_the_kink = 1e-3  # relu has no derivative at 0, and a difference step must not cross it
 
 
+@pytest.mark.equation("dense-dx", "dense-dw", "dense-db")
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 4, 3), (2, 7, 7)])
 def test_dense_backward(shape, rng):
     B, n_in, n_out = shape
@@ -38,6 +39,7 @@ def test_dense_backward_parameters_is_the_half_of_dense_backward(rng):
         np.testing.assert_array_equal(half, whole)
 
 
+@pytest.mark.equation("relu", "tanh", "sigmoid", "softplus")
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activation_backward(name, rng):
     x = 3 * rng.standard_normal((6, 5))
@@ -45,6 +47,7 @@ def test_activation_backward(name, rng):
     assert_backward_matches(*ACTIVATIONS[name], [x], rng)
 
 
+@pytest.mark.equation("relu", "tanh", "sigmoid", "softplus")
 def test_activations_have_their_textbook_values():
     x = np.linspace(-8, 8, 33)
     values = {
@@ -104,6 +107,7 @@ def test_mlp_uses_he_for_relu_and_glorot_for_tanh(rng):
     assert np.abs(W).max() > 3 * math.sqrt(2 / 200)  # relu: normal, so it has tails
 
 
+@pytest.mark.equation("mlp")
 @pytest.mark.parametrize("n_hidden", [(), (6,), (6, 3)])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_mlp_backward(activation, n_hidden, rng):

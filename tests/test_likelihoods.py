@@ -42,6 +42,7 @@ def test_it_integrates_to_one_and_mean_is_the_mean(likelihood, logit):
     assert abs((p * x).sum() - mean) < 1e-12
 
 
+@pytest.mark.equation("bernoulli-backward", "gaussian-nll-backward", "continuous-bernoulli-backward")
 @pytest.mark.parametrize("likelihood", ALL, ids=named)
 def test_backward(likelihood, rng):
     x = freeze(rng.random((4, len(LOGITS))))
@@ -77,6 +78,7 @@ def test_float32_stays_finite_at_extreme_logits(likelihood, logit, rng):
         assert np.isfinite(array).all()
 
 
+@pytest.mark.equation("bernoulli-nll")
 def test_bernoulli_is_the_cross_entropy(rng):
     x, logits = rng.random((4, 6)), rng.standard_normal((4, 6))
     p = 1 / (1 + np.exp(-logits))
@@ -84,6 +86,7 @@ def test_bernoulli_is_the_cross_entropy(rng):
     np.testing.assert_allclose(nll, -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1), rtol=1e-13)
 
 
+@pytest.mark.equation("gaussian-nll")
 def test_gaussian_is_half_the_squared_error_and_its_constants(rng):
     x, m = rng.random((4, 6)), rng.standard_normal((4, 6))
     nll, _ = Gaussian(sigma=0.5).nll(x, m)
@@ -91,6 +94,7 @@ def test_gaussian_is_half_the_squared_error_and_its_constants(rng):
     np.testing.assert_allclose(nll, ((x - m) ** 2).sum(axis=1) / (2 * 0.25) + constants, rtol=1e-13)
 
 
+@pytest.mark.equation("continuous-bernoulli-nll")
 def test_continuous_bernoulli_constant_is_the_one_of_the_paper():
     lam = np.array([[0.1, 0.3, 0.49, 0.7, 0.99]])  # C(lambda) = 2 artanh(1 - 2 lambda) / (1 - 2 lambda), eq. 6
     x = np.full((1, 5), 0.25)

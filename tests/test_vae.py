@@ -21,6 +21,7 @@ def batch(model, rng, B=5):
     return freeze(rng.random((B, model.n_x))), freeze(model.draw_eps(B, rng)), freeze(rng.standard_normal(B))
 
 
+@pytest.mark.equation("vae-mu", "vae-logvar", "vae-heads", "vae-latent")
 @pytest.mark.parametrize("n_hidden", [(), (7,), (7, 5)])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=lambda p: f"{p.name}-{getattr(p, 'sigma', '')}")
@@ -57,6 +58,7 @@ def test_backward_twice_on_one_read_only_cache_gives_the_same(kind, rng):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.equation("elbo-identity")
 @pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.5), ContinuousBernoulli()], ids=lambda p: p.name)
 @pytest.mark.parametrize("n_z", [1, 2])
 def test_evidence_is_elbo_plus_kl_to_the_posterior(n_z, likelihood, rng):
