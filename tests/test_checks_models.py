@@ -9,7 +9,7 @@ from standin import Cupy
 
 import scratchvae.vae as vae_module
 from scratchvae import SGD, VAE, Adagrad, Adam, Autoencoder, Bernoulli, ContinuousBernoulli, Gaussian, reparameterize
-from scratchvae.checks import check_evidence, check_gradients, check_optimizer, check_sampler
+from scratchvae.checks import check_evidence, check_gradients, check_optimizer, check_sampler, check_vjp
 from scratchvae.layers import ACTIVATIONS, prefixed
 
 
@@ -455,3 +455,38 @@ def test_the_optimizers_agree_with_themselves(kind):
 def test_only_gradients_are_drawn():
     with pytest.raises(ValueError, match="plot draws the differences behind a gradient"):
         check_optimizer(SGD(), SGD()).plot()
+
+
+def test_a_sampler_that_writes_into_what_it_was_given():
+    def in_place(mu, logvar, eps):
+        mu += np.exp(logvar / 2) * eps
+        return mu
+
+    report = check_sampler(in_place, np.array([[0.3, -1.0]]), np.array([[0.5, -0.5]]))
+    assert [(finding.input, finding.cause) for finding in report.findings] == [("mu", "mutates-input")]
+
+
+def test_a_sampler_is_not_judged_where_every_power_of_sigma_is_one():
+    with pytest.raises(ValueError, match=r"^logvar should hold different values, got 0 everywhere"):
+        check_sampler(lambda mu, logvar, eps: mu + np.exp(logvar) * eps, np.ones((2, 2)), np.zeros((2, 2)))
+
+
+def test_noise_is_drawn_where_none_is_given(rng):
+    assert check_gradients(VAE(5, (4,), 2, "tanh", rng=rng, dtype="float64"), rng.random((3, 5))).ok
+
+
+def test_inputs_that_are_no_dict():
+    with pytest.raises(ValueError, match=r"^inputs should be a dict from names to arrays, got ndarray$"):
+        check_vjp(lambda x: (x, None), lambda dy, cache: dy, np.ones(3))
+
+
+def test_a_transpose_is_seen_when_the_student_seeds_with_zero():
+    """With the same seed the first upstream gradient would equal x, and x^T x is its own transpose."""
+    rng = np.random.default_rng(0)
+    x, W = rng.standard_normal((5, 4)), rng.standard_normal((4, 4))
+
+    def backward(dy, cache):
+        return {"x": dy @ W.T, "W": (x.T @ dy).T}
+
+    report = check_vjp(lambda x, W: (x @ W, None), backward, {"x": x, "W": W})
+    assert [(finding.input, finding.cause) for finding in report.findings] == [("W", "transpose")]

@@ -13,7 +13,7 @@ from scratchvae.checks.arrays import in_play
 from scratchvae.checks.differences import entry
 from scratchvae.checks.gather import merged, without_consequences
 from scratchvae.checks.pair import Pair, Values
-from scratchvae.checks.report import Finding, Report
+from scratchvae.checks.report import SEED, Finding, Report
 from scratchvae.checks.vjp import FEW_ROWS, Hints, examine
 
 
@@ -27,8 +27,11 @@ def check_gradients(
     Where it also has terms.nll and terms.kl, or encode(x) -> mu, logvar, cache, the report says which of the terms and
     which side of the fork is at fault.
 
-    Shapes    x (B, D), eps (B, Z); a small batch and a small model: the time grows with the number of weights.
+    Shapes    x (B, D), eps (B, Z), drawn here if not given; a small batch and a small model: the time grows with the
+              number of weights.
     """
+    if eps is None and hasattr(model, "draw_eps"):
+        eps = model.draw_eps(len(x), np.random.default_rng(SEED))
     shape = (len(x),)
     before = {name: to_numpy(p).copy() for name, p in model.params.items()}
     title = f"{type(model).__name__}, {len(before)} parameters"

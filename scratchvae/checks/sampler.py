@@ -13,7 +13,7 @@ from scratchvae.backend import Array, to_numpy
 from scratchvae.checks.arrays import derived
 from scratchvae.checks.causes.case import ratio
 from scratchvae.checks.causes.sentences import factor_sentence, number
-from scratchvae.checks.report import Finding, Report, Row
+from scratchvae.checks.report import SEED, Finding, Report, Row
 
 ALLOWED = 5.0  # standard errors
 
@@ -32,24 +32,34 @@ def check_sampler(
     what this one sees: the wrong distribution may well have the right derivative.
 
     Shapes    mu, logvar (B, Z), a few rows with different values; every entry gets n draws.
+    Raises    ValueError: logvar is 0 everywhere, where sigma, sigma^2 and 1 cannot be told apart.
     """
-    rng = np.random.default_rng(0) if rng is None else rng
+    rng = np.random.default_rng(SEED) if rng is None else rng
     mu, logvar = (np.atleast_2d(to_numpy(a)).astype(float) for a in (mu, logvar))
+    if not logvar.any():
+        raise ValueError("logvar should hold different values, got 0 everywhere, where any power of sigma looks right")
     eps = rng.standard_normal((n, *mu.shape))  # (n, B, Z)
     report = Report(getattr(sampler, "__name__", "sampler"), unit="standard errors")
 
-    def draw(eps: np.ndarray) -> np.ndarray:
-        out = sampler(np.tile(mu, (n, 1)), np.tile(logvar, (n, 1)), eps.reshape(-1, eps.shape[-1]).copy())
-        return to_numpy(out[0] if isinstance(out, tuple) else out).astype(float)
+    def draw(eps: np.ndarray) -> tuple[np.ndarray, list[str]]:
+        """z, and the names of the inputs that the sampler has written to."""
+        given = {"mu": np.tile(mu, (n, 1)), "logvar": np.tile(logvar, (n, 1)), "eps": eps.reshape(-1, eps.shape[-1])}
+        handed = {name: a.copy() for name, a in given.items()}
+        out = sampler(*handed.values())
+        z = to_numpy(out[0] if isinstance(out, tuple) else out).astype(float)
+        return z, [name for name, a in handed.items() if not np.array_equal(a, given[name])]
 
-    z = draw(eps)  # (n B, Z)
-    if z.shape != (n * len(mu), mu.shape[1]):
+    z, written = draw(eps)  # (n B, Z)
+    if written:
+        text = f"the sampler writes into {written[0]}, which the KL and the backward still need: make a new array"
+        report.findings.append(Finding(written[0], "mutates-input", text))
+    elif z.shape != (n * len(mu), mu.shape[1]):
         text = f"z has the shape {z.shape}, expected that of mu, {(n * len(mu), mu.shape[1])}: every entry is drawn"
         report.findings.append(Finding("z", "shape", text))
     elif not np.isfinite(z).all():
         text = "z is not finite: sigma is exp(logvar / 2), which neither overflows nor needs a logarithm of mu"
         report.findings.append(Finding("z", "non-finite", text))
-    elif not np.array_equal(z, draw(eps)):
+    elif not np.array_equal(z, draw(eps)[0]):
         text = "the same eps gives another z: the sampler draws noise of its own; use the eps that it is given"
         report.findings.append(Finding("z", "noise-redrawn", text))
     else:

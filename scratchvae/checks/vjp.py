@@ -16,7 +16,7 @@ from scratchvae.checks.directions import is_coarse, look
 from scratchvae.checks.gather import without_consequences
 from scratchvae.checks.pair import Pair, Values, copied
 from scratchvae.checks.purity import bad_output, impurities, is_float32, not_finite
-from scratchvae.checks.report import Finding, Report, Row
+from scratchvae.checks.report import SEED, Finding, Report, Row
 from scratchvae.checks.subject import Subject, entry_by_entry, off_the_kink
 
 FEW_ROWS = 16  # a batch of at most so many is looked at row by row
@@ -44,6 +44,8 @@ def check_vjp(
         >>> report.findings[0].cause, round(report.findings[0].factor, 6)
         ('factor', 2.0)
     """
+    if not isinstance(inputs, Mapping):
+        raise ValueError(f"inputs should be a dict from names to arrays, got {type(inputs).__name__}")
     arrays = {name: to_numpy(value) for name, value in inputs.items()}
     fixed = {name: value for name, value in inputs.items() if arrays[name].dtype.kind != "f"}
     x = {name: value.astype(float) for name, value in arrays.items() if name not in fixed}
@@ -72,7 +74,7 @@ class Hints(NamedTuple):
 
 def examine(pair: Pair, x: Values, title: str, rng: np.random.Generator | None, hints: Hints | None = None) -> Report:
     """Everything that can be said about a pair at the point x: first whether it is a function, then its derivatives."""
-    rng = np.random.default_rng(0) if rng is None else rng
+    rng = np.random.default_rng(SEED) if rng is None else rng
     report = Report(title)
     y = to_numpy(pair.run(copied(x))[0])
     dys = rng.standard_normal((2, *y.shape))
@@ -138,7 +140,7 @@ def case(
 ) -> Case:
     """All that the diagnosis wants to know: more upstream gradients, and the arrays in play."""
     pair, x, name = subject
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(SEED)
     B = dys.shape[1] if dys.ndim > 1 else 1
     if hints.dys is not None:
         dys = hints.dys

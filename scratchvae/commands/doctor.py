@@ -47,9 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if args.backend != "numpy":
         times = (f"{name} {1000 * seconds_a_step(name):.2f} ms" for name in ("numpy", args.backend))
         print(f"  a training step of 784-400-2-400-784, batch 128, float32: {', '.join(times)}")
-    print(
-        "the installation is sound" if sound else "something is wrong: install again; if it stays, report it"
-    )
+    print("the installation is sound" if sound else "something is wrong: install again; if it stays, report it")
     return 0 if sound else 1
 
 
