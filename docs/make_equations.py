@@ -27,7 +27,8 @@ HEAD = """# Every equation, its function and its test
 
 Made by `docs/make_equations.py`; do not edit it by hand. A row is an equation with a tag on a page of the derivations.
 The functions are those whose docstring cites the tag; an equation without one is a step on the way. The tests are those
-that execute the equation: they compute both of its sides, by different routes, and compare.
+that execute the equation: they compute both of its sides, by different routes, and compare. A test's name is given with
+spaces for its underscores.
 """
 
 
@@ -89,6 +90,12 @@ def title(page: Path) -> str:
     return page.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ")
 
 
+def words(test: str) -> str:
+    """A test's name as words, which a narrow column can wrap: "test_kl: the two directions differ"."""
+    file, name = test.split(".", 1)
+    return f"`{file}`: {name.removeprefix('test_').replace('_', ' ')}"
+
+
 def table() -> str:
     """The text of docs/equations.md."""
     cited, executed = citations(), executions()
@@ -98,10 +105,9 @@ def table() -> str:
         lines += ["|---|---|---|---|"]
         for equation in equations():
             if equation.page == page:
-                functions, tests = (
-                    ", ".join(f"`{name}`" for name in names.get(equation.tag, [])) for names in (cited, executed)
-                )
-                lines.append(f"| `{equation.tag}` | {equation.statement} | {functions} | {tests} |")
+                functions = ", ".join(f"`{name}`" for name in cited.get(equation.tag, []))
+                tests = "; ".join(words(name) for name in executed.get(equation.tag, []))
+                lines.append(f"| {equation.tag} | {equation.statement} | {functions} | {tests} |")
         lines.append("")
     return "\n".join(lines)
 
