@@ -106,7 +106,7 @@ class LinearGaussian(NamedTuple):
 
         Shapes    x (B, D), mu (B, Z), cov (Z, Z) or (B, Z, Z); kl_posterior (B,).
         Units     nats per example.
-        Source    [eq: linear-gaussian-gap].
+        Source    [eq: kl-full-gaussians], [eq: linear-gaussian-gap].
         """
         P = self.posterior_precision  # (Z, Z)
         d = mu - self.posterior(x)[0]  # (B, Z)
@@ -282,7 +282,7 @@ def split_gap(vae: VAE, x: np.ndarray, posterior: GridPosterior) -> Gap:
     The ELBO is an average over eps, the right side sums KLs over z: that both sides agree is checked for every row.
 
     Shapes    x (B, D), posterior from `grid_posterior(vae, x)`.
-    Source    Cremer, Li & Duvenaud (2018), arXiv 1801.03558.
+    Source    Cremer, Li & Duvenaud (2018), arXiv 1801.03558; [eq: gap-split].
     Raises    ValueError: the sides differ, or the posterior's error allows them to, by more than 0.001 nat.
     """
     mu, logvar = (to_numpy(a).astype(float) for a in vae.encode(x)[:2])  # (B, Z), (B, Z)

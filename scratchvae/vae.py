@@ -80,7 +80,7 @@ class VAE(Autoencoder):
 
         Shapes    x (B, D) -> mu (B, Z), logvar (B, Z).
         Backward  h is used twice, so its gradients add: dh = dh through mu + dh through logvar.
-        Source    [eq: vae-heads].
+        Source    [eq: fork-adds], [eq: vae-heads].
         """
         x = self.as_input(x, "x", (None, self.n_x))  # (B, D)
         h, h_cache = self.encoder.forward(x)  # (B, H)
@@ -109,7 +109,8 @@ class VAE(Autoencoder):
         Shapes    x (B, D), eps (B, Z); every term (B,).
         Units     nats per example.
         Backward  dnll = -dobjective;  dkl = -beta dobjective;  mu and logvar are used twice, by z and by the KL.
-        Source    Kingma & Welling (2014), eq. 7 and 10, with L = 1; beta: Higgins et al. (2017); [eq: vae-objective].
+        Source    Kingma & Welling (2014), eq. 7 and 10, with L = 1; beta: Higgins et al. (2017);
+                  [eq: elbo-one-draw], [eq: beta-objective], [eq: vae-objective].
         Raises    ValueError: a shape that does not fit, integer images, negative beta.
         """
         beta = require_positive(beta, "beta", or_zero=True)
