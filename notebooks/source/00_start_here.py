@@ -70,15 +70,15 @@ show(
 #
 # - *Which class does this point belong to?* The answer is $p(y \mid x)$: for each point, three probabilities. A model
 #   that is built to answer only this is **discriminative**.
-# - *What do such points look like?* The answer is $p(x, y)$, or $p(x)$ where there are no labels. A model that answers
-#   this is **generative**: it can make new points.
+# - *What do such points look like?* The answer is $p(x, y)$, or $p(x)$ where there are no labels. A model that
+#   answers this is **generative**: it can make new points.
 #
 # ### A discriminative model
 #
-# One dense layer gives three scores for each point, $s = x W + b$, with $W$ of the shape $(2, 3)$ and $b$ of the shape
-# $(3,)$. The **softmax** turns scores into probabilities: $p(y = k \mid x) = e^{s_k} / \sum_j e^{s_j}$. Gradient
-# ascent on the mean of $\log p(y \mid x)$ fits $W$ and $b$. The gradient of that with respect to the scores is (one-hot
-# label minus probability) over $B$; how a gradient reaches $W$ and $b$ is the subject of page 07.
+# One dense layer gives three scores for each point, $s = x W + b$, with $W$ of the shape $(2, 3)$ and $b$ of the
+# shape $(3,)$. The **softmax** turns scores into probabilities: $p(y = k \mid x) = e^{s_k} / \sum_j e^{s_j}$.
+# Gradient ascent on the mean of $\log p(y \mid x)$ fits $W$ and $b$. The gradient of that with respect to the scores
+# is (one-hot label minus probability) over $B$; how a gradient reaches $W$ and $b$ is the subject of page 07.
 
 # %%
 layer = Dense(2, 3, rng=np.random.default_rng(0), dtype="float64")
@@ -150,8 +150,8 @@ assert generative_accuracy > 0.95
 assert density_far < 1e-100
 
 # %% [markdown]
-# The generative model answers both questions, and it also says that the far point is like nothing that it knows. And it
-# can make new points: draw a class from $p(y)$, then a point from $p(x \mid y)$.
+# The generative model answers both questions, and it also says that the far point is like nothing that it knows. And
+# it can make new points: draw a class from $p(y)$, then a point from $p(x \mid y)$.
 
 # %%
 rng = np.random.default_rng(1)
@@ -177,10 +177,14 @@ show(
 # %% [markdown]
 # ## Where the course is going
 #
-# A blob for each class is enough for this data set. It is not enough for pictures. An image of a digit is a point with
-# 784 coordinates, and digits do not form round clouds. A **variational autoencoder** is a generative model for such
-# data: it draws a few numbers $z$, the **latent** variables, from a simple distribution, and a neural network, the
-# **decoder**, turns them into a picture. Here is one with two latents, trained for a few seconds.
+# A blob for each class is enough for this data set. It is not enough for pictures. An image of a digit is a point
+# with 784 coordinates, and digits do not form round clouds. A **variational autoencoder** is a generative model for
+# such data: it draws a few numbers $z$, the **latent** variables, from a simple distribution, and a neural network,
+# the **decoder**, turns them into a picture. Here is one with two latents, trained for a few seconds.
+#
+# Training makes one number as large as it can: the **ELBO**, a lower bound of $\log p(x)$, whose name and derivation
+# are the subject of page 05. Higher is better. Its unit is the **nat**, the unit of natural logarithms. An **epoch**
+# is one pass over the training images.
 
 # %%
 data = load_data("mnist-sample")
@@ -222,8 +226,9 @@ show(
 #
 # > **Often said.** "The VAE was invented by ..." and one name follows.
 # >
-# > **What is true.** It has two origins in the same months: Diederik Kingma and Max Welling (arXiv 1312.6114, December
-# > 2013) and Danilo Rezende, Shakir Mohamed and Daan Wierstra (arXiv 1401.4082, January 2014). The library names both.
+# > **What is true.** It has two origins in the same months: Diederik Kingma and Max Welling (arXiv 1312.6114,
+# > December 2013) and Danilo Rezende, Shakir Mohamed and Daan Wierstra (arXiv 1401.4082, January 2014). The library
+# > names both.
 # >
 # > **Run this cell.**
 
@@ -237,9 +242,9 @@ assert all(number in VAE.__doc__ for number in ("1312.6114", "1401.4082"))
 # %% [markdown]
 # ## Is my installation sound?
 #
-# `python -m scratchvae doctor` answers that from a terminal. It checks that the embedded images are complete, that two
-# numbers which can be worked out by hand come out right, and that gradients agree with finite differences. The same
-# checks from Python:
+# `python -m scratchvae doctor` answers that from a terminal. It checks that the embedded images are complete, that
+# two numbers which can be worked out by hand come out right, and that gradients agree with finite differences. The
+# same checks from Python:
 
 # %% tags=["stumble-12"]
 from scratchvae.commands.doctor import checks
@@ -252,10 +257,10 @@ for name, holds, _figure in checks("numpy"):
 # ### What repeats exactly, and what does not
 #
 # All randomness in this course comes from a generator with a seed, such as `np.random.default_rng(0)`, that is handed
-# to the function which needs it. On one machine with one set of versions, the same seed gives the same bits, run after
-# run. Across machines it does not: processors add numbers in different orders, and rounding differs in the last digits.
-# Training then lets small differences grow. So the course promises equality on your machine, and agreement within
-# stated tolerances on others.
+# to the function which needs it. On one machine with one set of versions, the same seed gives the same bits, run
+# after run. Across machines it does not: processors add numbers in different orders, and rounding differs in the last
+# digits. Training then lets small differences grow. So the course promises equality on your machine, and agreement
+# within stated tolerances on others.
 
 # %% tags=["stumble-13"]
 results = []
@@ -298,8 +303,8 @@ assert np.isclose(forward, backward, rtol=1e-3)
 # 1. Which of the two models of the plane would you use to find mislabelled points, and why?
 # 2. Draw the three classes closer together (`mixture` takes `centres` and `sigma`). Which accuracy suffers first?
 # 3. Give the generative model one variance per coordinate. Does it draw points that look more like the data?
-# 4. *A small project.* Fit the generative model of this page, a normal density for each class, to the digits. Draw from
-#    it and look at the pictures. What is missing?
+# 4. *A small project.* Fit the generative model of this page, a normal density for each class, to the digits. Draw
+#    from it and look at the pictures. What is missing?
 #
 # ## Further reading
 #

@@ -13,8 +13,8 @@
 # %% [markdown]
 # # 01 · Autoencoders
 #
-# An autoencoder squeezes an image through a few numbers and is asked to give the image back. It is the ancestor of the
-# VAE. This page builds one, compares it with a method from linear algebra, and shows what it cannot do.
+# An autoencoder squeezes an image through a few numbers and is asked to give the image back. It is the ancestor of
+# the VAE. This page builds one, compares it with a method from linear algebra, and shows what it cannot do.
 #
 # **What you will do**
 # - train an autoencoder with two numbers between encoder and decoder;
@@ -54,16 +54,18 @@ x_train, x_test = data.x_train[:4000], data.x_test[:1000]  # (N, D), (M, D)  uin
 # - The **encoder** $f$ turns $x$ into a **code** $z = f(x)$ of $Z$ numbers.
 # - The **decoder** $g$ turns $z$ into a picture.
 #
-# Both are small neural networks. Between them is the **bottleneck**: all that the decoder learns about $x$ are the $Z$
-# numbers in $z$. With $Z = 2$ each image becomes a point in the plane.
+# Both are small neural networks. Between them is the **bottleneck**: all that the decoder learns about $x$ are the
+# $Z$ numbers in $z$. With $Z = 2$ each image becomes a point in the plane.
 #
-# Training needs a measure of how well the decoder does. The decoder's output is read as a distribution
-# $p(x \mid z)$ over images, and training maximises $\log p(x \mid z)$ at $z = f(x)$. For pixels that are on or off the
-# natural choice is a probability for each pixel to be on, the **Bernoulli** likelihood. Its negative logarithm,
+# Training needs a measure of how well the decoder does. The decoder's output is read as a distribution $p(x \mid z)$
+# over images, and training maximises $\log p(x \mid z)$ at $z = f(x)$. For pixels that are on or off the natural
+# choice is a probability for each pixel to be on, the **Bernoulli** likelihood. Its negative logarithm,
 #
 # $$\text{nll} = -\log p(x \mid z),$$
 #
-# is measured in **nats**, summed over the 784 pixels. Page 09 says more about this choice.
+# is measured in **nats**, the unit of natural logarithms, summed over the 784 pixels. Page 09 says more about this
+# choice. An **epoch** is one pass over the training images, and `Adam` a way of following the gradient; both come
+# back on page 09 too.
 
 # %%
 rng = np.random.default_rng(0)
@@ -89,8 +91,8 @@ show(
 )
 
 # %% [markdown]
-# Overall shape survives: how round, how slanted, how many strokes. Fine detail does not. Where two digits have similar
-# codes, the decoder shows something between them.
+# Overall shape survives: how round, how slanted, how many strokes. Fine detail does not. Where two digits have
+# similar codes, the decoder shows something between them.
 #
 # ## A linear autoencoder finds PCA's subspace
 #
@@ -103,10 +105,10 @@ show(
 #
 # $$\text{nll} = \frac{1}{2\sigma^2} \lVert x - \hat x \rVert^2 + \text{constant}.$$
 #
-# Every $\hat x$ lies in a plane of dimension $Z$: the offset $b_d$ plus the rows of $W_d$. Which plane is best? Linear
-# algebra knows the answer. Among all planes of dimension $Z$, the one through the mean that is spanned by the $Z$
-# leading eigenvectors of the covariance matrix of $x$ has the smallest mean squared distance to the data (the theorem
-# of Eckart and Young). It is the plane of **principal component analysis**.
+# Every $\hat x$ lies in a plane of dimension $Z$: the offset $b_d$ plus the rows of $W_d$. Which plane is best?
+# Linear algebra knows the answer. Among all planes of dimension $Z$, the one through the mean that is spanned by the
+# $Z$ leading eigenvectors of the covariance matrix of $x$ has the smallest mean squared distance to the data (the
+# theorem of Eckart and Young). It is the plane of **principal component analysis**.
 #
 # We train the linear autoencoder and compare the two planes. To keep it quick we use images shrunk to $7 \times 7$
 # pixels, so $D = 49$, and $Z = 2$.
@@ -165,8 +167,8 @@ assert np.isclose(
 )  # what is left
 
 # %% [markdown]
-# The planes agree; the bases do not. The rows of $W_d$ need not be orthogonal, nor sorted: any invertible change of the
-# code can be undone by the decoder. Only the subspace is determined.
+# The planes agree; the bases do not. The rows of $W_d$ need not be orthogonal, nor sorted: any invertible change of
+# the code can be undone by the decoder. Only the subspace is determined.
 #
 # > **Often said.** "The code must be smaller than the image, or the network just copies."
 # >

@@ -260,9 +260,10 @@ print(
 #
 # ### When is a GPU worth it?
 #
-# A kernel takes a few microseconds to start, however little it does. A step of the default model asks for fewer than
-# 180 kernels. So a GPU pays when each of them has much to do: large batches, wide layers. The work in the matrix
-# products of one step grows with the batch and with the widths; the number of kernels does not.
+# A **kernel** is one small program that runs on the GPU: one addition of arrays, one sum, one matrix product. It
+# takes a few microseconds to start, however little it does. A step of the default model asks for fewer than 180
+# kernels. So a GPU pays when each of them has much to do: large batches, wide layers. The work in the matrix products
+# of one step grows with the batch and with the widths; the number of kernels does not.
 
 
 # %%
