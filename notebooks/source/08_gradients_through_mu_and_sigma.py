@@ -39,8 +39,9 @@ if find_spec("scratchvae") is None:
 
 import numpy as np
 
-from scratchvae import SGD, VAE, Adam, fit, load_data
+from scratchvae import SGD, VAE, Adam, Gaussian, fit, load_data
 from scratchvae.checks import check_gradients
+from scratchvae.exact import LinearGaussian
 from scratchvae.view.flow import trace_gradients
 from scratchvae.view.notebook import show
 
@@ -239,8 +240,69 @@ for name, values in (("through z", through_z), ("from the KL", from_kl)):
 assert np.mean(through_z) < 0 < np.mean(from_kl)
 
 # %% [markdown]
-# The decoder asks for a smaller $\sigma$, the KL for a larger one. Training ends where the two nearly balance.
+# The decoder asks for a smaller $\sigma$, the KL for a larger one. After this short training the two do not balance
+# yet.
 #
+# ### Where the two pulls balance: a case that is known
+#
+# Let the decoder be linear, $l = z W + b$ with $W$ of the shape $(Z, D)$, and the likelihood Gaussian with standard
+# deviation $s$; each example has the weight 1. Then $\text{dlogits} = (x - l)/s^2$, and for one example
+#
+# $$\text{dz}_k = \frac{1}{s^2} \sum_d \Big(x_d - b_d - \sum_m (\mu_m + \sigma_m \epsilon_m) W_{md}\Big) W_{kd}.$$
+#
+# Take expectations over $\epsilon$, with $\mathbb{E}[\epsilon_m] = 0$, $\mathbb{E}[\epsilon_k^2] = 1$ and
+# $\mathbb{E}[\epsilon_m \epsilon_k] = 0$ for $m \neq k$. In $\text{dlogvar\_z}_k = \tfrac12 \text{dz}_k \sigma_k
+# \epsilon_k$ every term vanishes except that with $\epsilon_k^2$:
+#
+# $$\mathbb{E}[\text{dmu\_z}_k] = \frac{1}{s^2} \sum_d \Big(x_d - b_d - \sum_m \mu_m W_{md}\Big) W_{kd}, \qquad
+#   \mathbb{E}[\text{dlogvar\_z}_k] = -\frac{\sigma_k^2}{2 s^2} \sum_d W_{kd}^2 .$$
+#
+# These are true values. Adding the KL's part, $\tfrac12 (1 - \sigma_k^2)$, and asking for zero gives
+#
+# $$\sigma_k^2 = \frac{1}{1 + \sum_d W_{kd}^2 / s^2},$$
+#
+# one over the $k$-th diagonal entry of the posterior's precision. For the mean, the pull is zero at the mean of the
+# exact posterior, which the library knows in closed form.
+
+
+# %%
+def pulls(vae, x_row, mu_row, logvar_row, eps):
+    """What reaches mu and logvar through z, for each draw of eps: (K, Z) each."""
+    sigma = np.exp(logvar_row / 2)  # (Z,)
+    logits, decode_cache = vae.decode(mu_row + sigma * eps)  # (K, D)
+    _, nll_cache = vae.likelihood.nll(np.tile(x_row, (len(eps), 1)), logits)
+    dz, _ = vae.decode_backward(
+        vae.likelihood.nll_backward(-np.ones(len(eps)), nll_cache), decode_cache
+    )
+    return dz, dz * eps * sigma / 2
+
+
+s = 0.7
+linear = VAE(6, (), 2, likelihood=Gaussian(s), rng=np.random.default_rng(2), dtype="float64")
+W, b = linear.params["logits.W"], linear.params["logits.b"]  # (Z, D), (D,)
+x_row = np.random.default_rng(3).standard_normal(6)  # (D,)
+mu_row, logvar_row = np.array([0.3, -0.8]), np.array([-0.5, 0.2])  # (Z,), (Z,)
+many = np.random.default_rng(4).standard_normal((50_000, 2))  # (K, Z)
+
+true_values = (
+    W @ (x_row - b - mu_row @ W) / s**2,
+    -np.exp(logvar_row) * (W**2).sum(axis=1) / (2 * s**2),
+)
+names, measured = ("dmu_z", "dlogvar_z"), pulls(linear, x_row, mu_row, logvar_row, many)
+for name, values, true in zip(names, measured, true_values, strict=True):
+    error = values.std(axis=0) / np.sqrt(len(many))  # (Z,)
+    for k in range(2):
+        print(f"{name:9} latent {k}: {values[:, k].mean():+.4f} ± {error[k]:.4f}", end="")
+        print(f"   true value {true[k]:+.4f}")
+    assert (np.abs(values.mean(axis=0) - true) < 5 * error).all()
+
+exact = LinearGaussian(W=W.T, mean=b, sigma=s)
+best_mu = exact.posterior(x_row[None])[0][0]  # (Z,)
+best_var = 1 / (1 + (W**2).sum(axis=1) / s**2)  # (Z,)
+assert np.allclose(W @ (x_row - b - best_mu @ W) / s**2 - best_mu, 0)  # no pull on mu is left
+assert np.allclose(best_var, 1 / np.diag(exact.posterior_precision))
+
+# %% [markdown]
 # ### The second fork: one hidden layer, two heads
 #
 # $h$ is used by both heads, so again gradients add:
@@ -333,6 +395,52 @@ assert report.ok
 assert {row.name for row in report.rows} >= set(vae.params)
 
 # %% [markdown]
+# > **Often said.** "The encoder returns sigma." Then, a line later, `exp` of it is taken, or half of it, or its
+# > square.
+# >
+# > **What is true.** Standard deviation, variance and log-variance are three numbers, and the gradient with respect to
+# > one is not that with respect to another: $\partial s/\partial \sigma^2 = (\partial s/\partial \sigma) / (2\sigma)$
+# > and $\partial s/\partial v = (\partial s/\partial \sigma) \cdot \sigma / 2$. Only $v$ may be any real number. And all
+# > of it is entry by entry, since the covariance is diagonal.
+# >
+# > **Run this cell.** It takes all three by differences, with $\mu$ and $\epsilon$ held fixed.
+
+
+# %% tags=["claim-13"]
+def of_sigma(sigma):
+    """The mean objective as a function of sigma."""
+    logits, _ = vae.decode(mu + sigma * eps)
+    nll, _ = vae.likelihood.nll(x, logits)
+    kl = 0.5 * (mu**2 + sigma**2 - 1 - np.log(sigma**2)).sum(axis=1)
+    return (-nll - kl).mean()
+
+
+def by_differences(f, at, h=1e-5):
+    """The derivative of f with respect to every entry of at."""
+    moves = np.eye(at.size).reshape(-1, *at.shape) * h  # one entry at a time
+    return np.array([(f(at + m) - f(at - m)) / (2 * h) for m in moves]).reshape(at.shape)
+
+
+dsigma = dz * eps + dkl[:, None] * (sigma - 1 / sigma)  # (B, Z)  through z, and from the KL
+for name, by_hand, measured in (
+    ("sigma", dsigma, by_differences(of_sigma, sigma)),
+    (
+        "variance",
+        dsigma / (2 * sigma),
+        by_differences(lambda v: of_sigma(np.sqrt(v)), sigma**2),
+    ),
+    ("logvar", dlogvar, by_differences(lambda v: of_sigma(np.exp(v / 2)), logvar)),
+):
+    print(f"d{name:9} of example 0: {by_hand[0].round(5)}")
+    assert np.allclose(by_hand, measured, rtol=1e-6, atol=1e-9)
+
+bump = np.zeros((B, 2))
+bump[1, 0] = 0.1
+changed = (mu + np.exp((logvar + bump) / 2) * eps) != z
+assert changed[1, 0]
+assert changed.sum() == 1  # one entry of logvar, one entry of z
+
+# %% [markdown]
 # ## What is trained
 #
 # > **Often said.** "The mean and the standard deviation are the parameters that we train."
@@ -343,33 +451,26 @@ assert {row.name for row in report.rows} >= set(vae.params)
 # >
 # > **Run this cell.** It takes one step for example 0 alone, and looks at the means of all four.
 
-# %% tags=["claim-11", "claim-13"]
-before, logvar_before, _ = vae.encode(x)
+# %% tags=["claim-11"]
+before, _, _ = vae.encode(x)
 _, cache = vae.objective(x, eps)
 only_first = np.array([-1.0, 0.0, 0.0, 0.0])  # the loss of example 0
 wanted = {}
 step_grads = vae.backward(only_first, cache, trace=wanted)
 SGD(lr=0.05, momentum=0.0).step(vae.params, step_grads)
-after, logvar_after, _ = vae.encode(x)
+after, _, _ = vae.encode(x)
 
 for b in range(B):
     moved = np.abs(after[b] - before[b]).max()
     print(
         f"example {b}: gradient at mu {np.abs(wanted['dmu'][b]).max():.3f}, mu moved by {moved:.4f}"
     )
-standard_deviation, variance = np.exp(logvar_after / 2), np.exp(logvar_after)
 
 assert np.all(wanted["dmu"][1:] == 0)  # nobody asked the other three to move
 assert (np.abs(after - before)[1:].max(axis=1) > 1e-4).all()  # and they moved
 assert not any(name.startswith(("eps", "sigma")) for name in vae.params)
-assert np.allclose(standard_deviation**2, variance)  # three names, three quantities
-assert np.allclose(np.log(variance), logvar_after)
 
 # %% [markdown]
-# The last two lines say once more what is what: the encoder returns the **log-variance**; half of it, exponentiated,
-# is the **standard deviation**; the whole of it, exponentiated, the **variance**. The covariance of $q$ is diagonal,
-# so every operation is entry by entry.
-#
 # ## Recap
 #
 # 1. **Definition.** The backward pass differentiates $\sum_b w_b\, \text{objective}_b$ with $x$ and $\epsilon$ fixed.
