@@ -60,7 +60,7 @@ from scratchvae.view.notebook import show
 # | $h' = \tanh(z W_1 + b_1)$ | hidden layer of the decoder | $(B, H)$ |
 # | $l = h' W_l + b_l$ | logits: one number a pixel | $(B, D)$ |
 # | $\text{nll} = \sum_d \log(1 + e^{l_d}) - x_d l_d$ | $-\log p(x \mid z)$, Bernoulli | $(B,)$ |
-# | $\text{kl} = \tfrac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 - v_j)$ | $\mathrm{KL}(q(z \mid x) \,\|\, p(z))$ | $(B,)$ |
+# | $\text{kl} = \tfrac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 - v_j)$ | $\mathrm{KL}(q(z \mid x) \,\Vert\, p(z))$ | $(B,)$ |
 # | $\text{objective} = -\text{nll} - \text{kl}$ | for one draw; its mean over $\epsilon$ is the ELBO | $(B,)$ |
 #
 # Products of arrays of the same shape are taken entry by entry. The noise $\epsilon$ is drawn now, and is a constant
@@ -250,12 +250,13 @@ assert np.mean(through_z) < 0 < np.mean(from_kl)
 #
 # $$\text{dz}_k = \frac{1}{s^2} \sum_d \Big(x_d - b_d - \sum_m (\mu_m + \sigma_m \epsilon_m) W_{md}\Big) W_{kd}.$$
 #
+# Write $\text{dmu}^{(z)}$ and $\text{dlogvar}^{(z)}$ for the parts that come through $z$.
 # Take expectations over $\epsilon$, with $\mathbb{E}[\epsilon_m] = 0$, $\mathbb{E}[\epsilon_k^2] = 1$ and
-# $\mathbb{E}[\epsilon_m \epsilon_k] = 0$ for $m \neq k$. In $\text{dlogvar\_z}_k = \tfrac12 \text{dz}_k \sigma_k
+# $\mathbb{E}[\epsilon_m \epsilon_k] = 0$ for $m \neq k$. In $\text{dlogvar}^{(z)}_k = \tfrac12 \text{dz}_k \sigma_k
 # \epsilon_k$ every term vanishes except that with $\epsilon_k^2$:
 #
-# $$\mathbb{E}[\text{dmu\_z}_k] = \frac{1}{s^2} \sum_d \Big(x_d - b_d - \sum_m \mu_m W_{md}\Big) W_{kd}, \qquad
-#   \mathbb{E}[\text{dlogvar\_z}_k] = -\frac{\sigma_k^2}{2 s^2} \sum_d W_{kd}^2 .$$
+# $$\mathbb{E}[\text{dmu}^{(z)}_k] = \frac{1}{s^2} \sum_d \Big(x_d - b_d - \sum_m \mu_m W_{md}\Big) W_{kd}, \qquad
+#   \mathbb{E}[\text{dlogvar}^{(z)}_k] = -\frac{\sigma_k^2}{2 s^2} \sum_d W_{kd}^2 .$$
 #
 # These are true values. Adding the KL's part, $\tfrac12 (1 - \sigma_k^2)$, and asking for zero gives
 #
@@ -400,7 +401,8 @@ assert {row.name for row in report.rows} >= set(vae.params)
 # >
 # > **What is true.** Standard deviation, variance and log-variance are three numbers, and the gradient with respect to
 # > one is not that with respect to another: $\partial s/\partial \sigma^2 = (\partial s/\partial \sigma) / (2\sigma)$
-# > and $\partial s/\partial v = (\partial s/\partial \sigma) \cdot \sigma / 2$. Only $v$ may be any real number. And all
+# > and $\partial s/\partial v = (\partial s/\partial \sigma) \cdot \sigma / 2$. Only $v$ may be any real number. And
+# > all
 # > of it is entry by entry, since the covariance is diagonal.
 # >
 # > **Run this cell.** It takes all three by differences, with $\mu$ and $\epsilon$ held fixed.
