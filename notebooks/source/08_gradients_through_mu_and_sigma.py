@@ -60,7 +60,7 @@ from scratchvae.view.notebook import show
 # | $h' = \tanh(z W_1 + b_1)$ | hidden layer of the decoder | $(B, H)$ |
 # | $l = h' W_l + b_l$ | logits: one number a pixel | $(B, D)$ |
 # | $\text{nll} = \sum_d \log(1 + e^{l_d}) - x_d l_d$ | $-\log p(x \mid z)$, Bernoulli | $(B,)$ |
-# | $\text{kl} = \tfrac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 - v_j)$ | $\mathrm{KL}(q(z \mid x) \,\Vert\, p(z))$ | $(B,)$ |
+# | $\text{kl} = \tfrac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 - v_j)$ | $\mathrm{KL}(q(z \mid x) \Vert p(z))$ | $(B,)$ |
 # | $\text{objective} = -\text{nll} - \text{kl}$ | for one draw; its mean over $\epsilon$ is the ELBO | $(B,)$ |
 #
 # Products of arrays of the same shape are taken entry by entry. The noise $\epsilon$ is drawn now, and is a constant
