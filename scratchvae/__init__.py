@@ -18,7 +18,8 @@ Read the modules in this order; each uses only those above it.
     the oracle: evidence that is known          exact            03, 05
 
 Beside the core: `data` (digits, your own files, toy sets), `checks` (what is wrong with a gradient, a sampler, a bound;
-yours or ours), `view` (pictures), `commands` and `cli` (the command line).
+yours or ours), `museum` (planted bugs, and which check sees each), `view` (pictures), `commands` and `cli` (the command
+line).
 """
 
 __version__ = "0.1.0"

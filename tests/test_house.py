@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "scratchvae"
 CORE = ["backend", "layers", "gaussian", "likelihoods", "autoencoder", "vae", "iwae", "optim", "batches", "checkpoint"]
 CORE += ["training", "evaluation", "exact"]
-OUTER = ["data", "checks", "lab", "view", "commands", "cli"]
+OUTER = ["data", "checks", "museum", "view", "commands", "cli"]
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from scratchvae.checks import CAUSES
-from scratchvae.checks.museum import SPECIMENS, causes, deviations, examine, seen_by
-from scratchvae.checks.museum.page import CHAPTERS, page
+from scratchvae.museum import SPECIMENS, causes, deviations, examine, seen_by
+from scratchvae.museum.page import CHAPTERS, page
 
 PAGE = Path(__file__).parent.parent / "docs" / "museum.md"
 NOT_NAMED: list[str] = []  # bugs that are seen, under another cause than their label's; to be kept short
@@ -36,7 +36,7 @@ def test_no_correct_component_is_accused():
 
 
 def test_the_page_is_up_to_date(exhibits):
-    assert page(exhibits) == PAGE.read_text(), "run: python -m scratchvae.checks.museum > docs/museum.md"
+    assert page(exhibits) == PAGE.read_text(), "run: python -m scratchvae.museum > docs/museum.md"
 
 
 def test_every_chapter_has_its_share_and_names_are_unique():
@@ -52,7 +52,7 @@ def test_the_label_is_complete_and_the_slip_is_marked(specimen):
     assert specimen.origin
     assert specimen.effect.endswith(".")
     assert specimen.cause in CAUSES
-    module = sys.modules[f"scratchvae.checks.museum.{specimen.chapter}"]
+    module = sys.modules[f"scratchvae.museum.{specimen.chapter}"]
     assert inspect.getsource(getattr(module, specimen.name)).count("# the slip") == 1
 
 

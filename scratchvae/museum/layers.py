@@ -3,8 +3,6 @@
 import numpy as np
 
 from scratchvae.backend import Array, Cache
-from scratchvae.checks.museum.components import Pair, normal
-from scratchvae.checks.museum.specimen import Specimen, plant
 from scratchvae.layers import (
     dense,
     dense_backward,
@@ -17,6 +15,8 @@ from scratchvae.layers import (
     tanh,
     tanh_backward,
 )
+from scratchvae.museum.components import Pair, normal
+from scratchvae.museum.specimen import Specimen, plant
 
 SPECIMENS: list[Specimen] = []
 

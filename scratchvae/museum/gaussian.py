@@ -3,8 +3,6 @@
 import numpy as np
 
 from scratchvae.backend import Array, Cache
-from scratchvae.checks.museum.components import Pair, Posterior, normal
-from scratchvae.checks.museum.specimen import Specimen, plant
 from scratchvae.gaussian import (
     gaussian_log_density,
     gaussian_log_density_backward,
@@ -12,6 +10,8 @@ from scratchvae.gaussian import (
     kl_to_standard_normal_backward,
     reparameterize,
 )
+from scratchvae.museum.components import Pair, Posterior, normal
+from scratchvae.museum.specimen import Specimen, plant
 
 SPECIMENS: list[Specimen] = []
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import Array, Cache
-from scratchvae.checks.museum.components import Model, Pair, normal
-from scratchvae.checks.museum.specimen import Specimen, plant
 from scratchvae.iwae import importance_weighted_bound, importance_weighted_bound_backward
 from scratchvae.layers import prefixed
+from scratchvae.museum.components import Model, Pair, normal
+from scratchvae.museum.specimen import Specimen, plant
 from scratchvae.vae import VAE, Terms
 
 SPECIMENS: list[Specimen] = []

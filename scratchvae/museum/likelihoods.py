@@ -3,10 +3,10 @@
 import numpy as np
 
 from scratchvae.backend import Array, Cache
-from scratchvae.checks.museum.components import B, D, Decoded, Pair, bits, normal
-from scratchvae.checks.museum.specimen import Specimen, plant
 from scratchvae.layers import sigmoid, softplus
 from scratchvae.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
+from scratchvae.museum.components import B, D, Decoded, Pair, bits, normal
+from scratchvae.museum.specimen import Specimen, plant
 
 SPECIMENS: list[Specimen] = []
 

@@ -11,8 +11,8 @@ import numpy as np
 from scratchvae import gaussian
 from scratchvae.backend import Array, Cache
 from scratchvae.checks import Report, check_evidence, check_gradients, check_optimizer, check_sampler, check_vjp
-from scratchvae.checks.museum.pictures import check_pictures
 from scratchvae.likelihoods import Likelihood
+from scratchvae.museum.pictures import check_pictures
 from scratchvae.optim import Optimizer
 from scratchvae.vae import VAE, ObjectiveCache, Terms
 

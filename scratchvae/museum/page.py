@@ -5,7 +5,7 @@ import textwrap
 import numpy as np
 
 from scratchvae.checks import Report
-from scratchvae.checks.museum.specimen import Specimen, causes, deviations, seen_by
+from scratchvae.museum.specimen import Specimen, causes, deviations, seen_by
 
 CHECKS = {
     "shapes": "it runs, and every result has the right shape",
@@ -36,8 +36,8 @@ drawn, and the identity that defines the bound. Aliasing, that is, two parts of 
 knowing it: inputs that are watched, and calls that are made twice.
 
 The museum holds {n} planted bugs, {found} of them from public code and the threads about it, the others slips that
-everybody makes. Each is a few lines beside the correct component, in `scratchvae/checks/museum/`, the wrong line marked
-`# the slip`. `python -m scratchvae.checks.museum` runs every check on every bug and prints this page; the tests do the
+everybody makes. Each is a few lines beside the correct component, in `scratchvae/museum/`, the wrong line marked
+`# the slip`. `python -m scratchvae.museum` runs every check on every bug and prints this page; the tests do the
 same, and also run every check on the correct components, none of which may be accused.
 """
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from scratchvae.backend import Array
-from scratchvae.checks.museum.components import Stepper
-from scratchvae.checks.museum.specimen import Specimen, plant
+from scratchvae.museum.components import Stepper
+from scratchvae.museum.specimen import Specimen, plant
 from scratchvae.optim import SGD, Adagrad, Adam, slot
 
 SPECIMENS: list[Specimen] = []
