@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import standin
 
+TESTS = Path(__file__).parents[1] / "core"
 FOREIGN = ("training", "checkpoint", "batches", "evaluation", "exact")  # they take arrays of the host, and move them
 CORE = ("backend", "layers", "gaussian", "likelihoods", "autoencoder", "vae", "iwae", "optim", *FOREIGN)
 HOST_METHODS = ("output_bias", "start_output_bias")  # they take the mean image, of the host
@@ -119,10 +120,10 @@ def facade(name):
 
 
 def on_device(name):
-    """A second copy of the test module called name, in which the core computes on the device."""
+    """A second copy of the test module of the core called name, in which the core computes on the device."""
     facades = {full: facade(full) for full in ("scratchvae", *(f"scratchvae.{part}" for part in CORE))}
     real = dict(sys.modules)
-    spec = importlib.util.spec_from_file_location(f"{name}_on_device", Path(__file__).with_name(f"{name}.py"))
+    spec = importlib.util.spec_from_file_location(f"{name}_on_device", TESTS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules.update(facades)
     try:

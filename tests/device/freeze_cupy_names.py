@@ -1,9 +1,9 @@
 """Freeze the names and the keywords of CuPy's interface into cupy_names.json, from an installed CuPy; no GPU is needed.
 
     pip install cupy-cuda12x
-    python tests/freeze_cupy_names.py
+    python tests/device/freeze_cupy_names.py
 
-The lint (tests/test_cupy_names.py) and the stand-in (tests/standin.py) both read that file.
+The lint (test_cupy_names.py) and the stand-in (standin.py) beside it both read that file.
 """
 
 import inspect

@@ -11,7 +11,7 @@ from scratchvae.checks import CAUSES
 from scratchvae.museum import SPECIMENS, causes, deviations, examine, seen_by
 from scratchvae.museum.page import CHAPTERS, page
 
-PAGE = Path(__file__).parent.parent / "docs" / "museum.md"
+PAGE = Path(__file__).parents[2] / "docs" / "museum.md"
 NOT_NAMED: list[str] = []  # bugs that are seen, under another cause than their label's; to be kept short
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 spec = importlib.util.spec_from_file_location("make_equations", ROOT / "docs" / "make_equations.py")
 book = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(book)
