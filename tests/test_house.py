@@ -1,4 +1,4 @@
-"""The house itself: imports go down the reading order, files stay small, and randomness has one door."""
+"""The house itself: imports go down the reading order, files and functions stay small, randomness has one door."""
 
 import ast
 import subprocess
@@ -12,6 +12,14 @@ CORE = ["backend", "layers", "gaussian", "likelihoods", "autoencoder", "vae", "i
 CORE += ["training", "evaluation", "exact"]
 OUTER = ["data", "checks", "museum", "view", "commands", "cli"]
 FILES = sorted(PACKAGE.rglob("*.py"))
+CORE_FILES = [file for file in FILES if file.relative_to(PACKAGE).parts[0].removesuffix(".py") in CORE]
+FUNCTION = 40  # lines of code
+LONG = {  # functions that are longer, and how long they may be; none is to be added
+    "commands.evaluate.run": 41,
+    "commands.gradcheck.check_package": 41,
+    "commands.train.run": 61,
+    "training.fit": 61,
+}
 
 
 def tree(file):
@@ -25,15 +33,31 @@ def imported(file):
             yield node.module.split(".")[1]
 
 
-def code_lines(file):
-    """Lines that hold code: no docstrings, no comments, no blank lines."""
+def code_lines(file, function=None):
+    """Lines of a file, or of one function in it, that hold code: no docstrings, no comments, no blank lines."""
     text, skip = file.read_text(), set()
     for node in ast.walk(tree(file)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             first = node.body[0]
             skip |= set(range(first.lineno, first.end_lineno + 1))
-    lines = enumerate(text.splitlines(), start=1)
+    lines = list(enumerate(text.splitlines(), start=1))
+    if function is not None:
+        lines = lines[function.lineno - 1 : function.end_lineno]
     return sum(1 for i, line in lines if i not in skip and line.strip() and not line.strip().startswith("#"))
+
+
+def long_functions(file):
+    """The dotted name of every function and method of more than FUNCTION lines of code -> how many it has."""
+
+    def inside(node, name):
+        for child in ast.iter_child_nodes(node):
+            named = isinstance(child, ast.ClassDef | ast.FunctionDef)
+            dotted = f"{name}.{child.name}" if named else name
+            if isinstance(child, ast.FunctionDef) and (lines := code_lines(file, child)) > FUNCTION:
+                yield dotted, lines
+            yield from inside(child, dotted)
+
+    return dict(inside(tree(file), ".".join(file.relative_to(PACKAGE).with_suffix("").parts)))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
@@ -48,11 +72,21 @@ def test_imports_go_down_the_reading_order(file):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
 def test_a_file_is_read_in_one_sitting(file):
-    assert code_lines(file) <= 160
+    assert code_lines(file) < 250
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
+def test_a_function_is_seen_whole(file):
+    for name, lines in long_functions(file).items():
+        assert lines <= LONG.get(name, FUNCTION), f"{name} has {lines} lines of code"
+
+
+def test_no_exception_is_kept_that_is_not_needed():
+    assert LONG.keys() <= {name for file in FILES for name in long_functions(file)}
 
 
 def test_the_core_is_read_in_an_afternoon():
-    assert sum(code_lines(PACKAGE / f"{name}.py") for name in CORE if (PACKAGE / f"{name}.py").exists()) <= 1300
+    assert sum(map(code_lines, CORE_FILES)) <= 1700
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
