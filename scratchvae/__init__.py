@@ -12,6 +12,7 @@ Read the modules in this order; each uses only those above it.
     the bound with many draws                   iwae             03
     following the gradient                      optim            09
     order, bits, the move to the backend        batches          09
+    arrays read without trusting them           npz              09
     a run on disk                               checkpoint       09
     epochs                                      training         09
     how good a trained model is                 evaluation       03, 10

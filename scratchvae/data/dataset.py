@@ -5,15 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scratchvae.npz import brief
+
 
 class DataError(ValueError):
     """Data that cannot be used. The message says what was expected, what came and what to do."""
-
-
-def brief(text: object, length: int = 300) -> str:
-    """Words that come out of a file, fit to be quoted: one line, printable, not too long."""
-    line = "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split()))
-    return line if len(line) <= length else line[: length - 4] + " ..."
 
 
 @dataclass(frozen=True)

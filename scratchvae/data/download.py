@@ -20,11 +20,11 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 
-from scratchvae.data.bounded import FREE
-from scratchvae.data.dataset import DataError, brief
+from scratchvae.data.dataset import DataError
 from scratchvae.data.files import IDX_FILES, present
 from scratchvae.data.idx import read_idx
 from scratchvae.data.sources import SOURCES, Source
+from scratchvae.npz import FREE, brief
 
 TIMEOUT = 20.0  # seconds without a byte
 CHUNK = 2**16

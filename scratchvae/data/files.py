@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from scratchvae.data.arrays import read_arrays
-from scratchvae.data.dataset import DataError, Dataset, as_rows, brief, hold_out
+from scratchvae.data.dataset import DataError, Dataset, as_rows, hold_out
 from scratchvae.data.idx import read_idx
+from scratchvae.npz import brief
 
 IDX_FILES = {
     "x_train": "train-images-idx3-ubyte",

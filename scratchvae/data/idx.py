@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from scratchvae.data.bounded import FREE, most_unpacked, read_exactly, require_at_most
-from scratchvae.data.dataset import DataError, brief
+from scratchvae.data.dataset import DataError
+from scratchvae.npz import FREE, brief, most_unpacked, read_exactly, require_at_most
 
 MAGIC = b"\0\0\x08"  # two zeros, and the type: unsigned bytes
 GZIP_MAGIC = b"\x1f\x8b"

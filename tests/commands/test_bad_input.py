@@ -290,8 +290,9 @@ def pickled(path):
 SHAPE = r"should have the shape \(N, D\) or \(N, h, w\) with no size of 0, got"
 KIND = r"should hold uint8 in 0..255 or floats in 0..1, got"
 SAVE_AGAIN = r"save it again with np.savez\(file, x_train=array\), uint8 or float32$"
-PICKLED = f"should hold plain numbers as .npz or .npy, and it holds pickled Python objects.*; {SAVE_AGAIN}"
-UNREADABLE = f"should hold NumPy arrays as .npz or .npy, and it cannot be read .*; {SAVE_AGAIN}"
+UNREADABLE = f"should hold plain numbers as .npz or .npy, and it cannot be read: .+; {SAVE_AGAIN}"
+TYPE = f"should hold plain numbers as .npz .* read: {{}} is of the type '{{}}', not of plain numbers; {SAVE_AGAIN}"
+NO_NUMPY = f"should hold plain numbers as .npz .* read: it begins with {{}}, as no NumPy file does; {SAVE_AGAIN}"
 LABELS = "should hold one whole number for each of the 6 rows, got"
 
 DATA = {
@@ -308,7 +309,7 @@ DATA = {
     "int64": ("my.npz", npz(x_train=U8.astype(int)), f"x_train in my.npz {KIND} int64; convert it first"),
     "int8": ("my.npz", npz(x_train=U8.astype("int8")), f"x_train in my.npz {KIND} int8; convert it first"),
     "bool": ("my.npz", npz(x_train=X > 0.5), f"x_train in my.npz {KIND} bool; convert it first"),
-    "complex": ("my.npz", npz(x_train=X + 0j), f"x_train in my.npz {KIND} complex128; convert it first"),
+    "complex": ("my.npz", npz(x_train=X + 0j), TYPE.format("x_train", "<c16")),
     "text array": ("my.npz", npz(x_train=np.array([["a", "b"]])), f"x_train in my.npz {KIND} <U1; convert it first"),
     "widths": (
         "my.npz",
@@ -342,11 +343,11 @@ DATA = {
         "should hold an array named x_train, it holds images, y; save it und",
     ),
     "no arrays": ("my.npz", npz(), "should hold an array named x_train, it holds nothing; save it under that name"),
-    "pickled npy": ("my.npy", npy(np.array([Trap()])), PICKLED),
-    "pickled npz": ("my.npz", npz(x_train=np.array([Trap()])), PICKLED),
-    "raw pickle": ("my.npz", pickled, PICKLED),
-    "text": ("my.csv", raw(b"1,2,3\n"), PICKLED),
-    "png": ("my.npz", raw(b"\x89PNG\r\n\x1a\n" + bytes(100)), PICKLED),
+    "pickled npy": ("my.npy", npy(np.array([Trap()])), TYPE.format("the array", r"\|O")),
+    "pickled npz": ("my.npz", npz(x_train=np.array([Trap()])), TYPE.format("x_train", r"\|O")),
+    "raw pickle": ("my.npz", pickled, NO_NUMPY.format("80 04 .*")),
+    "text": ("my.csv", raw(b"1,2,3\n"), NO_NUMPY.format("31 2c 32 .*")),
+    "png": ("my.npz", raw(b"\x89PNG\r\n\x1a\n" + bytes(100)), NO_NUMPY.format("89 50 4e 47 .*")),
     "empty file": ("my.npz", raw(b""), UNREADABLE),
     "zip head": ("my.npz", raw(b"PK\x03\x04" + bytes(30)), UNREADABLE),
     "npy head": ("my.npy", raw(b"\x93NUMPY\x01\x00"), UNREADABLE),
