@@ -4,15 +4,18 @@ Read the modules in this order; each uses only those above it.
 
     chapter                                     module           notebook
     the array-backend switch                    backend          11
+    what an argument must be                    arguments
     dense layers and activations, backward      layers           07
     densities, KL, the reparameterized draw     gaussian         04, 06
     p(x|z) and its constants                    likelihoods      09
+    what the two models are made of             model            01, 05
     the deterministic ancestor                  autoencoder      01
     the VAE: where the terms meet               vae              05, 08
     the bound with many draws                   iwae             03
     following the gradient                      optim            09
     order, bits, the move to the backend        batches          09
     arrays read without trusting them           npz              09
+    a folder that one process writes to         run_folder       09
     a run on disk                               checkpoint       09
     epochs                                      training         09
     how good a trained model is                 evaluation       03, 10
@@ -35,23 +38,26 @@ from scratchvae.gaussian import (
     reparameterize,
     reparameterize_backward,
 )
-from scratchvae.layers import MLP, Dense
-from scratchvae.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
+from scratchvae.iwae import ImportanceWeighted
+from scratchvae.layers import Chain, Dense
+from scratchvae.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, GaussianLearned
 from scratchvae.optim import SGD, Adagrad, Adam
 from scratchvae.training import fit
 from scratchvae.vae import VAE
 
 __all__ = [
-    "MLP",
     "SGD",
     "VAE",
     "Adagrad",
     "Adam",
     "Autoencoder",
     "Bernoulli",
+    "Chain",
     "ContinuousBernoulli",
     "Dense",
     "Gaussian",
+    "GaussianLearned",
+    "ImportanceWeighted",
     "fit",
     "get_xp",
     "kl_to_standard_normal",

@@ -4,7 +4,7 @@ No clock time is in it: the same run gives the same bytes.
 """
 
 import json
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,28 +13,38 @@ import numpy as np
 
 from scratchvae.autoencoder import Autoencoder
 from scratchvae.backend import Array, as_backend, get_xp, resolve_backend, to_numpy
+from scratchvae.layers import ACTIVATIONS, LAYERS
 from scratchvae.likelihoods import LIKELIHOODS
+from scratchvae.model import Model
 from scratchvae.optim import OPTIMIZERS, Optimizer
+from scratchvae.run_folder import CHECKPOINT, History, write_whole
 from scratchvae.vae import VAE
 
-FILE = "checkpoint.npz"
-METRICS = "metrics.csv"
-FORMAT = "scratchvae checkpoint 1"
-MODELS: dict[str, type[Autoencoder]] = {model.kind: model for model in (VAE, Autoencoder)}
-
-History = dict[str, list[float]]
+FORMAT = "scratchvae checkpoint 2"
+MODELS: dict[str, type[Model]] = {"vae": VAE, "autoencoder": Autoencoder}
 
 
 @dataclass
 class Checkpoint:
     """What a run folder holds: the model, how it was trained and how that went; and what it takes to go on."""
 
-    model: Autoencoder
-    config: dict[str, Any]  # {"model": ..., "training": ...}
+    model: Model
+    config: dict[str, Any]  # {"model": ..., "training": ..., "run": ...}
     history: History  # a list a column, an entry an epoch, in nats per image
     epoch: int  # epochs done
     optimizer: Optimizer | None
     rng_state: dict[str, Any] | None
+
+    @property
+    def schedule(self) -> list[tuple[int, float]] | None:
+        """The pairs (epoch, lr) that the run was trained with.
+
+        Raises    ValueError: it was a function, which no checkpoint can hold.
+        """
+        schedule = self.config["training"].get("schedule")
+        if isinstance(schedule, str):
+            raise ValueError("resume needs the schedule of the stopped run, which was a function; pass it again")
+        return schedule if schedule is None else [(epoch, lr) for epoch, lr in schedule]
 
 
 class CheckpointError(ValueError):
@@ -44,12 +54,12 @@ class CheckpointError(ValueError):
 def checkpoint_file(path: str | Path) -> Path:
     """The checkpoint in a run folder, or the file itself."""
     path = Path(path)
-    return path if path.suffix == ".npz" and not path.is_dir() else path / FILE
+    return path if path.suffix == ".npz" and not path.is_dir() else path / CHECKPOINT
 
 
-def build_model(config: dict[str, Any], backend: str = "numpy") -> Autoencoder:
+def build_model(config: dict[str, Any], backend: str = "numpy") -> Model:
     """A model from its config, with weights that are still to be filled in."""
-    sizes = {key: config[key] for key in ("n_x", "n_hidden", "n_z", "activation", "dtype")}
+    sizes = {key: config[key] for key in ("n_x", "n_hidden", "n_z", "layers", "dtype")}
     likelihood = dict(config["likelihood"])
     return MODELS[config["kind"]](
         **sizes,
@@ -61,13 +71,14 @@ def build_model(config: dict[str, Any], backend: str = "numpy") -> Autoencoder:
 
 def save_checkpoint(
     path: str | Path,
-    model: Autoencoder,
+    model: Model,
     *,
     optimizer: Optimizer | None = None,
     rng: np.random.Generator | None = None,
     epoch: int = 0,
     history: History | None = None,
     training: dict[str, Any] | None = None,
+    run: dict[str, Any] | None = None,
 ) -> Path:
     """Write a checkpoint into a run folder (made if need be) or to a file .npz; either all of it or nothing.
 
@@ -75,10 +86,11 @@ def save_checkpoint(
     """
     file = checkpoint_file(path)
     file.parent.mkdir(parents=True, exist_ok=True)
+    require_loadable(model)
     arrays = {f"params/{name}": to_numpy(p) for name, p in model.params.items()}
     meta: dict[str, Any] = {
         "format": FORMAT,
-        "config": {"model": model.config, "training": training or {}},
+        "config": {"model": model.config, "training": training or {}, "run": run or {}},
         "epoch": epoch,
         "history": history or {},
         "rng": None if rng is None else rng.bit_generator.state,
@@ -88,16 +100,23 @@ def save_checkpoint(
         arrays |= {f"optimizer/{name}": to_numpy(s) for name, s in optimizer.state.items()}
         meta["optimizer"] = {"config": optimizer.config, "lr": optimizer.lr, "steps": optimizer.steps}
     text = json.dumps(meta, default=lambda array: array.tolist())  # why: some generators keep arrays in their state
-    part = file.with_name(file.name + ".part")
-    try:
-        with open(part, "wb") as stream:
-            np.savez(stream, meta=np.array(text), **arrays)  # type: ignore[arg-type, unused-ignore]
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(file, lambda stream: np.savez(stream, meta=np.array(text), **arrays))  # type: ignore[arg-type]
     return file
+
+
+def require_loadable(model: Model) -> None:
+    """A model that can be saved can be loaded again: what its config names is known by that name.
+
+    Raises    ValueError: a likelihood or a layer that is in no table.
+    """
+    name = model.likelihood.config["name"]
+    if name not in LIKELIHOODS:
+        raise ValueError(
+            f"a checkpoint names the likelihood; {name!r} is not in LIKELIHOODS, add it: LIKELIHOODS[{name!r}] = ..."
+        )
+    unknown = [layer for layer in model.layers if layer not in LAYERS and layer not in ACTIVATIONS]
+    if unknown:
+        raise ValueError(f"a checkpoint names the layers, and {unknown[0]!r} is not in LAYERS; add it there")
 
 
 def load_checkpoint(path: str | Path, backend: str = "numpy") -> Checkpoint:
@@ -135,7 +154,7 @@ def under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
 
 
-def fill(params: dict[str, Array], stored: dict[str, Array]) -> None:
+def fill(params: Mapping[str, Array], stored: Mapping[str, Array]) -> None:
     """Write stored arrays into those of params; names and shapes must be the same."""
     shapes, expected = ({name: a.shape for name, a in arrays.items()} for arrays in (stored, params))
     if shapes != expected:
@@ -144,19 +163,18 @@ def fill(params: dict[str, Array], stored: dict[str, Array]) -> None:
         p[...] = as_backend(stored[name], get_xp(p), p.dtype)
 
 
-def build_optimizer(meta: dict[str, Any], model: Autoencoder, arrays: dict[str, np.ndarray]) -> Optimizer:
+def build_optimizer(meta: dict[str, Any], model: Model, arrays: dict[str, np.ndarray]) -> Optimizer:
     """The optimizer as it was, its running averages on the model's backend."""
     config = dict(meta["config"])
     optimizer: Optimizer = OPTIMIZERS[config.pop("name")](lr=meta["lr"], **config)
     optimizer.steps = meta["steps"]
-    xp = get_xp(next(iter(model.params.values())))
-    optimizer.state = {name: as_backend(array, xp) for name, array in under("optimizer/", arrays).items()}
+    optimizer.state = {name: as_backend(array, model.xp) for name, array in under("optimizer/", arrays).items()}
     return optimizer
 
 
 def restore(
     checkpoint: Checkpoint,
-    model: Autoencoder,
+    model: Model,
     optimizer: Optimizer,
     rng: np.random.Generator,
     training: dict[str, Any],
@@ -167,8 +185,10 @@ def restore(
     """
     if checkpoint.optimizer is None or checkpoint.rng_state is None:
         raise ValueError("resume needs a checkpoint that fit has written, got one without optimizer and generator")
+    was_training = {k: v for k, v in checkpoint.config["training"].items() if k != "schedule"}
     before = {
-        **checkpoint.config,
+        "model": checkpoint.config["model"],
+        "training": was_training,
         "optimizer": checkpoint.optimizer.config,
         "rng": checkpoint.rng_state["bit_generator"],
     }
@@ -180,23 +200,6 @@ def restore(
                 f"resume needs the {part} of the stopped run, {was}, got {now[part]}; or train into a new folder"
             )
     fill(model.params, checkpoint.model.params)
-    xp = get_xp(next(iter(model.params.values())))
-    optimizer.state = {name: as_backend(array, xp) for name, array in checkpoint.optimizer.state.items()}
-    optimizer.steps = checkpoint.optimizer.steps
+    optimizer.state = {name: as_backend(array, model.xp) for name, array in checkpoint.optimizer.state.items()}
+    optimizer.steps, optimizer.lr = checkpoint.optimizer.steps, checkpoint.optimizer.lr
     rng.bit_generator.state = checkpoint.rng_state
-
-
-def keep_metrics(run: Path, epochs: int) -> None:
-    """Cut metrics.csv to its first epochs, so that those to come can be appended."""
-    run.mkdir(parents=True, exist_ok=True)
-    file = run / METRICS
-    rows = file.read_text().splitlines(keepends=True) if file.exists() else []
-    file.write_text("".join(rows[: epochs + 1] if epochs else []))
-
-
-def append_metrics(run: Path, row: dict[str, float]) -> None:
-    """One epoch, one row: whole numbers as they are, nats and seconds with four decimals."""
-    with open(run / METRICS, "a") as file:
-        if file.tell() == 0:
-            file.write(",".join(row) + "\n")
-        file.write(",".join(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()) + "\n")

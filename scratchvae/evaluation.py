@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.autoencoder import Autoencoder
-from scratchvae.backend import Array, get_xp, require_count, to_numpy
+from scratchvae.arguments import require_count
+from scratchvae.backend import Array, get_xp, to_numpy
 from scratchvae.batches import check_pixels, to_unit_floats
 from scratchvae.gaussian import kl_to_standard_normal
 from scratchvae.iwae import log_importance_weights
+from scratchvae.model import Model
 from scratchvae.vae import VAE
 
 ROWS = 500  # examples at a time
@@ -35,19 +36,18 @@ def estimate(values: np.ndarray) -> Estimate:
     return Estimate(float(values.mean()), spread / math.sqrt(len(values)))
 
 
-def in_batches(model: Autoencoder, x: np.ndarray) -> Iterator[Array]:
+def in_batches(model: Model, x: np.ndarray) -> Iterator[Array]:
     """The rows of x (N, D) as floats on the model's backend, a few hundred at a time; uint8, bits or floats.
 
     Raises    ValueError: data that does not fit the model.
     """
     bits = isinstance(x, np.ndarray) and x.dtype == bool
     check_pixels(x.view(np.uint8) if bits else x, "x", model.n_x, model.likelihood.support, "none")
-    xp = get_xp(model.params["logits.b"])
     for start in range(0, len(x), ROWS):
-        yield to_unit_floats(x[start : start + ROWS], model.dtype, xp)
+        yield to_unit_floats(x[start : start + ROWS], model.dtype, model.xp)
 
 
-def evaluate_terms(model: Autoencoder, x: np.ndarray, rng: np.random.Generator) -> dict[str, Estimate]:
+def evaluate_terms(model: Model, x: np.ndarray, rng: np.random.Generator) -> dict[str, Estimate]:
     """Every term of the objective (nll, and for a VAE kl and elbo), with one draw of eps an example.
 
     Shapes    x (N, D), uint8 0..255, bits, or floats in the range of the likelihood.

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.backend import require_count, require_positive, to_numpy
+from scratchvae.arguments import require_count, require_positive
+from scratchvae.backend import to_numpy
 from scratchvae.gaussian import LOG_2PI
 from scratchvae.vae import VAE
 

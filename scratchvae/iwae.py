@@ -3,14 +3,18 @@
     log w_k = log p(x|z_k) + log p(z_k) - log q(z_k|x),   z_k = mu + sigma * eps_k
     bound_K = log( (1/K) sum_k w_k )  <=  log p(x),        bound_1 is the ELBO with log q - log p in place of the KL
 
-Two forwards, each with its backward: from parameters to log weights, and from log weights to the bound.
+Two forwards, each with its backward: from parameters to log weights, and from log weights to the bound. `fit` trains
+the bound when it is handed `ImportanceWeighted(vae, K)`, which is the two together.
 
 Sizes: B batch, D data, Z latent, K draws.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from scratchvae.arguments import require_count
 from scratchvae.backend import Array, Cache, get_xp
 from scratchvae.gaussian import (
     LOG_2PI,
@@ -19,6 +23,7 @@ from scratchvae.gaussian import (
     reparameterize,
     reparameterize_backward,
 )
+from scratchvae.layers import Params
 from scratchvae.vae import VAE, EncodeCache
 
 
@@ -27,6 +32,7 @@ class WeightsCache(NamedTuple):
 
     K: int
     B: int
+    mean_nll: Array  # (B,) over the draws; for the record, the backward does not use it
     z: Array
     encode: EncodeCache
     reparameterize: Cache
@@ -45,7 +51,7 @@ def log_importance_weights(vae: VAE, x: Array, eps: Array) -> tuple[Array, Weigh
               two, through z and through q. At each fork the gradients add (for mu, the two terms from q cancel).
     Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519, eq. 8; [eq: importance-weight].
     """
-    xp = get_xp(vae.params["mu.b"])
+    xp = vae.xp
     x = vae.as_input(x, "x", (None, vae.n_x))  # (B, D)
     eps = vae.as_input(eps, "eps", (None, len(x), vae.n_z))  # (K, B, Z)
     K, B, Z = eps.shape
@@ -53,12 +59,13 @@ def log_importance_weights(vae: VAE, x: Array, eps: Array) -> tuple[Array, Weigh
     mu, logvar = (xp.broadcast_to(a, (K, B, Z)).reshape(K * B, Z) for a in (mu, logvar))  # (K B, Z)
     x = xp.broadcast_to(x, (K, *x.shape)).reshape(K * B, -1)  # (K B, D)
     z, z_cache = reparameterize(mu, logvar, eps.reshape(K * B, Z))  # (K B, Z)
-    logits, decode_cache = vae.decode(z)  # (K B, D)
+    logits, decode_cache = vae.decode(z)  # (K B, D n_params)
     nll, nll_cache = vae.likelihood.nll(x, logits)  # (K B,)
     log_prior = -0.5 * (z * z + LOG_2PI).sum(axis=1)  # (K B,)
     log_q, q_cache = gaussian_log_density(z, mu, logvar)  # (K B,)
     log_w = (log_prior - nll - log_q).reshape(K, B)  # (K, B)
-    return log_w, WeightsCache(K, B, z, encode_cache, z_cache, decode_cache, nll_cache, q_cache)
+    mean_nll = nll.reshape(K, B).mean(axis=0)  # (B,)
+    return log_w, WeightsCache(K, B, mean_nll, z, encode_cache, z_cache, decode_cache, nll_cache, q_cache)
 
 
 def log_importance_weights_backward(
@@ -72,7 +79,7 @@ def log_importance_weights_backward(
     """
     K, B = cache.K, cache.B
     dlog_w = vae.as_input(dlog_w, "dlog_w", (K, B)).reshape(K * B)  # (K B,)
-    dlogits = vae.likelihood.nll_backward(-dlog_w, cache.nll)  # (K B, D)
+    dlogits = vae.likelihood.nll_backward(-dlog_w, cache.nll)  # (K B, D n_params)
     dz_decoder, decoder_grads = vae.decode_backward(dlogits, cache.decode)  # (K B, Z)
     dz_prior = -dlog_w[:, None] * cache.z  # (K B, Z)
     dz_q, dmu_q, dlogvar_q = gaussian_log_density_backward(-dlog_w, cache.log_q)  # (K B, Z) each
@@ -105,3 +112,74 @@ def importance_weighted_bound(log_w: Array) -> tuple[Array, Cache]:
 def importance_weighted_bound_backward(dbound: Array, cache: Cache) -> Array:
     normalised = cache
     return dbound * normalised  # (K, B)
+
+
+class BoundTerms(NamedTuple):
+    """Per example, in nats, (B,): -log p(x|z) and log w, averaged over the draws, and the bound, never below elbo."""
+
+    nll: Array
+    elbo: Array
+    objective: Array
+
+
+class BoundCache(NamedTuple):
+    """What `ImportanceWeighted.objective` leaves for `ImportanceWeighted.backward`."""
+
+    log_w: WeightsCache
+    bound: Cache
+
+
+class ImportanceWeighted:
+    """An objective for `fit`: the importance-weighted bound of a VAE with K draws an example.
+
+    Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519, Sec. 3.
+    Raises    ValueError: K below 1, something other than a VAE.
+
+    Example
+        >>> rng = np.random.default_rng(0)
+        >>> vae = VAE(n_x=4, n_hidden=(8,), n_z=2, rng=rng)
+        >>> bound = ImportanceWeighted(vae, K=5)
+        >>> eps = bound.draw_eps(3, rng)
+        >>> terms, cache = bound.objective(np.zeros((3, 4)), eps)
+        >>> eps.shape, terms.objective.shape, bool((terms.objective >= terms.elbo).all())
+        ((5, 3, 2), (3,), True)
+    """
+
+    name = "importance-weighted"
+
+    def __init__(self, vae: VAE, K: int) -> None:
+        if not isinstance(vae, VAE):
+            raise ValueError(f"the importance-weighted bound needs a VAE, got {type(vae).__name__}")
+        self.model, self.K = vae, require_count(K, "K")
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"name": self.name, "K": self.K}
+
+    @property
+    def params(self) -> Params:
+        """The VAE's own: what `checks.check_gradients` moves."""
+        return self.model.params
+
+    def draw_eps(self, B: int, rng: np.random.Generator) -> Array:
+        """eps ~ N(0, I), (K, B, Z)."""
+        return self.model.draw_eps(self.K * B, rng).reshape(self.K, B, self.model.n_z)
+
+    def objective(self, x: Array, eps: Array, beta: float = 1.0) -> tuple[BoundTerms, BoundCache]:
+        """objective = log (1/K) sum_k w_k.
+
+        Shapes    x (B, D), eps (K, B, Z); every term (B,).
+        Units     nats per example.
+        Raises    ValueError: beta other than 1. The bound has no KL of its own to weigh: it is inside the weights.
+        """
+        if beta != 1:
+            raise ValueError(f"beta should be 1 for the importance-weighted bound, got {beta!r}; it has no KL to weigh")
+        log_w, cache = log_importance_weights(self.model, x, eps)  # (K, B)
+        bound, bound_cache = importance_weighted_bound(log_w)  # (B,)
+        return BoundTerms(cache.mean_nll, log_w.mean(axis=0), bound), BoundCache(cache, bound_cache)
+
+    def backward(self, dobjective: Array, cache: BoundCache, trace: dict[str, Array] | None = None) -> dict[str, Array]:
+        """The gradient of sum_b dobjective_b * objective_b: same keys and shapes as the VAE's params."""
+        dobjective = self.model.as_input(dobjective, "dobjective", (cache.log_w.B,))  # (B,)
+        dlog_w = importance_weighted_bound_backward(dobjective, cache.bound)  # (K, B)
+        return log_importance_weights_backward(self.model, dlog_w, cache.log_w, trace)

@@ -1,19 +1,20 @@
 """Dense layers and activations: each forward with its derivative right below it.
 
 A forward returns `y, cache`; its backward takes `dy`, the gradient of some scalar with respect to y, and the cache, and
-returns the gradient with respect to the inputs. Nothing is kept anywhere else. `Dense` and `MLP` hold parameters and
-call the functions.
+returns the gradient with respect to the inputs. Nothing is kept anywhere else. The classes below the functions hold
+parameters and call them; `Chain` puts one behind the other.
 
-Sizes: B batch, I inputs of a layer, O outputs of a layer.
+Sizes: B batch, I inputs of a layer, O outputs of a layer, H hidden units.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from scratchvae.backend import DTYPES, Array, Cache, as_backend, get_xp, require_count, resolve_backend
+from scratchvae.arguments import require_count
+from scratchvae.backend import DTYPES, Array, Cache, as_backend, get_xp, resolve_backend
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The dense layer
@@ -43,6 +44,43 @@ def dense_backward_parameters(dy: Array, cache: Cache) -> tuple[Array, Array]:
     dW = x.T @ dy  # (I, O)
     db = dy.sum(axis=0)  # (O,)
     return dW, db
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Layer normalisation
+
+
+class LayerNormCache(NamedTuple):
+    """What `layer_norm` leaves for its backward."""
+
+    u: Array  # (B, H) the normalised inputs
+    scale: Array  # (B, 1) 1 / the standard deviation of a row
+    gain: Array  # (H,)
+
+
+def layer_norm(x: Array, gain: Array, b: Array, tiny: float = 1e-5) -> tuple[Array, LayerNormCache]:
+    """y = gain * u + b with u = (x - mean) / sqrt(variance + tiny): mean and variance over the features of a row.
+
+    Each example is normalised by itself: unlike batch normalisation, no row knows of the others.
+
+    Shapes    x, y (B, H), gain, b (H,).
+    Backward  with du = dy gain:  dx = (du - mean(du) - u mean(du u)) / sqrt(variance + tiny), the means over a row;
+              dgain = sum_b dy_b u_b;  db = sum_b dy_b.
+    Source    Ba, Kiros & Hinton (2016), arXiv 1607.06450, eq. 4; [eq: layer-norm], [eq: layer-norm-backward].
+    """
+    u = x - x.mean(axis=1, keepdims=True)  # (B, H)
+    scale = 1 / get_xp(x).sqrt((u * u).mean(axis=1, keepdims=True) + tiny)  # (B, 1)
+    u *= scale
+    return gain * u + b, LayerNormCache(u, scale, gain)
+
+
+def layer_norm_backward(dy: Array, cache: LayerNormCache) -> tuple[Array, Array, Array]:
+    u, scale, gain = cache
+    du = dy * gain  # (B, H)
+    dx = du - du.mean(axis=1, keepdims=True)  # (B, H)  a shift of the row changes nothing
+    dx -= u * (du * u).mean(axis=1, keepdims=True)  # (B, H)  and neither does a stretch, but for tiny
+    dx *= scale
+    return dx, (dy * u).sum(axis=0), dy.sum(axis=0)  # (B, H) dx, (H,) dgain, (H,) db
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -164,9 +202,55 @@ INITS: dict[str, Init] = {
 # Thin holders of parameters
 
 
-def prefixed(name: str, arrays: dict[str, Array]) -> dict[str, Array]:
+class Params(Mapping[str, Array]):
+    """Parameters by name. The mapping is read-only; its arrays are the layers' own, and are there to be written into.
+
+    Raises    TypeError: params[name] = array, which would leave the layer with the array that it has.
+
+    Example
+        >>> layer = Dense(2, 3, rng=np.random.default_rng(0))
+        >>> layer.params["b"][...] = 1
+        >>> layer.params["b"] += 1
+        >>> layer.forward(np.zeros((1, 2), "float32"))[0]
+        array([[2., 2., 2.]], dtype=float32)
+    """
+
+    def __init__(self, arrays: Mapping[str, Array]) -> None:
+        self._arrays = dict(arrays)
+
+    def __getitem__(self, name: str) -> Array:
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __setitem__(self, name: str, array: Array) -> None:
+        if array is not self._arrays.get(name):  # why: params[name] += 1 has written into the array, and ends here
+            raise TypeError(
+                f"params should be written into, not replaced, got params[{name!r}] = ...; "
+                f"write params[{name!r}][...] = ... with an array of the same shape"
+            )
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name!r}: {array.shape}" for name, array in self.items())
+        return f"Params({{{shapes}}})"
+
+
+def prefixed(name: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
     """The same arrays under longer names: prefixed("mu", {"W": W}) is {"mu.W": W}."""
     return {f"{name}.{key}": array for key, array in arrays.items()}
+
+
+class Layer(Protocol):
+    """What a chain needs. A layer that may come first can save its dx by a method `backward_parameters`, as `Dense`."""
+
+    @property
+    def params(self) -> Mapping[str, Array]: ...
+    def forward(self, x: Array) -> tuple[Array, Cache]: ...
+    def backward(self, dy: Array, cache: Cache) -> tuple[Array, dict[str, Array]]: ...
 
 
 class Dense:
@@ -191,81 +275,142 @@ class Dense:
             raise ValueError(f"dtype should be one of {', '.join(DTYPES)}, got {dtype!r}")
         xp = resolve_backend(backend)
         n_in, n_out = require_count(n_in, "n_in"), require_count(n_out, "n_out")
-        self.params = {
-            "W": as_backend(init(n_in, n_out, rng), xp, dtype),  # (I, O)
-            "b": as_backend(np.zeros(n_out), xp, dtype),  # (O,)
-        }
+        W = as_backend(init(n_in, n_out, rng), xp, dtype)  # (I, O)
+        self.params = Params({"W": W, "b": xp.zeros(n_out, dtype)})
 
     def forward(self, x: Array) -> tuple[Array, Cache]:
         return dense(x, self.params["W"], self.params["b"])
 
-    def backward(self, dy: Array, cache: Cache, need_dx: bool = True) -> tuple[Array, dict[str, Array]]:
-        """dx (B, I), grads with the keys and shapes of params; dx is None if nobody needs it."""
-        if not need_dx:
-            dW, db = dense_backward_parameters(dy, cache)
-            return None, {"W": dW, "b": db}
+    def backward(self, dy: Array, cache: Cache) -> tuple[Array, dict[str, Array]]:
+        """dx (B, I), grads with the keys and shapes of params."""
         dx, dW, db = dense_backward(dy, cache)
         return dx, {"W": dW, "b": db}
 
+    def backward_parameters(self, dy: Array, cache: Cache) -> dict[str, Array]:
+        """The grads alone."""
+        dW, db = dense_backward_parameters(dy, cache)
+        return {"W": dW, "b": db}
 
-class MLP:
-    """Dense layers, each followed by the activation: h = act(... act(x W_0 + b_0) ...). Without layers it is h = x.
 
-    Shapes    params["0.W"] (I, n_hidden[0]), params["0.b"] (n_hidden[0],), params["1.W"] ...; the dense layers count.
-    Source    [eq: mlp].
-    Raises    ValueError: an unknown activation, a width below 1.
+class LayerNorm:
+    """`layer_norm` with its own gain, which starts at 1, and b, which starts at 0. It draws nothing, and needs no init.
+
+    Shapes    params["gain"] (H,), params["b"] (H,); as many outputs as inputs.
     """
 
-    def __init__(
-        self,
-        n_in: int,
-        n_hidden: Sequence[int],
-        activation: str = "relu",
-        *,
-        rng: np.random.Generator,
-        dtype: str = "float32",
-        backend: str = "numpy",
-    ) -> None:
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation should be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
-        self.activation = activation
-        self.widths = (n_in, *(require_count(width, "every width in n_hidden") for width in n_hidden))
-        self.layers = [
-            Dense(i, o, rng=rng, init=INITS[activation], dtype=dtype, backend=backend)
-            for i, o in zip(self.widths[:-1], self.widths[1:], strict=True)
-        ]
-
-    @property
-    def n_out(self) -> int:
-        return self.widths[-1]
-
-    @property
-    def params(self) -> dict[str, Array]:
-        """The layers' own arrays under their flat names; write into them, since the dict is made anew at each look."""
-        return {key: p for i, layer in enumerate(self.layers) for key, p in prefixed(str(i), layer.params).items()}
+    def __init__(self, n_in: int, n_out: int, *, dtype: str, backend: str, **_: Any) -> None:
+        xp = resolve_backend(backend)
+        self.params = Params({"gain": xp.ones(n_out, dtype), "b": xp.zeros(n_out, dtype)})
 
     def forward(self, x: Array) -> tuple[Array, Cache]:
-        act, _ = ACTIVATIONS[self.activation]
-        caches = []
-        h = x  # (B, I)
-        for layer in self.layers:
-            a, dense_cache = layer.forward(h)  # (B, O) before the activation
-            h, act_cache = act(a)  # (B, O) after it
-            caches.append((dense_cache, act_cache))
-        return h, caches
+        return layer_norm(x, self.params["gain"], self.params["b"])
+
+    def backward(self, dy: Array, cache: Cache) -> tuple[Array, dict[str, Array]]:
+        dx, dgain, db = layer_norm_backward(dy, cache)
+        return dx, {"gain": dgain, "b": db}
+
+
+class Activation:
+    """An activation as a layer, which has no parameters."""
+
+    def __init__(self, name: str) -> None:
+        self._forward, self._backward = ACTIVATIONS[name]
+        self.params = Params({})
+
+    def forward(self, x: Array) -> tuple[Array, Cache]:
+        return self._forward(x)
+
+    def backward(self, dy: Array, cache: Cache) -> tuple[Array, dict[str, Array]]:
+        return self._backward(dy, cache), {}
+
+
+class Chain:
+    """Layers one behind the other: y = f_n(... f_2(f_1(x))). An empty chain returns x.
+
+    Shapes    params holds those of all layers, under the names of the layers: {"0": Dense(...)} gives "0.W" and "0.b".
+    Backward  through the layers in the opposite order; [eq: mlp].
+
+    Example
+        >>> rng = np.random.default_rng(0)
+        >>> chain = Chain({"0": Dense(3, 4, rng=rng), "0.relu": Activation("relu"), "1": Dense(4, 2, rng=rng)})
+        >>> y, cache = chain.forward(np.ones((5, 3), "float32"))
+        >>> dx, grads = chain.backward(np.ones_like(y), cache)
+        >>> dx.shape, list(grads)
+        ((5, 3), ['1.W', '1.b', '0.W', '0.b'])
+    """
+
+    def __init__(self, layers: Mapping[str, Layer]) -> None:
+        self.layers = dict(layers)
+        self.params = Params(
+            {key: p for name, layer in layers.items() for key, p in prefixed(name, layer.params).items()}
+        )
+
+    def forward(self, x: Array) -> tuple[Array, Cache]:
+        caches = {}
+        for name, layer in self.layers.items():
+            x, caches[name] = layer.forward(x)
+        return x, caches
 
     def backward(
         self, dy: Array, cache: Cache, need_dx: bool = True, trace: dict[str, Array] | None = None
     ) -> tuple[Array, dict[str, Array]]:
-        """dx (B, I), grads with the keys and shapes of params; trace receives the gradient of every h and a."""
-        _, act_backward = ACTIVATIONS[self.activation]
+        """dx, grads with the keys and shapes of params. trace, a dict, receives every layer's dy, as in "0.relu.dy".
+
+        need_dx   False for the first layers of a model, whose x is data: then dx is None where that saves work.
+        """
         grads: dict[str, Array] = {}
-        dh = dy  # (B, O) of the last layer
-        for i in reversed(range(len(self.layers))):
-            dense_cache, act_cache = cache[i]
-            da = act_backward(dh, act_cache)  # (B, O)
+        first = next(iter(self.layers), None)
+        for name, layer in reversed(self.layers.items()):
             if trace is not None:
-                trace.update({f"{i}.dh": dh, f"{i}.da": da})
-            dh, layer_grads = self.layers[i].backward(da, dense_cache, need_dx=need_dx or i > 0)  # (B, I)
-            grads.update(prefixed(str(i), layer_grads))
-        return dh, grads
+                trace[f"{name}.dy"] = dy
+            if name == first and not need_dx and hasattr(layer, "backward_parameters"):
+                dy, layer_grads = None, layer.backward_parameters(dy, cache[name])
+            else:
+                dy, layer_grads = layer.backward(dy, cache[name])
+            grads.update(prefixed(name, layer_grads))
+        return dy, grads
+
+
+LAYERS: dict[str, Callable[..., Layer]] = {"dense": Dense, "layer-norm": LayerNorm}
+
+
+def make_layer(name: str, n_in: int, n_out: int, **how: Any) -> Layer:
+    """The layer of that name in `LAYERS`, or the activation in `ACTIVATIONS`."""
+    return Activation(name) if name in ACTIVATIONS else LAYERS[name](n_in, n_out, **how)
+
+
+def mlp(
+    n_in: int,
+    n_hidden: Sequence[int],
+    layers: Sequence[str] = ("dense", "relu"),
+    *,
+    name: str = "",
+    rng: np.random.Generator,
+    dtype: str = "float32",
+    backend: str = "numpy",
+) -> Chain:
+    """A multilayer perceptron: for each width in n_hidden the layers named, the first of which makes the width.
+
+    Each is built as Layer(n_in, n_out, rng=, init=, dtype=, backend=); init is what suits the activation among them.
+    The first is called by its number, 0, 1, ..., the others after it: layers = ("dense", "layer-norm", "relu") has the
+    parameters "0.W", "0.b", "0.layer-norm.gain", "0.layer-norm.b", "1.W", ..., with the name "encoder" before them
+    "encoder.0.W", ... Without widths the chain is empty.
+
+    Source    [eq: mlp].
+    Raises    ValueError: a name that is not known or that comes twice, a width below 1.
+    """
+    known = (*LAYERS, *ACTIVATIONS)
+    if isinstance(layers, str) or not layers or len(set(layers)) < len(layers) or not set(layers) <= set(known):
+        raise ValueError(f"layers should be some of {', '.join(known)}, each once, got {layers!r}")
+    if layers[0] in ACTIVATIONS:
+        raise ValueError(f"layers should begin with one that makes the width, such as dense, got {layers!r}")
+    init = next((INITS[layer] for layer in layers if layer in INITS), glorot_uniform)
+    chain: dict[str, Layer] = {}
+    for i, width in enumerate(n_hidden):
+        n_out = require_count(width, "every width in n_hidden")
+        number = f"{name}.{i}" if name else f"{i}"
+        for layer in layers:
+            key = number if layer == layers[0] else f"{number}.{layer}"
+            chain[key] = make_layer(layer, n_in, n_out, rng=rng, init=init, dtype=dtype, backend=backend)
+            n_in = n_out
+    return Chain(chain)

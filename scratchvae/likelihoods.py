@@ -1,8 +1,9 @@
 """p(x|z): what the decoder's output means, as a negative log-likelihood with all its constants.
 
-The decoder returns one natural parameter a pixel, called logits for short. A likelihood turns it into `nll`, into the
-mean image and into a draw; it has no parameters that are trained. Choosing a likelihood is choosing a loss:
-cross-entropy is Bernoulli, squared error is Gaussian.
+The decoder returns one or more natural parameters a pixel, called logits for short: (B, D n_params), the first D
+columns the first parameter. A likelihood turns them into `nll`, into the mean image and into a draw; it has no
+parameters that are trained. Choosing a likelihood is choosing a loss: cross-entropy is Bernoulli, squared error is
+Gaussian.
 
 Every nll is in nats per example, shape (B,), summed over pixels. The backwards take dnll (B,).
 
@@ -10,12 +11,14 @@ Sizes: B batch, D data.
 """
 
 import math
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 
-from scratchvae.backend import Array, Cache, as_backend, get_xp, require_positive
-from scratchvae.gaussian import LOG_2PI
+from scratchvae.arguments import require_positive
+from scratchvae.backend import Array, Cache, as_backend, get_xp
+from scratchvae.gaussian import LOG_2PI, gaussian_log_density, gaussian_log_density_backward
 from scratchvae.layers import sigmoid, softplus
 
 MEAN_MARGIN = 0.01  # a pixel that is never lit has the mean 0 and the logit -inf: clip the mean to [0.01, 0.99] first
@@ -26,15 +29,16 @@ class Likelihood(Protocol):
 
     name: str
     support: tuple[float, float]  # where pixels may lie
-    n_params: int  # natural parameters a pixel
+    n_params: int  # natural parameters a pixel: logits are (B, D n_params)
+    binarise: str  # what `train` does with grey pixels unless it is told otherwise, see `batches.binarised`
 
     @property
-    def config(self) -> dict[str, object]: ...
+    def config(self) -> dict[str, Any]: ...  # its name in LIKELIHOODS, and what its class is called with
     def nll(self, x: Array, logits: Array) -> tuple[Array, Cache]: ...
     def nll_backward(self, dnll: Array, cache: Cache) -> Array: ...
     def mean(self, logits: Array) -> Array: ...
     def sample(self, logits: Array, rng: np.random.Generator) -> Array: ...
-    def output_bias(self, pixel_mean: np.ndarray) -> np.ndarray: ...
+    def output_bias(self, pixel_mean: np.ndarray) -> np.ndarray: ...  # (D,) -> (D n_params,): where training starts
 
 
 def logit_of_clipped_mean(pixel_mean: np.ndarray) -> np.ndarray:
@@ -58,9 +62,10 @@ class Bernoulli:
     name = "bernoulli"
     support = (0.0, 1.0)
     n_params = 1
+    binarise = "dynamic"
 
     @property
-    def config(self) -> dict[str, object]:
+    def config(self) -> dict[str, Any]:
         return {"name": self.name}
 
     def nll(self, x: Array, logits: Array) -> tuple[Array, Cache]:
@@ -104,12 +109,13 @@ class Gaussian:
     name = "gaussian"
     support = (-math.inf, math.inf)
     n_params = 1
+    binarise = "none"
 
     def __init__(self, sigma: float = 1.0) -> None:
         self.sigma = require_positive(sigma, "sigma")
 
     @property
-    def config(self) -> dict[str, object]:
+    def config(self) -> dict[str, Any]:
         return {"name": self.name, "sigma": self.sigma}
 
     def nll(self, x: Array, logits: Array) -> tuple[Array, Cache]:
@@ -143,6 +149,71 @@ class Gaussian:
         return pixel_mean
 
 
+class GaussianLearned:
+    """x ~ N(m, v), both from the decoder: logits are m and then s, a column a pixel each, with v = floor^2 + exp(s).
+
+    Without the floor a decoder that hits a pixel exactly, such as a border that is always black, could shrink its
+    variance for ever, and the density would grow without bound. As it is, nll >= D (log floor + log(2 pi) / 2).
+
+    Units     floor, a standard deviation, in the units of x. The default is a grey level of 255: a narrower density
+              would know what rounding has removed. For data in other units choose it anew.
+    Source    [eq: gaussian-floor], [eq: gaussian-learned-bound].
+    Raises    ValueError: a floor that is not positive and finite.
+    """
+
+    name = "gaussian-learned"
+    support = (-math.inf, math.inf)
+    n_params = 2
+    binarise = "none"
+
+    def __init__(self, floor: float = 1 / 255) -> None:
+        self.floor = require_positive(floor, "floor")
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"name": self.name, "floor": self.floor}
+
+    def mean_and_logvar(self, logits: Array) -> tuple[Array, Array, Array]:
+        """m, log v = c + softplus(s - c) with c = log floor^2, which is log(floor^2 + exp(s)), and its slope in s.
+
+        Shapes    logits (B, 2 D); all three (B, D).
+        """
+        D, c = logits.shape[1] // 2, 2 * math.log(self.floor)
+        logvar, slope = softplus(logits[:, D:] - c)  # (B, D)
+        logvar += c
+        return logits[:, :D], logvar, slope
+
+    def nll(self, x: Array, logits: Array) -> tuple[Array, Cache]:
+        """-log p(x|z) = sum_d (u_d^2 + log v_d + log 2 pi) / 2 with u = (x - m) / sqrt(v).
+
+        Shapes    x (B, D), logits (B, 2 D); nll (B,).
+        Units     nats per example (of a density: it may be negative).
+        Backward  dm = -dnll u / sqrt(v);  ds = dnll (1 - u^2) / 2 * slope, the slope being exp(s) / v.
+        Source    [eq: gaussian-learned-nll], [eq: gaussian-learned-backward].
+        """
+        m, logvar, slope = self.mean_and_logvar(logits)  # (B, D) each
+        log_density, cache = gaussian_log_density(x, m, logvar)  # (B,)
+        return -log_density, (cache, slope)
+
+    def nll_backward(self, dnll: Array, cache: Cache) -> Array:
+        density_cache, slope = cache
+        _, dm, dlogvar = gaussian_log_density_backward(-dnll, density_cache)  # (B, D) each
+        return get_xp(dm).concatenate([dm, dlogvar * slope], axis=1)  # (B, 2 D)
+
+    def mean(self, logits: Array) -> Array:
+        """E[x|z] = m, (B, D)."""
+        return self.mean_and_logvar(logits)[0].copy()
+
+    def sample(self, logits: Array, rng: np.random.Generator) -> Array:
+        """x ~ p(x|z), (B, D)."""
+        xp = get_xp(logits)
+        m, logvar, _ = self.mean_and_logvar(logits)  # (B, D)
+        return m + xp.exp(0.5 * logvar) * as_backend(rng.standard_normal(m.shape), xp, logits.dtype)
+
+    def output_bias(self, pixel_mean: np.ndarray) -> np.ndarray:
+        return np.concatenate([pixel_mean, np.zeros_like(pixel_mean)])  # a variance of about 1, as Gaussian's
+
+
 class ContinuousBernoulli:
     """The density on [0, 1] proportional to p^x (1 - p)^(1 - x): Bernoulli's formula, normalised for grey pixels.
 
@@ -154,9 +225,10 @@ class ContinuousBernoulli:
     name = "continuous-bernoulli"
     support = (0.0, 1.0)
     n_params = 1
+    binarise = "none"
 
     @property
-    def config(self) -> dict[str, object]:
+    def config(self) -> dict[str, Any]:
         return {"name": self.name}
 
     def nll(self, x: Array, logits: Array) -> tuple[Array, Cache]:
@@ -212,6 +284,6 @@ class ContinuousBernoulli:
         return logit_of_clipped_mean(pixel_mean)  # a start, not a fit: the mean here is not the sigmoid
 
 
-LIKELIHOODS: dict[str, type[Bernoulli] | type[Gaussian] | type[ContinuousBernoulli]] = {
-    likelihood.name: likelihood for likelihood in (Bernoulli, Gaussian, ContinuousBernoulli)
+LIKELIHOODS: dict[str, Callable[..., Likelihood]] = {
+    likelihood.name: likelihood for likelihood in (Bernoulli, Gaussian, GaussianLearned, ContinuousBernoulli)
 }

@@ -5,9 +5,11 @@ the house: `step` changes the parameters in place. It leaves the gradients as th
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, Protocol
 
-from scratchvae.backend import Array, get_xp, require_positive
+from scratchvae.arguments import require_fraction, require_positive
+from scratchvae.backend import Array, get_xp
 
 
 class Optimizer(Protocol):
@@ -20,7 +22,7 @@ class Optimizer(Protocol):
 
     @property
     def config(self) -> dict[str, Any]: ...
-    def step(self, params: dict[str, Array], grads: dict[str, Array]) -> None: ...
+    def step(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> None: ...
 
 
 def slot(state: dict[str, Array], name: str, like: Array) -> Array:
@@ -30,7 +32,7 @@ def slot(state: dict[str, Array], name: str, like: Array) -> Array:
     return state[name]
 
 
-def check_keys(params: dict[str, Array], grads: dict[str, Array]) -> None:
+def check_keys(params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
     """Every parameter has its gradient: a zip that stops short would leave some untrained for ever."""
     if params.keys() != grads.keys():
         odd = sorted(params.keys() ^ grads.keys())
@@ -56,7 +58,7 @@ class SGD:
     def config(self) -> dict[str, Any]:
         return {"name": self.name, "momentum": self.momentum}
 
-    def step(self, params: dict[str, Array], grads: dict[str, Array]) -> None:
+    def step(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
         check_keys(params, grads)
         self.steps += 1
         for name, theta in params.items():
@@ -85,7 +87,7 @@ class Adagrad:
     def config(self) -> dict[str, Any]:
         return {"name": self.name, "tiny": self.tiny}
 
-    def step(self, params: dict[str, Array], grads: dict[str, Array]) -> None:
+    def step(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
         check_keys(params, grads)
         self.steps += 1
         for name, theta in params.items():
@@ -123,7 +125,7 @@ class Adam:
     def config(self) -> dict[str, Any]:
         return {"name": self.name, "beta1": self.beta1, "beta2": self.beta2, "tiny": self.tiny}
 
-    def step(self, params: dict[str, Array], grads: dict[str, Array]) -> None:
+    def step(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
         check_keys(params, grads)
         self.steps += 1
         M = (1 - self.beta1**self.steps) / (1 - self.beta1)  # the sum of the weights in m
@@ -140,13 +142,6 @@ class Adam:
             xp.divide(m, step, out=step)
             step *= self.lr * root_V / M
             theta -= step
-
-
-def require_fraction(value: float, name: str) -> float:
-    """value as a Python float if it lies in [0, 1); a ValueError that says so if not."""
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} should lie in [0, 1), got {value!r}")
-    return float(value)
 
 
 OPTIMIZERS: dict[str, type[SGD] | type[Adagrad] | type[Adam]] = {

@@ -1,46 +1,73 @@
-"""fit: epochs of stochastic gradient ascent on the objective, with everything that a run needs around it.
+"""fit: epochs of stochastic gradient ascent on an objective, with everything that a run needs around it.
 
 This file and `evaluation.py` are the only places where examples are averaged. The loss, which appears here alone, is
 -objective.mean(); that is why `backward` is called with the weights -1 / B.
 
-Sizes: B batch, D data.
+Sizes: B batch, D data, N and M rows of a data set.
 """
 
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from scratchvae.autoencoder import Autoencoder
-from scratchvae.backend import get_xp, require_count, require_positive, to_numpy
-from scratchvae.batches import batches, binarised, check_pixels, to_unit_floats
-from scratchvae.checkpoint import (
-    FILE,
-    METRICS,
-    History,
-    append_metrics,
-    keep_metrics,
-    load_checkpoint,
-    restore,
-    save_checkpoint,
-)
+from scratchvae import __version__
+from scratchvae.arguments import require_count, require_generator, require_positive
+from scratchvae.backend import Array, Cache, get_xp, to_numpy
+from scratchvae.batches import batches, binarised, check_pixels, fingerprint, to_unit_floats
+from scratchvae.checkpoint import load_checkpoint, require_loadable, restore, save_checkpoint
+from scratchvae.model import Model
 from scratchvae.optim import Optimizer
+from scratchvae.run_folder import CHECKPOINT, History, RunFolder, epochs_of
 
 INTERVAL = 50  # steps between two looks at the losses: a look makes a GPU wait
 TEST_SEED = 2014  # held-out images are binarised once, and their noise is the same each epoch: curves without jitter
 TEST_BATCH = 500
+LARGE = 100.0  # data far beyond this are rarely meant to be trained on as they are
+
+Schedule = Sequence[tuple[int, float]] | Callable[[int], float]
+
+
+class Objective(Protocol):
+    """What `fit` maximises. A model is its own; `iwae.ImportanceWeighted` is another one.
+
+    draw_eps   None, or the noise of B examples: an array that has B as its last axis but one.
+    objective  terms, a NamedTuple of (B,), with nll and objective at least; and what the backward needs.
+    backward   the gradient of sum_b dobjective_b objective_b, by the names of the model's parameters.
+
+    Where it is not the model itself it says which one it trains, as `model`, and in `config` what makes it another
+    objective, in words and numbers that JSON can hold: both stand in the checkpoint.
+    """
+
+    def draw_eps(self, B: int, rng: np.random.Generator) -> Array | None: ...
+    def objective(self, x: Array, eps: Any, beta: float = 1.0) -> tuple[Any, Cache]: ...
+    def backward(self, dobjective: Array, cache: Any) -> dict[str, Array]: ...
 
 
 class NonFiniteObjective(ArithmeticError):
     """The objective became NaN or infinite; the message names the first bad step and the term."""
 
 
+class Recipe(NamedTuple):
+    """How an epoch is trained. A run that goes on goes on with the same."""
+
+    batch_size: int
+    beta: float
+    warmup: int
+    binarise: str
+
+    def weight(self, epochs: float) -> float:
+        """The weight of the KL after so many epochs, a fraction of one included."""
+        return self.beta * min(1.0, epochs / self.warmup) if self.warmup else self.beta
+
+
 def fit(
-    model: Autoencoder,
+    model: Model,
     x_train: np.ndarray,
     x_test: np.ndarray,
     *,
@@ -50,139 +77,219 @@ def fit(
     batch_size: int = 128,
     beta: float = 1.0,
     warmup: int = 0,
-    schedule: Callable[[int], float] | None = None,
+    schedule: Schedule | None = None,
     binarise: str = "dynamic",
-    out: str | Path | None = None,
+    out: str | Path | RunFolder | None = None,
     resume: bool = False,
     progress: bool = True,
+    objective: Objective | None = None,
+    config: dict[str, Any] | None = None,
 ) -> History:
     """Train model in place to maximise the mean of its objective, and return how that went, epoch by epoch.
 
-    Of the model it knows the protocol only: draw_eps, objective, backward, params, start_output_bias.
-
-    x_train, x_test  (N, D), uint8 in 0..255 or floats in the range of the likelihood.
+    x_train, x_test  (N, D), (M, D), uint8 in 0..255 or floats in the range of the likelihood.
+    objective        what is maximised: the model's own, or an `Objective` over it, as ImportanceWeighted(vae, K=5).
     beta, warmup     the weight of the KL; over the first warmup epochs it grows linearly from 0 to beta.
-    schedule         epoch (from 0) -> step size; without it the optimizer's own lr is kept.
+    schedule         [(epoch, lr), ...], epochs counted from 0: from that epoch on that step size; or a function of the
+                     epoch, which no checkpoint can hold. Without it the optimizer's own lr is kept.
     binarise         "dynamic": bits drawn afresh each epoch with the pixels as probabilities (test images: once, from a
                      seed of their own); "threshold": pixel > 1/2; "none": grey, as they are.
-    out, resume      a folder for checkpoint.npz and metrics.csv, both brought up to date each epoch. With resume a run
-                     that was stopped goes on from its last epoch, and ends as if it had never been stopped.
+    out, resume      a folder for config.json, checkpoint.npz and metrics.csv, brought up to date each epoch. With
+                     resume the run in it goes on from its last epoch, with the step size that it had, and ends as if
+                     it had never been stopped.
     progress         a bar for each epoch on standard output, if that is a terminal, then a line.
+    config           what else config.json and the checkpoint are to say of the run.
 
     Units     nats per example. The history's train_elbo is a mean over an epoch in which the weights moved (the elbo
-              itself, whatever beta is); the test columns are taken at the end of the epoch, with one draw of eps.
+              itself, whatever beta is); the test columns are taken at the end of the epoch, with one draw of eps. An
+              objective that is not the model's adds the columns train_objective and test_objective.
     Raises    ValueError: an option out of range, data that does not fit; NonFiniteObjective, and the last good
               checkpoint stays.
     """
-    if resume and out is None:
-        raise ValueError("resume=True needs out, the folder of the stopped run, got None; pass out=...")
-    epochs, batch_size = require_count(epochs, "epochs"), require_count(batch_size, "batch_size")
-    beta = require_positive(beta, "beta", or_zero=True)
-    warmup = 0 if warmup == 0 else require_count(warmup, "warmup")
+    epochs, recipe = require_count(epochs, "epochs"), checked_recipe(batch_size, beta, warmup, binarise)
     for name, x in (("x_train", x_train), ("x_test", x_test)):
         check_pixels(x, name, model.n_x, model.likelihood.support, binarise)
-    training = {"batch_size": batch_size, "beta": beta, "warmup": warmup, "binarise": binarise}
-    x_test = binarised(x_test, binarise, np.random.default_rng(TEST_SEED))  # (M, D)
-
-    run = None if out is None else Path(out)
-    history, done = start_or_resume(model, x_train, optimizer, rng, training, run, resume)
-    rates = {e: require_positive(schedule(e), f"schedule({e})") for e in range(done, epochs)} if schedule else {}
-    if run is not None:  # from here on things are written
-        keep_metrics(run, done)
-    steps = math.ceil(len(x_train) / batch_size)
-    for epoch in range(done, epochs):
-        began = time.perf_counter()
-        optimizer.lr = rates.get(epoch, optimizer.lr)
-        title = f"epoch {epoch + 1:{len(str(epochs))}}/{epochs}"
-        try:
-            with np.errstate(all="ignore"):  # why: what overflows is found below, and said once, in plain words
-                train = train_epoch(model, x_train, optimizer, rng, training, epoch * steps, title if progress else "")
-                test = mean_terms(model, x_test)
-        except NonFiniteObjective as error:
-            kept = f"; the last good checkpoint is {run / FILE}, of epoch {epoch}" if run and epoch else ""
-            where = f"in epoch {epoch + 1} (lr {optimizer.lr:g})"
-            raise NonFiniteObjective(f"{error} {where}: lower the step size{kept}") from None
-        names = [name for name in ("elbo", "nll", "kl") if name in test]  # a model without a prior has its nll alone
-        row = {"epoch": epoch + 1, f"train_{names[0]}": train[names[0]]} | {
-            f"test_{name}": test[name] for name in names
-        }
-        for name, value in row.items():
-            history.setdefault(name, []).append(value)
-        seconds = time.perf_counter() - began
-        if run is not None:  # the row first: resuming drops a row too many, and could not make up for one too few
-            append_metrics(run, {**row, "seconds": seconds})
-            save_checkpoint(
-                run, model, optimizer=optimizer, rng=rng, epoch=epoch + 1, history=history, training=training
-            )
-        if progress:
-            held_out = "  ".join(f"{name} {test[name]:.2f}" for name in names)
-            how = f"nats per image, binarise {binarise}  {seconds:.1f} s"
-            print(f"{title}  train {names[0]} {train[names[0]]:.2f}  test {held_out}  {how}", flush=True)
+    objective = model if objective is None else objective
+    try_objective(objective, model, x_train, recipe)
+    held_out = binarised(x_test, binarise, np.random.default_rng(TEST_SEED))  # (M, D)
+    with opened(out, resume) as folder:
+        data = "" if folder is None else fingerprint(x_train, x_test)
+        run = Run(model, objective, optimizer, require_generator(rng), recipe, data, folder)
+        history, schedule = start_or_resume(run, x_train, resume, schedule)
+        done, seconds = epochs_of(history), [] if folder is None else folder.seconds(history)
+        rates = step_sizes(schedule, done, epochs)
+        if folder is not None:  # from here on things are written
+            described = {"model": model.config, "training": run.training} if config is None else config
+            folder.write_config({"scratchvae": __version__, **described})
+            folder.write_metrics(history, seconds)
+        if progress and done < epochs:
+            print(f"nats per example, binarise {binarise}" + (f"; going on after epoch {done}" if done else ""))
+        for epoch in range(done, epochs):
+            began, title = time.perf_counter(), f"epoch {epoch + 1:{len(str(epochs))}}/{epochs}"
+            optimizer.lr = rates.get(epoch, optimizer.lr)
+            row = one_epoch(run, x_train, held_out, epoch, title if progress else "")
+            for name, value in row.items():
+                history.setdefault(name, []).append(value)
+            seconds.append(time.perf_counter() - began)
+            if folder is not None:  # the checkpoint first: the table can be made from it, and not the other way round
+                save_run(folder, run, history, schedule, config)
+                folder.write_metrics(history, seconds)
+            if progress:
+                print(f"{title}  {in_words(row)}  {seconds[-1]:.1f} s", flush=True)
     return history
 
 
+class Run(NamedTuple):
+    """What an epoch needs and moves: the same from the first epoch to the last."""
+
+    model: Model
+    objective: Any
+    optimizer: Optimizer
+    rng: np.random.Generator
+    recipe: Recipe
+    data: str  # the fingerprint of what it is trained and tested on
+    folder: RunFolder | None
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """All but the model that makes it this run and no other, in words and numbers; a resumed run has the same."""
+        own = self.objective is self.model
+        name = type(self.objective).__name__
+        objective = None if own else getattr(self.objective, "config", {"name": name})
+        return {**self.recipe._asdict(), "objective": objective, "data": self.data}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Before the first epoch
+
+
+def checked_recipe(batch_size: int, beta: float, warmup: int, binarise: str) -> Recipe:
+    """The options of an epoch, each a plain Python number; a ValueError names the one that is out of range."""
+    batch_size, beta = require_count(batch_size, "batch_size"), require_positive(beta, "beta", or_zero=True)
+    return Recipe(batch_size, beta, 0 if warmup == 0 else require_count(warmup, "warmup"), binarise)
+
+
+def try_objective(objective: Any, model: Model, x_train: np.ndarray, recipe: Recipe) -> None:
+    """One pass over two rows, before anything is written: is it an objective over this model, and does it take beta?
+
+    Raises    ValueError, in one line.
+    """
+    lacks = [name for name in ("draw_eps", "objective", "backward") if not hasattr(objective, name)]
+    if lacks:
+        raise ValueError(f"objective should have draw_eps, objective and backward, got one without {', '.join(lacks)}")
+    if getattr(objective, "model", model) is not model:
+        raise ValueError("objective should be one over the model that is trained, got one over another model")
+    x = to_unit_floats(x_train[[0, -1]], model.dtype, model.xp)  # (2, D)
+    with np.errstate(all="ignore"):
+        terms, _ = objective.objective(x, objective.draw_eps(2, np.random.default_rng(0)), beta=recipe.weight(0.0))
+    for name in ("nll", "objective"):
+        got = getattr(getattr(terms, name, None), "shape", "none")
+        if got != (2,):
+            raise ValueError(f"terms.{name} should be a number an example, of shape (2,) for two, got {got}")
+
+
+def opened(out: str | Path | RunFolder | None, resume: bool) -> Any:
+    """The run folder for as long as fit writes to it, as a context; a folder that is open already stays open.
+
+    Raises    ValueError: a run in it without resume, none in it with resume, or another process that holds it.
+    """
+    if out is None:
+        if resume:
+            raise ValueError("resume=True needs out, the folder of the stopped run, got None; pass out=...")
+        return nullcontext()
+    if isinstance(out, RunFolder):
+        return nullcontext(out)
+    if resume and not Path(out).is_dir():
+        raise ValueError(f"resume=True needs the folder of the stopped run, and there is no folder {out}; check out")
+    folder = RunFolder(out)
+    if folder.holds_a_run() != resume:
+        folder.close()
+        if resume:
+            raise ValueError(f"resume=True needs the folder of a stopped run, and {out} holds none; check out")
+        raise ValueError(f"out should be a folder without a run in it, got {out}; choose another, or pass resume=True")
+    return folder
+
+
 def start_or_resume(
-    model: Autoencoder,
-    x_train: np.ndarray,
-    optimizer: Optimizer,
-    rng: np.random.Generator,
-    training: dict[str, Any],
-    run: Path | None,
-    resume: bool,
-) -> tuple[History, int]:
-    """The history so far and the number of epochs done: what the checkpoint in run says, or nothing and 0."""
-    if run is not None and run.exists() and not run.is_dir():
-        raise ValueError(f"out should be a folder, got the file {run}; choose another")
-    if run is not None and not resume and any((run / name).exists() for name in (FILE, METRICS)):
-        raise ValueError(f"out should be a folder without a run in it, got {run}; choose another, or pass resume=True")
-    if run is not None and (run / FILE).exists():
-        checkpoint = load_checkpoint(run)
-        restore(checkpoint, model, optimizer, rng, training)
-        return checkpoint.history, checkpoint.epoch
+    run: Run, x_train: np.ndarray, resume: bool, schedule: Schedule | None
+) -> tuple[History, Schedule | None]:
+    """The history and the schedule to go on with: those of the checkpoint in the folder, or none yet and schedule."""
+    if run.folder is not None and resume and (run.folder.path / CHECKPOINT).exists():
+        checkpoint = load_checkpoint(run.folder.path)
+        restore(checkpoint, run.model, run.optimizer, run.rng, run.training)
+        return checkpoint.history, checkpoint.schedule if schedule is None else schedule
+    if run.folder is not None:
+        require_loadable(run.model)
     pixel_mean = x_train.mean(axis=0) / (255 if x_train.dtype == np.uint8 else 1)  # (D,)
-    model.start_output_bias(pixel_mean)
-    return {}, 0
+    run.model.start_output_bias(pixel_mean)
+    return {}, schedule
 
 
-def train_epoch(
-    model: Autoencoder,
-    x_train: np.ndarray,
-    optimizer: Optimizer,
-    rng: np.random.Generator,
-    training: dict[str, Any],
-    steps_before: int,
-    title: str,
-) -> dict[str, float]:
+def step_sizes(schedule: Schedule | None, done: int, epochs: int) -> dict[int, float]:
+    """The step size of every epoch from done on that has one: of pairs, the last that has begun."""
+    if schedule is None:
+        return {}
+    if callable(schedule):
+        return {e: require_positive(schedule(e), f"schedule({e})") for e in range(done, epochs)}
+    begun = {e: [lr for start, lr in schedule if start <= e] for e in range(done, epochs)}
+    return {e: require_positive(rates[-1], f"schedule at epoch {e}") for e, rates in begun.items() if rates}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# An epoch
+
+
+def one_epoch(run: Run, x_train: np.ndarray, held_out: np.ndarray, epoch: int, title: str) -> dict[str, float]:
+    """Train for one epoch, look at the held-out rows, and return the row of the history.
+
+    Raises    NonFiniteObjective: with the step, the term, and what may help.
+    """
+    own = run.objective is run.model
+    try:
+        with np.errstate(all="ignore"):  # why: what overflows is found below, and said once, in plain words
+            train = train_epoch(run, x_train, epoch, title)
+            test = mean_terms(run.model, run.model, held_out)
+            bound = {} if own else {"test_objective": mean_terms(run.objective, run.model, held_out)["objective"]}
+    except NonFiniteObjective as error:
+        kept = f"; the checkpoint of epoch {epoch} is kept in {run.folder.path}" if run.folder and epoch else ""
+        raise NonFiniteObjective(f"{error} in epoch {epoch + 1}: {advice(run, x_train)}{kept}") from None
+    names = [name for name in ("elbo", "nll", "kl") if name in test]  # a model without a prior has its nll alone
+    row: dict[str, float] = {"epoch": epoch + 1}
+    row |= {f"train_{name}": train[name] for name in names[:1] if name in train}
+    row |= {f"test_{name}": test[name] for name in names}
+    return row if own else row | {"train_objective": train["objective"], **bound}
+
+
+def train_epoch(run: Run, x_train: np.ndarray, epoch: int, title: str) -> dict[str, float]:
     """One pass over the rows, a step a batch; the mean of every term over the examples, as they came by."""
-    batch_size, beta, warmup = training["batch_size"], training["beta"], training["warmup"]
-    steps = math.ceil(len(x_train) / batch_size)
-    xp = get_xp(next(iter(model.params.values())))
+    model, objective, optimizer, rng, recipe, *_ = run
+    steps = math.ceil(len(x_train) / recipe.batch_size)
     total: Any = 0.0
     pending: list[Any] = []  # the terms of the steps since the last look, still on the backend
+    rows = batches(x_train, recipe.batch_size, recipe.binarise, rng, model.dtype, model.xp)
     with progress_bar(title, steps) as bar:
-        for step, x in enumerate(batches(x_train, batch_size, training["binarise"], rng, model.dtype, xp), start=1):
-            weight = min(1.0, (steps_before + step) / (warmup * steps)) if warmup else 1.0
-            terms, cache = model.objective(x, model.draw_eps(len(x), rng), beta=beta * weight)
-            dobjective = xp.full(len(x), -1 / len(x), dtype=model.dtype)  # (B,)  of the loss, -objective.mean()
-            optimizer.step(model.params, model.backward(dobjective, cache))
+        for step, x in enumerate(rows, start=1):
+            beta = recipe.weight(epoch + step / steps)
+            terms, cache = objective.objective(x, objective.draw_eps(len(x), rng), beta=beta)
+            dobjective = model.xp.full(len(x), -1 / len(x), dtype=model.dtype)  # (B,)  of the loss, -objective.mean()
+            optimizer.step(model.params, objective.backward(dobjective, cache))
             pending.append(terms)
             if len(pending) == INTERVAL or step == steps:
                 sums = sum_terms(pending)  # (steps since the last look, terms)
-                require_finite(sums, terms._fields, steps_before + step - len(pending))
+                require_finite(sums, terms._fields, epoch * steps + step - len(pending))
                 total = total + sums.sum(axis=0)
                 bar.update(len(pending))
                 pending = []
     return dict(zip(terms._fields, (total / len(x_train)).tolist(), strict=True))
 
 
-def mean_terms(model: Autoencoder, x: np.ndarray) -> dict[str, float]:
+def mean_terms(objective: Any, model: Model, x: np.ndarray) -> dict[str, float]:
     """The mean of every term over the rows of x (M, D), with one draw of eps from a seed of its own."""
     rng = np.random.default_rng(TEST_SEED)
-    xp = get_xp(next(iter(model.params.values())))
     pending = []
     for start in range(0, len(x), TEST_BATCH):
-        rows = to_unit_floats(x[start : start + TEST_BATCH], model.dtype, xp)  # (B, D)
-        terms, _ = model.objective(rows, model.draw_eps(len(rows), rng))
+        rows = to_unit_floats(x[start : start + TEST_BATCH], model.dtype, model.xp)  # (B, D)
+        terms, _ = objective.objective(rows, objective.draw_eps(len(rows), rng))
         pending.append(terms)
     means = dict(zip(terms._fields, (sum_terms(pending).sum(axis=0) / len(x)).tolist(), strict=True))
     for name, mean in means.items():
@@ -194,9 +301,8 @@ def mean_terms(model: Autoencoder, x: np.ndarray) -> dict[str, float]:
 def sum_terms(pending: list[Any]) -> np.ndarray:
     """The sums over examples of the terms of several steps, on the host: (steps, terms). The one look at the losses."""
     xp = get_xp(pending[0].nll)
-    return (
-        to_numpy(xp.stack([term.sum() for terms in pending for term in terms])).astype(float).reshape(len(pending), -1)
-    )
+    sums = xp.stack([term.sum() for terms in pending for term in terms])
+    return to_numpy(sums).astype(float).reshape(len(pending), -1)
 
 
 def require_finite(sums: np.ndarray, names: tuple[str, ...], steps_before: int) -> None:
@@ -205,6 +311,44 @@ def require_finite(sums: np.ndarray, names: tuple[str, ...], steps_before: int) 
     if len(bad):
         step, term = bad[0]
         raise NonFiniteObjective(f"{names[term]} became {sums[step, term]} at step {steps_before + step + 1}")
+
+
+def advice(run: Run, x_train: np.ndarray) -> str:
+    """What may help against a NaN: with data of a size that no fresh weights can stand, no step size does."""
+    largest = 1.0 if x_train.dtype == np.uint8 else float(np.abs(x_train).max())
+    if largest > LARGE:
+        return f"the data reach {largest:.3g}: scale them first, to a standard deviation of about 1 a column"
+    return f"lower the step size, which is {run.optimizer.lr:g}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# After an epoch
+
+
+def save_run(
+    folder: RunFolder, run: Run, history: History, schedule: Schedule | None, config: dict[str, Any] | None
+) -> None:
+    """The checkpoint, which holds all that it takes to go on but a schedule that is a function."""
+    kept = "a function" if callable(schedule) else None if schedule is None else [list(pair) for pair in schedule]
+    save_checkpoint(
+        folder.path,
+        run.model,
+        optimizer=run.optimizer,
+        rng=run.rng,
+        epoch=epochs_of(history),
+        history=history,
+        training={**run.training, "schedule": kept},
+        run=config,
+    )
+
+
+def in_words(row: dict[str, float]) -> str:
+    """An epoch's numbers for the terminal: train elbo -163.12  test elbo -161.30  nll 155.02  kl 6.28."""
+    words = []
+    for part in ("train", "test"):
+        numbers = [f"{k.removeprefix(part + '_')} {v:.2f}" for k, v in row.items() if k.startswith(part)]
+        words.append(f"{part} {'  '.join(numbers)}")
+    return "  ".join(words)
 
 
 def progress_bar(title: str, steps: int) -> Any:

@@ -1,7 +1,7 @@
 """VAE: the variational autoencoder of Kingma & Welling (2014). This is the only place where its terms meet.
 
 The encoder (recognition model) returns not a code but a distribution of codes, q(z|x) = N(mu, sigma^2). The decoder
-(generative model), which is the autoencoder's, returns the natural parameters of p(x|z). The prior is p(z) = N(0, I).
+(generative model), the same as an autoencoder's, returns the natural parameters of p(x|z). The prior is p(z) = N(0, I).
 
     elbo = E_q[log p(x|z)] - KL(q(z|x) || p(z))  <=  log p(x)
 
@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.autoencoder import Autoencoder
-from scratchvae.backend import Array, Cache, as_backend, get_xp, require_count, require_positive
+from scratchvae.arguments import require_count, require_positive
+from scratchvae.backend import Array, Cache
 from scratchvae.gaussian import (
     kl_to_standard_normal,
     kl_to_standard_normal_backward,
@@ -24,6 +24,7 @@ from scratchvae.gaussian import (
     reparameterize_backward,
 )
 from scratchvae.layers import prefixed
+from scratchvae.model import Model
 
 
 class Terms(NamedTuple):
@@ -55,12 +56,12 @@ class ObjectiveCache(NamedTuple):
     kl: Cache
 
 
-class VAE(Autoencoder):
-    """An autoencoder whose code is a distribution. `decode` and `decode_backward` are inherited as they are.
+class VAE(Model):
+    """An autoencoder whose code is a distribution. Its layers and its decoder are `Model`'s.
 
-    Shapes    x (B, n_x), mu, logvar, eps, z (B, n_z), logits (B, n_x). n_hidden is mirrored in the decoder.
+    Shapes    x (B, n_x), mu, logvar, eps, z (B, n_z), logits (B, n_x n_params). n_hidden is mirrored in the decoder.
     Source    Kingma & Welling (2014), arXiv 1312.6114; Rezende, Mohamed & Wierstra (2014), arXiv 1401.4082.
-    Raises    ValueError: a size below 1, an unknown activation, dtype or backend.
+    Raises    ValueError: a size below 1, an unknown layer, dtype or backend.
 
     Example
         >>> rng = np.random.default_rng(0)
@@ -75,7 +76,7 @@ class VAE(Autoencoder):
     kind = "vae"
     head_names = ("mu", "logvar")
 
-    def encode(self, x: Array) -> tuple[Array, Array, EncodeCache]:  # type: ignore[override]
+    def encode(self, x: Array) -> tuple[Array, Array, EncodeCache]:
         """q(z|x) = N(mu, exp(logvar)): two linear heads on one hidden layer.
 
         Shapes    x (B, D) -> mu (B, Z), logvar (B, Z).
@@ -88,22 +89,22 @@ class VAE(Autoencoder):
         logvar, logvar_cache = self.heads["logvar"].forward(h)  # (B, Z)
         return mu, logvar, EncodeCache(h_cache, mu_cache, logvar_cache)
 
-    def encode_backward(  # type: ignore[override]
+    def encode_backward(
         self, dmu: Array, dlogvar: Array, cache: EncodeCache, trace: dict[str, Array] | None = None
     ) -> dict[str, Array]:
         dh_mu, mu_grads = self.heads["mu"].backward(dmu, cache.mu)  # (B, H)
         dh_logvar, logvar_grads = self.heads["logvar"].backward(dlogvar, cache.logvar)  # (B, H)
         if trace is not None:
             trace.update(dh_mu=dh_mu, dh_logvar=dh_logvar)
-        encoder_grads = self._encoder_grads(dh_mu + dh_logvar, cache.h, trace)  # at a fork gradients add
+        dh = dh_mu + dh_logvar  # (B, H)  at a fork gradients add
+        _, encoder_grads = self.encoder.backward(dh, cache.h, need_dx=False, trace=trace)
         return {**encoder_grads, **prefixed("mu", mu_grads), **prefixed("logvar", logvar_grads)}
 
     def draw_eps(self, B: int, rng: np.random.Generator) -> Array:
         """eps ~ N(0, I), (B, Z): drawn on the host, in float64, then in the model's dtype and on its backend."""
-        like = self.logits.params["b"]
-        return as_backend(rng.standard_normal((B, self.n_z)), get_xp(like), like.dtype)
+        return self.on_backend(rng.standard_normal((B, self.n_z)))
 
-    def objective(self, x: Array, eps: Array, beta: float = 1.0) -> tuple[Terms, ObjectiveCache]:  # type: ignore[override]
+    def objective(self, x: Array, eps: Array, beta: float = 1.0) -> tuple[Terms, ObjectiveCache]:
         """objective = -nll - beta * kl, with nll = -log p(x|z) at the draw z = mu + sigma * eps. beta = 1 is the ELBO.
 
         Shapes    x (B, D), eps (B, Z); every term (B,).
@@ -118,13 +119,13 @@ class VAE(Autoencoder):
         eps = self.as_input(eps, "eps", (len(x), self.n_z))  # (B, Z)
         mu, logvar, encode_cache = self.encode(x)  # (B, Z), (B, Z)
         z, z_cache = reparameterize(mu, logvar, eps)  # (B, Z)
-        logits, decode_cache = self.decode(z)  # (B, D)
+        logits, decode_cache = self.decode(z)  # (B, D n_params)
         nll, nll_cache = self.likelihood.nll(x, logits)  # (B,)
         kl, kl_cache = kl_to_standard_normal(mu, logvar)  # (B,)
         terms = Terms(nll, kl, elbo=-nll - kl, objective=-nll - beta * kl)
         return terms, ObjectiveCache(len(x), beta, encode_cache, z_cache, decode_cache, nll_cache, kl_cache)
 
-    def backward(  # type: ignore[override]
+    def backward(
         self, dobjective: Array, cache: ObjectiveCache, trace: dict[str, Array] | None = None
     ) -> dict[str, Array]:
         """The gradient of sum_b dobjective_b * objective_b: same keys and shapes as params.
@@ -136,7 +137,7 @@ class VAE(Autoencoder):
         """
         dobjective = self.as_input(dobjective, "dobjective", (cache.B,))  # (B,)
         dnll, dkl = -dobjective, -cache.beta * dobjective  # (B,), (B,)
-        dlogits = self.likelihood.nll_backward(dnll, cache.nll)  # (B, D)
+        dlogits = self.likelihood.nll_backward(dnll, cache.nll)  # (B, D n_params)
         dz, decoder_grads = self.decode_backward(dlogits, cache.decode, trace)  # (B, Z)
         dmu_z, dlogvar_z = reparameterize_backward(dz, cache.reparameterize)  # (B, Z)  what comes through the draw
         dmu_kl, dlogvar_kl = kl_to_standard_normal_backward(dkl, cache.kl)  # (B, Z)  what comes from the KL
@@ -151,13 +152,13 @@ class VAE(Autoencoder):
         """x_mean = E[x|z] at z = mu, (B, D); with rng two draws instead, z ~ q(z|x) and then x ~ p(x|z)."""
         mu, logvar, _ = self.encode(x)  # (B, Z)
         if rng is None:
-            logits, _ = self.decode(mu)  # (B, D)
+            logits, _ = self.decode(mu)  # (B, D n_params)
             return self.likelihood.mean(logits)
         z, _ = reparameterize(mu, logvar, self.draw_eps(len(mu), rng))  # (B, Z)
-        logits, _ = self.decode(z)  # (B, D)
+        logits, _ = self.decode(z)  # (B, D n_params)
         return self.likelihood.sample(logits, rng)
 
     def sample(self, n: int, rng: np.random.Generator, draw: bool = False) -> Array:
         """Generation: z ~ p(z) = N(0, I), then x_mean = E[x|z], (n, D); with draw, x_sample ~ p(x|z) instead."""
-        logits, _ = self.decode(self.draw_eps(require_count(n, "n"), rng))  # (n, D)
+        logits, _ = self.decode(self.draw_eps(require_count(n, "n"), rng))  # (n, D n_params)
         return self.likelihood.sample(logits, rng) if draw else self.likelihood.mean(logits)

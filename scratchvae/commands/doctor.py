@@ -19,6 +19,7 @@ from scratchvae.checks import check_gradients
 from scratchvae.data import load_data
 from scratchvae.gaussian import kl_to_standard_normal
 from scratchvae.likelihoods import Bernoulli
+from scratchvae.model import Model
 from scratchvae.optim import Adam
 from scratchvae.training import fit
 from scratchvae.vae import VAE
@@ -108,7 +109,7 @@ def checks_against_numpy(backend: str, x_train: np.ndarray, x_test: np.ndarray) 
             yield f"a checkpoint from {writer} on {reader}", all(equal), f"{sum(equal)} of {len(equal)} arrays equal"
 
 
-def one_pass(model_class: type[Autoencoder], backend: str, dtype: str, x: np.ndarray) -> dict[str, np.ndarray]:
+def one_pass(model_class: type[Model], backend: str, dtype: str, x: np.ndarray) -> dict[str, np.ndarray]:
     """The objective and every gradient for the same weights, x and eps. tanh: relu's mask may flip on a rounding."""
     rng = np.random.default_rng(0)
     model = model_class(x.shape[1], (400,), 2, "tanh", rng=rng, dtype=dtype, backend=backend)

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from scratchvae.autoencoder import Autoencoder, AutoencoderTerms
-from scratchvae.backend import Array, Cache
+from scratchvae.autoencoder import Autoencoder
 from scratchvae.checks import Report, check_evidence, check_gradients, check_sampler, check_vjp
 from scratchvae.checks.student import check_file
 from scratchvae.gaussian import (
@@ -17,12 +16,7 @@ from scratchvae.gaussian import (
     reparameterize,
     reparameterize_backward,
 )
-from scratchvae.iwae import (
-    importance_weighted_bound,
-    importance_weighted_bound_backward,
-    log_importance_weights,
-    log_importance_weights_backward,
-)
+from scratchvae.iwae import ImportanceWeighted, importance_weighted_bound, importance_weighted_bound_backward
 from scratchvae.layers import ACTIVATIONS, dense, dense_backward
 from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.vae import VAE
@@ -60,25 +54,6 @@ def run(args: argparse.Namespace) -> int:
     return 1 if wrong else 0
 
 
-class Bound:
-    """The importance-weighted bound of a VAE, in the protocol of a model."""
-
-    def __init__(self, vae: VAE) -> None:
-        self.vae, self.params = vae, vae.params
-
-    def objective(self, x: Array, eps: Array, beta: float) -> tuple[AutoencoderTerms, Cache]:
-        """objective = bound; eps (K, B, Z)."""
-        log_w, cache = log_importance_weights(self.vae, x, eps)  # (K, B)
-        bound, bound_cache = importance_weighted_bound(log_w)  # (B,)
-        return AutoencoderTerms(-bound, bound), (cache, bound_cache)
-
-    def backward(self, dobjective: Array, cache: Cache) -> dict[str, Array]:
-        """The gradient of sum_b dobjective_b bound_b."""
-        weights_cache, bound_cache = cache
-        dlog_w = importance_weighted_bound_backward(dobjective, bound_cache)  # (K, B)
-        return log_importance_weights_backward(self.vae, dlog_w, weights_cache)
-
-
 def check_package() -> Iterator[Report]:
     """Layers, Gaussian functions, likelihoods, models, the importance-weighted bound, the sampler and the evidence."""
     rng = np.random.default_rng(0)
@@ -114,7 +89,7 @@ def check_package() -> Iterator[Report]:
                 report.title = f"{model.kind}, {activation}, {name}"
                 yield report
     vae = VAE(D, (H, 3), Z, "tanh", rng=rng, dtype="float64")
-    report = check_gradients(Bound(vae), x, rng.standard_normal((3, B, Z)), rng=rng)
+    report = check_gradients(ImportanceWeighted(vae, K=3), x, rng=rng)
     report.title = "iwae: the bound of a vae"
     yield report
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from scratchvae.backend import require_count, require_positive
+from scratchvae.arguments import require_count, require_positive
 
 
 def checked(parse: Callable[[str], Any], expected: str) -> Callable[[str], Any]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.autoencoder import Autoencoder
 from scratchvae.backend import BACKENDS
 from scratchvae.batches import BINARISE, check_pixels
 from scratchvae.checkpoint import MODELS, History, checkpoint_file
@@ -16,6 +15,7 @@ from scratchvae.commands.runs import CONFIG, default_folder, save_config, stored
 from scratchvae.data import load_data
 from scratchvae.layers import ACTIVATIONS
 from scratchvae.likelihoods import LIKELIHOODS
+from scratchvae.model import Model
 from scratchvae.optim import OPTIMIZERS
 from scratchvae.training import fit
 
@@ -144,10 +144,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def describe(model: Autoencoder) -> str:
+def describe(model: Model) -> str:
     """One line: vae 784-400-2-400-784, relu, bernoulli."""
     sizes = [model.n_x, *model.n_hidden, model.n_z, *model.n_hidden[::-1], model.n_x]
-    return f"{model.kind} {'-'.join(map(str, sizes))}, {model.activation}, {model.likelihood.name}"
+    return f"{model.kind} {'-'.join(map(str, sizes))}, {'+'.join(model.layers[1:])}, {model.likelihood.name}"
 
 
 def summary(history: History) -> str:

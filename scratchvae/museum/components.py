@@ -86,7 +86,7 @@ class AssembledVAE(VAE):
 
     posterior = Posterior()
 
-    def objective(self, x: Array, eps: Array, beta: float = 1.0) -> tuple[Terms, ObjectiveCache]:  # type: ignore[override]
+    def objective(self, x: Array, eps: Array, beta: float = 1.0) -> tuple[Terms, ObjectiveCache]:
         mu, logvar, encode_cache = self.encode(x)
         z, z_cache = self.posterior.draw(mu, logvar, eps)
         logits, decode_cache = self.decode(z)

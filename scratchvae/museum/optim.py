@@ -1,5 +1,7 @@
 """Chapter optim: what is done with a gradient. There is no derivative to check here, but a sequence of steps."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from scratchvae.backend import Array
@@ -8,7 +10,7 @@ from scratchvae.museum.specimen import Specimen, plant
 from scratchvae.optim import SGD, Adagrad, Adam, slot
 
 SPECIMENS: list[Specimen] = []
-Arrays = dict[str, Array]
+Arrays = Mapping[str, Array]
 
 SGD_STEPS = Stepper(SGD, SGD)
 PLAIN_STEPS = Stepper(lambda: SGD(momentum=0.0), lambda: SGD(momentum=0.0))

@@ -65,7 +65,7 @@ def one_head_dropped_at_the_fork(correct: Model) -> Model:
         def encode_backward(self, dmu: Array, dlogvar: Array, cache: Any, trace: Any = None) -> dict[str, Array]:
             dh, mu_grads = self.heads["mu"].backward(dmu, cache.mu)
             _, logvar_grads = self.heads["logvar"].backward(dlogvar, cache.logvar)  # the slip: dh += ...
-            encoder_grads = self._encoder_grads(dh, cache.h, trace)
+            _, encoder_grads = self.encoder.backward(dh, cache.h, need_dx=False, trace=trace)
             return {**encoder_grads, **prefixed("mu", mu_grads), **prefixed("logvar", logvar_grads)}
 
     return correct._replace(kind=Broken)

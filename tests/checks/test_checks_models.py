@@ -64,7 +64,7 @@ class DropsLogvarAtTheFork(VAE):
     def encode_backward(self, dmu, dlogvar, cache, trace=None):
         _, logvar_grads = self.heads["logvar"].backward(dlogvar, cache.logvar)
         dh, mu_grads = self.heads["mu"].backward(dmu, cache.mu)
-        grads = self._encoder_grads(dh, cache.h, trace)
+        _, grads = self.encoder.backward(dh, cache.h, need_dx=False)
         return {**grads, **prefixed("mu", mu_grads), **prefixed("logvar", logvar_grads)}
 
 

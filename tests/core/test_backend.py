@@ -9,7 +9,8 @@ from standin import Cupy
 from standin import ndarray as DeviceArray
 
 from scratchvae import VAE, Adam, Autoencoder, Gaussian, fit, get_xp, to_numpy
-from scratchvae.backend import as_backend, as_floats, require_count, require_positive, resolve_backend
+from scratchvae.arguments import as_floats, require_count, require_positive
+from scratchvae.backend import as_backend, resolve_backend
 from scratchvae.cli import main
 
 

@@ -1,12 +1,16 @@
 """Dense layers and activations: every backward against differences, in every shape and at every extreme."""
 
+import copy
 import math
+import pickle
+import re
+from typing import ClassVar
 
 import numpy as np
 import pytest
-from proof import assert_backward_matches, freeze
+from proof import assert_backward_matches, directional_error, freeze
 
-from scratchvae import MLP, Dense
+from scratchvae import Chain, Dense
 from scratchvae.layers import (
     ACTIVATIONS,
     dense,
@@ -14,6 +18,9 @@ from scratchvae.layers import (
     dense_backward_parameters,
     glorot_uniform,
     he_normal,
+    layer_norm,
+    layer_norm_backward,
+    mlp,
     relu,
     relu_backward,
     sigmoid,
@@ -102,46 +109,169 @@ def test_initial_weights_have_the_variance_of_their_source(init, variance, rng):
 
 def test_mlp_uses_he_for_relu_and_glorot_for_tanh(rng):
     for activation, bound in (("tanh", math.sqrt(6 / 400)), ("sigmoid", math.sqrt(6 / 400)), ("relu", math.inf)):
-        W = MLP(200, (200,), activation, rng=rng).params["0.W"]
+        W = mlp(200, (200,), ("dense", activation), rng=rng).params["0.W"]
         assert np.abs(W).max() <= bound
     assert np.abs(W).max() > 3 * math.sqrt(2 / 200)  # relu: normal, so it has tails
+    W = mlp(200, (200,), ("dense", "layer-norm", "relu"), rng=rng).params["0.W"]
+    assert np.abs(W).max() > 3 * math.sqrt(2 / 200)  # the activation counts, wherever it stands
+
+
+LAYERS_OF_A_HIDDEN_LAYER = [("dense", name) for name in ACTIVATIONS] + [("dense", "layer-norm", "tanh"), ("dense",)]
 
 
 @pytest.mark.equation("mlp")
 @pytest.mark.parametrize("n_hidden", [(), (6,), (6, 3)])
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_mlp_backward(activation, n_hidden, rng):
-    mlp = MLP(4, n_hidden, activation, rng=rng, dtype="float64")
-    for p in mlp.params.values():
+@pytest.mark.parametrize("layers", LAYERS_OF_A_HIDDEN_LAYER, ids="+".join)
+def test_mlp_backward(layers, n_hidden, rng):
+    chain = mlp(4, n_hidden, layers, rng=rng, dtype="float64")
+    for p in chain.params.values():
         p += 0.3 * rng.standard_normal(p.shape)
-    assert_backward_matches(
-        mlp.forward, lambda dy, cache: mlp.backward(dy, cache)[0], [rng.standard_normal((5, 4))], rng
-    )
-    _, cache = mlp.forward(rng.standard_normal((5, 4)))
-    dx, grads = mlp.backward(np.ones((5, mlp.n_out)), cache, need_dx=False)
+    x = rng.standard_normal((5, 4))
+    assert_backward_matches(chain.forward, lambda dy, cache: chain.backward(dy, cache)[0], [x], rng, tolerance=1e-7)
+    y, cache = chain.forward(x)
+    dy = rng.standard_normal(y.shape)
+    _, grads = chain.backward(dy, cache)
+    dx, same = chain.backward(dy, cache, need_dx=False)
     assert (dx is None) == bool(n_hidden)
-    assert {key: g.shape for key, g in grads.items()} == {key: p.shape for key, p in mlp.params.items()}
+    assert {key: g.shape for key, g in grads.items()} == {key: p.shape for key, p in chain.params.items()}
+    for name, p in chain.params.items():
+        np.testing.assert_array_equal(grads[name], same[name])
+
+        def objective(value, p=p):
+            before = p.copy()
+            p[...] = value
+            y, _ = chain.forward(x)
+            p[...] = before
+            return (dy * y).sum()
+
+        if np.linalg.norm(grads[name]) > 1e-9:
+            assert directional_error(objective, p.copy(), grads[name], rng) < 1e-7, name
 
 
-def test_mlp_trace_has_the_gradient_of_every_intermediate(rng):
-    mlp = MLP(4, (6, 3), "tanh", rng=rng, dtype="float64")
-    _, cache = mlp.forward(rng.standard_normal((5, 4)))
-    trace = {}
-    mlp.backward(np.ones((5, 3)), cache, trace=trace)
-    assert {key: g.shape for key, g in trace.items()} == {
-        "0.dh": (5, 6),
-        "0.da": (5, 6),
-        "1.dh": (5, 3),
-        "1.da": (5, 3),
+def test_a_hidden_layer_counts_once_and_names_what_follows_its_first_layer(rng):
+    chain = mlp(4, (6, 3), ("dense", "layer-norm", "relu"), name="encoder", rng=rng)
+    assert list(chain.layers) == [f"encoder.{i}{what}" for i in (0, 1) for what in ("", ".layer-norm", ".relu")]
+    shapes = {
+        f"encoder.{i}.{what}": (n,) for i, n in ((0, 6), (1, 3)) for what in ("b", "layer-norm.gain", "layer-norm.b")
     }
+    shapes |= {"encoder.0.W": (4, 6), "encoder.1.W": (6, 3)}
+    assert {name: p.shape for name, p in chain.params.items()} == shapes
+
+
+def test_chain_trace_has_the_gradient_of_every_layers_output(rng):
+    chain = mlp(4, (6, 3), ("dense", "tanh"), rng=rng, dtype="float64")
+    _, cache = chain.forward(rng.standard_normal((5, 4)))
+    trace, dy = {}, rng.standard_normal((5, 3))
+    _, grads = chain.backward(dy, cache, trace=trace)
+    assert {key: g.shape for key, g in trace.items()} == {
+        "0.dy": (5, 6),
+        "0.tanh.dy": (5, 6),
+        "1.dy": (5, 3),
+        "1.tanh.dy": (5, 3),
+    }
+    np.testing.assert_array_equal(trace["1.tanh.dy"], dy)
+    np.testing.assert_allclose(trace["0.dy"].sum(axis=0), grads["0.b"], rtol=1e-13)
+
+
+class Doubles:
+    """The smallest thing that a chain takes: no parameters, and no method beyond the two."""
+
+    params: ClassVar[dict] = {}
+
+    def forward(self, x):
+        return 2 * x, None
+
+    def backward(self, dy, cache):
+        return 2 * dy, {}
+
+
+def test_chain_composes_anything_with_forward_and_backward(rng):
+    inner = Chain({"twice": Doubles(), "dense": Dense(3, 2, rng=rng, dtype="float64")})
+    chain = Chain({"first": Doubles(), "inner": inner})
+    assert list(chain.params) == ["inner.dense.W", "inner.dense.b"]
+    x = rng.standard_normal((5, 3))
+    y, cache = chain.forward(x)
+    np.testing.assert_allclose(y, 4 * x @ chain.params["inner.dense.W"], rtol=1e-13)
+    dx, grads = chain.backward(np.ones((5, 2)), cache, need_dx=False)
+    np.testing.assert_allclose(dx, 4 * np.ones((5, 2)) @ chain.params["inner.dense.W"].T)  # nothing could be saved
+    np.testing.assert_allclose(grads["inner.dense.W"], 4 * x.T @ np.ones((5, 2)))
+
+
+def test_an_empty_chain_hands_on_what_it_gets(rng):
+    x = rng.standard_normal((5, 3))
+    y, cache = Chain({}).forward(x)
+    dx, grads = Chain({}).backward(x, cache)
+    assert y is x
+    assert dx is x
+    assert grads == {}
+
+
+# -- layer normalisation -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.equation("layer-norm", "layer-norm-backward")
+@pytest.mark.parametrize(("B", "H"), [(1, 2), (5, 4), (3, 50)])
+def test_layer_norm_backward(B, H, rng):
+    inputs = [10 * rng.standard_normal((B, H)) + 3, rng.standard_normal(H), rng.standard_normal(H)]
+    assert_backward_matches(layer_norm, layer_norm_backward, inputs, rng, tolerance=1e-7)
+
+
+def test_layer_norm_gives_every_row_mean_0_and_variance_1_whatever_its_shift_and_stretch(rng):
+    x = rng.standard_normal((7, 20))
+    gain, b = np.ones(20), np.zeros(20)
+    y, _ = layer_norm(x, gain, b)
+    np.testing.assert_allclose(y.mean(axis=1), 0, atol=1e-14)
+    np.testing.assert_allclose(y.var(axis=1), x.var(axis=1) / (x.var(axis=1) + 1e-5), rtol=1e-12)
+    moved, _ = layer_norm(1e3 * x + 50 * rng.standard_normal((7, 1)), gain, b)
+    np.testing.assert_allclose(moved, y, atol=1e-4)
+    one, _ = layer_norm(x[2:3], gain, b)  # no row knows of the others
+    np.testing.assert_array_equal(one[0], y[2])
+
+
+def test_layer_norm_is_finite_where_a_row_is_constant():
+    x = np.full((2, 4), 7.0, "float32")
+    y, cache = layer_norm(x, np.ones(4, "float32"), np.zeros(4, "float32"))
+    dx, *_ = layer_norm_backward(np.ones_like(y), cache)
+    assert np.isfinite(y).all()
+    assert np.isfinite(dx).all()
+
+
+# -- parameters --------------------------------------------------------------------------------------------------------
 
 
 def test_params_are_the_layers_own_arrays(rng):
-    mlp = MLP(4, (6,), rng=rng)
-    before, _ = mlp.forward(np.ones((1, 4), dtype="float32"))
-    mlp.params["0.b"] += 1
-    after, _ = mlp.forward(np.ones((1, 4), dtype="float32"))
+    chain = mlp(4, (6,), rng=rng)
+    before, _ = chain.forward(np.ones((1, 4), dtype="float32"))
+    chain.params["0.b"] += 1
+    after, _ = chain.forward(np.ones((1, 4), dtype="float32"))
     assert (after != before).any()
+    assert chain.params is chain.params
+    assert chain.params["0.b"] is chain.layers["0"].params["b"]
+
+
+def test_params_cannot_be_replaced_and_say_what_to_write(rng):
+    layer = Dense(2, 3, rng=rng)
+    before = layer.params["W"].copy()
+    with pytest.raises(TypeError, match=r"written into, not replaced, .* write params\['W'\]\[\.\.\.\] = "):
+        layer.params["W"] = np.zeros((2, 3))
+    with pytest.raises(TypeError, match="written into"):
+        layer.params["new"] = np.zeros(3)
+    with pytest.raises(TypeError):
+        del layer.params["W"]
+    np.testing.assert_array_equal(layer.params["W"], before)
+    assert repr(layer.params) == "Params({'W': (2, 3), 'b': (3,)})"
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda chain: pickle.loads(pickle.dumps(chain))])
+def test_a_copy_keeps_the_sharing(copied, rng):
+    chain = mlp(4, (6,), rng=rng)
+    twin = copied(chain)
+    twin.params["0.W"][...] = 0
+    assert not twin.forward(np.ones((1, 4), "float32"))[0].any()
+    assert chain.params["0.W"].all()
+
+
+NAMES = "layers should be some of dense, layer-norm, relu, tanh, sigmoid, softplus"
 
 
 @pytest.mark.parametrize(
@@ -151,13 +281,17 @@ def test_params_are_the_layers_own_arrays(rng):
         (lambda rng: Dense(3, 2.5, rng=rng), "n_out should be a whole number of at least 1, got 2.5"),
         (lambda rng: Dense(3, 2, rng=rng, dtype="float16"), "dtype should be one of float32, float64, got 'float16'"),
         (lambda rng: Dense(3, 2, rng=rng, backend="torch"), "backend should be one of numpy, cupy, got 'torch'"),
-        (lambda rng: MLP(3, (4, 0), rng=rng), "every width in n_hidden should be a whole number of at least 1, got 0"),
+        (lambda rng: mlp(3, (4, 0), rng=rng), "every width in n_hidden should be a whole number of at least 1, got 0"),
+        (lambda rng: mlp(3, (4,), ("dense", "gelu"), rng=rng), f"{NAMES}, each once, got ('dense', 'gelu')"),
+        (lambda rng: mlp(3, (4,), ("dense", "dense"), rng=rng), f"{NAMES}, each once, got ('dense', 'dense')"),
+        (lambda rng: mlp(3, (4,), "dense", rng=rng), f"{NAMES}, each once, got 'dense'"),
+        (lambda rng: mlp(3, (4,), (), rng=rng), f"{NAMES}, each once, got ()"),
         (
-            lambda rng: MLP(3, (4,), "gelu", rng=rng),
-            "activation should be one of relu, tanh, sigmoid, softplus, got 'gelu'",
+            lambda rng: mlp(3, (4,), ("relu", "dense"), rng=rng),
+            "layers should begin with one that makes the width, such as dense, got ('relu', 'dense')",
         ),
     ],
 )
 def test_layers_say_what_they_expected(build, text, rng):
-    with pytest.raises(ValueError, match="^" + text.replace("(", r"\(") + "$"):
+    with pytest.raises(ValueError, match="^" + re.escape(text) + "$"):
         build(rng)
