@@ -75,7 +75,7 @@ def fingerprint(*arrays: np.ndarray) -> str:
             buffersize=BLOCK,
         )
         for block in blocks:
-            digest.update(np.ascontiguousarray(block).data)  # (BLOCK,) or fewer
+            digest.update(np.ascontiguousarray(block).view(np.uint8).data)  # (BLOCK,) or fewer
     return digest.hexdigest()
 
 
