@@ -1,4 +1,4 @@
-"""From images on disk to a batch of floats: order, binarisation, and the move to the backend.
+"""From images on disk to a batch of floats: what they are, order, binarisation, and the move to the backend.
 
 Images stay uint8 until their batch is drawn. Order and binarisation are drawn on the host, so that both backends see
 the same batches.
@@ -15,6 +15,7 @@ import numpy as np
 from scratchvae.backend import Array, as_backend
 
 BINARISE = ("none", "threshold", "dynamic")
+BLOCK = 2**16  # numbers of a data set that are looked at together
 
 
 def binarised(x: np.ndarray, how: str, rng: np.random.Generator) -> np.ndarray:
@@ -52,6 +53,30 @@ def batches(x: np.ndarray, batch_size: int, how: str, rng: np.random.Generator, 
     for start in range(0, len(x), batch_size):
         rows = x[order[start : start + batch_size]]  # (B, D)
         yield to_unit_floats(binarised(rows, how, rng), dtype, xp)
+
+
+def fingerprint(*arrays: np.ndarray) -> str:
+    """The sha256 of what the arrays hold, in hex: dtype, shape and numbers, however they lie in memory or on disk.
+
+    A copy in the other byte order, in Fortran's order, with strides or as a memmap has the same; it takes no memory
+    to speak of.
+    """
+    digest = hashlib.sha256()
+    for array in arrays:
+        dtype = array.dtype.newbyteorder("<")
+        digest.update(f"{dtype.str}{array.shape}".encode())
+        blocks = np.nditer(
+            [array],
+            flags=["external_loop", "buffered", "zerosize_ok"],
+            op_flags=[["readonly"]],
+            op_dtypes=[dtype],
+            order="C",
+            casting="equiv",
+            buffersize=BLOCK,
+        )
+        for block in blocks:
+            digest.update(np.ascontiguousarray(block).view(np.uint8).data)  # (BLOCK,) or fewer
+    return digest.hexdigest()
 
 
 def check_pixels(x: np.ndarray, name: str, n_x: int, support: tuple[float, float], how: str) -> None:
