@@ -106,12 +106,3 @@ def check_pixels(x: np.ndarray, name: str, n_x: int, support: tuple[float, float
             f"{name} should lie in [{lower:g}, {upper:g}] for {why}, got values from {low:g} to {high:g}; "
             "rescale the data, or use the gaussian likelihood with binarise 'none'"
         )
-
-
-def fingerprint(*arrays: np.ndarray) -> str:
-    """sha256 over dtype, shape and bytes of the arrays, in hex."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype.str} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

@@ -106,7 +106,7 @@ def at_the_border(thing):
         return tuple(at_the_border(value) for value in thing)
     if not home.startswith("scratchvae."):
         return thing
-    name = home.removeprefix("scratchvae.")
+    name = home.removeprefix("scratchvae.").split(".")[0]  # of a package, such as exact, its own name
     if inspect.isfunction(thing) and name in CORE:
         return crossing(thing, host=name in FOREIGN)
     holds_arrays = name in ("layers", "likelihoods", "autoencoder", "vae", "iwae", "optim") and thing is not Params
