@@ -114,6 +114,10 @@ def test_other_benchmarks_run(tmp_path, digits):
     assert startup["milliseconds"]["numpy"][0] > 0
     threads, _ = run("threads.py", f"--data={digits}", "--rounds=1", folder=tmp_path)
     assert len(threads) == 6
+    busy, page = run("busy.py", f"--data={digits}", "--rounds=1", "--epochs=1", folder=tmp_path)
+    (idle_seconds, busy_seconds), ratio = busy["seconds"][0], busy["busy over idle"][0]
+    assert ratio == busy_seconds / idle_seconds
+    assert f"{ratio:.2f} of the time on the machine as it is (at most 1.3: " in page
 
 
 def test_lines_names_the_lines_that_cost(tmp_path):

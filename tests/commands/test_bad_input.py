@@ -424,22 +424,28 @@ def run(capsys, *argv):
 
 WHOLE = "expected a whole number of at least 1, got"
 FINITE = "expected a positive finite number, got"
+SEE = "see python -m scratchvae train --help"
 
 ARGUMENTS = (
     {
-        "no verb": ([], "scratchvae: the following arguments are required: VERB; see scratchvae --help"),
         "unknown verb": (
             ["fly"],
             r"scratchvae: argument VERB: invalid choice: 'fly' \(choose from .*train.*doctor.*\); see ",
         ),
-        "unknown option": (["train", "--layers", "3"], "unrecognized arguments: --layers 3; see scratchvae"),
-        "no value": (["train", "--epochs"], "argument --epochs: expected one argument; see scratchvae train --help"),
+        "unknown option": (
+            ["train", "--layers", "3"],
+            f"unrecognized arguments: --layers 3; {SEE}",
+        ),
+        "no value": (
+            ["train", "--epochs"],
+            f"argument --epochs: expected one argument; {SEE}",
+        ),
         "a word too many": (["doctor", "please"], "unrecognized arguments: please; see "),
     }
     | {
         f"{option} {value}": (
             ["train", f"--{option}={value}"],
-            f"scratchvae train: argument --{option}: {expected} {re.escape(repr(value))}; see scratchvae train --help",
+            f"scratchvae train: argument --{option}: {expected} {re.escape(repr(value))}; {SEE}",
         )
         for option, values, expected in (
             ("epochs", ("0", "-1", "1.5", "many", ""), WHOLE),
@@ -456,7 +462,7 @@ ARGUMENTS = (
     | {
         f"{option} unknown": (
             ["train", f"--{option}", "xyz"],
-            rf"argument --{option}: invalid choice: 'xyz' \(choose from .*{known}.*\); see scratchvae train --help",
+            rf"argument --{option}: invalid choice: 'xyz' \(choose from .*{known}.*\); {SEE}",
         )
         for option, known in (
             ("model", "autoencoder"),
