@@ -12,7 +12,7 @@ ERRORS = np.array([2e-15, 1e-14, 5e-14])  # as the docstrings say
 
 
 def by_series(s, t):
-    """I_n(s, t), n = 0, 1, 2, from the power series of exp(-s u - u^2 / 2), with digits to spare for all that cancels."""
+    """I_n(s, t), n = 0, 1, 2, from the power series of exp(-s u - u^2 / 2), with digits to spare."""
     s, t = Decimal(float(s)), Decimal(float(t))
     fall = int(t * (s + t / 2)) + 1
     with localcontext() as context:
