@@ -306,9 +306,21 @@ DATA = {
     "no columns": ("my.npz", npz(x_train=X[:, :0]), rf"x_train in my.npz {SHAPE} \(6, 0\)"),
     "no test rows": ("my.npz", npz(x_train=X, x_test=X[:0]), rf"x_test in my.npz {SHAPE} \(0, 16\)"),
     "one row": ("my.npy", npy(X[:1]), "x should have at least 2 rows, since one is held out, got 1; add rows"),
-    "int64": ("my.npz", npz(x_train=U8.astype(int)), f"x_train in my.npz {KIND} int64; convert it first"),
-    "int8": ("my.npz", npz(x_train=U8.astype("int8")), f"x_train in my.npz {KIND} int8; convert it first"),
-    "bool": ("my.npz", npz(x_train=X > 0.5), f"x_train in my.npz {KIND} bool; convert it first"),
+    "int64": (
+        "my.npz",
+        npz(x_train=U8.astype(int)),
+        f"x_train in my.npz {KIND} int64 from 0 to 2.*; save x.astype.'uint8'. in its place",
+    ),
+    "int8": (
+        "my.npz",
+        npz(x_train=U8.astype("int8")),
+        f"x_train in my.npz {KIND} int8 from -.* to 127; save .*float32.* in its place",
+    ),
+    "bool": (
+        "my.npz",
+        npz(x_train=X > 0.5),
+        f"x_train in my.npz {KIND} bool from 0 to 1; save x.astype.'float32'. in its place",
+    ),
     "complex": ("my.npz", npz(x_train=X + 0j), TYPE.format("x_train", "<c16")),
     "text array": ("my.npz", npz(x_train=np.array([["a", "b"]])), f"x_train in my.npz {KIND} <U1; convert it first"),
     "widths": (
