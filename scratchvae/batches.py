@@ -7,6 +7,7 @@ Sizes: N rows of a data set, B batch, D data.
 """
 
 import hashlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,14 +87,14 @@ def check_pixels(x: np.ndarray, name: str, n_x: int, support: tuple[float, float
     """
     if how not in BINARISE:
         raise ValueError(f"binarise should be one of {', '.join(BINARISE)}, got {how!r}")
+    if isinstance(x, np.ma.MaskedArray):
+        raise ValueError(f"{name} should be a NumPy array without a mask, got a masked one; fill it with x.filled(0)")
     if not isinstance(x, np.ndarray) or (x.dtype != np.uint8 and x.dtype.kind != "f"):
         got = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
         raise ValueError(f"{name} should be a NumPy array of uint8 (0..255) or floats, got {got}; convert it first")
     if x.ndim != 2 or len(x) == 0 or x.shape[1] != n_x:
-        raise ValueError(
-            f"{name} should have the shape (N, {n_x}) of the model, N at least 1, got {x.shape}; "
-            f"flatten images with {name}.reshape(len({name}), -1)"
-        )
+        expected = f"{name} should have the shape (N, {n_x}) of the model, N at least 1"
+        raise ValueError(f"{expected}, got {x.shape}{how_to_fit(x.shape, n_x)}")
     if x.dtype == np.uint8:
         return
     low, high = float(x.min()), float(x.max())
@@ -104,5 +105,15 @@ def check_pixels(x: np.ndarray, name: str, n_x: int, support: tuple[float, float
         why = "this likelihood" if how == "none" else f"binarise {how!r}"
         raise ValueError(
             f"{name} should lie in [{lower:g}, {upper:g}] for {why}, got values from {low:g} to {high:g}; "
-            "rescale the data, or use the gaussian likelihood with binarise 'none'"
+            "rescale train and test data with one (x - low) / (high - low), "
+            "or use the gaussian likelihood with binarise 'none'"
         )
+
+
+def how_to_fit(shape: tuple[int, ...], n_x: int) -> str:
+    """What makes rows of n_x numbers of an array of another shape, where something does."""
+    if len(shape) < 2 or shape[0] == 0:
+        return "; a single row is x[None]" if shape == (n_x,) else ""
+    width = math.prod(shape[1:])
+    flat = "; flatten images with x.reshape(len(x), -1)" if len(shape) > 2 else ""
+    return flat if width == n_x else f"{flat}; a model with n_x={width} takes rows of {width} numbers"

@@ -32,9 +32,14 @@ class Unreadable(ValueError):
     """What is wrong with a file, in one line."""
 
 
+def printable(text: str) -> str:
+    """text with a ? for whatever breaks a line, steers a terminal, hides, or cannot be encoded: names may hold it."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def brief(text: object, length: int = 300) -> str:
     """Words that come out of a file, fit to be quoted: one line, printable, not too long."""
-    line = "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split()))
+    line = printable(" ".join(str(text).split()))
     return line if len(line) <= length else line[: length - 4] + " ..."
 
 

@@ -126,8 +126,8 @@ def test_models_and_optimizers_say_what_they_expected(case):
 # -- Python: fit -------------------------------------------------------------------------------------------------------
 
 ROWS = "should have the shape (N, 16) of the model, N at least 1, got"
-FLATTEN = "flatten images with x_train.reshape(len(x_train), -1)"
-RANGE = "rescale the data, or use the gaussian likelihood with binarise 'none'"
+RANGE = "rescale train and test data with one (x - low) / (high - low), or use the gaussian likelihood"
+RANGE += " with binarise 'none'"
 
 FIT = {
     "epochs 0": ({"epochs": 0}, f"epochs {COUNT} 0"),
@@ -156,11 +156,22 @@ FIT = {
         {"x_train": X.astype(object)},
         "x_train should be a NumPy array of uint8 (0..255) or floats, got object; convert it first",
     ),
-    "width": ({"x_train": X[:, :5]}, f"x_train {ROWS} (6, 5); {FLATTEN}"),
-    "images": ({"x_train": X.reshape(6, 4, 4)}, f"x_train {ROWS} (6, 4, 4); {FLATTEN}"),
-    "one row": ({"x_train": X[0]}, f"x_train {ROWS} (16,); {FLATTEN}"),
-    "empty": ({"x_train": X[:0]}, f"x_train {ROWS} (0, 16); {FLATTEN}"),
-    "empty test": ({"x_test": X[:0]}, f"x_test {ROWS} (0, 16); {FLATTEN.replace('train', 'test')}"),
+    "width": ({"x_train": X[:, :5]}, f"x_train {ROWS} (6, 5); a model with n_x=5 takes rows of 5 numbers"),
+    "images": ({"x_train": X.reshape(6, 4, 4)}, f"x_train {ROWS} (6, 4, 4); flatten images with x.reshape(len(x), -1)"),
+    "other images": (
+        {"x_train": X.reshape(4, 4, 6)},
+        f"x_train {ROWS} (4, 4, 6); flatten images with x.reshape(len(x), -1); "
+        "a model with n_x=24 takes rows of 24 numbers",
+    ),
+    "one row": ({"x_train": X[0]}, f"x_train {ROWS} (16,); a single row is x[None]"),
+    "a line": ({"x_train": X[0, :5]}, f"x_train {ROWS} (5,)"),
+    "a number": ({"x_train": np.array(0.5)}, f"x_train {ROWS} ()"),
+    "empty": ({"x_train": X[:0]}, f"x_train {ROWS} (0, 16)"),
+    "empty test": ({"x_test": X[:0]}, f"x_test {ROWS} (0, 16)"),
+    "masked": (
+        {"x_test": np.ma.masked_less(X, 0.1)},
+        "x_test should be a NumPy array without a mask, got a masked one; fill it with x.filled(0)",
+    ),
     "nan": ({"x_train": NAN}, "x_train should be finite, got NaN or infinity; remove or fill those entries first"),
     "nan, gaussian": (
         {"x_train": NAN, "likelihood": Gaussian(), "binarise": "none"},
@@ -306,9 +317,21 @@ DATA = {
     "no columns": ("my.npz", npz(x_train=X[:, :0]), rf"x_train in my.npz {SHAPE} \(6, 0\)"),
     "no test rows": ("my.npz", npz(x_train=X, x_test=X[:0]), rf"x_test in my.npz {SHAPE} \(0, 16\)"),
     "one row": ("my.npy", npy(X[:1]), "x should have at least 2 rows, since one is held out, got 1; add rows"),
-    "int64": ("my.npz", npz(x_train=U8.astype(int)), f"x_train in my.npz {KIND} int64; convert it first"),
-    "int8": ("my.npz", npz(x_train=U8.astype("int8")), f"x_train in my.npz {KIND} int8; convert it first"),
-    "bool": ("my.npz", npz(x_train=X > 0.5), f"x_train in my.npz {KIND} bool; convert it first"),
+    "int64": (
+        "my.npz",
+        npz(x_train=U8.astype(int)),
+        f"x_train in my.npz {KIND} int64 from 0 to 2.*; save x.astype.'uint8'. in its place",
+    ),
+    "int8": (
+        "my.npz",
+        npz(x_train=U8.astype("int8")),
+        f"x_train in my.npz {KIND} int8 from -.* to 127; save .*float32.* in its place",
+    ),
+    "bool": (
+        "my.npz",
+        npz(x_train=X > 0.5),
+        f"x_train in my.npz {KIND} bool from 0 to 1; save x.astype.'float32'. in its place",
+    ),
     "complex": ("my.npz", npz(x_train=X + 0j), TYPE.format("x_train", "<c16")),
     "text array": ("my.npz", npz(x_train=np.array([["a", "b"]])), f"x_train in my.npz {KIND} <U1; convert it first"),
     "widths": (

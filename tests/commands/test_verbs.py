@@ -44,13 +44,27 @@ def train(folder, monkeypatch, capsys):
     return train
 
 
-def seen_by_training(run=RUN, data="tiny.npz"):
+def seen_by_training(run=RUN, data="tiny.npz", seed=0):
     checkpoint = load_checkpoint(run)
     how = checkpoint.config["training"]["binarise"]
-    return checkpoint.model, binarised(load_data(data).x_test, how, np.random.default_rng(TEST_SEED))
+    return checkpoint.model, binarised(load_data(data, seed).x_test, how, np.random.default_rng(TEST_SEED))
 
 
 # -- evaluate ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_evaluate_looks_at_the_rows_that_the_seed_of_the_run_held_out(train, capsys, seed):
+    """Where the data come without an x_test: other rows, and the run would be judged by what it was trained on."""
+    x = np.random.default_rng(1).integers(0, 256, size=(60, 16), dtype=np.uint8)
+    np.save("whole.npy", x)
+    train("--seed", str(seed), data="whole.npy")
+    assert main(["evaluate", RUN, "--samples", "5", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    vae, held_out = seen_by_training(data="whole.npy", seed=seed)
+    terms = evaluate_terms(vae, held_out, np.random.default_rng(TEST_SEED))
+    assert report["images"] == len(held_out) == 6
+    assert report["nll"]["mean"] == terms["nll"].mean
 
 
 @pytest.mark.parametrize("binarise", ["dynamic", "threshold", "none"])
