@@ -261,6 +261,15 @@ def test_a_bare_python_is_told_what_is_missing_and_the_one_command(bare, folder,
     )
 
 
+@pytest.mark.parametrize("argv", [["scratchvae"], ["-m", "scratchvae.museum"]])
+def test_the_installed_command_and_the_museum_tell_it_too(bare, folder, argv):
+    Path("scratchvae").write_text("from scratchvae.cli import main\nmain()\n")
+    done = start(program=(str(bare), *argv))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("scratchvae needs numpy, ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_in_an_environment_with_pip_the_command_is_pip(bare, folder, monkeypatch):
     site = Path(
         start("-c", "import sysconfig; print(sysconfig.get_path('purelib'))", program=(str(bare),)).stdout.strip()
@@ -276,6 +285,20 @@ def test_in_an_environment_with_pip_the_command_is_pip(bare, folder, monkeypatch
     assert told == (
         f"scratchvae needs matplotlib, pillow, tqdm, threadpoolctl, which {bare} does not have; "
         f"install with: {bare} -m pip install -e {ROOT}\n"
+    )
+
+
+def test_outside_of_an_environment_the_command_makes_one_though_pip_is_there(monkeypatch):
+    """A system's own Python refuses what pip would do to it."""
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    made = f"{shlex.quote(sys.executable)} -m venv .venv && .venv/bin/python -m pip install -e "
+    assert needed.cure(["numpy"]).startswith(made)
+
+
+def test_an_installed_package_asks_for_what_is_missing_and_not_for_a_folder(monkeypatch, tmp_path):
+    monkeypatch.setattr(needed, "FOLDER", str(tmp_path))
+    assert re.search(
+        r" -m pip install numpy tqdm(; then start it with \.venv/bin/python)?$", needed.cure(["numpy", "tqdm"])
     )
 
 
