@@ -89,7 +89,7 @@ def held_out(saved: SavedRun, moved: str | None = None) -> HeldOut:
     where = find_data(options)
     data = load_data(where, seed=options["seed"])
     require_same_data(saved.checkpoint, data, where)
-    binarise = saved.checkpoint.config["training"]["binarise"]
+    binarise = saved.checkpoint.config["training"].get("binarise", "none")
     return HeldOut(data, binarise, binarised(data.x_test, binarise, np.random.default_rng(TEST_SEED)))
 
 
