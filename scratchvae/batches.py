@@ -88,7 +88,7 @@ def check_pixels(x: np.ndarray, name: str, n_x: int, support: tuple[float, float
     if how not in BINARISE:
         raise ValueError(f"binarise should be one of {', '.join(BINARISE)}, got {how!r}")
     if isinstance(x, np.ma.MaskedArray):
-        raise ValueError(f"{name} should be a NumPy array without a mask, got a masked one; fill it with x.filled(0)")
+        raise ValueError(f"{name} should hold plain numbers, got a masked array; fill what is masked: {name}.filled(0)")
     if not isinstance(x, np.ndarray) or (x.dtype != np.uint8 and x.dtype.kind != "f"):
         got = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
         raise ValueError(f"{name} should be a NumPy array of uint8 (0..255) or floats, got {got}; convert it first")
