@@ -244,19 +244,19 @@ def test_a_bad_mirror_then_a_good_one_or_an_error_that_names_it(server, folder, 
 @pytest.mark.parametrize("drip", ["drip-line", "drip-header", "drip-chunk", "drip-body"])
 def test_a_slow_drip_comes_to_an_end(server, folder, mirrors, monkeypatch, drip):
     """No pause is as long as the time limit of a socket, and all of it would take ten seconds and more."""
-    monkeypatch.setattr(transfer, "DEADLINE", 0.3)
+    monkeypatch.setattr(transfer, "DEADLINE", 1.0)
     mirrors(drip)
     began = time.monotonic()
-    with pytest.raises(DataError, match=rf"{drip}/{IMAGES}.gz \(it had not come after 0.3 seconds\)"):
+    with pytest.raises(DataError, match=rf"{drip}/{IMAGES}.gz \(it had not come after 1 seconds\)"):
         load_data("mnist")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8
     part = folder / f"{IMAGES}.gz.part"
     monkeypatch.setattr(transfer, "DEADLINE", 30.0)
     have = part.stat().st_size if part.exists() else 0
     assert have >= 1000 if drip == "drip-body" else have == 0
     if drip == "drip-body":
         while any(thread.name == "download" for thread in threading.enumerate()):
-            assert time.monotonic() - began < 3, "nobody is left listening to what nobody wants"
+            assert time.monotonic() - began < 8, "nobody is left listening to what nobody wants"
             time.sleep(0.01)
     assert have == 0 or part.read_bytes() == RIGHT[part.stem][:have]
     mirrors("good")
