@@ -41,7 +41,14 @@ import numpy as np
 
 from scratchvae import VAE, Adam, Bernoulli, Chain, Dense, fit, kl_to_standard_normal, load_data
 from scratchvae.checks import check_vjp
-from scratchvae.layers import ACTIVATIONS, Activation, dense, dense_backward, relu, relu_backward
+from scratchvae.layers import (
+    ACTIVATIONS,
+    Activation,
+    dense,
+    dense_backward,
+    relu,
+    relu_backward,
+)
 from scratchvae.layers import sigmoid, softplus
 from scratchvae.view.notebook import panels, show
 
@@ -228,7 +235,12 @@ show(
 # %%
 how = {"rng": np.random.default_rng(1), "dtype": "float64"}
 chain = Chain(
-    {"0": Dense(3, 5, **how), "0.tanh": Activation("tanh"), "1": Dense(5, 2, **how), "1.tanh": Activation("tanh")}
+    {
+        "0": Dense(3, 5, **how),
+        "0.tanh": Activation("tanh"),
+        "1": Dense(5, 2, **how),
+        "1.tanh": Activation("tanh"),
+    }
 )
 W0, b0, W1, b1 = (chain.params[name] for name in ("0.W", "0.b", "1.W", "1.b"))
 
