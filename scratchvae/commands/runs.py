@@ -64,10 +64,10 @@ def holds_a_run(path: Path) -> bool:
 
 
 def default_name(options: dict[str, Any]) -> str:
-    """<data>-<model>-<latent>, with a long name of data cut short."""
+    """<data>-<model>-<latent>, with a long name of data cut short, and what no terminal shows replaced."""
     stem = Path(os.path.abspath(options["data"])).stem or "data"
-    if len(os.fsencode(stem)) > LONGEST:
-        stem = os.fsencode(stem)[:LONGEST].decode(errors="ignore")
+    stem = "".join(character if character.isprintable() else "_" for character in stem)
+    stem = stem.encode()[:LONGEST].decode(errors="ignore")
     return f"{stem}-{options['model']}-{options['latent']}"
 
 

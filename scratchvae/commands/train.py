@@ -33,6 +33,7 @@ from scratchvae.commands.runs import (
 from scratchvae.commands.saved import find_data, require_same_data, train_options
 from scratchvae.layers import ACTIVATIONS
 from scratchvae.likelihoods import LIKELIHOODS
+from scratchvae.npz import brief
 from scratchvae.optim import OPTIMIZERS
 from scratchvae.run_folder import CHECKPOINT, CONFIG, METRICS, History, RunFolder
 from scratchvae.training import fit
@@ -237,7 +238,7 @@ def draw(job: Job, folder: RunFolder, history: History) -> int:
         print(f"\nstopped before its pictures were drawn; {again}")
         raise
     except Exception as error:  # why: fonts, an odd name, a full disk: whatever it is, it is not the run that failed
-        details = " ".join(str(error).split()) or "no details"
+        details = brief(error) or "no details"
         print(f"scratchvae train: no pictures ({type(error).__name__}: {details}); {again}", file=sys.stderr)
         return 1
     print(f"pictures: {', '.join(picture.name for picture in pictures)}")
