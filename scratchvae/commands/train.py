@@ -100,7 +100,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("beta", "weight of the KL", type=not_negative, metavar="BETA")
     option("warmup", "epochs over which the KL's weight grows from 0", type=whole, metavar="N")
     option("samples", "K draws an example: above 1 trains the importance-weighted bound", type=count, metavar="K")
-    option("binarise", "grey pixels to bits (default: dynamic for bernoulli, else none)", choices=list(BINARISE))
+    option(
+        "binarise",
+        "grey pixels to bits (default: the likelihood's own, as dynamic for bernoulli)",
+        choices=list(BINARISE),
+    )
     option("seed", "of weights, batches, bits and noise", type=whole, metavar="N")
     option("threads", "BLAS threads for the matrix products", type=count, metavar="N")
     option("backend", "array library", choices=list(BACKENDS))

@@ -558,9 +558,9 @@ def test_a_kill_leaves_no_lock(tiny, tmp_path):
         (None, "is missing"),
         ("", "is not that of a run"),
         ("[1]", "is not that of a run"),
-        ({"latent": 3, "lr": "fast"}, "departs from the checkpoint with latent 3 (there 2), lr fast (there 0.001)"),
-        ({"data": "other.npz"}, "departs from the checkpoint with data other.npz (there tiny.npz)"),
-        ({"note": "mine"}, "departs from the checkpoint with note mine (there None)"),
+        ({"latent": 3, "lr": "fast"}, "says latent 3, not 2; lr fast, not 0.001"),
+        ({"data": "other.npz"}, "says data other.npz, not tiny.npz"),
+        ({"note": "mine"}, "says note mine, not None"),
     ],
 )
 def test_a_config_that_was_edited_or_deleted_is_written_anew(tiny, run, capsys, content, said):
