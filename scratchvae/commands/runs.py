@@ -64,10 +64,10 @@ def holds_a_run(path: Path) -> bool:
 
 
 def default_name(options: dict[str, Any]) -> str:
-    """<data>-<model>-<latent>, with a long name of data cut short."""
+    """<data>-<model>-<latent>, with a long name of data cut short, and what no terminal shows replaced."""
     stem = Path(os.path.abspath(options["data"])).stem or "data"
-    if len(os.fsencode(stem)) > LONGEST:
-        stem = os.fsencode(stem)[:LONGEST].decode(errors="ignore")
+    stem = "".join(character if character.isprintable() else "_" for character in stem)
+    stem = stem.encode()[:LONGEST].decode(errors="ignore")
     return f"{stem}-{options['model']}-{options['latent']}"
 
 
@@ -102,7 +102,7 @@ def stopped_folder(out: str | None, options: dict[str, Any]) -> Path:
 def read_config(folder: Path) -> dict[str, Any] | None:
     """The options in config.json; None where there is no such file, or another one."""
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8")) if (folder / CONFIG).is_file() else None
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(config, dict) or not {"scratchvae", "data", "seed"} <= config.keys():
@@ -116,8 +116,8 @@ def config_differs(folder: Path, options: dict[str, Any]) -> str:
     if config is None:
         return "is missing" if not (folder / CONFIG).exists() else "is not that of a run"
     names = [name for name in {**options, **config} if config.get(name) != options.get(name)]
-    said = [f"{name} {in_words(config.get(name))} (there {in_words(options.get(name))})" for name in names]
-    return f"departs from the checkpoint with {', '.join(said)}" if names else ""
+    said = [f"{name} {in_words(config.get(name))}, not {in_words(options.get(name))}" for name in names]
+    return f"says {'; '.join(said)}" if names else ""
 
 
 def checked_options(

@@ -33,6 +33,7 @@ from scratchvae.commands.runs import (
 from scratchvae.commands.saved import find_data, require_same_data, train_options
 from scratchvae.layers import ACTIVATIONS
 from scratchvae.likelihoods import LIKELIHOODS
+from scratchvae.npz import brief
 from scratchvae.optim import OPTIMIZERS
 from scratchvae.run_folder import CHECKPOINT, CONFIG, METRICS, History, RunFolder
 from scratchvae.training import fit
@@ -99,7 +100,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("beta", "weight of the KL", type=not_negative, metavar="BETA")
     option("warmup", "epochs over which the KL's weight grows from 0", type=whole, metavar="N")
     option("samples", "K draws an example: above 1 trains the importance-weighted bound", type=count, metavar="K")
-    option("binarise", "grey pixels to bits (default: dynamic for bernoulli, else none)", choices=list(BINARISE))
+    option(
+        "binarise",
+        "grey pixels to bits (default: the likelihood's own, as dynamic for bernoulli)",
+        choices=list(BINARISE),
+    )
     option("seed", "of weights, batches, bits and noise", type=whole, metavar="N")
     option("threads", "BLAS threads for the matrix products", type=count, metavar="N")
     option("backend", "array library", choices=list(BACKENDS))
@@ -237,7 +242,7 @@ def draw(job: Job, folder: RunFolder, history: History) -> int:
         print(f"\nstopped before its pictures were drawn; {again}")
         raise
     except Exception as error:  # why: fonts, an odd name, a full disk: whatever it is, it is not the run that failed
-        details = " ".join(str(error).split()) or "no details"
+        details = brief(error) or "no details"
         print(f"scratchvae train: no pictures ({type(error).__name__}: {details}); {again}", file=sys.stderr)
         return 1
     print(f"pictures: {', '.join(picture.name for picture in pictures)}")

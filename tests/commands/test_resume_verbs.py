@@ -313,7 +313,10 @@ def test_bad_options_leave_no_folder(tiny, capsys):
             assert contents(".") == before
 
 
-@pytest.mark.parametrize("data", ["my.npz", "x" * 250 + ".npz", "数" * 83 + ".npz", "-x.npz", "..", "/", ".npz"])
+@pytest.mark.parametrize(
+    "data",
+    ["my.npz", "x" * 250 + ".npz", "数" * 83 + ".npz", "-x.npz", "..", "/", ".npz", "a\nb\x1b.npz", "\udcff.npz"],
+)
 def test_default_names_are_names(tmp_path, monkeypatch, data):
     """Whatever the data are called: not too long, no step out of runs/, not an option when it is typed."""
     monkeypatch.chdir(tmp_path)
@@ -321,6 +324,7 @@ def test_default_names_are_names(tmp_path, monkeypatch, data):
     name = default_name(options)
     assert len(os.fsencode(name)) <= LONGEST + len("-autoencoder-1000000-run1000000")
     assert name.endswith("-vae-2")
+    assert name.isprintable()
     with claim(None, options) as first, claim(None, options) as second:
         assert [first.path, second.path] == [Path("runs", name), Path("runs", f"{name}-run2")]
     assert numbered_runs(name) == {1: Path("runs", name), 2: Path("runs", f"{name}-run2")}
@@ -554,9 +558,9 @@ def test_a_kill_leaves_no_lock(tiny, tmp_path):
         (None, "is missing"),
         ("", "is not that of a run"),
         ("[1]", "is not that of a run"),
-        ({"latent": 3, "lr": "fast"}, "departs from the checkpoint with latent 3 (there 2), lr fast (there 0.001)"),
-        ({"data": "other.npz"}, "departs from the checkpoint with data other.npz (there tiny.npz)"),
-        ({"note": "mine"}, "departs from the checkpoint with note mine (there None)"),
+        ({"latent": 3, "lr": "fast"}, "says latent 3, not 2; lr fast, not 0.001"),
+        ({"data": "other.npz"}, "says data other.npz, not tiny.npz"),
+        ({"note": "mine"}, "says note mine, not None"),
     ],
 )
 def test_a_config_that_was_edited_or_deleted_is_written_anew(tiny, run, capsys, content, said):

@@ -490,6 +490,7 @@ def test_from_another_folder(train, folder, capsys, monkeypatch, verb):
         path.unlink()
     (folder / "elsewhere").mkdir()
     monkeypatch.chdir(folder / "elsewhere")
+    np.savez("tiny.npz", x_train=np.zeros((30, 16), "uint8"))  # others, which only happen to have the same name
     assert told(capsys, verb, f"../{RUN}") == expected.replace(RUN, f"../{RUN}")
 
 
