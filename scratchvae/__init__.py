@@ -30,6 +30,10 @@ line).
 
 __version__ = "0.1.0"
 
+from scratchvae.commands.needed import complain_and_stop
+
+complain_and_stop()  # why here: `python -m scratchvae doctor` imports this file first, and NumPy may not be there
+
 from scratchvae.autoencoder import Autoencoder
 from scratchvae.backend import get_xp, to_numpy
 from scratchvae.checkpoint import load_checkpoint, save_checkpoint

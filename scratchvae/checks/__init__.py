@@ -1,8 +1,9 @@
-"""Checks of anyone's code: gradients, samplers, evidence, optimizers. Each returns a Report that says what is wrong.
+"""Checks of anyone's code, from gradients to whole bounds. Each returns a Report that says what is wrong.
 
 report = check_vjp(forward, backward, {"x": x, "W": W, "b": b})   # one forward/backward pair
 report = check_gradients(model, x, eps)                           # every parameter of a whole model
 report = check_sampler(sampler, mu, logvar)                       # a draw against the N(mu, exp(logvar)) of the KL
+report = check_likelihood(likelihood)                             # p(x|z): its integral, mean, draws and backward
 report = check_evidence(model, x)                                 # log p(x) = ELBO + KL(q || p(z|x)), Z = 1 or 2
 report = check_optimizer(optimizer, reference)                    # step by step beside another optimizer
 
@@ -10,6 +11,7 @@ report.ok; report.rows; report.findings; print(report); report.plot()
 """
 
 from scratchvae.checks.evidence import check_evidence
+from scratchvae.checks.likelihood import check_likelihood
 from scratchvae.checks.models import check_gradients
 from scratchvae.checks.optimizer import check_optimizer
 from scratchvae.checks.report import CAUSES, Finding, Report, Row
@@ -23,6 +25,7 @@ __all__ = [
     "Row",
     "check_evidence",
     "check_gradients",
+    "check_likelihood",
     "check_optimizer",
     "check_sampler",
     "check_vjp",

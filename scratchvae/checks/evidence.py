@@ -12,9 +12,11 @@ import numpy as np
 
 from scratchvae.backend import Array, as_backend, get_xp, to_numpy
 from scratchvae.checks.causes.bound import ALLOWED, Bound, explain_bound
-from scratchvae.checks.normalised import check_likelihood
+from scratchvae.checks.claims import add
+from scratchvae.checks.normalised import claims_of_the_nll
+from scratchvae.checks.pixels import require_pixels
 from scratchvae.checks.quadrature import by_quadrature, expected_terms
-from scratchvae.checks.report import Finding, Report, Row
+from scratchvae.checks.report import SEED, Finding, Report, Row
 from scratchvae.likelihoods import Bernoulli
 
 
@@ -25,21 +27,22 @@ def check_evidence(model: Any, x: Array, *, likelihood: Any = None) -> Report:
     terms.elbo or terms.objective (B,). likelihood says what the logits mean: the model's own if it has one, else
     Bernoulli. With terms.nll and terms.kl the report says which of them is at fault.
 
-    Shapes    x (B, D), at least 4 rows that differ.
+    Shapes    x (B, D), at least 4 rows that differ; what decode returns is the likelihood's, (G, D n_params).
     Units     nats.
-    Raises    ValueError: more than two latents.
+    Raises    ValueError: more than two latents, an x outside the support of the likelihood.
     """
     report = Report(f"evidence of {type(model).__name__}", unit="nats")
+    own = getattr(model, "likelihood", None)
+    trusted = likelihood or own or Bernoulli()
+    require_pixels(x, trusted)
     mu, logvar = (to_numpy(a).astype(float) for a in model.encode(x)[:2])  # (B, Z) each
     if mu.shape[1] > 2:
         raise ValueError(f"the identity is checked on a grid: build the model with 1 or 2 latents, got {mu.shape[1]}")
-    own = getattr(model, "likelihood", None)
-    trusted = likelihood or own or Bernoulli()
     if own is not None:
-        check_likelihood(own, report)
+        add(report, "nll", lambda: claims_of_the_nll(own, np.random.default_rng(SEED), []), share=False)
 
     def nll_at(z: np.ndarray, row: np.ndarray) -> np.ndarray:
-        logits = model.decode(z)[0]  # (G, D)
+        logits = model.decode(z)[0]  # (G, D n_params)
         rows = as_backend(np.broadcast_to(row, (len(z), len(row))), get_xp(logits), logits.dtype)  # (G, D)
         return to_numpy(trusted.nll(rows, logits)[0]).astype(float)  # (G,)
 

@@ -13,6 +13,7 @@ from scratchvae.checks.arrays import in_play
 from scratchvae.checks.differences import entry
 from scratchvae.checks.gather import merged, without_consequences
 from scratchvae.checks.pair import Pair, Values
+from scratchvae.checks.pixels import require_pixels
 from scratchvae.checks.report import SEED, Finding, Report
 from scratchvae.checks.vjp import FEW_ROWS, Hints, examine
 
@@ -29,7 +30,9 @@ def check_gradients(
 
     Shapes    x (B, D), eps (B, Z), drawn here if not given; a small batch and a small model: the time grows with the
               number of weights.
+    Raises    ValueError: an x outside the support of the model's likelihood.
     """
+    require_pixels(x, getattr(getattr(model, "model", model), "likelihood", None))
     if eps is None and hasattr(model, "draw_eps"):
         eps = model.draw_eps(len(x), np.random.default_rng(SEED))
     shape = (len(x),)

@@ -1,5 +1,10 @@
-"""Is p(x|z) a distribution over x? It adds up to 1, and its pixels are independent."""
+"""Is exp(-nll) a distribution over x? It adds up to 1 over the support, and an image is made of independent pixels.
 
+Sizes: B batch, D pixels, P natural parameters a pixel, L rows of logits to try them at.
+"""
+
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -7,55 +12,154 @@ import numpy as np
 from scratchvae.backend import to_numpy
 from scratchvae.checks.causes.case import ratio
 from scratchvae.checks.causes.sentences import factor_sentence
-from scratchvae.checks.report import Finding, Report, Row
+from scratchvae.checks.claims import Claim, as_image, at
+from scratchvae.checks.density import Mass, Pixel, integrated, summed
+from scratchvae.checks.report import SEED, Finding
 
-LOGITS = np.array([-3.0, -0.5, 0.2, 1.0, 4.0])
+VALUES = np.array([-3.0, -0.5, 0.2, 1.0, 4.0])  # of a parameter: both signs, small and large
+EXTREME = 20.0  # of one parameter at a time: as the log of a variance, nothing, or five hundred million
+SUPPORTS = ((-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))  # what else it may have been
+ALLOWED = 1e-6  # of a total
+SUM = 1e-9  # of the nll of an image, relative
 
 
-def check_likelihood(likelihood: Any, report: Report) -> None:
-    """Two rows: exp(-nll) of one pixel sums or integrates to 1 for several logits; the nll of several is their sum.
+def claims_of_the_nll(p: Any, rng: np.random.Generator, known: list[Mass], extremes: bool = False) -> Iterator[Claim]:
+    """Both claims; known receives the densities that were added up, for the claims that stand on them."""
+    masses = measured(p, extremes)
+    yield adds_up(masses)
+    known.extend(mass for mass in masses if mass.settled and 0 < mass.total < math.inf)
+    if known:
+        yield sums_over_pixels(p, known, rng)
 
-    likelihood has nll(x, logits) -> nll (B,), cache, and perhaps support, the range of a pixel.
+
+def measured(p: Any, extremes: bool = False) -> list[Mass]:
+    """exp(-nll) of one pixel at every row of logits, added up in the way that suits it."""
+    support, P = getattr(p, "support", (0.0, 1.0)), getattr(p, "n_params", 1)
+    rows = np.stack([np.roll(VALUES, 2 * j) for j in range(P)], axis=1)  # (5, P)
+    far = [np.where(np.arange(P) == j, end, rows[2]) for j in range(min(P, 3)) for end in (-EXTREME, EXTREME)]
+    masses = best_way([Pixel(p, row, support) for row in rows])
+    return masses + [add_up(Pixel(p, row, support), masses[0].levels) for row in (far if extremes else ())]
+
+
+def best_way(pixels: list[Pixel]) -> list[Mass]:
+    """Added up in the way that the draws speak for, unless that does not come to 1 and another way does."""
+    ways = [0, 1, 255] if pixels[0].support == (0.0, 1.0) else [0, 1]
+    preferred = lattice_of_the_draws(pixels, ways[1:])
+    found = attempt(pixels, preferred)
+    if off_one(found) < ALLOWED:
+        return found
+    closest = min((attempt(pixels, levels) for levels in ways if levels != preferred), key=off_one)
+    if off_one(closest) < ALLOWED or not found:
+        found = closest
+    return found or [add_up(pixel, preferred) for pixel in pixels]  # why: the error is raised once more, to be told
+
+
+def add_up(pixel: Pixel, levels: int) -> Mass:
+    """The sum over the multiples of 1 / levels; for 0 the integral."""
+    return summed(pixel, levels) if levels else integrated(pixel)
+
+
+def attempt(pixels: list[Pixel], levels: int) -> list[Mass]:
+    """Added up; nothing where the nll does not take such x, as a table of whole numbers does not."""
+    try:
+        return [add_up(pixel, levels) for pixel in pixels]
+    except Exception:  # somebody's code may do anything
+        return []
+
+
+def off_one(masses: list[Mass]) -> float:
+    """The largest |total - 1| of those that have settled."""
+    return max((abs(mass.total - 1) for mass in masses if mass.settled), default=math.inf)
+
+
+def lattice_of_the_draws(pixels: list[Pixel], levels: list[int]) -> int:
+    """The first n of levels that makes all draws multiples of 1 / n; 0 if there is none, or are no draws."""
+    p, logits = pixels[0].likelihood, np.stack([pixel.logits for pixel in pixels])  # (5, P)
+    try:
+        with np.errstate(all="ignore"):
+            x = to_numpy(p.sample(np.repeat(logits, 20, axis=0), np.random.default_rng(SEED)))  # (100, 1)
+    except Exception:  # what is wrong with sample is said elsewhere
+        return 0
+    return next((n for n in levels if (np.rint(x * n) == x * n).all()), 0)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One pixel
+
+
+def adds_up(masses: list[Mass]) -> Claim:
+    """exp(-nll) of one pixel integrates or sums to 1, at all logits where that can be told."""
+    off = np.array([off_by(mass) for mass in masses])  # (L,)
+    unseen = [mass for mass, error in zip(masses, off, strict=True) if math.isnan(error)]
+    within = max((mass.error for mass in masses if mass.settled), default=math.nan)
+    note = f"it {verb(masses)}, to within {within:.0e}"
+    if unseen:
+        others = f" and {len(unseen) - 1} others" if len(unseen) > 1 else ""
+        note += f"; out of reach {at(unseen[0].pixel.logits)}{others}, where {unseen[0].error:.0e} may be missing"
+    if len(unseen) == len(masses):
+        return Claim("p(x|z) adds up to 1", math.nan, ALLOWED, note)
+    error = float(np.nanmax(off))
+    finding = wrong_total(masses, off) if error > ALLOWED else None
+    return Claim("p(x|z) adds up to 1", error, ALLOWED, note, finding)
+
+
+def verb(masses: list[Mass]) -> str:
+    return "sums" if masses[0].levels else "integrates"
+
+
+def off_by(mass: Mass) -> float:
+    """|total - 1|; NaN where less than 1 was found and there may be more."""
+    return abs(mass.total - 1) if mass.settled or mass.total > 1 + ALLOWED else math.nan
+
+
+def wrong_total(masses: list[Mass], off: np.ndarray) -> Finding:
+    """Is it the support, a constant, or a term that depends on the logits?"""
+    worst = masses[int(np.nanargmax(off))]
+    total, where, support = worst.total, at(worst.pixel.logits), worst.pixel.support
+    for other in SUPPORTS:
+        pixels = [mass.pixel._replace(support=other) for mass in masses if mass.settled]
+        if other != support and off_one(attempt(pixels, worst.levels)) < ALLOWED:
+            text = f"exp(-nll) {verb(masses)} to 1 over {other}, and {where} to {total:.6g} over the support {support}"
+            return Finding("support", "missing-term", f"{text}: name the range of its pixels", expected=1.0, got=total)
+    totals = [mass.total for mass in masses]
+    how = f"{where}, and to other values at other logits"
+    if np.ptp(totals) < ALLOWED * max(totals):
+        how = f"for every logit: a constant is missing, {math.log(total):.6g} nats a pixel"
+    text = f"exp(-nll) {verb(masses)} to {total:.6g} instead of 1, {how}; a log-likelihood needs its normalising terms"
+    return Finding("nll", "missing-term", text, expected=1.0, got=total)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# An image
+
+
+def sums_over_pixels(p: Any, masses: list[Mass], rng: np.random.Generator) -> Claim:
+    """The nll of an image is the sum over its pixels, the first D columns of logits being the first parameter."""
+    B, D = 3, len(masses)
+    rows = np.stack([mass.pixel.logits for mass in masses])  # (D, P)
+    x = np.stack([mass.quantile(rng.random(B)) for mass in masses], axis=1)  # (B, D)
+    parts = np.stack([-mass.pixel.log_density(x[:, d]) for d, mass in enumerate(masses)], axis=1)  # (B, D)
+    sums, whole = parts.sum(axis=1), nll_of(p, x, np.tile(as_image(rows), (B, 1)))  # (B,), (B,)
+    error = float((np.abs(whole - sums) / (np.abs(parts).sum(axis=1) + 1)).max())
+    claim = Claim("nll sums over pixels", error, SUM, f"of {D}")
+    if claim.status == "ok":
+        return claim
+    if np.allclose(nll_of(p, x, np.tile(rows.reshape(1, -1), (B, 1))), sums, rtol=SUM):
+        text = "nll reads the logits pixel by pixel: the first D columns are the first parameter, and so on"
+        return claim._replace(finding=Finding("nll", "transpose", text))
+    c = ratio(sums, whole)
+    what = factor_sentence(c, {"D": D}) if c else "has nothing of them"
+    text = f"the nll of {D} pixels is not the sum of theirs: it {what}"
+    return claim._replace(finding=Finding("nll", "factor" if c else "unknown", text, c))
+
+
+def nll_of(p: Any, x: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """The nll of a batch.
+
+    Raises    ValueError: it has another shape than (B,).
     """
-    ways = [np.array([way(likelihood, logit) for logit in LOGITS]) for way in (sum_over_bits, integral)]  # (5,) each
-    if not np.isfinite(getattr(likelihood, "support", (0.0, 1.0))).all():
-        ways = ways[1:]
-    totals = min(ways, key=lambda total: np.abs(total - 1).max())
-    error = float(np.abs(totals - 1).max())
-    report.rows.append(Row("p(x|z) adds up to 1", (), error, "ok" if error < 1e-6 else "wrong"))
-    if not error < 1e-6:
-        how = "for every logit: a constant is missing" if np.ptp(totals) < 1e-6 else "or other values at other logits"
-        text = f"exp(-nll) adds up to {totals[0]:.6g} instead of 1, {how}; a log-likelihood needs its normalising terms"
-        report.findings.append(Finding("nll", "missing-term", text))
-    x, logits = np.array([[0.0, 1.0, 1.0, 0.0, 1.0]]), LOGITS[None]  # (1, 5)
-    whole = nll_of(likelihood, x, logits)  # (1,)
-    parts = np.concatenate([nll_of(likelihood, x[:, d : d + 1], logits[:, d : d + 1]) for d in range(5)])  # (5,)
-    error = float(np.abs(whole - parts.sum()).max())
-    report.rows.append(Row("nll sums over pixels", (), error, "ok" if error < 1e-9 else "wrong"))
-    if not error < 1e-9:
-        c = ratio(np.array([parts.sum()]), whole)
-        what = factor_sentence(c, {"D": 5}) if c else "has nothing of them"
-        report.findings.append(Finding("nll", "factor", f"the nll of 5 pixels is not the sum of theirs: it {what}", c))
-
-
-def sum_over_bits(likelihood: Any, logit: float) -> float:
-    """The sum of exp(-nll) over x in {0, 1}."""
-    return float(np.exp(-nll_of(likelihood, np.array([[0.0], [1.0]]), np.full((2, 1), logit))).sum())
-
-
-def integral(likelihood: Any, logit: float) -> float:
-    """The integral of exp(-nll) over the support, by a trapezoid whose points crowd where the mass may be."""
-    t = np.linspace(-30, 30, 60001)  # (G,)
-    low, high = getattr(likelihood, "support", (0.0, 1.0))
-    if np.isfinite([low, high]).all():  # both ends
-        x = low + (high - low) / (1 + np.exp(-t))
-        weight = (x - low) * (high - x) / (high - low)
-    else:  # around the logit, at every scale
-        x, weight = logit + np.sinh(t / 2), 0.5 * np.cosh(t / 2)
     with np.errstate(all="ignore"):
-        density = np.exp(-nll_of(likelihood, x[:, None], np.full((len(x), 1), logit)))  # (G,)
-    return float((density * weight).sum() * (t[1] - t[0]))
-
-
-def nll_of(likelihood: Any, x: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    return to_numpy(likelihood.nll(x, logits)[0]).astype(float)
+        nll = to_numpy(p.nll(x, logits)[0]).astype(float)
+    if nll.shape != (len(x),):
+        raise ValueError(f"nll has the shape {nll.shape} for a batch of {len(x)}, expected ({len(x)},)")
+    return nll

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one table; 0 if there are no findings, 1 if there are."""
-    reports = list(check_package() if args.file is None else check_file(args.file))
+    reports = list(check_package() if args.file is None else check_file(python_file(args.file)))
     width = max(len(report.title) for report in reports)
     for report in reports:
         error = f"{max(row.error for row in report.rows):.1e}" if report.rows else "-"
@@ -52,6 +53,28 @@ def run(args: argparse.Namespace) -> int:
     wrong = sum(not report.ok for report in reports)
     print(f"{len(reports)} checked, {wrong or 'none'} wrong")
     return 1 if wrong else 0
+
+
+def python_file(text: str) -> Path:
+    """The path, if a Python file that may be read is there.
+
+    Raises    ValueError: something else, and what it is. OSError: it may not be read.
+    """
+    path = Path(text)
+    if not text or not path.exists():
+        what = "is not there; check the path"
+    elif path.is_dir():
+        what = "is a folder; name a file in it"
+    elif not path.is_file():
+        what = "is not a file; name one"
+    elif path.suffix == ".ipynb":
+        what = "is a notebook; save its functions in a file of their own, as in student.py"
+    elif path.suffix != ".py":
+        what = "does not end in .py; name a file that does"
+    else:
+        path.open("rb").close()
+        return path
+    raise ValueError(f"FILE should be a Python file, and {text or repr(text)} {what}")
 
 
 def check_package() -> Iterator[Report]:

@@ -2,12 +2,7 @@
 
 import csv
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -25,7 +20,6 @@ from scratchvae import (
     save_checkpoint,
 )
 from scratchvae import training as training_module
-from scratchvae.cli import main
 from scratchvae.run_folder import RunFolder
 from scratchvae.training import NonFiniteObjective
 
@@ -442,156 +436,3 @@ def test_the_advice_fits_the_cause(rng):
         fit_gaussian(x, lr)
     with pytest.raises(NonFiniteObjective, match=r": lower the step size, which is 1e\+30$"):
         fit_gaussian(x, 1e30)
-
-
-# -- on the command line -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def no_pictures(monkeypatch):
-    monkeypatch.setattr("scratchvae.view.plots.write_pictures", lambda *args: [])
-
-
-@pytest.fixture
-def tiny(tmp_path, monkeypatch, no_pictures):
-    """A data set in an empty working folder, and the options of a run on it that takes a moment."""
-    monkeypatch.chdir(tmp_path)
-    np.savez(tmp_path / "tiny.npz", x_train=PIXELS[:40], x_test=PIXELS[40:])
-    return ["train", "--data", "tiny.npz", "--hidden", "6", "--batch-size", "16"]
-
-
-def test_resume_takes_the_options_of_the_stopped_run(tiny, tmp_path):
-    options = ["--warmup", "2", "--optimizer", "sgd", "--latent", "3", "--seed", "5"]
-    assert main([*tiny, *options, "--epochs", "4", "--out", "at-once"]) == 0
-    assert main([*tiny, *options, "--epochs", "2", "--out", "later"]) == 0
-    assert main(["train", "--resume", "--out", "later", "--epochs", "4"]) == 0
-    assert_same_run(tmp_path / "later", tmp_path / "at-once")
-    assert (tmp_path / "later" / "config.json").read_text() == (tmp_path / "at-once" / "config.json").read_text()
-
-
-def test_resume_in_a_folder_without_a_checkpoint_starts_over(tiny, tmp_path):
-    assert main([*tiny, "--epochs", "2", "--out", "fresh"]) == 0
-    (tmp_path / "empty").mkdir()
-    for folder in ("empty", "not-there-yet"):
-        assert main([*tiny, "--epochs", "2", "--resume", "--out", folder]) == 0
-        assert_same_run(tmp_path / folder, tmp_path / "fresh")
-
-
-def test_epochs_and_step_size_may_change_on_the_command_line(tiny, tmp_path):
-    assert main([*tiny, "--epochs", "1", "--out", "run"]) == 0
-    assert main([*tiny, "--epochs", "2", "--lr", "0.25", "--resume", "--out", "run"]) == 0
-    got = load_checkpoint("run")
-    assert (got.epoch, got.optimizer.lr) == (2, 0.25)
-
-
-@pytest.mark.parametrize(
-    ("option", "was", "value"),
-    [
-        ("--latent", "2", "3"),
-        ("--hidden", r"\[6\]", "6,6"),
-        ("--seed", "0", "1"),
-        ("--beta", "1.0", "2"),
-        ("--warmup", "0", "1"),
-        ("--batch-size", "16", "8"),
-        ("--model", "vae", "autoencoder"),
-        ("--likelihood", "bernoulli", "gaussian"),
-        ("--activation", "relu", "tanh"),
-        ("--optimizer", "adam", "sgd"),
-        ("--binarise", "dynamic", "none"),
-        ("--data", "tiny.npz", "mnist-sample"),
-    ],
-)
-def test_options_of_another_run_are_refused(tiny, tmp_path, capsys, option, was, value):
-    assert main([*tiny, "--epochs", "1", "--out", "run"]) == 0
-    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    capsys.readouterr()
-    assert main([*tiny, option, value, "--epochs", "2", "--resume", "--out", "run"]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    with pytest.raises(ValueError, match=f"{option} was {was}, got .*{value[0]}.*; leave it out, or train into a new"):
-        raise ValueError(err)
-    assert err.count("\n") == 1
-    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
-
-
-def test_a_run_that_blows_up_ends_with_code_1_and_one_line(tiny, tmp_path, capsys):
-    assert main([*tiny, "--optimizer", "sgd", "--epochs", "2", "--out", "run"]) == 0
-    before = (tmp_path / "run" / "checkpoint.npz").read_bytes()
-    capsys.readouterr()
-    assert main(["train", "--resume", "--epochs", "3", "--lr", "1e30", "--out", "run"]) == 1
-    err = capsys.readouterr().err
-    assert err.startswith("scratchvae train: ")
-    assert " in epoch 3 (lr 1e+30): lower the step size; the last good checkpoint is run/checkpoint.npz, of " in err
-    assert err.count("\n") == 1
-    assert (tmp_path / "run" / "checkpoint.npz").read_bytes() == before
-
-
-def test_ctrl_c_before_the_first_epoch_ends(tiny, tmp_path, capsys, monkeypatch):
-    def interrupted(*args):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as stopped:
-        stopped.setattr(Adam, "step", interrupted)
-        assert main([*tiny, "--epochs", "2", "--out", "run"]) == 130
-    out, err = capsys.readouterr()
-    assert "stopped; before its first epoch ended. Go on with: python -m scratchvae train --resume --out run" in out
-    assert err == ""
-    assert main(["train", "--resume", "--out", "run"]) == 0
-    assert main([*tiny, "--epochs", "2", "--out", "unbroken"]) == 0
-    assert_same_run(tmp_path / "run", tmp_path / "unbroken")
-
-
-# -- a real process, a real signal -------------------------------------------------------------------------------------
-
-
-def start(folder, *argv):
-    """python -m scratchvae in folder, listening to Ctrl-C even where the shell has switched it off."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "scratchvae", *argv],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to one process")
-def test_ctrl_c_in_the_middle_of_an_epoch(tmp_path, capsys, no_pictures):
-    x = np.random.default_rng(0).integers(0, 256, size=(4000, 60), dtype=np.uint8)
-    np.savez(tmp_path / "mine.npz", x_train=x, x_test=x[:100])
-    options = ["--data", str(tmp_path / "mine.npz"), "--hidden", "50", "--latent", "3", "--batch-size", "4"]
-    options += ["--epochs", "3", "--warmup", "3"]
-
-    process = start(tmp_path, "train", *options, "--out", "stopped")
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if line.startswith("epoch 1/3"):
-            break
-    time.sleep(0.05)  # an epoch has 1,000 steps and takes several times as long
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert err == ""
-    assert out == (
-        "\nstopped; the checkpoint of its last whole epoch is kept. "
-        "Go on with: python -m scratchvae train --resume --out stopped\n"
-    )
-    stopped = tmp_path / "stopped"
-    assert sorted(path.name for path in stopped.iterdir()) == ["checkpoint.npz", "config.json", "metrics.csv"]
-    done = load_checkpoint(stopped).epoch
-    assert done in (1, 2)  # on a busy machine the signal may come an epoch late
-
-    process = start(tmp_path, "train", "--resume", "--out", "stopped")
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, "")
-    assert [line.split()[1] for line in out.splitlines() if line.startswith("epoch ")] == ["2/3", "3/3"][done - 1 :]
-
-    assert main(["train", *options, "--out", str(tmp_path / "unbroken")]) == 0
-    unbroken = tmp_path / "unbroken"
-    assert stopped.joinpath("checkpoint.npz").read_bytes() == unbroken.joinpath("checkpoint.npz").read_bytes()
-    assert stopped.joinpath("config.json").read_text() == unbroken.joinpath("config.json").read_text()
-    assert metrics(stopped) == metrics(unbroken)
-    assert [row[0] for row in metrics(stopped)] == ["epoch", "1", "2", "3"]

@@ -140,7 +140,7 @@ def explain_nll(bound: Bound) -> Finding:
             text = f"{bound.side}: z is drawn with the standard deviation {what}, and the kl takes it to be sigma"
             return Finding("sampler", cause, text)
     own = getattr(bound.model, "likelihood", bound.likelihood)
-    logits = bound.model.decode(bound.mu[:1])[0]  # (1, D)
+    logits = bound.model.decode(bound.mu[:1])[0]  # (1, D n_params)
     lacks = [(bound.likelihood.nll(row[None], logits)[0] - own.nll(row[None], logits)[0]).item() for row in bound.x]
     if min(map(abs, lacks)) > ALLOWED and np.ptp(lacks) < ALLOWED:
         text = f"{bound.side}: the nll lacks a term that depends on the logits and not on x: a normalising term"

@@ -1,0 +1,152 @@
+"""check_likelihood: is p(x|z) a distribution over x, and are its mean, its draws and its backward those of its nll?
+
+Nothing is taken on trust but the nll: what exp(-nll) adds up to over the support, its mean and its distribution come
+from quadrature, see `density`.
+
+Sizes: B batch, D pixels, P natural parameters a pixel, L rows of logits to try them at.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from scratchvae.backend import to_numpy
+from scratchvae.checks.causes.case import ratio
+from scratchvae.checks.causes.sentences import factor_sentence
+from scratchvae.checks.claims import Claim, add, as_image, at, frozen
+from scratchvae.checks.density import Mass
+from scratchvae.checks.differences import TOLERANCE
+from scratchvae.checks.draws import claims_of_the_draws
+from scratchvae.checks.normalised import VALUES, claims_of_the_nll
+from scratchvae.checks.report import SEED, Finding, Report, Row
+from scratchvae.checks.vjp import check_vjp
+
+ALLOWED = 1e-6  # of a mean, relative to the size of x
+
+
+def check_likelihood(p: Any, rng: np.random.Generator | None = None) -> Report:
+    """Every claim of a likelihood against its nll, at several logits of both signs and of all sizes.
+
+    p has nll(x, logits) -> nll (B,), cache, and the rest of `likelihoods.Likelihood`. What it lacks is not tested;
+    without n_params it has one parameter a pixel, without support pixels in [0, 1]. exp(-nll) of a pixel is integrated
+    over the support, or summed over the whole numbers in it (or over the grey levels k / 255), whichever comes to 1.
+
+    Errors are shares of what is allowed. The statistics of the draws have a known distribution: a right sample is
+    called wrong once in a million checks.
+
+    Shapes    x (B, D), logits (B, D n_params), the first D columns the first parameter.
+
+    Example
+        >>> from scratchvae import Gaussian
+        >>> class WithoutConstant(Gaussian):
+        ...     def nll(self, x, logits):
+        ...         u = (x - logits) / self.sigma
+        ...         return 0.5 * (u * u).sum(axis=1), u
+        >>> print(check_likelihood(WithoutConstant(sigma=0.5)).findings[0].headline)
+        nll: missing-term (expected 1, got 1.25331)
+    """
+    rng = np.random.default_rng(SEED) if rng is None else rng
+    report = Report(f"likelihood {getattr(p, 'name', type(p).__name__)}", unit="of what is allowed")
+    known: list[Mass] = []
+    add(report, "nll", lambda: claims_of_the_nll(p, rng, known, extremes=True))
+    others: dict[str, Callable[[], Iterable[Claim]]] = {
+        "mean": lambda: [mean_of_the_density(p, known)],
+        "sample": lambda: claims_of_the_draws(p, known, rng),
+        "nll_backward": lambda: [slope(p, known, rng)],
+        "output_bias": lambda: [start(p)],
+    }
+    for name, claims in others.items():
+        if hasattr(p, name) and known:
+            add(report, name, claims)
+        else:
+            why = "the density is not known" if hasattr(p, name) else f"there is no {name}"
+            report.rows.append(Row(name, (), math.nan, "untested", why))
+    return report
+
+
+def mean_of_the_density(p: Any, masses: list[Mass]) -> Claim:
+    """mean(logits) is the integral of x p(x), where there is one; it is an image, in the dtype of logits."""
+    masses = [mass for mass in masses if mass.mean_error < 0.1 * ALLOWED * mass.scale]
+    if not masses:
+        return Claim("mean", math.nan, ALLOWED, "the density has none")
+    rows = np.stack([mass.pixel.logits for mass in masses])  # (L, P)
+    expected, scale = np.array([[mass.mean, mass.scale] for mass in masses]).T  # (L,), (L,)
+    with np.errstate(all="ignore"):
+        mean, narrow = (to_numpy(p.mean(frozen(as_image(rows).astype(dtype)))) for dtype in ("float64", "float32"))
+    if finding := not_like("mean", mean, (1, len(masses)), narrow):
+        return Claim("mean", math.inf, ALLOWED, finding=finding)
+    mean = mean[0]  # (L,)
+    off = np.nan_to_num(np.abs(mean - expected) / scale, nan=math.inf)  # (L,)
+    finding = wrong_mean(rows, mean, expected, int(off.argmax())) if off.max() > ALLOWED else None
+    return Claim("mean", float(off.max()), ALLOWED, f"of {len(masses)} densities", finding)
+
+
+def wrong_mean(rows: np.ndarray, mean: np.ndarray, expected: np.ndarray, j: int) -> Finding:
+    """The two means at the logits where it is worst, and what the wrong one is, if that is something known."""
+    text, cause, factor = f"mean is {mean[j]:.6g} {at(rows[j])}, and exp(-nll) has {expected[j]:.6g}", "unknown", None
+    known = {
+        "the sigmoid, which is the mean of a Bernoulli alone": 0.5 + 0.5 * np.tanh(0.5 * rows[:, 0]),
+        "the first parameter itself": rows[:, 0],
+        "the last parameter": rows[:, -1],
+    }
+    for what, other in known.items():
+        if np.allclose(mean, other, rtol=1e-9):
+            text, cause = f"{text}: it is {what}", "elementwise-factor"
+            break
+    if cause == "unknown" and (factor := ratio(expected, mean)):
+        text, cause = f"{text}: it {factor_sentence(factor, {})}", "factor"
+    return Finding("mean", cause, text, factor, (j,), float(expected[j]), float(mean[j]))
+
+
+def not_like(name: str, got: np.ndarray, shape: tuple[int, ...], narrow: np.ndarray) -> Finding | None:
+    """Another shape than the one expected, or, of float32 logits, another dtype than theirs."""
+    if got.shape != shape:
+        return Finding(name, "shape", f"{name} has the shape {got.shape}, expected {shape}")
+    if narrow.dtype != np.float32:
+        text = f"{name} makes {narrow.dtype} of float32 logits, and should keep their dtype"
+        return Finding(name, "precision", text)
+    return None
+
+
+def slope(p: Any, masses: list[Mass], rng: np.random.Generator) -> Claim:
+    """nll_backward against differences of nll, at pixels that the density makes likely; in the dtype of logits."""
+    B, D = 4, 5
+    which = rng.integers(0, min(len(masses), len(VALUES)), (B, D))  # why: the extremes, where rounding rules, come last
+    rows = np.stack([mass.pixel.logits for mass in masses])  # (L, P)
+    x = np.array([[masses[j].quantile(rng.random(1))[0] for j in row] for row in which])  # (B, D)
+    logits = np.concatenate([as_image(rows[row]) for row in which])  # (B, D P)
+    logits += 0.1 * rng.standard_normal(logits.shape)
+    with np.errstate(all="ignore"):
+        narrow = [a.astype("float32") for a in (x, logits, np.ones(B))]
+        dlogits = to_numpy(p.nll_backward(narrow[2], p.nll(*narrow[:2])[1]))  # (B, D P)
+    if finding := not_like("nll_backward", dlogits, logits.shape, dlogits):
+        return Claim("nll_backward", math.inf, TOLERANCE, finding=finding)
+    report = check_vjp(
+        lambda logits, x: p.nll(x, logits), p.nll_backward, {"logits": logits}, constants={"x": x}, rng=rng
+    )
+    (row,) = report.rows
+    error = {"ok": min(row.error, TOLERANCE), "untested": math.nan}.get(row.status, math.inf)
+    finding = report.findings[0]._replace(input="nll_backward") if report.findings else None
+    return Claim("nll_backward", error if report.ok else math.inf, TOLERANCE, row.note, finding)
+
+
+def start(p: Any) -> Claim:
+    """output_bias has every parameter of a pixel, and is finite also where a pixel is black or white in every image."""
+    low, high = getattr(p, "support", (0.0, 1.0))
+    ends = [end for end in (low, high) if math.isfinite(end)]
+    pixel_mean = frozen(np.clip([0.0, 0.3, 1.0, *ends], low, high))  # (D,)
+    with np.errstate(all="ignore"):
+        bias = np.asarray(p.output_bias(pixel_mean))
+    shape, finding = (len(pixel_mean) * getattr(p, "n_params", 1),), None
+    if bias.shape != shape:
+        text = (
+            f"output_bias has the shape {bias.shape} for {len(pixel_mean)} pixels, expected {shape}, a number a logit"
+        )
+        finding = Finding("output_bias", "shape", text)
+    elif not np.isfinite(bias).all():
+        d = int(np.argmin(np.isfinite(bias))) % len(pixel_mean)
+        text = f"output_bias is not finite for a pixel whose mean is {pixel_mean[d]:g}: clip the mean first"
+        finding = Finding("output_bias", "non-finite", text, where=(d,))
+    return Claim("output_bias", float(finding is not None), 0.5, finding=finding)
