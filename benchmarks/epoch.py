@@ -94,7 +94,7 @@ def main() -> None:
         return
     names = ["ours"] + [name for name in NAMES if name in args.only and name != "ours"]
     if len(names) > 1 and find_spec("torch") is None:
-        sys.exit("PyTorch is not here; pip install 'scratchvae[bench]', or leave it out with --only ours")
+        sys.exit("PyTorch is not here; pip install torch, or leave it out with --only ours")
 
     before = load()
     options = [f"--data={args.data}", f"--latent={args.latent}", f"--threads={args.threads}"]

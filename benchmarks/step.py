@@ -82,7 +82,7 @@ def main() -> None:
     names = ["ours"] + [name for name in NAMES if name in args.only and name != "ours"]
     torch = bool(set(names) & set(TORCH))
     if torch and find_spec("torch") is None:
-        sys.exit("PyTorch is not here; pip install 'scratchvae[bench]', or leave it out with --only ours products")
+        sys.exit("PyTorch is not here; pip install torch, or leave it out with --only ours products")
 
     before = load()
     texts, results = [], {}

@@ -38,7 +38,7 @@ def main() -> None:
         results[words] = {"two over one": median(two), "seconds": times}
     header = ["", "one thread, s an epoch", "two threads, s an epoch", "two / one"]
     text = (
-        f"An epoch of `python -m scratchvae train` as it comes: {Path(args.data).stem}, 784-400-2-400-784, batch 128.\n"
+        f"An epoch of the default run: {Path(args.data).stem}, 784-400-2-400-784, batch 128.\n"
         f"The middle one of {args.rounds} rounds (lower to upper quartile); ratios are taken round by round.\n\n"
         f"{table(header, rows)}"
     )

@@ -50,8 +50,8 @@ def equations() -> list[Equation]:
     ]
 
 
-def definitions(file: Path) -> Iterator[tuple[str, ast.AST]]:
-    """Every module, class and function of a Python file with its dotted name."""
+def definitions(file: Path, module: str) -> Iterator[tuple[str, ast.AST]]:
+    """Every module, class and function of a Python file with its dotted name; module is the file's own."""
 
     def inside(node: ast.AST, name: str) -> Iterator[tuple[str, ast.AST]]:
         yield name, node
@@ -59,14 +59,15 @@ def definitions(file: Path) -> Iterator[tuple[str, ast.AST]]:
             if isinstance(child, ast.ClassDef | ast.FunctionDef):
                 yield from inside(child, f"{name}.{child.name}")
 
-    yield from inside(ast.parse(file.read_text(encoding="utf-8"), str(file)), file.stem)
+    yield from inside(ast.parse(file.read_text(encoding="utf-8"), str(file)), module)
 
 
 def citations() -> dict[str, list[str]]:
     """Tag -> the dotted names whose docstring cites it."""
     found = defaultdict(list)
     for file in SOURCES:
-        for name, node in definitions(file):
+        module = ".".join(file.relative_to(ROOT / "scratchvae").with_suffix("").parts)
+        for name, node in definitions(file, module):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                 for tag in CITATION.findall(ast.get_docstring(node) or ""):
                     found[tag].append(name)
@@ -77,7 +78,7 @@ def executions() -> dict[str, list[str]]:
     """Tag -> the tests marked with it."""
     found = defaultdict(list)
     for file in TESTS:
-        for name, node in definitions(file):
+        for name, node in definitions(file, file.stem):
             for mark in getattr(node, "decorator_list", []):
                 if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.equation":
                     for tag in mark.args:

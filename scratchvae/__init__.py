@@ -16,7 +16,9 @@ Read the modules in this order; each uses only those above it.
     order, bits, the move to the backend        batches          09
     arrays read without trusting them           npz              09
     a folder that one process writes to         run_folder       09
+    what a checkpoint says, and who believes it manifest         09
     a run on disk                               checkpoint       09
+    going on with a run that was stopped        resume           09
     epochs                                      training         09
     how good a trained model is                 evaluation       03, 10
     the oracle: evidence that is known          exact            03, 05
@@ -27,6 +29,10 @@ line).
 """
 
 __version__ = "0.1.0"
+
+from scratchvae.commands.needed import complain_and_stop
+
+complain_and_stop()  # why here: `python -m scratchvae doctor` imports this file first, and NumPy may not be there
 
 from scratchvae.autoencoder import Autoencoder
 from scratchvae.backend import get_xp, to_numpy

@@ -42,7 +42,7 @@ def resolve_backend(name: str) -> Any:
     except ImportError:
         raise ValueError(
             "backend 'cupy' needs the package CuPy, which is not installed here; "
-            "install it with pip install 'scratchvae[gpu]', or use backend 'numpy'"
+            "install it with pip install cupy-cuda12x, or use backend 'numpy'"
         ) from None
     if not cupy.is_available():
         raise ValueError("backend 'cupy' needs a CUDA GPU, and CuPy finds none here; use backend 'numpy'")

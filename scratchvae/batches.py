@@ -1,4 +1,4 @@
-"""From images on disk to a batch of floats: order, binarisation, and the move to the backend.
+"""From images on disk to a batch of floats: what they are, order, binarisation, and the move to the backend.
 
 Images stay uint8 until their batch is drawn. Order and binarisation are drawn on the host, so that both backends see
 the same batches.
@@ -7,6 +7,7 @@ Sizes: N rows of a data set, B batch, D data.
 """
 
 import hashlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from scratchvae.backend import Array, as_backend
 
 BINARISE = ("none", "threshold", "dynamic")
+BLOCK = 2**16  # numbers of a data set that are looked at together
 
 
 def binarised(x: np.ndarray, how: str, rng: np.random.Generator) -> np.ndarray:
@@ -54,6 +56,30 @@ def batches(x: np.ndarray, batch_size: int, how: str, rng: np.random.Generator, 
         yield to_unit_floats(binarised(rows, how, rng), dtype, xp)
 
 
+def fingerprint(*arrays: np.ndarray) -> str:
+    """The sha256 of what the arrays hold, in hex: dtype, shape and numbers, however they lie in memory or on disk.
+
+    A copy in the other byte order, in Fortran's order, with strides or as a memmap has the same; it takes no memory
+    to speak of.
+    """
+    digest = hashlib.sha256()
+    for array in arrays:
+        dtype = array.dtype.newbyteorder("<")
+        digest.update(f"{dtype.str}{array.shape}".encode())
+        blocks = np.nditer(
+            [array],
+            flags=["external_loop", "buffered", "zerosize_ok"],
+            op_flags=[["readonly"]],
+            op_dtypes=[dtype],
+            order="C",
+            casting="equiv",
+            buffersize=BLOCK,
+        )
+        for block in blocks:
+            digest.update(np.ascontiguousarray(block).view(np.uint8).data)  # (BLOCK,) or fewer
+    return digest.hexdigest()
+
+
 def check_pixels(x: np.ndarray, name: str, n_x: int, support: tuple[float, float], how: str) -> None:
     """Look over a data set once, before training: shape, dtype, NaN, and the range that likelihood and bits need.
 
@@ -61,14 +87,14 @@ def check_pixels(x: np.ndarray, name: str, n_x: int, support: tuple[float, float
     """
     if how not in BINARISE:
         raise ValueError(f"binarise should be one of {', '.join(BINARISE)}, got {how!r}")
+    if isinstance(x, np.ma.MaskedArray):
+        raise ValueError(f"{name} should hold plain numbers, got a masked array; fill what is masked: {name}.filled(0)")
     if not isinstance(x, np.ndarray) or (x.dtype != np.uint8 and x.dtype.kind != "f"):
         got = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
         raise ValueError(f"{name} should be a NumPy array of uint8 (0..255) or floats, got {got}; convert it first")
     if x.ndim != 2 or len(x) == 0 or x.shape[1] != n_x:
-        raise ValueError(
-            f"{name} should have the shape (N, {n_x}) of the model, N at least 1, got {x.shape}; "
-            f"flatten images with {name}.reshape(len({name}), -1)"
-        )
+        expected = f"{name} should have the shape (N, {n_x}) of the model, N at least 1"
+        raise ValueError(f"{expected}, got {x.shape}{how_to_fit(x.shape, n_x)}")
     if x.dtype == np.uint8:
         return
     low, high = float(x.min()), float(x.max())
@@ -79,14 +105,15 @@ def check_pixels(x: np.ndarray, name: str, n_x: int, support: tuple[float, float
         why = "this likelihood" if how == "none" else f"binarise {how!r}"
         raise ValueError(
             f"{name} should lie in [{lower:g}, {upper:g}] for {why}, got values from {low:g} to {high:g}; "
-            "rescale the data, or use the gaussian likelihood with binarise 'none'"
+            "rescale train and test data with one (x - low) / (high - low), "
+            "or use the gaussian likelihood with binarise 'none'"
         )
 
 
-def fingerprint(*arrays: np.ndarray) -> str:
-    """sha256 over dtype, shape and bytes of the arrays, in hex."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype.str} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+def how_to_fit(shape: tuple[int, ...], n_x: int) -> str:
+    """What makes rows of n_x numbers of an array of another shape, where something does."""
+    if len(shape) < 2 or shape[0] == 0:
+        return "; a single row is x[None]" if shape == (n_x,) else ""
+    width = math.prod(shape[1:])
+    flat = "; flatten images with x.reshape(len(x), -1)" if len(shape) > 2 else ""
+    return flat if width == n_x else f"{flat}; a model with n_x={width} takes rows of {width} numbers"

@@ -1,27 +1,38 @@
-"""A run on disk: one .npz that holds all that training needs to go on, written atomically and read without pickle.
+"""A run on disk: one .npz that holds all that training needs to go on, written in one piece and read without trust.
 
-No clock time is in it: the same run gives the same bytes.
+    meta            what it is, in words and numbers: see `manifest`
+    params/...      the model's parameters, by name
+    optimizer/...   the optimizer's running averages, by slot and parameter
+    sha256          the hash of all the above: one changed number is noticed
+
+No clock time is in it: the same run gives the same bytes. What is written has passed the checks of what is read, so a
+run that could not be loaded again fails before its first epoch, and not after its last.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from scratchvae.autoencoder import Autoencoder
 from scratchvae.backend import Array, as_backend, get_xp, resolve_backend, to_numpy
 from scratchvae.layers import ACTIVATIONS, LAYERS
-from scratchvae.likelihoods import LIKELIHOODS
+from scratchvae.likelihoods import LIKELIHOODS, Likelihood
+from scratchvae.manifest import A_FUNCTION, EDITION, FORMAT, NAME, as_plain, check_manifest, content_hash
 from scratchvae.model import Model
+from scratchvae.npz import brief, read_npz
 from scratchvae.optim import OPTIMIZERS, Optimizer
 from scratchvae.run_folder import CHECKPOINT, History, write_whole
 from scratchvae.vae import VAE
 
-FORMAT = "scratchvae checkpoint 2"
 MODELS: dict[str, type[Model]] = {"vae": VAE, "autoencoder": Autoencoder}
+PARAMS, OPTIMIZER = "params/", "optimizer/"
+
+Arrays = dict[str, np.ndarray]
 
 
 @dataclass
@@ -42,7 +53,7 @@ class Checkpoint:
         Raises    ValueError: it was a function, which no checkpoint can hold.
         """
         schedule = self.config["training"].get("schedule")
-        if isinstance(schedule, str):
+        if schedule == A_FUNCTION:
             raise ValueError("resume needs the schedule of the stopped run, which was a function; pass it again")
         return schedule if schedule is None else [(epoch, lr) for epoch, lr in schedule]
 
@@ -57,16 +68,8 @@ def checkpoint_file(path: str | Path) -> Path:
     return path if path.suffix == ".npz" and not path.is_dir() else path / CHECKPOINT
 
 
-def build_model(config: dict[str, Any], backend: str = "numpy") -> Model:
-    """A model from its config, with weights that are still to be filled in."""
-    sizes = {key: config[key] for key in ("n_x", "n_hidden", "n_z", "layers", "dtype")}
-    likelihood = dict(config["likelihood"])
-    return MODELS[config["kind"]](
-        **sizes,
-        likelihood=LIKELIHOODS[likelihood.pop("name")](**likelihood),
-        rng=np.random.default_rng(0),
-        backend=backend,
-    )
+# ---------------------------------------------------------------------------------------------------------------------
+# Writing
 
 
 def save_checkpoint(
@@ -82,47 +85,57 @@ def save_checkpoint(
 ) -> Path:
     """Write a checkpoint into a run folder (made if need be) or to a file .npz; either all of it or nothing.
 
-    A first write under another name, then a rename: whoever reads the file sees the old one or the new one.
+    Raises    ValueError: something that could not be loaded again, in one line; OSError: the disk.
     """
     file = checkpoint_file(path)
+    arrays = packed(model, optimizer, rng, epoch, history, training, run)
     file.parent.mkdir(parents=True, exist_ok=True)
-    require_loadable(model)
-    arrays = {f"params/{name}": to_numpy(p) for name, p in model.params.items()}
-    meta: dict[str, Any] = {
-        "format": FORMAT,
-        "config": {"model": model.config, "training": training or {}, "run": run or {}},
-        "epoch": epoch,
-        "history": history or {},
-        "rng": None if rng is None else rng.bit_generator.state,
-        "optimizer": None,
-    }
-    if optimizer is not None:
-        arrays |= {f"optimizer/{name}": to_numpy(s) for name, s in optimizer.state.items()}
-        meta["optimizer"] = {"config": optimizer.config, "lr": optimizer.lr, "steps": optimizer.steps}
-    text = json.dumps(meta, default=lambda array: array.tolist())  # why: some generators keep arrays in their state
-    write_whole(file, lambda stream: np.savez(stream, meta=np.array(text), **arrays))  # type: ignore[arg-type]
+    write_whole(file, lambda stream: np.savez(stream, **arrays))  # type: ignore[arg-type]
     return file
 
 
-def require_loadable(model: Model) -> None:
-    """A model that can be saved can be loaded again: what its config names is known by that name.
+def packed(
+    model: Model,
+    optimizer: Optimizer | None = None,
+    rng: np.random.Generator | None = None,
+    epoch: int = 0,
+    history: History | None = None,
+    training: dict[str, Any] | None = None,
+    run: dict[str, Any] | None = None,
+) -> Arrays:
+    """The arrays of a checkpoint. They have passed the checks of `load_checkpoint`, and that is what `fit` asks first.
 
-    Raises    ValueError: a likelihood or a layer that is in no table.
+    Raises    ValueError: a name that is in no table, weights that are not finite, words that JSON cannot hold.
     """
-    name = model.likelihood.config["name"]
-    if name not in LIKELIHOODS:
-        raise ValueError(
-            f"a checkpoint names the likelihood; {name!r} is not in LIKELIHOODS, add it: LIKELIHOODS[{name!r}] = ..."
-        )
-    unknown = [layer for layer in model.layers if layer not in LAYERS and layer not in ACTIVATIONS]
-    if unknown:
-        raise ValueError(f"a checkpoint names the layers, and {unknown[0]!r} is not in LAYERS; add it there")
+    arrays = {PARAMS + name: to_numpy(p) for name, p in model.params.items()}
+    parts = {"model": model.config, "training": training or {}, "run": run or {}}
+    manifest = {
+        "format": FORMAT,
+        "config": {name: as_plain(part, name) for name, part in parts.items()},
+        "epoch": as_plain(epoch, "epoch"),
+        "history": as_plain(history or {}, "history"),
+        "optimizer": None,
+        "rng": None if rng is None else as_plain(rng.bit_generator.state, "rng"),
+    }
+    if optimizer is not None:
+        words = {"config": optimizer.config, "lr": optimizer.lr, "steps": optimizer.steps}
+        manifest["optimizer"] = as_plain(words, "optimizer")
+        arrays |= {OPTIMIZER + name: to_numpy(s) for name, s in optimizer.state.items()}
+    check(manifest, arrays)
+    arrays["meta"] = np.array(json.dumps(manifest))
+    return arrays | {"sha256": np.array(content_hash(arrays))}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading
 
 
 def load_checkpoint(path: str | Path, backend: str = "numpy") -> Checkpoint:
     """The checkpoint in a run folder or in a file .npz, its model on the backend asked for.
 
-    Raises    CheckpointError: nothing there, another kind of file, a truncated or a pickled one;
+    It takes time and memory in proportion to the file, whatever the file says of itself.
+
+    Raises    CheckpointError: nothing there, another kind of file, one that is damaged, cut or edited;
               ValueError: a backend that is not to be had.
     """
     resolve_backend(backend)
@@ -132,24 +145,67 @@ def load_checkpoint(path: str | Path, backend: str = "numpy") -> Checkpoint:
             f"expected a run folder or a checkpoint .npz, and there is no file {file}; check the path"
         )
     try:
-        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
-        meta = json.loads(str(arrays.pop("meta")))
-        if meta["format"] != FORMAT:
-            raise ValueError(f"its format is {meta['format']!r}")
-        model = build_model(meta["config"]["model"], backend)
-        fill(model.params, under("params/", arrays))
-        optimizer = None if meta["optimizer"] is None else build_optimizer(meta["optimizer"], model, arrays)
-        return Checkpoint(model, meta["config"], meta["history"], meta["epoch"], optimizer, meta["rng"])
-    except Exception as error:  # why: a damaged file makes numpy, zipfile, zlib and json raise errors of a dozen kinds
-        details = str(error).splitlines()[0] if str(error) else "no details"
+        with open(file, "rb") as stream:
+            manifest, arrays = unpacked(stream)
+        check(manifest, arrays)
+        model = build_model(manifest["config"]["model"], backend)
+        fill(model.params, under(PARAMS, arrays))
+        optimizer = None
+        if manifest["optimizer"] is not None:
+            optimizer = build_optimizer(manifest["optimizer"])
+            optimizer.state = {name: as_backend(s, model.xp) for name, s in under(OPTIMIZER, arrays).items()}
+    except CheckpointError as error:
+        raise CheckpointError(f"{file}: {error}") from None
+    except Exception as error:  # why: what a file says reaches constructors, with errors of their own kinds
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         raise CheckpointError(
-            f"{file} should hold a {FORMAT}, and it cannot be read as one ({type(error).__name__}: {details}); "
+            f"{file} should hold a {FORMAT}, and it cannot be read as one ({kind}{brief(error)}); "
             "copy it again, or train again"
         ) from None
+    config, history, epoch = manifest["config"], manifest["history"], manifest["epoch"]
+    return Checkpoint(model, config, history, epoch, optimizer, manifest["rng"])
 
 
-def under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def unpacked(stream: BinaryIO) -> tuple[dict[str, Any], Arrays]:
+    """The manifest and the other arrays of a file that is whole.
+
+    Raises    ValueError: it is not; CheckpointError: it is of another edition.
+    """
+    arrays = read_npz(stream, stored_only=True)
+    if not {"meta", "sha256"} <= arrays.keys() or arrays["meta"].dtype.kind != "U":
+        raise ValueError("it lacks the array meta or sha256")
+    written = str(arrays.pop("sha256"))
+    manifest = json.loads(str(arrays["meta"]))  # NaN and infinity too, which no field lets pass
+    edition = str(manifest.get("format") if isinstance(manifest, dict) else "").removeprefix(f"{NAME} ")
+    if edition.isdecimal() and edition.isascii() and len(edition) < 10 and int(edition) != EDITION:
+        todo = "install a newer scratchvae" if int(edition) > EDITION else "train again"
+        raise CheckpointError(f"it is a {NAME} {edition}, and this scratchvae reads {EDITION}; {todo}")
+    if manifest["format"] != FORMAT or content_hash(arrays) != written:
+        raise ValueError("what it holds is not what was written: its sha256 is another")
+    del arrays["meta"]
+    return manifest, arrays
+
+
+def build_model(config: dict[str, Any], backend: str = "numpy") -> Model:
+    """A model from its config, with weights that are still to be filled in."""
+    sizes = {key: config[key] for key in ("n_x", "n_hidden", "n_z", "layers", "dtype")}
+    likelihood, rng = build_likelihood(config["likelihood"]), np.random.default_rng(0)
+    return MODELS[config["kind"]](**sizes, likelihood=likelihood, rng=rng, backend=backend)
+
+
+def build_likelihood(config: dict[str, Any]) -> Likelihood:
+    return LIKELIHOODS[config["name"]](**{key: value for key, value in config.items() if key != "name"})
+
+
+def build_optimizer(stored: dict[str, Any]) -> Optimizer:
+    """The optimizer as it was, but for its running averages."""
+    config = {key: value for key, value in stored["config"].items() if key != "name"}
+    optimizer: Optimizer = OPTIMIZERS[stored["config"]["name"]](lr=stored["lr"], **config)
+    optimizer.steps = stored["steps"]
+    return optimizer
+
+
+def under(prefix: str, arrays: Arrays) -> Arrays:
     """The arrays whose names begin with prefix, without it."""
     return {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
 
@@ -163,43 +219,86 @@ def fill(params: Mapping[str, Array], stored: Mapping[str, Array]) -> None:
         p[...] = as_backend(stored[name], get_xp(p), p.dtype)
 
 
-def build_optimizer(meta: dict[str, Any], model: Model, arrays: dict[str, np.ndarray]) -> Optimizer:
-    """The optimizer as it was, its running averages on the model's backend."""
-    config = dict(meta["config"])
-    optimizer: Optimizer = OPTIMIZERS[config.pop("name")](lr=meta["lr"], **config)
-    optimizer.steps = meta["steps"]
-    optimizer.state = {name: as_backend(array, model.xp) for name, array in under("optimizer/", arrays).items()}
-    return optimizer
+# ---------------------------------------------------------------------------------------------------------------------
+# What must be true of a checkpoint before anything is built from it
 
 
-def restore(
-    checkpoint: Checkpoint,
-    model: Model,
-    optimizer: Optimizer,
-    rng: np.random.Generator,
-    training: dict[str, Any],
-) -> None:
-    """Put model, optimizer and generator where the checkpoint left them, so that training goes on as if never stopped.
+def check(manifest: dict[str, Any], arrays: Arrays) -> None:
+    """Names that are known, and arrays that are what the manifest says.
 
-    Raises    ValueError: another model, optimizer, generator or way of training than the one that was stopped.
+    Raises    ValueError, in one line.
     """
-    if checkpoint.optimizer is None or checkpoint.rng_state is None:
-        raise ValueError("resume needs a checkpoint that fit has written, got one without optimizer and generator")
-    was_training = {k: v for k, v in checkpoint.config["training"].items() if k != "schedule"}
-    before = {
-        "model": checkpoint.config["model"],
-        "training": was_training,
-        "optimizer": checkpoint.optimizer.config,
-        "rng": checkpoint.rng_state["bit_generator"],
-    }
-    now = {"model": model.config, "training": training, "optimizer": optimizer.config}
-    now["rng"] = rng.bit_generator.state["bit_generator"]
-    for part, was in before.items():
-        if was != now[part]:
-            raise ValueError(
-                f"resume needs the {part} of the stopped run, {was}, got {now[part]}; or train into a new folder"
+    check_manifest(manifest)
+    check_names(manifest)
+    params, state = under(PARAMS, arrays), under(OPTIMIZER, arrays)
+    if len(params) + len(state) != len(arrays):
+        raise ValueError("it holds arrays that belong neither to the parameters nor to the optimizer")
+    check_params(manifest["config"]["model"], params)
+    check_state(manifest["optimizer"], state, params)
+
+
+def check_names(manifest: dict[str, Any]) -> None:
+    """What a checkpoint names is in the tables of those that can be loaded."""
+    model, optimizer = manifest["config"]["model"], manifest["optimizer"]
+    named: list[tuple[str, str, str, Mapping[str, Any]]] = [("model", model["kind"], "MODELS", MODELS)]
+    named += [("likelihood", model["likelihood"]["name"], "LIKELIHOODS", LIKELIHOODS)]
+    named += [("layer", layer, "LAYERS", {**LAYERS, **ACTIVATIONS}) for layer in model["layers"]]
+    if optimizer is not None:
+        named.append(("optimizer", optimizer["config"]["name"], "OPTIMIZERS", OPTIMIZERS))
+    for what, name, table, known in named:
+        if name not in known:
+            raise CheckpointError(
+                f"a checkpoint names the {what}, and {name!r} is not in {table}; add it there, so that it can be loaded"
             )
-    fill(model.params, checkpoint.model.params)
-    optimizer.state = {name: as_backend(array, model.xp) for name, array in checkpoint.optimizer.state.items()}
-    optimizer.steps, optimizer.lr = checkpoint.optimizer.steps, checkpoint.optimizer.lr
-    rng.bit_generator.state = checkpoint.rng_state
+
+
+def check_params(config: dict[str, Any], params: Arrays) -> None:
+    """As many numbers as a model of that config has, so that it may be built; finite, and of its dtype."""
+    numbers = sum(p.size for p in params.values())
+    sizes = [config["n_x"], *config["n_hidden"], config["n_z"]]
+    if sum(sizes) > numbers:  # a layer of any kind has a number for each of its outputs
+        raise ValueError(f"a model with layers of {brief(sizes)} has more than the {numbers} weights that are there")
+    for name, shape in dense_shapes(config).items():
+        if name not in params or params[name].shape != shape:
+            got = f"of shape {params[name].shape}" if name in params else "missing"
+            raise ValueError(f"{name} should be of shape {shape}, and it is {got}")
+    for name, p in params.items():
+        if p.dtype != config["dtype"]:
+            raise ValueError(f"{name} should be of dtype {config['dtype']}, got {p.dtype}")
+        if not np.isfinite(p).all():
+            raise ValueError(f"{name} should hold finite numbers, got NaN or infinity")
+
+
+def dense_shapes(config: dict[str, Any]) -> dict[str, tuple[int, int]]:
+    """The shape (I, O) of every dense W, by name: nearly all of a model's memory, without a model."""
+    n_x, n_hidden, n_z, layers = (config[key] for key in ("n_x", "n_hidden", "n_z", "layers"))
+    shapes = {}
+    for half, widths in (("encoder", [n_x, *n_hidden]), ("decoder", [n_z, *n_hidden[::-1]])):
+        for i, (n_in, n_out) in enumerate(pairwise(widths)):
+            if "dense" in layers:
+                first = layers[0] == "dense"
+                shapes[f"{half}.{i}.W" if first else f"{half}.{i}.dense.W"] = (n_in if first else n_out, n_out)
+    heads = MODELS[config["kind"]].head_names
+    shapes |= {f"{head}.W": ([n_x, *n_hidden][-1], n_z) for head in heads}
+    n_params = build_likelihood(config["likelihood"]).n_params
+    return shapes | {"logits.W": ([n_z, *n_hidden[::-1]][-1], n_x * n_params)}
+
+
+def check_state(stored: dict[str, Any] | None, state: Arrays, params: Arrays) -> None:
+    """For each parameter, an array like it in every slot of the optimizer; none before the first step."""
+    expected = {}
+    if stored is not None and stored["steps"]:
+        expected = {f"{slot}.{name}": p for slot in slots_of(build_optimizer(stored)) for name, p in params.items()}
+    if state.keys() != expected.keys():
+        odd = sorted(state.keys() ^ expected.keys())
+        raise ValueError(f"the optimizer's running averages are not those of its steps: {brief(', '.join(odd))}")
+    for name, like in expected.items():
+        if state[name].shape != like.shape or state[name].dtype != like.dtype or np.isnan(state[name]).any():
+            raise ValueError(f"the optimizer's {name} should be of shape {like.shape} and dtype {like.dtype}, no NaN")
+
+
+def slots_of(optimizer: Optimizer) -> list[str]:
+    """The names of the running averages that an optimizer keeps of a parameter: those that one step leaves."""
+    with np.errstate(all="ignore"):
+        optimizer.step({"p": np.zeros(1)}, {"p": np.zeros(1)})
+    return [name.removesuffix(".p") for name in optimizer.state]

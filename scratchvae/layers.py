@@ -276,7 +276,7 @@ class Dense:
         xp = resolve_backend(backend)
         n_in, n_out = require_count(n_in, "n_in"), require_count(n_out, "n_out")
         W = as_backend(init(n_in, n_out, rng), xp, dtype)  # (I, O)
-        self.params = Params({"W": W, "b": xp.zeros(n_out, dtype)})
+        self.params = Params({"W": W, "b": xp.zeros(n_out, dtype=dtype)})
 
     def forward(self, x: Array) -> tuple[Array, Cache]:
         return dense(x, self.params["W"], self.params["b"])
@@ -300,7 +300,7 @@ class LayerNorm:
 
     def __init__(self, n_in: int, n_out: int, *, dtype: str, backend: str, **_: Any) -> None:
         xp = resolve_backend(backend)
-        self.params = Params({"gain": xp.ones(n_out, dtype), "b": xp.zeros(n_out, dtype)})
+        self.params = Params({"gain": xp.ones(n_out, dtype=dtype), "b": xp.zeros(n_out, dtype=dtype)})
 
     def forward(self, x: Array) -> tuple[Array, Cache]:
         return layer_norm(x, self.params["gain"], self.params["b"])

@@ -139,4 +139,6 @@ def named_layers(activation: str | None, layers: Sequence[str] | None) -> tuple[
         return ("dense", activation)
     if activation is not None:
         raise ValueError(f"layers should name the activation too, got activation={activation!r} beside {layers!r}")
-    return (layers,) if isinstance(layers, str) else tuple(layers)
+    if isinstance(layers, str):
+        raise ValueError(f"layers should be several names, such as ('dense', 'relu'), got {layers!r}")
+    return tuple(layers)

@@ -32,9 +32,14 @@ class Unreadable(ValueError):
     """What is wrong with a file, in one line."""
 
 
+def printable(text: str) -> str:
+    """text with a ? for whatever breaks a line, steers a terminal, hides, or cannot be encoded: names may hold it."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def brief(text: object, length: int = 300) -> str:
     """Words that come out of a file, fit to be quoted: one line, printable, not too long."""
-    line = "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split()))
+    line = printable(" ".join(str(text).split()))
     return line if len(line) <= length else line[: length - 4] + " ..."
 
 
@@ -91,15 +96,16 @@ def read_npz(
     """
     with in_one_line(), open_zip(file) as archive:
         members = {name: info for name, info in members_of(archive).items() if wanted is None or name in wanted}
-        size = file.seek(0, os.SEEK_END)
-        require_at_most(sum(info.compress_size for info in members.values()), size)  # why: they may not overlap
-        require_at_most(sum(info.file_size for info in members.values()), size if stored_only else most_unpacked(size))
-        arrays = {}
         for name, info in members.items():
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # why: others unpack in one go
                 raise ValueError(f"{name} is compressed as NumPy never does it")
             if stored_only and info.compress_type != zipfile.ZIP_STORED:
                 raise ValueError(f"{name} is compressed, and should be stored as it is")
+        size = file.seek(0, os.SEEK_END)
+        require_at_most(sum(info.compress_size for info in members.values()), size)  # why: they may not overlap
+        require_at_most(sum(info.file_size for info in members.values()), size if stored_only else most_unpacked(size))
+        arrays = {}
+        for name, info in members.items():
             with archive.open(info) as stream:
                 arrays[name] = read_array(stream, info.file_size, name)  # type: ignore[arg-type]
     return arrays
@@ -185,7 +191,7 @@ def parse_header(header: bytes, name: str) -> tuple[np.dtype[Any], bool, tuple[i
     words = [] if found is None else [word.decode("latin-1") for word in found.groups()]
     fields = dict(zip(words[::2], words[1::2], strict=True))
     descr, order, shape = (fields.get(key, "") for key in ("descr", "fortran_order", "shape"))
-    if order not in ("True", "False") or not SHAPE.fullmatch(shape) or not descr.startswith("'"):
+    if order not in ("True", "False") or not SHAPE.fullmatch(shape):
         raise ValueError(f"the header of {name} is {brief(header.decode('latin-1'), 100)}, not that of plain numbers")
     if not NUMBERS.fullmatch(descr):
         raise ValueError(f"{name} is of the type {brief(descr, 30)}, not of plain numbers")

@@ -10,7 +10,6 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -20,10 +19,12 @@ from scratchvae import __version__
 from scratchvae.arguments import require_count, require_generator, require_positive
 from scratchvae.backend import Array, Cache, get_xp, to_numpy
 from scratchvae.batches import batches, binarised, check_pixels, fingerprint, to_unit_floats
-from scratchvae.checkpoint import load_checkpoint, require_loadable, restore, save_checkpoint
+from scratchvae.checkpoint import Checkpoint, packed, save_checkpoint
+from scratchvae.manifest import A_FUNCTION, as_plain
 from scratchvae.model import Model
 from scratchvae.optim import Optimizer
-from scratchvae.run_folder import CHECKPOINT, History, RunFolder, epochs_of
+from scratchvae.resume import opened, restore, stopped_run
+from scratchvae.run_folder import History, RunFolder, epochs_of
 
 INTERVAL = 50  # steps between two looks at the losses: a look makes a GPU wait
 TEST_SEED = 2014  # held-out images are binarised once, and their noise is the same each epoch: curves without jitter
@@ -107,6 +108,7 @@ def fit(
               checkpoint stays.
     """
     epochs, recipe = require_count(epochs, "epochs"), checked_recipe(batch_size, beta, warmup, binarise)
+    rng, schedule = require_generator(rng), checked_schedule(schedule)
     for name, x in (("x_train", x_train), ("x_test", x_test)):
         check_pixels(x, name, model.n_x, model.likelihood.support, binarise)
     objective = model if objective is None else objective
@@ -114,29 +116,29 @@ def fit(
     held_out = binarised(x_test, binarise, np.random.default_rng(TEST_SEED))  # (M, D)
     with opened(out, resume) as folder:
         data = "" if folder is None else fingerprint(x_train, x_test)
-        run = Run(model, objective, optimizer, require_generator(rng), recipe, data, folder)
-        history, schedule = start_or_resume(run, x_train, resume, schedule)
-        done, seconds = epochs_of(history), [] if folder is None else folder.seconds(history)
+        run = Run(model, objective, optimizer, rng, recipe, data, folder)
+        stopped = stopped_run(folder) if resume else None
+        if stopped is None:
+            pixel_mean = x_train.mean(axis=0) / (255 if x_train.dtype == np.uint8 else 1)  # (D,)
+            model.start_output_bias(pixel_mean)
+        else:
+            schedule = stopped.schedule if schedule is None else schedule
+            restore(stopped, model, optimizer, rng, run.training)
+        record = Record(run, stopped, schedule, config)
+        done = epochs_of(record.history)
         rates = step_sizes(schedule, done, epochs)
-        if folder is not None:  # from here on things are written
-            described = {"model": model.config, "training": run.training} if config is None else config
-            folder.write_config({"scratchvae": __version__, **described})
-            folder.write_metrics(history, seconds)
+        record.begin()
         if progress and done < epochs:
-            print(f"nats per example, binarise {binarise}" + (f"; going on after epoch {done}" if done else ""))
+            print(f"nats per example, binarise {binarise}{beginning(resume, done)}")
         for epoch in range(done, epochs):
             began, title = time.perf_counter(), f"epoch {epoch + 1:{len(str(epochs))}}/{epochs}"
             optimizer.lr = rates.get(epoch, optimizer.lr)
             row = one_epoch(run, x_train, held_out, epoch, title if progress else "")
-            for name, value in row.items():
-                history.setdefault(name, []).append(value)
-            seconds.append(time.perf_counter() - began)
-            if folder is not None:  # the checkpoint first: the table can be made from it, and not the other way round
-                save_run(folder, run, history, schedule, config)
-                folder.write_metrics(history, seconds)
+            seconds = time.perf_counter() - began
+            record.add(row, seconds)
             if progress:
-                print(f"{title}  {in_words(row)}  {seconds[-1]:.1f} s", flush=True)
-    return history
+                print(f"{title}  {in_words(row)}  {seconds:.1f} s", flush=True)
+    return record.history
 
 
 class Run(NamedTuple):
@@ -153,9 +155,8 @@ class Run(NamedTuple):
     @property
     def training(self) -> dict[str, Any]:
         """All but the model that makes it this run and no other, in words and numbers; a resumed run has the same."""
-        own = self.objective is self.model
-        name = type(self.objective).__name__
-        objective = None if own else getattr(self.objective, "config", {"name": name})
+        own, name = self.objective is self.model, type(self.objective).__name__
+        objective = None if own else as_plain(getattr(self.objective, "config", {"name": name}), "objective.config")
         return {**self.recipe._asdict(), "objective": objective, "data": self.data}
 
 
@@ -180,49 +181,40 @@ def try_objective(objective: Any, model: Model, x_train: np.ndarray, recipe: Rec
     if getattr(objective, "model", model) is not model:
         raise ValueError("objective should be one over the model that is trained, got one over another model")
     x = to_unit_floats(x_train[[0, -1]], model.dtype, model.xp)  # (2, D)
-    with np.errstate(all="ignore"):
-        terms, _ = objective.objective(x, objective.draw_eps(2, np.random.default_rng(0)), beta=recipe.weight(0.0))
-    for name in ("nll", "objective"):
-        got = getattr(getattr(terms, name, None), "shape", "none")
-        if got != (2,):
-            raise ValueError(f"terms.{name} should be a number an example, of shape (2,) for two, got {got}")
+    eps, beta = objective.draw_eps(2, np.random.default_rng(0)), recipe.weight(0.0)
+    try:
+        with np.errstate(all="ignore"):
+            terms, _ = objective.objective(x, eps, beta=beta)
+    except ValueError as error:
+        warm = f"; warmup {recipe.warmup} begins with beta 0" if recipe.warmup and "beta" in str(error) else ""
+        raise ValueError(f"{error}{warm}") from None
+    got = {name: getattr(getattr(terms, name, None), "shape", "none") for name in ("nll", "objective")}
+    if not hasattr(terms, "_fields") or set(got.values()) != {(2,)}:
+        raise ValueError(
+            "terms should be a NamedTuple with nll and objective, a number an example, of shape (2,) for two; "
+            f"got {type(terms).__name__} with nll {got['nll']}, objective {got['objective']}"
+        )
 
 
-def opened(out: str | Path | RunFolder | None, resume: bool) -> Any:
-    """The run folder for as long as fit writes to it, as a context; a folder that is open already stays open.
+def checked_schedule(schedule: Schedule | None) -> Schedule | None:
+    """Pairs of plain numbers in the order of their epochs, or the function itself.
 
-    Raises    ValueError: a run in it without resume, none in it with resume, or another process that holds it.
+    Raises    ValueError: other things than pairs, an epoch below 0, a step size that is not positive and finite.
     """
-    if out is None:
-        if resume:
-            raise ValueError("resume=True needs out, the folder of the stopped run, got None; pass out=...")
-        return nullcontext()
-    if isinstance(out, RunFolder):
-        return nullcontext(out)
-    if resume and not Path(out).is_dir():
-        raise ValueError(f"resume=True needs the folder of the stopped run, and there is no folder {out}; check out")
-    folder = RunFolder(out)
-    if folder.holds_a_run() != resume:
-        folder.close()
-        if resume:
-            raise ValueError(f"resume=True needs the folder of a stopped run, and {out} holds none; check out")
-        raise ValueError(f"out should be a folder without a run in it, got {out}; choose another, or pass resume=True")
-    return folder
+    if schedule is None or callable(schedule):
+        return schedule
+    try:
+        pairs = [(epoch, lr) for epoch, lr in schedule]
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"schedule should be pairs [(epoch, lr), ...] or a function of the epoch, got {schedule!r}"
+        ) from None
+    plain = [(as_epoch(epoch), require_positive(lr, "an lr of the schedule")) for epoch, lr in pairs]
+    return sorted(plain, key=lambda pair: pair[0])
 
 
-def start_or_resume(
-    run: Run, x_train: np.ndarray, resume: bool, schedule: Schedule | None
-) -> tuple[History, Schedule | None]:
-    """The history and the schedule to go on with: those of the checkpoint in the folder, or none yet and schedule."""
-    if run.folder is not None and resume and (run.folder.path / CHECKPOINT).exists():
-        checkpoint = load_checkpoint(run.folder.path)
-        restore(checkpoint, run.model, run.optimizer, run.rng, run.training)
-        return checkpoint.history, checkpoint.schedule if schedule is None else schedule
-    if run.folder is not None:
-        require_loadable(run.model)
-    pixel_mean = x_train.mean(axis=0) / (255 if x_train.dtype == np.uint8 else 1)  # (D,)
-    run.model.start_output_bias(pixel_mean)
-    return {}, schedule
+def as_epoch(value: Any) -> int:
+    return 0 if value == 0 else require_count(value, "an epoch of the schedule")
 
 
 def step_sizes(schedule: Schedule | None, done: int, epochs: int) -> dict[int, float]:
@@ -325,21 +317,52 @@ def advice(run: Run, x_train: np.ndarray) -> str:
 # After an epoch
 
 
-def save_run(
-    folder: RunFolder, run: Run, history: History, schedule: Schedule | None, config: dict[str, Any] | None
-) -> None:
-    """The checkpoint, which holds all that it takes to go on but a schedule that is a function."""
-    kept = "a function" if callable(schedule) else None if schedule is None else [list(pair) for pair in schedule]
-    save_checkpoint(
-        folder.path,
-        run.model,
-        optimizer=run.optimizer,
-        rng=run.rng,
-        epoch=epochs_of(history),
-        history=history,
-        training={**run.training, "schedule": kept},
-        run=config,
-    )
+class Record:
+    """How a run went so far, and the files that tell it, if there is a run folder."""
+
+    def __init__(
+        self, run: Run, stopped: Checkpoint | None, schedule: Schedule | None, config: dict[str, Any] | None
+    ) -> None:
+        self.run = run
+        self.history: History = {} if stopped is None else stopped.history
+        self.seconds = [] if run.folder is None else run.folder.seconds(self.history)
+        self.schedule = A_FUNCTION if callable(schedule) else schedule
+        self.config = stopped.config["run"] if config is None and stopped is not None else as_plain(config, "config")
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What a checkpoint holds beside the model."""
+        training = {**self.run.training, "schedule": self.schedule}
+        return {"optimizer": self.run.optimizer, "rng": self.run.rng, "training": training, "run": self.config}
+
+    def begin(self) -> None:
+        """Write what is known before the first epoch.
+
+        Raises    ValueError: a run that no checkpoint could hold, and nothing is written.
+        """
+        if self.run.folder is not None:
+            packed(self.run.model, **self.kept)
+            described = self.config or {"model": self.run.model.config, "training": self.run.training}
+            self.run.folder.write_config({"scratchvae": __version__, **described})
+            self.run.folder.write_metrics(self.history, self.seconds)
+
+    def add(self, row: dict[str, float], seconds: float) -> None:
+        """The row of an epoch, in the history and on disk."""
+        for name, value in row.items():
+            self.history.setdefault(name, []).append(value)
+        self.seconds.append(seconds)
+        if self.run.folder is not None:  # the checkpoint first: the table can be made from it, not the other way round
+            self.run.folder.require_held()
+            epoch = epochs_of(self.history)
+            save_checkpoint(self.run.folder.path, self.run.model, epoch=epoch, history=self.history, **self.kept)
+            self.run.folder.write_metrics(self.history, self.seconds)
+
+
+def beginning(resume: bool, done: int) -> str:
+    """How a run goes on that was stopped; nothing for a new one."""
+    if not resume:
+        return ""
+    return f"; going on after epoch {done}" if done else "; it was stopped before its first checkpoint, and starts over"
 
 
 def in_words(row: dict[str, float]) -> str:

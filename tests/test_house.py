@@ -9,15 +9,12 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "scratchvae"
 CORE = ["backend", "arguments", "layers", "gaussian", "likelihoods", "model", "autoencoder", "vae", "iwae", "optim"]
-CORE += ["batches", "npz", "run_folder", "checkpoint", "training", "evaluation", "exact"]
+CORE += ["batches", "npz", "run_folder", "manifest", "checkpoint", "resume", "training", "evaluation", "exact"]
 OUTER = ["data", "checks", "museum", "view", "commands", "cli"]
 FILES = sorted(PACKAGE.rglob("*.py"))
 CORE_FILES = [file for file in FILES if file.relative_to(PACKAGE).parts[0].removesuffix(".py") in CORE]
 FUNCTION = 40  # lines of code
-LONG = {  # functions that are longer, and how long they may be; none is to be added
-    "commands.evaluate.run": 41,
-    "commands.train.run": 61,
-}
+LONG = {}  # functions that are longer, and how long they may be; none is to be added
 
 
 def tree(file):

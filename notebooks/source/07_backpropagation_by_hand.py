@@ -39,9 +39,16 @@ if find_spec("scratchvae") is None:
 
 import numpy as np
 
-from scratchvae import MLP, VAE, Adam, Bernoulli, fit, kl_to_standard_normal, load_data
+from scratchvae import VAE, Adam, Bernoulli, Chain, Dense, fit, kl_to_standard_normal, load_data
 from scratchvae.checks import check_vjp
-from scratchvae.layers import ACTIVATIONS, dense, dense_backward, relu, relu_backward
+from scratchvae.layers import (
+    ACTIVATIONS,
+    Activation,
+    dense,
+    dense_backward,
+    relu,
+    relu_backward,
+)
 from scratchvae.layers import sigmoid, softplus
 from scratchvae.view.notebook import panels, show
 
@@ -223,11 +230,19 @@ show(
 #
 # A network is a chain of such functions. Forward, each hands its output to the next and keeps what its backward will
 # need, its **cache**. Backward, the order is reversed, and each hands its $\text{dx}$ to the one before. Two dense
-# layers with a tanh after each, by hand and by the library's `MLP`:
+# layers with a tanh after each, by hand and by the library's `Chain`:
 
 # %%
-mlp = MLP(3, (5, 2), "tanh", rng=np.random.default_rng(1), dtype="float64")
-W0, b0, W1, b1 = (mlp.params[name] for name in ("0.W", "0.b", "1.W", "1.b"))
+how = {"rng": np.random.default_rng(1), "dtype": "float64"}
+chain = Chain(
+    {
+        "0": Dense(3, 5, **how),
+        "0.tanh": Activation("tanh"),
+        "1": Dense(5, 2, **how),
+        "1.tanh": Activation("tanh"),
+    }
+)
+W0, b0, W1, b1 = (chain.params[name] for name in ("0.W", "0.b", "1.W", "1.b"))
 
 h0 = np.tanh(x @ W0 + b0)  # (B, 5)
 h1 = np.tanh(h0 @ W1 + b1)  # (B, 2)
@@ -236,8 +251,8 @@ da1 = dh1 * (1 - h1**2)  # (B, 2)
 da0 = (da1 @ W1.T) * (1 - h0**2)  # (B, 5)
 by_hand = {"0.W": x.T @ da0, "0.b": da0.sum(axis=0), "1.W": h0.T @ da1, "1.b": da1.sum(axis=0)}
 
-output, cache = mlp.forward(x)
-dx, grads = mlp.backward(dh1, cache)
+output, cache = chain.forward(x)
+dx, grads = chain.backward(dh1, cache)
 assert np.allclose(output, h1)
 assert np.allclose(dx, da0 @ W0.T)
 assert grads.keys() == by_hand.keys()

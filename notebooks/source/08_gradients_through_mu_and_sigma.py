@@ -135,8 +135,8 @@ dh_decoder = dlogits @ P["logits.W"].T  # (B, H)
 da_decoder = dh_decoder * (1 - h_decoder**2)  # (B, H)  before the activation
 dz = da_decoder @ P["decoder.0.W"].T  # (B, Z)
 
-assert np.allclose(trace["decoder.0.dh"], dh_decoder)
-assert np.allclose(trace["decoder.0.da"], da_decoder)
+assert np.allclose(trace["decoder.0.tanh.dy"], dh_decoder)
+assert np.allclose(trace["decoder.0.dy"], da_decoder)
 assert np.allclose(trace["dz"], dz)
 print("dz agrees; the KL does not contain z, so nothing else arrives there")
 

@@ -2,6 +2,7 @@
 
 import argparse
 
+from scratchvae.commands.options import command_line
 from scratchvae.data import load_data
 from scratchvae.data.download import data_folder, state
 from scratchvae.data.sources import SOURCES
@@ -24,12 +25,12 @@ def run(args: argparse.Namespace) -> int:
     """List, or fetch what is not there yet; 0 unless that fails."""
     if args.name is None:
         print(table())
-        print("\nfetch one with: python -m scratchvae data NAME; SCRATCHVAE_DATA chooses another folder")
+        print(f"\nfetch one with: {command_line('data', 'NAME')}; SCRATCHVAE_DATA chooses another folder")
         return 0
     data = load_data(args.name)
     h, w = data.image_shape or (1, data.x_train.shape[1])
     print(f"{args.name}: {len(data.x_train):,} + {len(data.x_test):,} images of {h} x {w}, verified")
-    print(f"in {data_folder() / args.name}; train on it with: python -m scratchvae train --data {args.name}")
+    print(f"in {data_folder() / args.name}; train on it with: {command_line('train', '--data', args.name)}")
     return 0
 
 

@@ -6,7 +6,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Iterator
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from scratchvae.autoencoder import Autoencoder
 from scratchvae.backend import BACKENDS, as_backend, get_xp, resolve_backend, to_numpy
 from scratchvae.checkpoint import load_checkpoint
 from scratchvae.checks import check_gradients
+from scratchvae.commands.needed import PACKAGES
 from scratchvae.data import load_data
 from scratchvae.gaussian import kl_to_standard_normal
 from scratchvae.likelihoods import Bernoulli
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     """Print one line a check; 0 if all of them hold."""
     xp = resolve_backend(args.backend)
     print(f"scratchvae {__version__}, Python {platform.python_version()} on {platform.system()} {platform.machine()}")
-    print(", ".join(f"{name} {version(name)}" for name in ("numpy", "matplotlib", "tqdm")))
+    print(", ".join(f"{name} {installed(name)}" for name in PACKAGES.values()))
     print(f"backend {args.backend} {xp.__version__}")
     sound = True
     for name, holds, figure in checks(args.backend):
@@ -50,6 +51,14 @@ def run(args: argparse.Namespace) -> int:
         print(f"  a training step of 784-400-2-400-784, batch 128, float32: {', '.join(times)}")
     print("the installation is sound" if sound else "something is wrong: install again; if it stays, report it")
     return 0 if sound else 1
+
+
+def installed(package: str) -> str:
+    """The version of a package; one that was not installed by pip may not tell."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "of an unknown version"
 
 
 def checks(backend: str) -> Iterator[tuple[str, bool, str]]:

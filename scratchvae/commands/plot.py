@@ -5,7 +5,7 @@ import argparse
 import numpy as np
 
 from scratchvae.commands.options import whole
-from scratchvae.commands.saved import SavedRun, add_run, open_run
+from scratchvae.commands.saved import HeldOut, add_data, add_run, held_out, open_run
 from scratchvae.vae import VAE
 
 HELP = "draw the pictures of a run again, and add interpolation and traversal"
@@ -17,23 +17,25 @@ EXAMPLE = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which run."""
     add_run(parser)
+    add_data(parser)
     parser.add_argument("--seed", type=whole, default=0, metavar="N", help="of the generated samples (default 0)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Draw what makes sense for this model and these data; pictures of the same name are replaced."""
     saved = open_run(args.run)
+    seen = held_out(saved, args.data)
 
     from scratchvae.view.latent import interpolation, traversal  # why: matplotlib takes long to import
     from scratchvae.view.plots import write_pictures
     from scratchvae.view.png import save_png
 
     model, rng = saved.checkpoint.model, np.random.default_rng(args.seed)
-    paths = write_pictures(model, saved.data, saved.checkpoint.history, saved.folder, rng, saved.binarise)
-    shape, x = saved.data.image_shape, saved.x_test
+    paths = write_pictures(model, seen.data, saved.checkpoint.history, saved.folder, rng, seen.binarise)
+    shape, x = seen.data.image_shape, seen.x
     figures = {}
     if shape is not None:
-        starts, ends = pairs(saved)
+        starts, ends = pairs(seen)
         if len(starts):
             figures["interpolation"] = interpolation(model, x[starts], x[ends], shape)
         if isinstance(model, VAE):
@@ -41,15 +43,15 @@ def run(args: argparse.Namespace) -> int:
     for name, figure in figures.items():
         paths.append(saved.folder / f"{name}.png")
         save_png(figure, paths[-1])
-    print(saved.describe_images())
+    print(seen.describe())
     print(f"pictures in {saved.folder}/: {', '.join(path.name for path in paths)}")
     return 0
 
 
-def pairs(saved: SavedRun) -> tuple[np.ndarray, np.ndarray]:
+def pairs(seen: HeldOut) -> tuple[np.ndarray, np.ndarray]:
     """Which held-out images to join, five pairs at most: the first of each class, 0 with 5, 1 with 6, and so on."""
-    y = saved.data.y_test
+    y = seen.data.y_test
     first = np.array([]) if y is None else np.unique(y, return_index=True)[1]
-    chosen = first[:10] if len(first) > 1 else np.arange(min(10, len(saved.x_test)))
+    chosen = first[:10] if len(first) > 1 else np.arange(min(10, len(seen.x)))
     half = len(chosen) // 2
     return chosen[:half], chosen[half : 2 * half]

@@ -8,6 +8,7 @@ import numpy as np
 from scratchvae.backend import to_numpy
 from scratchvae.commands.options import count, whole
 from scratchvae.commands.saved import add_run, open_run
+from scratchvae.run_folder import write_whole
 
 HELP = "generate from a trained VAE: an .npz and a picture in its run folder"
 EXAMPLE = """examples:
@@ -29,31 +30,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """z ~ N(0, I), then the mean of p(x|z) or a draw from it; nothing that is there already is overwritten."""
     saved = open_run(args.run)
-    vae = saved.vae
-    x = to_numpy(vae.sample(args.n, np.random.default_rng(args.seed), draw=args.draw))  # (n, D)
+    vae, rng = saved.vae, np.random.default_rng(args.seed)
+    z = vae.draw_eps(args.n, rng)  # (n, Z)
+    logits, _ = vae.decode(z)  # (n, D n_params)
+    x = to_numpy(vae.likelihood.sample(logits, rng) if args.draw else vae.likelihood.mean(logits))  # (n, D)
     name, key = ("draws", "x_sample") if args.draw else ("means", "x_mean")
     what = "draws x ~ p(x|z)" if args.draw else "decoder means E[x|z]"
-    arrays, picture = free_names(saved.folder, f"sample-{name}", (".npz", ".png"))
-    np.savez_compressed(arrays, **{key: x})  # type: ignore[arg-type, unused-ignore]
+    arrays, picture = claim_names(saved.folder, f"sample-{name}", (".npz", ".png"))
+    content = {key: x, "z": to_numpy(z)}
+    write_whole(arrays, lambda file: np.savez_compressed(file, **content))  # type: ignore[arg-type, unused-ignore]
     print(f"{args.n:,} {what}, z ~ N(0, I), seed {args.seed}")
-    print(f"wrote {arrays}: {key} {x.shape}")
-    if saved.data.image_shape is not None:
+    print(f"wrote {arrays}: {key} {x.shape}, and the latents that they were made of: z {z.shape}")
+    if saved.image_shape is not None:
         from scratchvae.view.latent import sheet  # why: matplotlib takes longer to import than all the rest
         from scratchvae.view.png import save_png
 
         part = f", the first {SHOWN} of {args.n:,}" if args.n > SHOWN else ""
         title = f"{what[0].upper()}{what[1:]}, z ~ N(0, I){part}"
-        save_png(sheet(vae, x[:SHOWN], saved.data.image_shape, title), picture)
+        save_png(sheet(vae, x[:SHOWN], saved.image_shape, title), picture)
         print(f"wrote {picture}")
     return 0
 
 
-def free_names(folder: Path, name: str, suffixes: tuple[str, ...]) -> list[Path]:
-    """name, name-2, name-3, ...: the first that no file with one of the suffixes has yet."""
+def claim_names(folder: Path, name: str, suffixes: tuple[str, ...]) -> list[Path]:
+    """name, name-2, name-3, ...: the first that no file with one of the suffixes has yet; the first file is made."""
     number = 1
     while True:
         stem = name if number == 1 else f"{name}-{number}"
         paths = [folder / f"{stem}{suffix}" for suffix in suffixes]
         if not any(path.exists() for path in paths):
-            return paths
+            try:
+                paths[0].touch(exist_ok=False)  # why: of two processes that ask at once, one is told that it made it
+                return paths
+            except FileExistsError:
+                pass
         number += 1

@@ -1,5 +1,6 @@
 """Data: embedded digits, MNIST and Fashion-MNIST, your own files, and toy sets whose distribution is known (`toy`)."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from scratchvae.data.dataset import DataError, Dataset, as_rows
 from scratchvae.data.files import load_path, to_dataset
 from scratchvae.data.sources import SOURCES
+from scratchvae.npz import brief
 
 __all__ = ["DataError", "Dataset", "load_data"]
 
@@ -39,9 +41,9 @@ def load_data(name: str | Path, seed: int = 0) -> Dataset:
         from scratchvae.data.download import obtain  # why: urllib takes as long to import as half of NumPy
 
         return to_dataset(obtain(str(name)), str(name), str(name))
-    if not Path(name).suffix and not Path(name).exists():
+    if not Path(name).suffix and not os.path.exists(name):
         raise DataError(
             f"data should be mnist-sample, {', '.join(SOURCES)}, or the path of an .npz or .npy file "
-            f"or of a folder with IDX files, got {str(name)!r}"
+            f"or of a folder with IDX files, got {brief(repr(str(name)))}"
         )
     return load_path(name, seed)

@@ -15,8 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.error import URLError
 
 import numpy as np
 
@@ -24,10 +23,8 @@ from scratchvae.data.dataset import DataError
 from scratchvae.data.files import IDX_FILES, present
 from scratchvae.data.idx import read_idx
 from scratchvae.data.sources import SOURCES, Source
-from scratchvae.npz import FREE, brief
-
-TIMEOUT = 20.0  # seconds without a byte
-CHUNK = 2**16
+from scratchvae.data.transfer import transfer
+from scratchvae.npz import brief
 
 
 def data_folder() -> Path:
@@ -97,7 +94,7 @@ def fetch(file: str, folder: Path, source: Source) -> np.ndarray:
         url = f"{mirror}{file}.gz"
         try:
             array = fetch_from(url, part, source.sha256[file])
-        except (OSError, HTTPException, ValueError) as error:
+        except (OSError, HTTPException, ValueError, RuntimeError) as error:  # the last: in a browser there is no thread
             reason = error.reason if type(error) is URLError else error
             failures.append(f"{url} ({brief(reason) or type(reason).__name__})")
             continue
@@ -120,47 +117,6 @@ def fetch_from(url: str, part: Path, sha256: str) -> np.ndarray:
         if not resumed:
             raise
     return fetch_from(url, part, sha256)  # why: what was there may be damaged, or from a mirror that packs otherwise
-
-
-def transfer(url: str, part: Path) -> bool:
-    """Append what is missing of url to part, or all of it where the server knows no ranges. True if it was appended.
-
-    Raises    OSError, HTTPException: the connection failed, or ended early. DataError: there is no end to it.
-    """
-    from tqdm import tqdm
-
-    have = part.stat().st_size if part.exists() else 0
-    headers = {"User-Agent": "scratchvae"} | ({"Range": f"bytes={have}-"} if have else {})
-    try:
-        reply = urlopen(Request(url, headers=headers), timeout=TIMEOUT)
-    except HTTPError as error:
-        error.close()
-        if error.code != 416 or not have:  # range not satisfiable: part is as long as the file, or longer
-            raise
-        part.unlink()
-        return transfer(url, part)
-    with reply:
-        appended = have > 0 and reply.status == 206
-        have = have if appended else 0
-        bar = tqdm(
-            desc=part.name.removesuffix(".gz.part"),
-            initial=have,
-            total=None if reply.length is None else have + reply.length,
-            unit="B",
-            unit_scale=True,
-            file=sys.stdout,
-            disable=None,  # where it is no terminal
-        )
-        with bar, open(part, "ab" if appended else "wb") as file:
-            while chunk := reply.read1(CHUNK):
-                have += len(chunk)
-                if have > FREE:
-                    raise DataError(f"no file of these data sets is so long, and more than {FREE} bytes came")
-                file.write(chunk)
-                bar.update(len(chunk))
-        if reply.length:  # what is still to come
-            raise ConnectionError(f"the connection ended {reply.length} bytes early")
-    return appended
 
 
 @contextmanager

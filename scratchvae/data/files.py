@@ -1,5 +1,6 @@
-"""Your own data: an .npz with named arrays, an .npy with one, or a folder with the four IDX files of MNIST's kind."""
+"""Your own data: an .npz with named arrays, an .npy with one, or a folder with four IDX files like MNIST's."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,11 @@ IDX_FILES = {
     "x_test": "t10k-images-idx3-ubyte",
     "y_test": "t10k-labels-idx1-ubyte",
 }
+IDX_NAME = re.compile(
+    r"(?P<prefix>.*?)(?P<part>train|t10k|test)[-_.](?P<what>image|label)s?"
+    r"[-_.]idx\d([-_.](ubyte|byte|short|int|float|double))?(?P<gz>\.gz)?",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def load_path(path: str | Path, seed: int = 0) -> Dataset:
@@ -22,19 +28,26 @@ def load_path(path: str | Path, seed: int = 0) -> Dataset:
 
     .npz    x_train (N, D) or (N, h, w), uint8 0..255 or float 0..1; optional x_test, y_train, y_test.
     .npy    one array of the same kind.
-    folder  train-images-idx3-ubyte and the other three, each plain or gzipped (then with .gz after its name).
+    folder  images and labels to train on and to test, in four IDX files with names like train-images-idx3-ubyte,
+            train-images.idx3-ubyte or emnist-letters-test-labels-idx1-ubyte, each plain or gzipped (with .gz after it).
 
     Where there is no x_test, a tenth of the rows is held out, chosen by seed.
 
     Raises    DataError: nothing there, another format, a damaged file, pickled objects, shapes that do not fit.
     """
     path = Path(path)
-    if path.is_dir():
-        arrays = {key: read_idx(idx_file(path, name)) for key, name in IDX_FILES.items()}
-        return to_dataset(arrays, path.resolve().name, path.resolve().name, seed)
-    if not path.is_file():
+    try:
+        if path.is_dir():
+            arrays, name = {key: read_idx(file) for key, file in idx_files(path).items()}, path.resolve().name
+            return to_dataset(arrays, brief(name), name, seed, path.absolute())
+        there = path.is_file()
+    except OSError as error:
+        raise DataError(f"data should be a file or a folder, and {path} cannot be read: {brief(error)}") from None
+    if not there:
         raise DataError(f"data should be a file .npz or .npy, and there is no file {path}; check the path")
-    return to_dataset(read_arrays(path), path.stem, path.name, seed)
+    if IDX_NAME.fullmatch(path.name):
+        raise DataError(f"data in IDX files should be given by the folder that holds all four, got the file {path}")
+    return to_dataset(read_arrays(path), brief(path.stem), path.name, seed, path.absolute())
 
 
 def present(name: str, folder: Path) -> list[Path]:
@@ -42,17 +55,43 @@ def present(name: str, folder: Path) -> list[Path]:
     return [path for path in (folder / f"{name}.gz", folder / name) if path.is_file()]
 
 
-def idx_file(folder: Path, name: str) -> Path:
-    """The file of that name in folder, plain or gzipped."""
-    if paths := present(name, folder):
-        return paths[0]
-    raise DataError(
-        f"the folder {folder} should hold {', '.join(IDX_FILES.values())}, each plain or .gz, "
-        f"and there is no {name}; check the path"
-    )
+def idx_files(folder: Path) -> dict[str, Path]:
+    """The four files of the one data set in folder, by the keys of IDX_FILES.
+
+    Names that differ before "train", "t10k" or "test" belong to different data sets. Where a file is there plain and
+    gzipped, the gzipped one counts.
+
+    Raises    DataError: no whole set, or more than one; the message lists what is there.
+    """
+    sets: dict[str, dict[str, dict[str, Path]]] = {}  # prefix -> key -> name without .gz -> path
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    for name in names:
+        match = IDX_NAME.fullmatch(name)
+        if match and (folder / name).is_file():
+            what = "x" if match["what"].lower() == "image" else "y"
+            key = f"{what}_train" if match["part"].lower() == "train" else f"{what}_test"
+            files = sets.setdefault(match["prefix"], {}).setdefault(key, {})
+            files[name[: match.start("gz")] if match["gz"] else name] = folder / name
+    whole = {prefix: files for prefix, files in sets.items() if len(files) == len(IDX_FILES)}
+    wanted = f"the folder {folder} should hold {', '.join(IDX_FILES.values())}, each plain or .gz"
+    if not whole:
+        prefix = max(sets, key=lambda prefix: len(sets[prefix]), default="")
+        missing = next(name for key, name in IDX_FILES.items() if key not in sets.get(prefix, {}))
+        holds = f"among {brief(', '.join(names))}" if names else "in it: it is empty"
+        raise DataError(f"{wanted}, and there is no {prefix}{missing} {holds}; check the path")
+    chosen = [file for files in whole.values() for same in files.values() for file in same.values()]
+    if len(chosen) != len(IDX_FILES):
+        raise DataError(
+            f"{wanted}, of one data set, and it holds more: {brief(', '.join(file.name for file in chosen))}; "
+            "put those to be used into a folder of their own"
+        )
+    (only,) = whole.values()
+    return {key: next(iter(only[key].values())) for key in IDX_FILES}
 
 
-def to_dataset(arrays: dict[str, np.ndarray], name: str, where: str, seed: int = 0) -> Dataset:
+def to_dataset(
+    arrays: dict[str, np.ndarray], name: str, where: str, seed: int = 0, path: Path | None = None
+) -> Dataset:
     """Arrays by name, x_train at least, looked over together; where they lie is for the messages.
 
     Raises    DataError: neither images nor points, or rows, labels and sizes that do not fit together.
@@ -78,7 +117,7 @@ def to_dataset(arrays: dict[str, np.ndarray], name: str, where: str, seed: int =
             f"x_train and x_test in {where} should agree in the shape of an image, got {image_shape} and {test_shape}; "
             "store both the same way"
         )
-    return Dataset(name, x_train, x_test, y_train, y_test, image_shape)
+    return Dataset(name, x_train, x_test, y_train, y_test, image_shape, path)
 
 
 def require_labels(x: np.ndarray, y: np.ndarray | None, name: str, where: str) -> None:

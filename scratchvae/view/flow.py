@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from scratchvae.backend import Array, get_xp, to_numpy
+from scratchvae.backend import Array, to_numpy
 from scratchvae.vae import VAE
 from scratchvae.view.flow_figure import Move, draw_moves
 
@@ -52,13 +52,13 @@ def trace_gradients(vae: VAE, x: Array, eps: Array, beta: float = 1.0) -> Trace:
     if not vae.n_hidden:
         raise ValueError("trace_gradients draws a model with hidden layers, got n_hidden=(); give it one")
     terms, cache = vae.objective(x, eps, beta)
-    (h, _), (h_decoder, _) = cache.encode.mu, cache.decode[1]  # (B, H), (B, H)  the inputs of the heads and of logits
+    (h, _), (h_decoder, _) = cache.encode.mu, cache.decode.logits  # (B, H) each: what the heads and logits are given
     (mu, logvar, _), (sigma, eps) = vae.encode(x), cache.reparameterize
     z, logits = mu + sigma * eps, vae.decode(mu + sigma * eps)[0]
-    xp = get_xp(mu)
+    weights = vae.xp.full(len(mu), 1 / len(mu), dtype=mu.dtype)  # (B,)
     gradients: dict[str, Array] = {}
-    grads = vae.backward(xp.full(len(mu), 1 / len(mu), dtype=mu.dtype), cache, trace=gradients)
-    loss_grads = vae.backward(xp.full(len(mu), -1 / len(mu), dtype=mu.dtype), cache)
+    grads = vae.backward(weights, cache, trace=gradients)
+    loss_grads = vae.backward(-weights, cache)
     gradients["dsigma"] = gradients["dz"] * eps
     g = {name: to_numpy(array) for name, array in gradients.items()}
     for whole, parts in (("dmu", ("dmu_z", "dmu_kl")), ("dlogvar", ("dlogvar_z", "dlogvar_kl"))):
@@ -69,7 +69,8 @@ def trace_gradients(vae: VAE, x: Array, eps: Array, beta: float = 1.0) -> Trace:
     named = {"x": x, "hidden": h, "mu": mu, "logvar": logvar, "sigma": sigma, "eps": eps, "z": z, "hidden'": h_decoder}
     named |= {"logits": logits, "nll": terms.nll, "kl": terms.kl, "elbo": terms.elbo}
     values = {name: to_numpy(value) for name, value in named.items()}
-    return Trace(values, g, forward_moves(values) + backward_moves(g, f"decoder.{len(vae.n_hidden) - 1}.dh", beta))
+    dh = f"{list(vae.decoder.layers)[-1]}.dy"  # the gradient of the decoder's last hidden layer
+    return Trace(values, g, forward_moves(values) + backward_moves(g, dh, beta))
 
 
 def forward_moves(v: dict[str, np.ndarray]) -> list[Move]:

@@ -1,11 +1,13 @@
 """python -m scratchvae gradcheck: this package, and files of other people."""
 
+import os
+
 import numpy as np
 import pytest
 from zoo import Laplace
 
+from scratchvae.checks.package import check_package
 from scratchvae.cli import main
-from scratchvae.commands.gradcheck import check_package
 from scratchvae.layers import LAYERS, LayerNorm
 from scratchvae.likelihoods import LIKELIHOODS
 
@@ -138,12 +140,30 @@ def test_files_that_cannot_be_checked_end_in_one_line(text, words, tmp_path, cap
     assert printed.out == ""
 
 
-def test_no_such_file_and_no_python(tmp_path, capsys):
-    assert main(["gradcheck", str(tmp_path / "none.py")]) == 2
-    assert "which is not there" in capsys.readouterr().err
-    (tmp_path / "notes.txt").write_text("x")
-    assert main(["gradcheck", str(tmp_path / "notes.txt")]) == 2
-    assert "should end in .py" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("none.py", "none.py is not there"),
+        ("", "'' is not there"),
+        ("nowhere.py", "nowhere.py is not there"),
+        (".", ". is a folder; name a file in it"),
+        ("folder.py", "folder.py is a folder"),
+        ("pipe.py", "pipe.py is not a file"),
+        ("page.ipynb", "page.ipynb is a notebook; save its functions in a file"),
+        ("notes.txt", "notes.txt does not end in .py"),
+    ],
+)
+def test_what_is_no_python_file_is_told_what_it_is(name, words, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.py").mkdir()
+    (tmp_path / "nowhere.py").symlink_to("gone.py")
+    os.mkfifo(tmp_path / "pipe.py")
+    for text in ("page.ipynb", "notes.txt"):
+        (tmp_path / text).write_text("x")
+    assert main(["gradcheck", name]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"scratchvae gradcheck: FILE should be a Python file, and {words}")
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
 
 
 def test_a_file_may_import_its_neighbour(tmp_path, capsys):

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,15 @@ from scratchvae import VAE, Autoencoder, ContinuousBernoulli, Gaussian, load_che
 from scratchvae import __version__ as version
 from scratchvae.cli import COMMANDS, main, make_parser
 from scratchvae.commands import doctor
+from scratchvae.commands import train as train_module
+from scratchvae.commands.runs import LONGEST
 from scratchvae.commands.train import DEFAULTS
 
+BOUND = ["train_objective", "test_objective"]
 NUMBER = r"(-?\d+\.\d\d)"
 LINE = {
-    "vae": rf"epoch (\d)/3  train elbo {NUMBER}  test elbo {NUMBER}  nll {NUMBER}  kl {NUMBER}  nats per image, "
-    rf"binarise (\w+)  \d+\.\d s",
-    "autoencoder": rf"epoch (\d)/3  train nll {NUMBER}  test nll {NUMBER}  nats per image, binarise (\w+)  \d+\.\d s",
+    "vae": rf"epoch (\d)/3  train elbo {NUMBER}  test elbo {NUMBER}  nll {NUMBER}  kl {NUMBER}  \d+\.\d s",
+    "autoencoder": rf"epoch (\d)/3  train nll {NUMBER}  test nll {NUMBER}  \d+\.\d s",
 }
 
 
@@ -59,7 +62,12 @@ def test_train_prints_what_it_wrote(folder, capsys, kind):
     run = Path("runs") / f"tiny-{kind}-2"
     assert err == ""
     lines = out.splitlines()
-    assert lines[0] == f"{kind} 16-6-2-6-16, relu, bernoulli: 30 rows of tiny to train on, 10 held out"
+    assert lines[:3] == [  # what does not change, said once
+        f"{kind} 16-6-2-6-16, relu, bernoulli: 30 rows of tiny to train on, 10 held out",
+        "adam, lr 0.001, 8 rows a step, seed 0",
+        "nats per example, binarise dynamic",
+    ]
+    del lines[:2]
 
     rows = table(run)
     terms = ["elbo", "nll", "kl"] if kind == "vae" else ["nll"]
@@ -67,8 +75,8 @@ def test_train_prints_what_it_wrote(folder, capsys, kind):
     assert list(rows[0]) == ["epoch", *columns, "seconds"]
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     for row, line in zip(rows, lines[1:4], strict=True):
-        epoch, *numbers, binarise = re.fullmatch(LINE[kind], line).groups()
-        assert (epoch, binarise) == (row["epoch"], "dynamic")
+        epoch, *numbers = re.fullmatch(LINE[kind], line).groups()
+        assert epoch == row["epoch"]
         for column, number in zip(columns, numbers, strict=True):
             assert abs(float(number) - float(row[column])) <= 0.00501, column
         if kind == "vae":
@@ -79,7 +87,7 @@ def test_train_prints_what_it_wrote(folder, capsys, kind):
         assert [f"{value:.4f}" for value in history[column]] == [row[column] for row in rows]
 
     assert lines[4] == ""
-    assert re.fullmatch(r"done in \d+\.\d s: held-out images, nats per image, binarise dynamic", lines[5])
+    assert re.fullmatch(r"done in \d+\.\d s: held-out rows, nats per example, binarise dynamic", lines[5])
     assert lines[6].split() == ["epoch", *terms]
     values = [float(row[f"test_{terms[0]}"]) for row in rows]
     best = values.index(max(values) if kind == "vae" else min(values))
@@ -95,7 +103,7 @@ def test_train_prints_what_it_wrote(folder, capsys, kind):
     assert written == ["config.json", "metrics.csv", "checkpoint.npz"]
     expected = {"learning_curves.png", "reconstructions.png", "latent_scatter.png"}
     assert set(pictures) == expected | ({"samples.png", "manifold.png"} if kind == "vae" else set())
-    assert sorted(written + pictures) == sorted(path.name for path in run.iterdir())
+    assert sorted([".lock", *written, *pictures]) == sorted(path.name for path in run.iterdir())
     assert all((run / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
     assert lines[12:] == []
     assert sorted(path.name for path in folder.iterdir()) == ["runs", "tiny.npz"]
@@ -109,10 +117,12 @@ def test_the_options_reach_the_model(folder, no_pictures):
     got = load_checkpoint("a/b")
     assert type(got.model) is VAE
     assert isinstance(got.model.likelihood, ContinuousBernoulli)
-    assert (got.model.n_x, got.model.n_hidden, got.model.n_z, got.model.activation) == (16, (7, 5), 3, "tanh")
+    assert (got.model.n_x, got.model.n_hidden, got.model.n_z, got.model.layers) == (16, (7, 5), 3, ("dense", "tanh"))
     assert (got.optimizer.name, got.optimizer.lr) == ("adagrad", 0.02)
-    assert got.config["training"] == {"batch_size": 8, "beta": 0.5, "warmup": 1, "binarise": "none"}
+    training = {"batch_size": 8, "beta": 0.5, "warmup": 1, "binarise": "none", "objective": None}
+    assert training.items() <= got.config["training"].items()
     config = json.loads(Path("a/b/config.json").read_text())
+    assert config == {"scratchvae": version, **got.config["run"]}
     assert config == DEFAULTS | {
         "scratchvae": version,
         "data": "tiny.npz",
@@ -128,7 +138,38 @@ def test_the_options_reach_the_model(folder, no_pictures):
         "warmup": 1,
         "binarise": "none",
         "seed": 4,
+        "data_path": str(folder / "tiny.npz"),
+        "image_shape": [4, 4],
     }
+
+
+def test_samples_and_layers_reach_the_objective_and_the_model(folder, no_pictures, capsys):
+    assert train("--samples", "5", "--layers", "dense,layer-norm,softplus", "--epochs", "2", "--out", "run") == 0
+    got = load_checkpoint("run")
+    assert got.config["training"]["objective"] == {"name": "importance-weighted", "K": 5}
+    assert got.model.layers == ("dense", "layer-norm", "softplus")
+    config = json.loads(Path("run/config.json").read_text())
+    assert (config["samples"], config["layers"]) == (5, ["dense", "layer-norm", "softplus"])
+    assert config["activation"] is None
+    assert list(got.history)[1:] == ["train_elbo", "test_elbo", "test_nll", "test_kl", *BOUND]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("vae 16-6-2-6-16, layer-norm+softplus, bernoulli: ")
+    assert lines[1].endswith(", importance-weighted bound of 5 draws")
+    assert lines[-6].split() == ["epoch", "elbo", "nll", "kl", "objective"]
+    assert lines[-3].split()[2:] == [f"{got.history[f'test_{name}'][-1]:.2f}" for name in lines[-6].split()[1:]]
+
+
+def test_sigma_and_threads_reach_the_likelihood_and_the_products(folder, no_pictures, capsys, monkeypatch):
+    threads = []
+    monkeypatch.setattr(train_module, "blas_threads", lambda number: threads.append(number) or nullcontext())
+    assert train("--likelihood", "gaussian", "--sigma", "0.5", "--threads", "3", "--epochs", "1", "--out", "run") == 0
+    assert load_checkpoint("run").model.likelihood.sigma == 0.5
+    assert threads == [3]
+    config = json.loads(Path("run/config.json").read_text())
+    assert (config["sigma"], config["threads"]) == (0.5, 3)
+    lines = capsys.readouterr().out.splitlines()
+    assert "relu, gaussian sigma 0.5: " in lines[0]
+    assert lines[1].endswith(", 3 BLAS threads")
 
 
 @pytest.mark.parametrize(
@@ -142,11 +183,13 @@ def test_the_options_reach_the_model(folder, no_pictures):
         (["--model", "autoencoder"], "dynamic"),
     ],
 )
-def test_every_line_says_how_images_were_binarised(folder, no_pictures, capsys, options, binarise):
+def test_it_is_said_once_before_and_once_after_how_images_were_binarised(
+    folder, no_pictures, capsys, options, binarise
+):
     assert train("--epochs", "2", *options) == 0
-    told = [line for line in capsys.readouterr().out.splitlines() if "nats per image" in line]
-    assert len(told) == 3
-    assert all(f"nats per image, binarise {binarise}" in line for line in told)
+    told = [line for line in capsys.readouterr().out.splitlines() if "nats per example" in line]
+    assert len(told) == 2
+    assert all(line.endswith(f"nats per example, binarise {binarise}") for line in told)
     run = next(Path("runs").iterdir())
     assert json.loads((run / "config.json").read_text())["binarise"] == binarise
 
@@ -179,29 +222,12 @@ def test_default_folders_are_numbered(folder, no_pictures, capsys):
     assert runs() == ["tiny-autoencoder-2", "tiny-vae-2", "tiny-vae-2-run2", "tiny-vae-2-run3", "tiny-vae-20"]
 
 
-def test_resume_without_a_folder_goes_on_with_the_last_run(folder, no_pictures, capsys):
-    for _ in range(2):
-        assert train("--epochs", "1") == 0
-    capsys.readouterr()
-    assert train("--epochs", "3", "--resume") == 0
-    out = capsys.readouterr().out
-    assert [line.split()[1] for line in out.splitlines() if line.startswith("epoch ")] == ["2/3", "3/3"]
-    assert "wrote runs/tiny-vae-2-run2/: " in out
-    assert runs() == ["tiny-vae-2", "tiny-vae-2-run2"]
-    assert [len(table(Path("runs", run))) for run in runs()] == [1, 3]
-
-
-def test_resume_without_any_run_starts_one(folder, no_pictures):
-    assert train("--epochs", "1", "--resume") == 0
-    assert runs() == ["tiny-vae-2"]
-
-
-@pytest.mark.parametrize("name", ["my[1].npz", "a*b.npz", "two words.npz"])
+@pytest.mark.parametrize("name", ["my[1].npz", "a*b.npz", "two words.npz", "$x$.npz", "数.npz", "x" * 250 + ".npz"])
 def test_default_folders_of_odd_names_are_numbered_too(folder, no_pictures, name):
     Path("tiny.npz").rename(name)
     for _ in range(2):
         assert main(["train", "--data", name, "--hidden", "6", "--epochs", "1"]) == 0
-    stem = name.removesuffix(".npz")
+    stem = name.removesuffix(".npz")[:LONGEST]
     assert runs() == [f"{stem}-vae-2", f"{stem}-vae-2-run2"]
 
 
@@ -211,7 +237,52 @@ def test_data_without_pictures_of_digits(folder, capsys):
     argv = "train --data points.npy --likelihood gaussian --latent 3 --hidden 4 --epochs 1 --out out"
     assert main(argv.split()) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "pictures: learning_curves.png"
-    assert sorted(os.listdir("out")) == ["checkpoint.npz", "config.json", "learning_curves.png", "metrics.csv"]
+    assert sorted(os.listdir("out")) == [
+        ".lock",
+        "checkpoint.npz",
+        "config.json",
+        "learning_curves.png",
+        "metrics.csv",
+    ]
+
+
+class Undrawable(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    "error", [Undrawable("no\nfont"), ValueError("$"), OSError(28, "No space left"), MemoryError()]
+)
+def test_a_run_whose_pictures_fail_is_said_to_be_complete(folder, capsys, monkeypatch, error):
+    """Not exit code 2, which is for bad input: there is nothing to mend in the command, and nothing to train again."""
+
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr("scratchvae.view.plots.write_pictures", fail)
+    assert train("--epochs", "1", "--out", "run") == 1
+    out, err = capsys.readouterr()
+    assert "\nwrote run/: config.json, metrics.csv, checkpoint.npz\n" in out
+    assert "  last      1  " in out
+    assert err.startswith(f"scratchvae train: no pictures ({type(error).__name__}: ")
+    assert err.endswith("; the run itself is complete; draw them with: python -m scratchvae plot run\n")
+    assert err.count("\n") == 1
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    assert main(["plot", "run"]) == 0
+    assert Path("run/learning_curves.png").exists()
+
+
+def test_ctrl_c_while_drawing_says_that_the_run_is_complete(folder, capsys, monkeypatch):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scratchvae.view.plots.write_pictures", stop)
+    assert train("--epochs", "1", "--out", "run") == 130
+    text = (
+        "stopped before its pictures were drawn; the run itself is complete; draw them with: python -m scratchvae plot"
+    )
+    assert capsys.readouterr().out.splitlines()[-1] == f"{text} run"
 
 
 # -- help and doctor ---------------------------------------------------------------------------------------------------

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from scratchvae import VAE, Autoencoder, Gaussian, load_checkpoint, load_data
+from scratchvae import VAE, Adam, Autoencoder, Gaussian, fit, load_checkpoint, load_data
 from scratchvae.batches import binarised
 from scratchvae.cli import main
-from scratchvae.commands import plot
+from scratchvae.commands import plot, saved
 from scratchvae.evaluation import active_units, estimate, evaluate_terms, kl_per_latent, log_evidence
+from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.training import TEST_SEED
 from scratchvae.view.latent import interpolation, sheet, traversal
 
@@ -44,13 +45,27 @@ def train(folder, monkeypatch, capsys):
     return train
 
 
-def seen_by_training(run=RUN, data="tiny.npz"):
+def seen_by_training(run=RUN, data="tiny.npz", seed=0):
     checkpoint = load_checkpoint(run)
     how = checkpoint.config["training"]["binarise"]
-    return checkpoint.model, binarised(load_data(data).x_test, how, np.random.default_rng(TEST_SEED))
+    return checkpoint.model, binarised(load_data(data, seed).x_test, how, np.random.default_rng(TEST_SEED))
 
 
 # -- evaluate ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_evaluate_looks_at_the_rows_that_the_seed_of_the_run_held_out(train, capsys, seed):
+    """Where the data come without an x_test: other rows, and the run would be judged by what it was trained on."""
+    x = np.random.default_rng(1).integers(0, 256, size=(60, 16), dtype=np.uint8)
+    np.save("whole.npy", x)
+    train("--seed", str(seed), data="whole.npy")
+    assert main(["evaluate", RUN, "--samples", "5", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    vae, held_out = seen_by_training(data="whole.npy", seed=seed)
+    terms = evaluate_terms(vae, held_out, np.random.default_rng(TEST_SEED))
+    assert report["images"] == len(held_out) == 6
+    assert report["nll"]["mean"] == terms["nll"].mean
 
 
 @pytest.mark.parametrize("binarise", ["dynamic", "threshold", "none"])
@@ -159,6 +174,30 @@ def test_more_samples_lower_minus_log_px(train, capsys):
     assert seen[0] > seen[1] > seen[2]
 
 
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("options", [[], ["--samples", "3"], ["--layers", "dense,layer-norm,tanh"]])
+def test_whatever_train_trains_the_other_verbs_understand(train, capsys, likelihood, options):
+    """Every likelihood that is registered, however many parameters a pixel it has."""
+    train("--likelihood", likelihood, *options)
+    assert main(["evaluate", RUN, "--samples", "20", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["model"].split(", ")[2].split()[0] == likelihood
+    assert report["elbo"]["mean"] == pytest.approx(-report["nll"]["mean"] - report["kl"]["mean"], rel=1e-6)
+    assert report["elbo"]["mean"] < -report["minus_log_px"]["mean"]
+    for argv in (["sample", RUN, "-n", "3"], ["sample", RUN, "-n", "3", "--draw"], ["plot", RUN]):
+        assert main(argv) == 0
+    with np.load(f"{RUN}/sample-draws.npz") as draws:
+        assert draws["x_sample"].shape == (3, 16)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_title_tells_what_a_likelihood_is_set_to(train, capsys):
+    train("--likelihood", "gaussian", "--sigma", "0.25", "--layers", "dense,layer-norm,relu")
+    assert main(["evaluate", RUN, "--samples", "1"]) == 0
+    title = "vae 16-6-2-6-16, layer-norm+relu, gaussian sigma 0.25, 2 epochs"
+    assert capsys.readouterr().out.splitlines()[0] == title
+
+
 # -- sample ------------------------------------------------------------------------------------------------------------
 
 
@@ -170,20 +209,22 @@ def test_sample_writes_means_or_draws_and_calls_them_that(train, capsys):
     draws_told = capsys.readouterr().out
     assert means_told.splitlines() == [
         "10 decoder means E[x|z], z ~ N(0, I), seed 0",
-        f"wrote {RUN}/sample-means.npz: x_mean (10, 16)",
+        f"wrote {RUN}/sample-means.npz: x_mean (10, 16), and the latents that they were made of: z (10, 2)",
         f"wrote {RUN}/sample-means.png",
     ]
     assert draws_told.splitlines() == [
         "10 draws x ~ p(x|z), z ~ N(0, I), seed 3",
-        f"wrote {RUN}/sample-draws.npz: x_sample (10, 16)",
+        f"wrote {RUN}/sample-draws.npz: x_sample (10, 16), and the latents that they were made of: z (10, 2)",
         f"wrote {RUN}/sample-draws.png",
     ]
     vae = load_checkpoint(RUN).model
     with np.load(f"{RUN}/sample-means.npz") as means, np.load(f"{RUN}/sample-draws.npz") as draws:
-        assert (means.files, draws.files) == (["x_mean"], ["x_sample"])
+        assert (means.files, draws.files) == (["x_mean", "z"], ["x_sample", "z"])
         np.testing.assert_array_equal(means["x_mean"], vae.sample(10, np.random.default_rng(0)))
         np.testing.assert_array_equal(draws["x_sample"], vae.sample(10, np.random.default_rng(3), draw=True))
         assert set(np.unique(draws["x_sample"])) == {0.0, 1.0}
+        np.testing.assert_array_equal(means["x_mean"], vae.likelihood.mean(vae.decode(means["z"])[0]))
+        assert not np.allclose(means["z"], draws["z"])
     for name in ("means", "draws"):
         assert Path(f"{RUN}/sample-{name}.png").read_bytes().startswith(b"\x89PNG")
 
@@ -206,7 +247,8 @@ def test_samples_of_points_have_no_picture(train, capsys):
     np.save("points.npy", np.random.default_rng(0).standard_normal((30, 5)))
     train("--likelihood", "gaussian", data="points.npy")
     assert main(["sample", RUN, "-n", "4", "--draw"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"wrote {RUN}/sample-draws.npz: x_sample (4, 5)"
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"wrote {RUN}/sample-draws.npz: x_sample (4, 5), ")
     assert not list(Path(RUN).glob("*.png"))
 
 
@@ -257,11 +299,11 @@ def test_plot_draws_only_what_makes_sense(train, capsys):
 
 def test_pairs_join_different_classes(train):
     train()
-    saved = plot.open_run(RUN)
-    starts, ends = plot.pairs(saved)
-    assert saved.data.y_test[starts].tolist() == [0]
-    assert saved.data.y_test[ends].tolist() == [1]
-    ten = saved._replace(data=load_data("mnist-sample"))
+    seen = saved.held_out(saved.open_run(RUN))
+    starts, ends = plot.pairs(seen)
+    assert seen.data.y_test[starts].tolist() == [0]
+    assert seen.data.y_test[ends].tolist() == [1]
+    ten = seen._replace(data=load_data("mnist-sample"))
     starts, ends = plot.pairs(ten)
     assert ten.data.y_test[starts].tolist() == [0, 1, 2, 3, 4]
     assert ten.data.y_test[ends].tolist() == [5, 6, 7, 8, 9]
@@ -366,7 +408,10 @@ def test_a_run_that_is_not_there(folder, capsys, verb):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_file_instead_of_a_run(folder, capsys, verb):
-    assert complaint(capsys, verb, "tiny.npz").endswith("and tiny.npz is a file; check the path")
+    Path("notes.txt").write_text("mine")
+    text = complaint(capsys, verb, "notes.txt")
+    assert text == "RUN should be a folder that train has written, and notes.txt is a file; check the path"
+    assert "tiny.npz should hold a scratchvae checkpoint" in complaint(capsys, verb, "tiny.npz")
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -377,24 +422,110 @@ def test_a_folder_of_something_else(folder, capsys, verb):
     assert "other/checkpoint.npz should hold a scratchvae checkpoint" in complaint(capsys, verb, "other")
 
 
+def told(capsys, *argv):
+    """What a command prints that succeeds."""
+    capsys.readouterr()
+    assert main(list(argv)) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
 @pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize(
-    "config", [None, "{", "[]", "{}", '{"data": "tiny.npz"}', '{"data": "tiny.npz", "seed": null}']
-)
-def test_a_config_of_something_else(train, capsys, verb, config):
+def test_the_checkpoint_stands_for_its_folder(train, capsys, verb):
+    train()
+    expected = told(capsys, verb, RUN)
+    for path in Path(RUN).glob("sample*"):
+        path.unlink()
+    assert told(capsys, verb, f"{RUN}/checkpoint.npz") == expected
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("config", [None, "{", '{"data": "other.npz", "seed": 3}'])
+def test_config_json_is_for_people(train, capsys, verb, config):
+    """The checkpoint knows: whoever deletes or edits config.json changes nothing."""
     train()
     Path(RUN, "config.json").unlink() if config is None else Path(RUN, "config.json").write_text(config)
-    text = complaint(capsys, verb, RUN)
-    assert text == f"RUN should hold the config.json of a run, and {RUN}/config.json is not one; train again"
+    told(capsys, verb, RUN)
+
+
+def test_sample_needs_no_data(train, capsys):
+    train()
+    before = told(capsys, "sample", RUN)
+    Path("tiny.npz").unlink()
+    Path(RUN, "sample-means.npz").unlink()
+    Path(RUN, "sample-means.png").unlink()
+    assert told(capsys, "sample", RUN) == before  # with its picture, since the run knows the shape of its images
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "plot"])
+def test_data_that_were_moved_are_asked_for_in_one_line(train, folder, capsys, verb):
+    train()
+    expected = told(capsys, verb, RUN)
+    Path("tiny.npz").rename("moved.npz")
+    text = f"the data of this run should be at {folder / 'tiny.npz'}, and nothing is there; "
+    assert complaint(capsys, verb, RUN) == f"{text}put them back, or say with --data where they are now"
+    assert told(capsys, verb, RUN, "--data", "moved.npz") == expected.replace("rows of tiny", "rows of moved")
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "plot"])
+def test_other_data_are_refused(train, folder, capsys, verb):
+    """One bit of one pixel that was trained on, which the numbers on held-out rows would not even show."""
+    train()
+    was = load_checkpoint(RUN).config["training"]["data"][:12]
+    with np.load("tiny.npz") as arrays:
+        content = dict(arrays)
+    content["x_train"][0, 0] ^= 1
+    np.savez("tiny.npz", **content)
+    text = f"expected the data that the run was trained on, with the fingerprint {was}, and {folder / 'tiny.npz'} holds"
+    assert complaint(capsys, verb, RUN).startswith(text)
+    assert complaint(capsys, verb, RUN, "--data", "mnist-sample").startswith("expected the data that the run was train")
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_data_that_went_away_or_changed(train, folder, capsys, verb):
+def test_from_another_folder(train, folder, capsys, monkeypatch, verb):
     train()
-    Path("tiny.npz").rename("moved.npz")
-    assert "tiny.npz" in complaint(capsys, verb, RUN)
-    np.savez("tiny.npz", x_train=np.zeros((9, 25), "uint8"))
-    assert "x_test of tiny.npz should have the shape (N, 16) of the model" in complaint(capsys, verb, RUN)
+    expected = told(capsys, verb, RUN)
+    for path in Path(RUN).glob("sample*"):
+        path.unlink()
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    np.savez("tiny.npz", x_train=np.zeros((30, 16), "uint8"))  # others, which only happen to have the same name
+    assert told(capsys, verb, f"../{RUN}") == expected.replace(RUN, f"../{RUN}")
+
+
+def test_the_rows_that_were_held_out_are_those_of_the_seed(train, capsys):
+    """A file without x_test: a tenth of it, chosen by the seed of the run."""
+    np.save("rows.npy", np.random.default_rng(1).integers(0, 256, size=(60, 16), dtype="uint8"))
+    train("--seed", "5", "--binarise", "none", data="rows.npy")
+    seen = saved.held_out(saved.open_run(RUN))
+    np.testing.assert_array_equal(seen.x, load_data("rows.npy", seed=5).x_test)
+    assert not np.array_equal(seen.x, load_data("rows.npy").x_test)
+    told(capsys, "evaluate", RUN)
+
+
+def test_a_run_from_python_has_weights_but_no_word_about_its_data(folder, capsys):
+    rng, x = np.random.default_rng(0), np.random.default_rng(1).random((20, 16))
+    fit(VAE(16, (6,), 2, rng=rng), x, x, epochs=1, optimizer=Adam(), rng=rng, out=RUN, progress=False)
+    with np.errstate(all="raise"):
+        told(capsys, "sample", RUN, "-n", "2")
+    for verb in ("evaluate", "plot"):
+        text = f"expected a run of the command train, and that in {RUN} was trained from Python, which does not say on "
+        assert complaint(capsys, verb, RUN) == f"{text}which data; go on in Python"
+
+
+@pytest.mark.parametrize(
+    ("shape", "drawn"),
+    [([4, 4], True), (None, False), ([3, 5], False), ("4x4", False), ([-4, -4], False), ([4.0, 4.0], False)],
+)
+def test_a_shape_of_images_is_believed_if_it_fits(train, capsys, shape, drawn):
+    from scratchvae import save_checkpoint
+
+    train()
+    checkpoint = load_checkpoint(RUN)
+    save_checkpoint(RUN, checkpoint.model, run={**checkpoint.config["run"], "image_shape": shape})
+    told(capsys, "sample", RUN)
+    assert Path(RUN, "sample-means.png").exists() == drawn
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "sample"])

@@ -89,7 +89,7 @@ def no_gpu(monkeypatch):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (not_installed, "needs the package CuPy, which is not installed .*pip install 'scratchvae.gpu.'.*'numpy'"),
+        (not_installed, "needs the package CuPy, which is not installed .*pip install cupy-cuda12x, .*'numpy'"),
         (no_gpu, "needs a CUDA GPU, and CuPy finds none.* use backend 'numpy'"),
     ],
 )

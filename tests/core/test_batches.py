@@ -1,10 +1,13 @@
-"""Order, bits and the move to floats: every row once, and every bit with its exact probability."""
+"""Order, bits, the move to floats and the fingerprint: every row once, and every bit with its exact probability."""
+
+import hashlib
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from scratchvae import VAE, Adam, fit
-from scratchvae.batches import batches, binarised, to_unit_floats
+from scratchvae import SGD, VAE, Adam, fit
+from scratchvae.batches import batches, binarised, fingerprint, to_unit_floats
 from scratchvae.training import TEST_SEED
 
 
@@ -125,7 +128,80 @@ def test_held_out_images_are_binarised_once_and_from_their_own_seed(seed):
     rng = np.random.default_rng(seed)
     model = Listener(16, (4,), 2, rng=rng)
     fit(model, x[:12], x[12:], epochs=2, optimizer=Adam(), rng=rng, batch_size=12, progress=False)
-    train_1, test_1, train_2, test_2 = model.heard
+    _, train_1, test_1, train_2, test_2 = model.heard  # the first pass only tries the objective
     assert np.array_equal(test_1, test_2)
     assert np.array_equal(test_1, binarised(x[12:], "dynamic", np.random.default_rng(TEST_SEED)))
     assert not np.array_equal(np.sort(train_1, axis=0), np.sort(train_2, axis=0))
+
+
+def test_training_starts_from_the_mean_pixel_in_0_to_1(rng):
+    """The bias of the output is the logit of the mean pixel, for bytes as for the same images as floats."""
+    x = rng.integers(30, 225, size=(40, 6), dtype=np.uint8)
+    mean = x.mean(axis=0) / 255
+    for images in (x, x / 255):
+        model = VAE(6, (4,), 2, rng=rng)
+        fit(model, images, images, epochs=1, optimizer=SGD(lr=1e-9), rng=rng, binarise="none", progress=False)
+        np.testing.assert_allclose(model.params["logits.b"], np.log(mean / (1 - mean)), rtol=1e-4, atol=1e-5)
+
+
+# -- the fingerprint ---------------------------------------------------------------------------------------------------
+
+PIXELS = np.random.default_rng(7).integers(0, 256, size=(300, 500), dtype=np.uint8)  # more than one block
+
+
+def test_a_fingerprint_is_the_sha256_of_dtype_shape_and_numbers():
+    x, y = np.arange(6, dtype="<f4").reshape(2, 3), np.uint8([7])
+    content = b"<f4(2, 3)" + x.tobytes() + b"|u1(1,)" + b"\x07"
+    assert fingerprint(x, y) == hashlib.sha256(content).hexdigest()
+    assert fingerprint(PIXELS) == hashlib.sha256(b"|u1(300, 500)" + PIXELS.tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "<f2", "<f4", "<f8", "longdouble"])
+@pytest.mark.parametrize("shape", [(300, 500), (150_000,), (30, 50, 100), (1, 150_000), (150_000, 1)])
+def test_however_the_numbers_lie_the_fingerprint_is_the_same(tmp_path, dtype, shape):
+    x = PIXELS.reshape(shape).astype(dtype)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "f.npy", np.asfortranarray(x))
+    wide = np.zeros((*shape[:-1], 2 * shape[-1]), dtype)
+    wide[..., ::2] = x
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    same = [
+        np.asfortranarray(x),
+        x.astype(x.dtype.newbyteorder(">")),
+        np.asfortranarray(x.astype(x.dtype.newbyteorder(">"))),
+        wide[..., ::2],
+        np.ascontiguousarray(x[::-1])[::-1],
+        np.ascontiguousarray(x.T).T,
+        np.load(tmp_path / "x.npy", mmap_mode="r"),
+        np.load(tmp_path / "f.npy", mmap_mode="r"),
+        frozen,
+    ]
+    assert {fingerprint(other) for other in same} == {fingerprint(x)}
+    assert np.array_equal(x, PIXELS.reshape(shape).astype(dtype)), "nothing was written to"
+
+
+def test_other_data_have_another_fingerprint():
+    x = PIXELS.copy()
+    x[-1, -1] ^= 1
+    swapped = PIXELS[np.r_[1, 0, 2 : len(PIXELS)]]
+    others = [(x,), (swapped,), (PIXELS.reshape(500, 300),), (PIXELS.T,), (PIXELS.astype("int8"),), (PIXELS[:-1],)]
+    others += [(PIXELS / 1.0,), (PIXELS.astype("f4"),), (PIXELS[:9], PIXELS[9:]), (PIXELS[:10], PIXELS[10:])]
+    others += [(PIXELS[9:], PIXELS[:9]), (PIXELS[:0],), (PIXELS[:0, :9],), ()]
+    prints = [fingerprint(*other) for other in [*others, (PIXELS,)]]
+    assert len(set(prints)) == len(prints)
+    assert all(len(text) == 64 for text in prints)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["<f8", ">f8"])
+def test_a_fingerprint_takes_no_memory_to_speak_of(order, dtype):
+    x = np.ones((1000, 2000), dtype, order)  # 16 MB
+    tracemalloc.start()
+    try:
+        fingerprint(x[:, ::2])
+        fingerprint(x)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**21

@@ -1,17 +1,25 @@
 """The VAE and the autoencoder: every parameter's gradient, and the identity that makes the ELBO a bound."""
 
+import copy
+
 import numpy as np
 import pytest
 from proof import directional_error, freeze, grid, log_normal
 
-from scratchvae import VAE, Autoencoder, Bernoulli, ContinuousBernoulli, Gaussian
+from scratchvae import VAE, Autoencoder, Bernoulli, Gaussian, GaussianLearned
 from scratchvae.layers import ACTIVATIONS
+from scratchvae.likelihoods import LIKELIHOODS
 
-LIKELIHOODS = [Bernoulli(), Gaussian(), Gaussian(sigma=0.3), ContinuousBernoulli()]
+EVERY = [likelihood() for likelihood in LIKELIHOODS.values()] + [Gaussian(sigma=0.3)]
+LAYERS = [("dense", activation) for activation in ACTIVATIONS] + [("dense", "layer-norm", "tanh")]
 
 
-def build(kind, rng, likelihood=None, activation="tanh", n_hidden=(7, 5), n_z=3, **how):
-    model = kind(6, n_hidden, n_z, activation, likelihood, rng=rng, **{"dtype": "float64", **how})
+def named(thing):
+    return "+".join(thing) if isinstance(thing, tuple) else f"{thing.name}-{getattr(thing, 'sigma', '')}".rstrip("-")
+
+
+def build(kind, rng, likelihood=None, layers=("dense", "tanh"), n_hidden=(7, 5), n_z=3, **how):
+    model = kind(6, n_hidden, n_z, None, likelihood, layers=layers, rng=rng, **{"dtype": "float64", **how})
     for p in model.params.values():  # biases away from zero, or half of the derivatives are never tried
         p += (0.3 * rng.standard_normal(p.shape)).astype(p.dtype)
     return model
@@ -23,11 +31,11 @@ def batch(model, rng, B=5):
 
 @pytest.mark.equation("vae-mu", "vae-logvar", "vae-heads", "vae-latent")
 @pytest.mark.parametrize("n_hidden", [(), (7,), (7, 5)])
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=lambda p: f"{p.name}-{getattr(p, 'sigma', '')}")
+@pytest.mark.parametrize("layers", LAYERS, ids=named)
+@pytest.mark.parametrize("likelihood", EVERY, ids=named)
 @pytest.mark.parametrize("kind", [VAE, Autoencoder])
-def test_every_parameter_against_differences(kind, likelihood, activation, n_hidden, rng):
-    model = build(kind, rng, likelihood, activation, n_hidden)
+def test_every_parameter_against_differences(kind, likelihood, layers, n_hidden, rng):
+    model = build(kind, rng, likelihood, layers, n_hidden)
     x, eps, w = batch(model, rng)  # w: a random upstream gradient
     _, cache = model.objective(x, eps, beta=0.7)
     grads = model.backward(w, cache)
@@ -59,7 +67,7 @@ def test_backward_twice_on_one_read_only_cache_gives_the_same(kind, rng):
 
 
 @pytest.mark.equation("elbo-identity")
-@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.5), ContinuousBernoulli()], ids=lambda p: p.name)
+@pytest.mark.parametrize("likelihood", EVERY, ids=named)
 @pytest.mark.parametrize("n_z", [1, 2])
 def test_evidence_is_elbo_plus_kl_to_the_posterior(n_z, likelihood, rng):
     """log p(x) = ELBO + KL(q(z|x) || p(z|x)), each side by quadrature, for a decoder with no closed form."""
@@ -110,14 +118,14 @@ def test_trace_names_every_intermediate_gradient_and_its_parts_add_up(rng):
     np.testing.assert_array_equal(trace["dlogvar"], trace["dlogvar_z"] + trace["dlogvar_kl"])
     mu, logvar, _ = vae.encode(x)
     sigma = np.exp(0.5 * logvar)
-    np.testing.assert_array_equal(trace["encoder.1.dh"], trace["dh_mu"] + trace["dh_logvar"])
+    np.testing.assert_array_equal(trace["encoder.1.tanh.dy"], trace["dh_mu"] + trace["dh_logvar"])
     np.testing.assert_allclose(trace["dmu_kl"], -0.5 * w[:, None] * mu, rtol=1e-13)
     np.testing.assert_allclose(trace["dlogvar_z"], trace["dz"] * eps * sigma / 2, rtol=1e-13)
     np.testing.assert_allclose(traced["mu.b"], trace["dmu"].sum(axis=0), rtol=1e-13)
-    np.testing.assert_allclose(traced["decoder.1.b"], trace["decoder.1.da"].sum(axis=0), rtol=1e-13)
+    np.testing.assert_allclose(traced["decoder.1.b"], trace["decoder.1.dy"].sum(axis=0), rtol=1e-13)
     names = {"dnll", "dkl", "dlogits", "dz", "dmu_z", "dlogvar_z", "dmu_kl", "dlogvar_kl", "dmu", "dlogvar"}
     names |= {"dh_mu", "dh_logvar"}
-    names |= {f"{half}.{i}.{what}" for half in ("encoder", "decoder") for i in (0, 1) for what in ("dh", "da")}
+    names |= {f"{half}.{i}.{what}" for half in ("encoder", "decoder") for i in (0, 1) for what in ("tanh.dy", "dy")}
     assert set(trace) == names
 
 
@@ -129,7 +137,7 @@ def test_autoencoder_trace_and_protocol(rng):
     np.testing.assert_array_equal(terms.objective, -terms.nll)
     trace = {}
     model.backward(w, cache, trace=trace)
-    assert {"dnll", "dlogits", "dz", "encoder.0.da", "decoder.1.dh"} <= set(trace)
+    assert {"dnll", "dlogits", "dz", "encoder.0.dy", "decoder.1.tanh.dy"} <= set(trace)
 
 
 def test_parameter_names_and_shapes_are_the_documented_ones(rng):
@@ -192,12 +200,54 @@ def test_output_bias_starts_once(rng):
     np.testing.assert_allclose(Bernoulli().mean(vae.params["logits.b"]), [0.01, 0.5, 0.99])
 
 
+def test_output_bias_is_as_wide_as_the_likelihood_asks(rng):
+    vae = VAE(3, (4,), 2, likelihood=GaussianLearned(), rng=rng, dtype="float64")
+    vae.start_output_bias(np.array([0.0, 0.5, 1.0]))
+    np.testing.assert_array_equal(vae.params["logits.b"], [0.0, 0.5, 1.0, 0.0, 0.0, 0.0])
+    np.testing.assert_array_equal(vae.likelihood.mean(vae.params["logits.b"][None]), [[0.0, 0.5, 1.0]])
+
+
+def test_params_are_built_once_and_read_only(rng):
+    vae = build(VAE, rng)
+    assert vae.params is vae.params
+    assert vae.params["encoder.0.W"] is vae.encoder.layers["encoder.0"].params["W"]
+    with pytest.raises(TypeError, match=r"write params\['mu\.W'\]\[\.\.\.\] = "):
+        vae.params["mu.W"] = np.zeros((5, 3))
+    twin = copy.deepcopy(vae)
+    for p in twin.params.values():
+        p[...] = 0
+    x, eps, _ = batch(vae, rng)
+    mu, logvar, _ = twin.encode(x)
+    assert not mu.any()
+    assert not logvar.any()
+    assert not twin.decode(eps)[0].any()
+    assert vae.encode(x)[0].all()
+
+
+def test_the_models_are_siblings_with_their_array_library(rng):
+    vae, autoencoder = build(VAE, rng), build(Autoencoder, rng)
+    assert not isinstance(vae, Autoencoder)
+    assert vae.xp is np
+    assert autoencoder.xp is np
+    assert len(autoencoder.encode(np.zeros((1, 6)))) == 2
+    assert len(vae.encode(np.zeros((1, 6)))) == 3
+
+
+@pytest.mark.parametrize("kind", [VAE, Autoencoder])
+def test_layer_norm_between_the_dense_layer_and_its_activation(kind, rng):
+    model = kind(6, (7, 5), 2, layers=("dense", "layer-norm", "relu"), rng=rng)
+    extra = {f"{half}.{i}.layer-norm.{p}" for half in ("encoder", "decoder") for i in (0, 1) for p in ("gain", "b")}
+    assert set(model.params) - set(kind(6, (7, 5), 2, rng=rng).params) == extra
+    assert model.config["layers"] == ["dense", "layer-norm", "relu"]
+
+
 @pytest.mark.parametrize(
     ("call", "text"),
     [
         (lambda v: v.objective(np.zeros((5, 6), np.uint8), np.zeros((5, 3))), "x should hold floats, got uint8; scale"),
         (lambda v: v.objective(np.zeros((5, 2, 3)), np.zeros((5, 3))), "x should have the shape .B, 6., .* flatten it"),
         (lambda v: v.objective(np.zeros((5, 7)), np.zeros((5, 3))), "x should have the shape .B, 6., .*got .5, 7."),
+        (lambda v: v.encode({"x": 1.0}), "x should hold floats, got object"),
         (lambda v: v.objective(np.zeros((0, 6)), np.zeros((0, 3))), "B at least 1, got .0, 6."),
         (lambda v: v.objective(np.zeros((5, 6)), np.zeros((1, 3))), "eps should have the shape .5, 3.,"),
         (lambda v: v.objective(np.zeros((5, 6)), np.zeros((5, 3)), beta=-1.0), "beta should be zero or a positive"),
@@ -215,6 +265,11 @@ def test_the_model_says_what_it_expected(call, text, rng):
         call(build(VAE, rng))
 
 
+def test_a_masked_array_is_refused_since_its_mask_would_be_lost(rng):
+    with pytest.raises(ValueError, match=r"x should hold plain numbers, got a masked array; fill .* x\.filled\(0\)"):
+        build(VAE, rng).encode(np.ma.masked_less(np.zeros((5, 6)), 1))
+
+
 @pytest.mark.parametrize(
     ("how", "text"),
     [
@@ -225,7 +280,11 @@ def test_the_model_says_what_it_expected(call, text, rng):
         ({"n_hidden": 400}, r"n_hidden should be a sequence of widths such as \(400,\), got 400"),
         ({"likelihood": "bernoulli"}, r"likelihood should be an object such as Bernoulli\(\), got 'bernoulli'"),
         ({"likelihood": Bernoulli}, r"likelihood should be an object such as Bernoulli\(\), got <class"),
-        ({"activation": "swish"}, "activation should be one of"),
+        ({"activation": "swish"}, "activation should be one of relu, tanh, sigmoid, softplus, got 'swish'"),
+        ({"layers": ("dense", "swish")}, "layers should be some of dense, .*, got .'dense', 'swish'."),
+        ({"layers": "dense"}, "layers should be several names, such as .*, got 'dense'"),
+        ({"layers": ("dense",), "activation": "tanh"}, "layers should name the activation too, got activation='tanh'"),
+        ({"rng": 0}, r"rng should be a generator such as np\.random\.default_rng\(0\), got 0"),
         ({"dtype": "int8"}, "dtype should be one of float32, float64, got 'int8'"),
         ({"backend": "jax"}, "backend should be one of numpy, cupy, got 'jax'"),
     ],
@@ -233,4 +292,4 @@ def test_the_model_says_what_it_expected(call, text, rng):
 @pytest.mark.parametrize("kind", [VAE, Autoencoder])
 def test_building_with_an_option_out_of_range(kind, how, text, rng):
     with pytest.raises(ValueError, match=text):
-        kind(**{"n_x": 6, **how}, rng=rng)
+        kind(**{"n_x": 6, "rng": rng, **how})

@@ -2,7 +2,9 @@
 
 import gzip
 import hashlib
+import os
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -38,9 +40,13 @@ def test_the_sample_shows_digits(sample):
     assert (distance.argmin(axis=1) == sample.y_test).mean() > 0.75
 
 
-def write_idx(path, array, magic=b"\0\0\x08"):
-    header = magic + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
-    path.write_bytes(gzip.compress(header + array.tobytes(), compresslevel=1))
+IDX_TYPES = {"uint8": 0x08, "int8": 0x09, "int16": 0x0B, "int32": 0x0C, "float32": 0x0D, "float64": 0x0E}
+
+
+def write_idx(path, array):
+    """An IDX file, gzipped: numbers in big-endian order, their type in the third byte."""
+    header = bytes([0, 0, IDX_TYPES[array.dtype.name], array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    path.write_bytes(gzip.compress(header + array.astype(array.dtype.newbyteorder(">")).tobytes(), compresslevel=1))
 
 
 def test_the_sample_is_what_its_script_makes(sample, tmp_path, monkeypatch, capsys):
@@ -69,16 +75,21 @@ def test_first_of_each_class_keeps_the_order_of_the_file():
 # -- IDX ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(7,), (3, 4), (2, 3, 4)])
+@pytest.mark.parametrize("dtype", IDX_TYPES)
+@pytest.mark.parametrize("shape", [(), (7,), (3, 4), (2, 3, 4), (2, 3, 4, 3)])
 @pytest.mark.parametrize("zipped", [True, False])
-def test_idx_is_read_as_it_was_written(tmp_path, rng, shape, zipped):
-    array = rng.integers(0, 256, size=shape, dtype=np.uint8)
+def test_idx_is_read_as_it_was_written(tmp_path, rng, dtype, shape, zipped):
+    info = np.iinfo(dtype) if dtype.lstrip("u").startswith("int") else None
+    array = np.asarray(rng.integers(info.min, info.max, shape) if info else rng.standard_normal(shape), dtype)
     file = tmp_path / "x-ubyte.gz"
     write_idx(file, array)
     if not zipped:
         file.write_bytes(gzip.decompress(file.read_bytes()))
-    assert read_idx(file).dtype == np.uint8
-    assert np.array_equal(read_idx(file), array)
+    read = read_idx(file)
+    assert read.dtype == dtype
+    assert read.dtype.isnative
+    assert read.flags.writeable
+    assert np.array_equal(read, array)
 
 
 def test_an_idx_file_cut_at_any_length_is_refused(tmp_path):
@@ -98,13 +109,25 @@ def test_an_idx_file_cut_at_any_length_is_refused(tmp_path):
     [
         (None, "No such file"),
         (b"\x89PNG\r\n\x1a\n", "89 50 4e.*; fetch it again$"),
-        (b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", "00 00 0d.*; fetch it again$"),  # floats
+        (b"\0\0\x0a\x01\0\0\0\x01\0", "00 00 0a, not with 00 00 and one of 08, 09, 0b, 0c, 0d, 0e; fetch it again$"),
+        (b"\0\1\x08\x01\0\0\0\x01\0", "00 01 08, not with 00 00 and one of"),
+        (b"\0\0\x0d\x01\0\0\0\x01\0\0\0", r"promises 4 bytes of data, .* at most 3; fetch it again$"),
         (b"\0\0\x08\x01\0\0\0\x02\x01", r"\b2 bytes\b.*\b1\b.*; fetch it again$"),
         (b"\0\0\x08\x01\0\0\0\x02\x01\x01\x01", r"\b2 bytes\b.*; fetch it again$"),
         (b"\x1f\x8b\x08\0" + bytes(30), "cannot be read"),
         (gzip.compress(bytes(100))[:10] + b"\xff" * 30, "cannot be read"),
     ],
-    ids=["missing", "png", "floats", "short", "long", "damaged-gzip", "more-damaged-gzip"],
+    ids=[
+        "missing",
+        "png",
+        "no type",
+        "no zeros",
+        "three bytes of a float",
+        "short",
+        "long",
+        "damaged-gzip",
+        "more-damaged-gzip",
+    ],
 )
 def test_a_foreign_idx_file_is_refused(tmp_path, content, message):
     file = tmp_path / "x.idx"
@@ -142,6 +165,15 @@ def test_a_tenth_is_held_out_by_seed(tmp_path, rng, kind, shape, suffix):
     assert not np.array_equal(other.x_test, data.x_test)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_rows_of_both_parts_keep_their_order(tmp_path, seed):
+    np.save(tmp_path / "x.npy", np.arange(60.0).reshape(30, 2))
+    data = load_data(tmp_path / "x.npy", seed)
+    for x in (data.x_train, data.x_test):
+        assert len(x) >= 3
+        assert (np.diff(x[:, 0]) > 0).all()
+
+
 @pytest.mark.parametrize(("n", "held_out"), [(2, 1), (9, 1), (19, 1), (20, 2), (105, 10)])
 def test_how_many_are_held_out(tmp_path, n, held_out):
     np.save(tmp_path / "x.npy", np.zeros((n, 3)))
@@ -176,6 +208,85 @@ def test_a_test_set_of_your_own_is_kept(tmp_path, rng, shape, labels):
 def test_square_images_are_recognised(tmp_path, width, image_shape):
     np.save(tmp_path / "x.npy", np.zeros((4, width)))
     assert load_data(tmp_path / "x.npy").image_shape == image_shape
+
+
+# -- paths and names ---------------------------------------------------------------------------------------------------
+
+
+def test_data_of_your_own_know_their_path(tmp_path, monkeypatch):
+    """Absolute, however it was given; a set that has a name has no path."""
+    (tmp_path / "sub").mkdir()
+    np.save(tmp_path / "x.npy", np.zeros((4, 3)))
+    monkeypatch.chdir(tmp_path / "sub")
+    for path in ("../x.npy", tmp_path / "x.npy", "../sub/../x.npy"):
+        data = load_data(path)
+        assert data.path.is_absolute()
+        assert data.path.samefile(tmp_path / "x.npy")
+    assert load_data("mnist-sample").path is None
+
+
+STRANGE = {
+    "umlauts": "dätä-☃-数字",
+    "lines": "two\nlines\rand\ttabs",
+    "colours": "\x1b[31mred\x1b[0m\x07",
+    "no utf-8": os.fsdecode(b"caf\xe9 \xff"),
+    "right to left": "\u202egpj.exe",
+    "dollars": "$x_1$ {braces} %s",
+    "quotes": 'it\'s "quoted" `here`',
+    "long": "a" * 240,
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems forbid such names")
+@pytest.mark.parametrize("name", STRANGE)
+def test_any_name_makes_a_printable_message_of_one_line(tmp_path, name):
+    word = STRANGE[name]
+    x = np.zeros((4, 16), "uint8")
+    np.savez(tmp_path / f"{word}.npz", x_train=x)
+    data = load_data(tmp_path / f"{word}.npz")
+    assert data.name.isprintable()
+    assert data.name == word or not word.isprintable()
+    assert os.fspath(data.path) == os.fspath(tmp_path / f"{word}.npz")
+
+    folder = tmp_path / word
+    folder.mkdir()
+    messages = []
+    for path in (f"{folder}.npy", folder, folder / "x.npz", word):  # not there, empty, not there, not there
+        with pytest.raises(DataError) as caught:
+            load_data(path)
+        messages.append(str(caught.value))
+    if len(word) < 200:
+        for key, file in IDX_FILES.items():
+            write_idx(folder / f"{word}-{file}.gz", np.zeros(7 if key[0] == "y" else (7, 4, 4), "uint8"))
+        data = load_data(folder)
+        assert data.name.isprintable()
+        (folder / f"{word}-{IDX_FILES['x_test']}.gz").write_bytes(b"?")
+        with pytest.raises(DataError) as caught:
+            load_data(folder)
+        messages.append(str(caught.value))
+    contents = [b"?", b"PK\x05\x06", (tmp_path / f"{word}.npz").read_bytes()[:-30]]
+    for arrays in ({"x_train": x[0]}, {word.encode("utf-8", "replace").decode(): x}, {"x_train": np.array([word])}):
+        np.savez(tmp_path / "made.npz", **arrays)
+        contents.append((tmp_path / "made.npz").read_bytes())
+    for content in contents:
+        (tmp_path / f"{word}.npz").write_bytes(content)
+        with pytest.raises(DataError) as caught:
+            load_data(tmp_path / f"{word}.npz")
+        messages.append(str(caught.value))
+    for message in messages:
+        assert message.isprintable()
+        message.encode()
+        assert " should " in message
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 300, "a" * 5000, "a/" * 3000, "a\0b", "a\0b.npz", "", " ", ("b" * 300) + ".npz"]
+)
+def test_a_path_that_no_file_can_have(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError) as caught:
+        load_data(name)
+    assert str(caught.value).isprintable()
 
 
 # -- a folder of IDX files ---------------------------------------------------------------------------------------------
@@ -216,15 +327,133 @@ def test_a_folder_of_idx_files(idx_folder, monkeypatch):
             assert np.array_equal(getattr(data, key), array.reshape(len(array), -1) if key[0] == "x" else array)
 
 
+FOUR = ", ".join(IDX_FILES.values())
+
+
 @pytest.mark.parametrize("key", IDX_FILES)
 def test_a_folder_without_one_of_the_files_is_refused(idx_folder, key):
     folder, _ = idx_folder
     for file in folder.glob(f"{IDX_FILES[key]}*"):
         file.unlink()
-    message = f"the folder {folder} should hold {', '.join(IDX_FILES.values())}, each plain or .gz, and there is no "
+    there = ", ".join(sorted(file.name for file in folder.iterdir()))
+    missing = f"there is no {IDX_FILES[key]} among {there}; check the path"
     with pytest.raises(DataError) as caught:
         load_data(folder)
-    assert str(caught.value) == f"{message}{IDX_FILES[key]}; check the path"
+    assert str(caught.value) == f"the folder {folder} should hold {FOUR}, each plain or .gz, and {missing}"
+
+
+def test_an_empty_folder_is_called_empty(tmp_path):
+    with pytest.raises(
+        DataError, match=r", and there is no train-images-idx3-ubyte in it: it is empty; check the path$"
+    ):
+        load_data(tmp_path)
+
+
+NAMES = {
+    "dots": "{part}-{what}.idx{n}-ubyte",
+    "EMNIST": "emnist-letters-{part}-{what}-idx{n}-ubyte",
+    "underscores": "my set_{part}_{what}_idx{n}_ubyte",
+    "capitals": "Train-{part}-{what}.IDX{n}",
+    "another type": "{part}-{what}-idx{n}-float",
+}
+
+
+@pytest.mark.parametrize("test", ["test", "t10k"])
+@pytest.mark.parametrize("form", NAMES)
+def test_idx_files_go_by_many_names(idx_folder, form, test):
+    folder, arrays = idx_folder
+    for key, name in IDX_FILES.items():
+        (file,) = folder.glob(f"{name}*")
+        words = {"part": "train" if key.endswith("train") else test, "what": "images" if key[0] == "x" else "labels"}
+        file.rename(folder / (NAMES[form].format(**words, n=3 if key[0] == "x" else 1) + file.suffix))
+    for stray in ("notes.txt", "train-images-idx3-ubyte.gz.part", "train-images-idx3.npz"):
+        (folder / stray).write_bytes(b"?")
+    for name in IDX_FILES.values():
+        (folder / f"._{name}").write_bytes(b"?")  # what macOS puts into archives
+    (folder / "train-images-idx3-ubyte").mkdir()
+    data = load_data(folder)
+    for key, array in arrays.items():
+        assert np.array_equal(getattr(data, key), array.reshape(len(array), -1) if key[0] == "x" else array)
+
+
+def test_where_a_file_is_there_twice_the_zipped_one_counts(idx_folder):
+    folder, arrays = idx_folder
+    (folder / IDX_FILES["x_train"]).write_bytes(b"?")
+    assert np.array_equal(load_data(folder).x_train, arrays["x_train"].reshape(9, 20))
+
+
+def test_another_set_that_is_not_whole_does_no_harm(idx_folder):
+    folder, arrays = idx_folder
+    for key in ("x_train", "y_train", "x_test"):
+        (folder / f"emnist-letters-{IDX_FILES[key]}").write_bytes(b"?")
+    assert np.array_equal(load_data(folder).x_train, arrays["x_train"].reshape(9, 20))
+    (folder / f"{IDX_FILES['y_test']}").unlink()
+    with pytest.raises(
+        DataError, match=r"there is no (emnist-letters-)?t10k-labels-idx1-ubyte among emnist-letters-t10k-im"
+    ):
+        load_data(folder)
+
+
+@pytest.mark.parametrize("prefix", ["emnist-letters-", None])
+def test_two_sets_in_a_folder_are_told_apart_by_nobody(idx_folder, prefix):
+    """Two sets, or one with a file under two names: the message lists them."""
+    folder, _ = idx_folder
+    for name in IDX_FILES.values():
+        (folder / (name.replace("-idx", ".idx") if prefix is None else prefix + name)).write_bytes(b"?")
+    with pytest.raises(DataError) as caught:
+        load_data(folder)
+    message = str(caught.value)
+    assert message.startswith(
+        f"the folder {folder} should hold {FOUR}, each plain or .gz, of one data set, and it holds "
+    )
+    for file in folder.iterdir():
+        assert file.name in message
+    assert message.endswith("; put those to be used into a folder of their own")
+
+
+def test_an_idx_file_is_given_by_its_folder(idx_folder):
+    folder, _ = idx_folder
+    file = folder / "train-images-idx3-ubyte.gz"
+    with pytest.raises(DataError, match=rf"given by the folder that holds all four, got the file {file}$"):
+        load_data(file)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_floats_in_idx_files_are_data(idx_folder, dtype):
+    folder, arrays = idx_folder
+    for key in ("x_train", "x_test"):
+        write_idx(folder / f"{IDX_FILES[key]}.gz", (arrays[key] / 255).astype(dtype))
+    data = load_data(folder)
+    assert data.x_train.dtype == data.x_test.dtype == dtype
+    assert np.array_equal(data.x_train, (arrays["x_train"] / 255).astype(dtype).reshape(9, 20))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint16", "uint64", "bool"])
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(0, 1), (0, 0), (0, 100), (0, 127), (-128, 127), (-1, 1), (0, 255), (7, 300), (-30000, 30000), (0, 999)],
+)
+def test_the_conversion_that_a_message_names_makes_data_of_whole_numbers(tmp_path, dtype, low, high):
+    info = np.iinfo("uint8" if dtype == "bool" else dtype)
+    if low < info.min or high > (1 if dtype == "bool" else info.max):
+        return
+    x = np.linspace(low, high, 24).round().astype(dtype).reshape(4, 6)
+    np.savez(tmp_path / "x.npz", x_train=x)
+    with pytest.raises(
+        DataError, match=rf"got {dtype} from {low} to {high}; save .* in its place, in an \.npz$"
+    ) as caught:
+        load_data(tmp_path / "x.npz")
+    advice = str(caught.value).split("; save ")[1].removesuffix(" in its place, in an .npz")
+    np.savez(tmp_path / "x.npz", x_train=eval(advice, {"x": x}))
+    data = load_data(tmp_path / "x.npz")
+    rows = np.concatenate([data.x_train, data.x_test])
+    low_got, high_got = float(rows.min()), float(rows.max())
+    if high <= 1 and low == 0:
+        assert (rows.dtype, low_got, high_got) == (np.float32, low, high)  # bits
+    elif low >= 0 and high <= 255:
+        assert (rows.dtype, low_got, high_got) == (np.uint8, low, high)
+    else:
+        assert (rows.dtype, low_got, high_got) == (np.float32, 0, 1)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import pytest
 
 from scratchvae import load_data
 from scratchvae.cli import main
-from scratchvae.data import DataError, download, make_sample
+from scratchvae.data import DataError, download, make_sample, transfer
 from scratchvae.data.files import IDX_FILES
 from scratchvae.data.sources import SOURCES, Source
 
@@ -68,6 +68,8 @@ class Mirror(BaseHTTPRequestHandler):
             return self.end_headers()
         if behaviour == "endless":
             return self.send_endlessly()
+        if behaviour.startswith("drip"):
+            return self.drip(behaviour, RIGHT[name], wanted)
         body = {
             "wrong": WRONG,
             "wrong-ranges": WRONG,
@@ -101,6 +103,25 @@ class Mirror(BaseHTTPRequestHandler):
         try:
             for _ in range(200):  # 13 MB, more than anybody should wait for here
                 self.wfile.write(bytes(65536))
+        except OSError:
+            pass
+
+    def drip(self, behaviour, body, wanted):
+        """A byte in 20 ms: of the first line, of a header, of a chunk's length, or of a body that began fast."""
+        begin = int(wanted[6:-1]) if wanted else 0
+        start = {
+            "drip-line": b"HTTP/1.0 2",
+            "drip-header": b"HTTP/1.0 200 OK\r\nX: ",
+            "drip-chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;",
+            "drip-body": b"HTTP/1.0 %d OK\r\nContent-Length: %d\r\n\r\n" % (206 if begin else 200, len(body) - begin),
+        }[behaviour]
+        rest = body[begin:] if behaviour == "drip-body" else b"0" * 10_000
+        try:
+            self.wfile.write(start + (rest[:1000] if behaviour == "drip-body" else b""))
+            for byte in rest[1000:1500]:  # ten seconds
+                self.wfile.write(bytes([byte]))
+                if self.server.over.wait(0.02):
+                    return
         except OSError:
             pass
 
@@ -192,15 +213,18 @@ def test_a_good_mirror_is_asked_once(server, folder, mirrors, capsys):
         ("wrong-ranges", "sha256"),
         ("gone", "HTTP Error 404: Not Found"),
         ("short", r"the connection ended \d+ bytes early"),
-        ("moved", rf"{IMAGES}.gz.part should be an IDX file[^()]* it begins with 3c 21 64, not with 00 00 08"),
+        (
+            "moved",
+            rf"{IMAGES}.gz.part should be an IDX file[^()]* it begins with 3c 21 64, not with 00 00 and one of 08, ",
+        ),
         ("refusing", "HTTP Error 416"),
         ("silent", "timed out"),
         ("endless", "no file of these data sets is so long, and more than 1000000 bytes came"),
     ],
 )
 def test_a_bad_mirror_then_a_good_one_or_an_error_that_names_it(server, folder, mirrors, monkeypatch, bad, reason):
-    monkeypatch.setattr(download, "TIMEOUT", 0.2)
-    monkeypatch.setattr(download, "FREE", 1_000_000)
+    monkeypatch.setattr(transfer, "TIMEOUT", 0.2)
+    monkeypatch.setattr(transfer, "FREE", 1_000_000)
     url = dead_url() if bad == "dead" else f"{server.url}/{bad}/"
     mirrors(url, url)
     with pytest.raises(DataError) as caught:
@@ -215,6 +239,39 @@ def test_a_bad_mirror_then_a_good_one_or_an_error_that_names_it(server, folder, 
     mirrors(url, "good")
     assert_whole(load_data("mnist"))
     assert not list(folder.glob("*.part"))
+
+
+@pytest.mark.parametrize("drip", ["drip-line", "drip-header", "drip-chunk", "drip-body"])
+def test_a_slow_drip_comes_to_an_end(server, folder, mirrors, monkeypatch, drip):
+    """No pause is as long as the time limit of a socket, and all of it would take ten seconds and more."""
+    monkeypatch.setattr(transfer, "DEADLINE", 1.0)
+    mirrors(drip)
+    began = time.monotonic()
+    with pytest.raises(DataError, match=rf"{drip}/{IMAGES}.gz \(it had not come after 1 seconds\)"):
+        load_data("mnist")
+    assert time.monotonic() - began < 8
+    part = folder / f"{IMAGES}.gz.part"
+    monkeypatch.setattr(transfer, "DEADLINE", 30.0)
+    have = part.stat().st_size if part.exists() else 0
+    assert have >= 1000 if drip == "drip-body" else have == 0
+    if drip == "drip-body":
+        while any(thread.name == "download" for thread in threading.enumerate()):
+            assert time.monotonic() - began < 8, "nobody is left listening to what nobody wants"
+            time.sleep(0.01)
+    assert have == 0 or part.read_bytes() == RIGHT[part.stem][:have]
+    mirrors("good")
+    assert_whole(load_data("mnist"))
+    assert asked(server, "good")[0] == (IMAGES, f"bytes={have}-" if have else None)
+
+
+def test_where_no_thread_can_be_started_the_message_says_so(folder, mirrors, monkeypatch):
+    """As in a browser."""
+    mirrors("good")
+    monkeypatch.setattr(
+        "threading._start_new_thread", lambda *args, **options: (_ for _ in ()).throw(RuntimeError("no"))
+    )
+    with pytest.raises(DataError, match=rf"{IMAGES}.gz \(no\)"):
+        load_data("mnist")
 
 
 def test_what_an_error_left_is_taken_up_again(server, folder, mirrors):
@@ -240,7 +297,10 @@ def test_a_file_is_started_anew_where_it_cannot_be_resumed(server, folder, mirro
     """Two servers send the whole file whatever is asked; another's is packed otherwise, so that halves do not fit."""
     mirrors("short", second)
     assert_whole(load_data("mnist"))
-    assert dict(asked(server, second)).keys() == set(IDX_FILES.values())
+    asks = [name for name, _ in asked(server, second)]
+    assert set(asks) == set(IDX_FILES.values())
+    if second == "no-ranges":
+        assert len(asks) == 4, "a whole file that comes where a part was wanted is not asked for again"
     assert not list(folder.glob("*.part"))
 
 

@@ -18,9 +18,12 @@ from pathlib import Path
 import numpy as np
 import standin
 
+from scratchvae.layers import Params
+
 TESTS = Path(__file__).parents[1] / "core"
 FOREIGN = ("training", "checkpoint", "batches", "evaluation", "exact")  # they take arrays of the host, and move them
-CORE = ("backend", "layers", "gaussian", "likelihoods", "autoencoder", "vae", "iwae", "optim", *FOREIGN)
+CORE = ("backend", "arguments", "layers", "gaussian", "likelihoods", "model", "autoencoder", "vae", "iwae", "optim")
+CORE += FOREIGN
 HOST_METHODS = ("output_bias", "start_output_bias")  # they take the mean image, of the host
 crossed = []  # not empty while the core is running
 
@@ -38,8 +41,8 @@ def convert(thing, array, change):
     """thing with change applied to every array in it, wherever it sits in tuples, lists and dicts."""
     if isinstance(thing, array):
         return change(thing)
-    if isinstance(thing, dict):
-        return {key: convert(value, array, change) for key, value in thing.items()}
+    if isinstance(thing, dict | Params):
+        return type(thing)({key: convert(value, array, change) for key, value in thing.items()})
     if isinstance(thing, tuple) and hasattr(thing, "_fields"):
         return type(thing)(*(convert(value, array, change) for value in thing))
     if isinstance(thing, tuple | list):
@@ -103,10 +106,10 @@ def at_the_border(thing):
         return tuple(at_the_border(value) for value in thing)
     if not home.startswith("scratchvae."):
         return thing
-    name = home.removeprefix("scratchvae.")
+    name = home.removeprefix("scratchvae.").split(".")[0]  # of a package, such as exact, its own name
     if inspect.isfunction(thing) and name in CORE:
         return crossing(thing, host=name in FOREIGN)
-    holds_arrays = name in ("layers", "likelihoods", "autoencoder", "vae", "optim")
+    holds_arrays = name in ("layers", "likelihoods", "autoencoder", "vae", "iwae", "optim") and thing is not Params
     if inspect.isclass(thing) and holds_arrays and not issubclass(thing, tuple):
         return device_class(thing)
     return thing

@@ -125,7 +125,7 @@ def test_what_cupy_has_is_let_through(source):
 @pytest.mark.gpu
 def test_the_frozen_names_are_those_of_the_installed_cupy():
     """It needs CuPy alone, and no GPU."""
-    cupy = pytest.importorskip("cupy", reason="CuPy is not installed; pip install 'scratchvae[gpu]'")
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed; pip install cupy-cuda12x")
     if cupy.__version__ != NAMES["version"]:
         pytest.skip(f"frozen from CuPy {NAMES['version']}, installed is {cupy.__version__}: refresh the file")
     assert freeze_cupy_names.frozen() == NAMES

@@ -32,7 +32,7 @@ from scratchvae.iwae import (
     log_importance_weights_backward,
 )
 from scratchvae.layers import ACTIVATIONS, dense, dense_backward
-from scratchvae.training import INTERVAL, train_epoch
+from scratchvae.training import INTERVAL, Recipe, Run, train_epoch
 
 LIKELIHOODS = [Bernoulli(), Gaussian(0.5), ContinuousBernoulli()]
 
@@ -361,11 +361,11 @@ def default_training(batch_size):
     """The default model and optimizer, past the first interval: Adam has its running averages."""
     rng = np.random.default_rng(0)
     vae, adam = VAE(784, (400,), 2, rng=rng, backend="cupy"), Adam()
-    training = {"batch_size": batch_size, "beta": 1.0, "warmup": 0, "binarise": "dynamic"}
+    run = Run(vae, vae, adam, rng, Recipe(batch_size, beta=1.0, warmup=0, binarise="dynamic"), data="", folder=None)
 
     def epoch(steps):
         x = rng.integers(0, 256, size=(steps * batch_size, 784), dtype=np.uint8)
-        train_epoch(vae, x, adam, rng, training, 0, "")
+        train_epoch(run, x, 0, "")
 
     epoch(1)
     counts.clear()

@@ -28,7 +28,7 @@ def cupy(request, monkeypatch):
         module = Cupy()
         monkeypatch.setitem(sys.modules, "cupy", module)
         return module
-    module = pytest.importorskip("cupy", reason="CuPy is not installed; pip install 'scratchvae[gpu]'")
+    module = pytest.importorskip("cupy", reason="CuPy is not installed; pip install cupy-cuda12x")
     if not module.is_available():
         pytest.skip(f"CuPy {module.__version__} is installed, and no GPU answers")
     return module

@@ -6,10 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from scratchvae import MLP
 from scratchvae.layers import (
     dense,
     dense_backward,
+    layer_norm,
+    layer_norm_backward,
+    mlp,
     relu,
     relu_backward,
     sigmoid,
@@ -153,8 +155,8 @@ def test_softplus_line_by_line():
 
 @pytest.mark.equation("mlp")
 def test_a_composition_backward_layer_by_layer(rng):
-    mlp = MLP(IN, (5, 3), "tanh", rng=rng, dtype="float64")
-    p = mlp.params
+    chain = mlp(IN, (5, 3), ("dense", "tanh"), rng=rng, dtype="float64")
+    p = chain.params
     x, dh = rng.standard_normal((B, IN)), rng.standard_normal((B, 3))
     a0 = x @ p["0.W"] + p["0.b"]
     a1 = np.tanh(a0) @ p["1.W"] + p["1.b"]
@@ -162,9 +164,60 @@ def test_a_composition_backward_layer_by_layer(rng):
     dh0 = da1 @ p["1.W"].T
     da0 = dh0 * (1 - np.tanh(a0) ** 2)
     expected = {"1.W": np.tanh(a0).T @ da1, "1.b": da1.sum(axis=0), "0.W": x.T @ da0, "0.b": da0.sum(axis=0)}
-    h, cache = mlp.forward(x)
-    dx, grads = mlp.backward(dh, cache)
+    h, cache = chain.forward(x)
+    dx, grads = chain.backward(dh, cache)
     np.testing.assert_allclose(h, np.tanh(a1), rtol=1e-14)
     np.testing.assert_allclose(dx, da0 @ p["0.W"].T, rtol=1e-12)
     for name, value in expected.items():
         np.testing.assert_allclose(grads[name], value, rtol=1e-12)
+
+
+TINY = 1e-5
+
+
+def normalised(row):
+    m = sum(row) / len(row)
+    v = sum((t - m) ** 2 for t in row) / len(row)
+    s = math.sqrt(v + TINY)
+    return [(t - m) / s for t in row], m, v, s
+
+
+@pytest.mark.equation("layer-norm")
+def test_a_row_is_normalised_by_its_own_mean_and_deviation(rng):
+    x, gain, b = 3 * rng.standard_normal((B, 5)) + 2, rng.standard_normal(5), rng.standard_normal(5)
+    y, _ = layer_norm(x, gain, b)
+    for row, out in zip(x, y, strict=True):
+        u, *_ = normalised(row)
+        np.testing.assert_allclose(out, [g * t + c for g, t, c in zip(gain, u, b, strict=True)], rtol=1e-12)
+
+
+@pytest.mark.equation("layer-norm-backward")
+def test_each_line_of_the_backward_of_layer_norm(rng):
+    H = 5
+    x, gain, b, dy = (rng.standard_normal(n) for n in (H, H, H, H))
+    u, m, _, s = normalised(x)
+    u, one = np.array(u), np.eye(H)
+    # columns: what moves when x_j moves
+    np.testing.assert_allclose(jacobian(lambda t: np.array(normalised(t)[1]), x)[:, 0], np.full(H, 1 / H), atol=1e-9)
+    np.testing.assert_allclose(jacobian(lambda t: np.array(normalised(t)[2]), x)[:, 0], 2 / H * (x - m), atol=1e-9)
+    np.testing.assert_allclose(jacobian(lambda t: np.array(normalised(t)[3]), x)[:, 0], u / H, atol=1e-9)
+    J = (one - 1 / H - np.outer(u, u) / H) / s  # (i, j), symmetric
+    np.testing.assert_allclose(jacobian(lambda t: np.array(normalised(t)[0]), x), J, atol=1e-8)
+    du = dy * gain
+    dx = (du - du.mean() - u * (du * u).mean()) / s
+    np.testing.assert_allclose(dx, du @ J, rtol=1e-12)
+    _, cache = layer_norm(x[None], gain, b)
+    got = layer_norm_backward(dy[None], cache)
+    for a, expected in zip(got, (dx[None], dy * u, dy), strict=True):
+        np.testing.assert_allclose(a, expected, rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.equation("layer-norm-backward")
+def test_what_layer_norm_cannot_see(rng):
+    x, gain = rng.standard_normal((1, 6)), np.ones(6)
+    _, cache = layer_norm(x, gain, np.zeros(6))
+    u, scale, _ = cache
+    shift, *_ = layer_norm_backward(np.ones((1, 6)), cache)
+    assert np.abs(shift).max() < 1e-15
+    stretch, *_ = layer_norm_backward(u, cache)
+    np.testing.assert_allclose(stretch, u * scale * TINY * scale**2, rtol=1e-9)

@@ -2,13 +2,14 @@
 
 # ruff: noqa: E741  # l is the natural parameter on the page
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 from proof import grid
 
-from scratchvae import Bernoulli, ContinuousBernoulli, Gaussian
+from scratchvae import Bernoulli, ContinuousBernoulli, Gaussian, GaussianLearned
 
 LOGITS = np.array([-4.0, -0.7, 0.03, 0.9, 3.0])
 T, STEP = np.polynomial.legendre.leggauss(80)
@@ -141,3 +142,69 @@ def test_a_draw_inverts_the_distribution_function(u):
         flipped = u if l < 0 else 1 - u  # for a positive logit the code mirrors the draw
         draw = ContinuousBernoulli().sample(np.array([[l]]), Fixed(flipped))[0, 0]
         assert abs(draw - t) < 1e-12
+
+
+# -- the Gaussian with a learned variance ------------------------------------------------------------------------------
+
+FLOOR = 0.1
+C = math.log(FLOOR**2)
+
+
+def learned(x, m, s):
+    return GaussianLearned(FLOOR).nll(np.array([[x]]), np.array([[m, s]]))[0][0]
+
+
+@pytest.mark.equation("gaussian-floor")
+def test_the_variance_and_its_logarithm_as_a_softplus():
+    for s in (-60.0, -4.0, C, 0.0, 3.0):
+        v = FLOOR**2 + math.exp(s)
+        lines = (math.log(v), math.log(FLOOR**2) + math.log1p(math.exp(s) / FLOOR**2), C + math.log1p(math.exp(s - C)))
+        _, logvar, slope = GaussianLearned(FLOOR).mean_and_logvar(np.array([[0.0, s]]))
+        for line in lines:
+            assert abs(line - logvar[0, 0]) < 1e-13
+        assert abs(slope[0, 0] - math.exp(s) / v) < 1e-15
+        assert abs(slope[0, 0] - math.exp(s - C) / (1 + math.exp(s - C))) < 1e-15
+
+
+@pytest.mark.equation("gaussian-learned-nll")
+def test_a_variance_for_each_pixel(rng):
+    x, m, s = (rng.standard_normal(3) for _ in range(3))
+    total = 0.0
+    for d in range(3):
+        v = FLOOR**2 + math.exp(s[d])
+        assert abs(learned(x[d], m[d], s[d]) - nll(Gaussian(math.sqrt(v)), x[d], m[d])) < 1e-13
+        total += 0.5 * ((x[d] - m[d]) ** 2 / v + math.log(v) + math.log(2 * math.pi))
+    whole, _ = GaussianLearned(FLOOR).nll(x[None], np.concatenate([m, s])[None])  # the means first
+    assert abs(whole[0] - total) < 1e-12
+
+
+@pytest.mark.equation("gaussian-learned-bound")
+def test_a_pixel_that_is_hit_exactly_cannot_run_away(rng):
+    bound = math.log(FLOOR) + 0.5 * math.log(2 * math.pi)
+    values = [learned(0.5, 0.5, s) for s in np.linspace(10, -80, 50)]
+    assert all(after <= before for before, after in itertools.pairwise(values))
+    assert abs(values[-1] - bound) < 1e-14
+    for x, m, s in rng.standard_normal((200, 3)) * [1, 1, 20]:
+        assert learned(x, m, s) >= bound - 1e-14
+    assert nll(Gaussian(1e-40), 0.5, 0.5) < -90  # without a floor there is no bound
+    assert abs(math.exp(-nll(ContinuousBernoulli(), 1.0, 1e4)) - 1e4) < 1e-6  # the density at 1 grows with the logit
+
+
+@pytest.mark.equation("gaussian-learned-backward")
+def test_slopes_of_the_mean_and_of_the_variance(rng):
+    for x, m, s in rng.standard_normal((20, 3)) * [1, 1, 3]:
+        v = FLOOR**2 + math.exp(s)
+        u = (x - m) / math.sqrt(v)
+        dm, dlogvar = -(x - m) / v, (1 - u * u) / 2
+        assert abs(dm - derivative(lambda t, x=x, s=s: learned(x, t, s), m)) < 1e-6 * max(1, abs(dm))
+        log_v = math.log(v)
+        by_hand = derivative(lambda t, x=x, m=m: (x - m) ** 2 / (2 * math.exp(t)) + t / 2, log_v)
+        assert abs(dlogvar - by_hand) < 1e-6 * max(1, abs(dlogvar))
+        likelihood = GaussianLearned(FLOOR)
+        _, cache = likelihood.nll(np.array([[x]]), np.array([[m, s]]))
+        got = likelihood.nll_backward(np.array([1.7]), cache)[0]
+        np.testing.assert_allclose(got, [1.7 * dm, 1.7 * dlogvar * math.exp(s) / v], rtol=1e-11)
+    assert (
+        abs(learned(0.3, 0.0, math.log(0.09 - FLOOR**2)) - min(learned(0.3, 0.0, t) for t in np.linspace(-6, 2, 4001)))
+        < 1e-6
+    )
