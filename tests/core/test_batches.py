@@ -1,6 +1,7 @@
 """Order, bits, the move to floats and the fingerprint: every row once, and every bit with its exact probability."""
 
 import hashlib
+import math
 import tracemalloc
 
 import numpy as np
