@@ -95,9 +95,8 @@ def check_pixels(x: np.ndarray, name: str, n_x: int, support: tuple[float, float
     if x.ndim != 2 or len(x) == 0 or x.shape[1] != n_x:
         expected = f"{name} should have the shape (N, {n_x}) of the model, N at least 1"
         raise ValueError(f"{expected}, got {x.shape}{how_to_fit(x.shape, n_x)}")
-    if x.dtype == np.uint8:
-        return
-    low, high = float(x.min()), float(x.max())
+    white = 255 if x.dtype == np.uint8 else 1
+    low, high = float(x.min()) / white, float(x.max()) / white
     if not np.isfinite([low, high]).all():
         raise ValueError(f"{name} should be finite, got NaN or infinity; remove or fill those entries first")
     lower, upper = (0.0, 1.0) if how != "none" else support
