@@ -4,14 +4,35 @@ import argparse
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from scratchvae.run_folder import CHECKPOINT, CONFIG, METRICS, RunFolder
+from scratchvae.run_folder import CHECKPOINT, CONFIG, LOCK, RunFolder, holds_a_run
 
 MAY_CHANGE = ("epochs", "lr", "backend", "threads", "data")  # on resuming; of data the place, their fingerprint may not
 LONGEST = 200  # bytes of a name; most file systems hold 255, and a number comes behind
+
+
+@contextmanager
+def claimed(out: str | None, options: dict[str, Any]) -> Iterator[RunFolder]:
+    """The folder of a new run, for as long as it is written to. If nothing comes of it, what was made for it goes too.
+
+    Raises    ValueError: out is no free folder, or in use.
+    """
+    path = Path("runs" if out is None else out)
+    made = [parent for parent in (path, *path.parents) if not parent.exists()]  # the deepest first
+    with claim(out, options) as folder:
+        try:
+            yield folder
+        finally:
+            made = made if out is not None else [folder.path, *made]
+            if made and not folder.holds_a_run():
+                with suppress(OSError):  # why: somebody may have put something there meanwhile; then it stays
+                    (folder.path / LOCK).unlink()
+                    for empty in made:
+                        empty.rmdir()
 
 
 def claim(out: str | None, options: dict[str, Any]) -> RunFolder:
@@ -57,10 +78,6 @@ def require_free(path: Path) -> None:
         raise ValueError(
             f"--out should be a new or an empty folder, got {path}, which holds {others[0]}; choose another"
         )
-
-
-def holds_a_run(path: Path) -> bool:
-    return any((path / name).exists() for name in (CONFIG, CHECKPOINT, METRICS))
 
 
 def default_name(options: dict[str, Any]) -> str:

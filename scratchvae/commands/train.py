@@ -23,7 +23,7 @@ from scratchvae.commands.options import (
 )
 from scratchvae.commands.runs import (
     checked_options,
-    claim,
+    claimed,
     config_differs,
     read_config,
     require_free,
@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
     options = {**DEFAULTS, **given} | ({"activation": None} if "layers" in given else {})
     with blas_threads(options["threads"]):
         job = prepare(options)
-        with claim(args.out, options) as folder:
+        with claimed(args.out, options) as folder:
             return carry_out(job, folder)
 
 
@@ -167,7 +167,7 @@ def carry_out(job: Job, folder: RunFolder, checkpoint: Checkpoint | None = None)
     if checkpoint is not None and checkpoint.optimizer is not None and options["lr"] != checkpoint.optimizer.lr:
         schedule = [*(checkpoint.schedule or []), (done, options["lr"])]
     resume = folder.holds_a_run()
-    for line in introduction(job, folder, done):
+    for line in introduction(job, done):
         print(line, flush=True)
     began = time.perf_counter()
     try:
@@ -197,7 +197,7 @@ def carry_out(job: Job, folder: RunFolder, checkpoint: Checkpoint | None = None)
     return draw(job, folder, history)
 
 
-def introduction(job: Job, folder: RunFolder, done: int) -> list[str]:
+def introduction(job: Job, done: int) -> list[str]:
     """What holds for all epochs, said once before the first."""
     options, data = job.options, job.data
     what = (
@@ -214,8 +214,6 @@ def introduction(job: Job, folder: RunFolder, done: int) -> list[str]:
         lines.append(
             f"note: {name} is a density, and these are bits: its nats compare with runs of the same kind alone"
         )
-    if folder.holds_a_run() and not (folder.path / CHECKPOINT).exists():
-        lines.append(f"the run in {folder.path} was stopped before its first checkpoint: it starts over")
     if done == options["epochs"]:
         lines.append(f"all {done} epochs are done, and nothing is left to train; --epochs asks for more")
     return lines

@@ -171,7 +171,7 @@ FIT = {
     "empty test": ({"x_test": X[:0]}, f"x_test {ROWS} (0, 16)"),
     "masked": (
         {"x_test": np.ma.masked_less(X, 0.1)},
-        "x_test should be a NumPy array without a mask, got a masked one; fill it with x.filled(0)",
+        "x_test should hold plain numbers, got a masked array; fill what is masked: x_test.filled(0)",
     ),
     "nan": ({"x_train": NAN}, "x_train should be finite, got NaN or infinity; remove or fill those entries first"),
     "nan, gaussian": (
@@ -264,7 +264,7 @@ def test_fit_resumes_only_what_fit_has_written(folder):
 
     save_checkpoint(folder / "run", model())
     before = snapshot(folder)
-    with pytest.raises(ValueError, match="resume needs a checkpoint that fit has written, got one without optimizer"):
+    with pytest.raises(ValueError, match="resume needs a checkpoint that fit has written, got one that was saved wi"):
         fit_into(folder / "run", resume=True)
     assert snapshot(folder) == before
 
@@ -511,10 +511,10 @@ def test_options_out_of_range(folder, capsys, case):
 @pytest.mark.parametrize("option", ["latent", "hidden", "batch-size"])
 @pytest.mark.parametrize("value", ["1000000000000000", "99999999999999999999"])
 def test_options_beyond_any_memory(folder, capsys, no_pictures, option, value):
-    """One line, or (a batch size) no harm at all: it is then the whole data set."""
+    """One line, or (a batch size that a checkpoint can hold) no harm at all: it is then the whole data set."""
     np.savez(folder / "my.npz", x_train=X[:, :5], x_test=X[:, :5])
     code, _, err = run(capsys, "train", "--data", "my.npz", "--epochs", "1", f"--{option}", value)
-    if option == "batch-size":
+    if option == "batch-size" and len(value) < 17:
         assert (code, err) == (0, "")
         return
     assert code == 2

@@ -207,6 +207,9 @@ def test_the_same_command_gives_the_same_numbers(folder, no_pictures):
     one, again, other = (Path(out, "checkpoint.npz").read_bytes() for out in ("one", "again", "other"))
     assert one == again
     assert one != other
+    one, other = (load_checkpoint(out) for out in ("one", "other"))  # and not only because the seed stands in it
+    assert all(a != b for a, b in zip(one.history["test_nll"], other.history["test_nll"], strict=True))
+    assert not np.array_equal(one.model.params["mu.W"], other.model.params["mu.W"])
 
 
 def runs():

@@ -109,6 +109,19 @@ def test_what_is_said_again_as_it_was_is_no_other_run(tiny):
     assert load_checkpoint("later").schedule is None
 
 
+def test_what_was_not_said_is_kept_as_what_it_was(tiny):
+    """A default stands in config.json and in the checkpoint as a number: it may be said later, and is no surprise."""
+    assert main([*tiny, "--likelihood", "gaussian", "--epochs", "2", "--out", "at-once"]) == 0
+    assert main([*tiny, "--likelihood", "gaussian", "--epochs", "1", "--out", "later"]) == 0
+    assert (
+        resume("--epochs", "2", "--lr", "0.001", "--sigma", "1", "--binarise", "none", "--beta", "1", out="later") == 0
+    )
+    assert_same_run("later", "at-once")
+    assert not [
+        name for name, value in load_checkpoint("later").config["run"].items() if value is None and name != "layers"
+    ]
+
+
 def test_it_says_from_which_epoch_it_goes_on(run, capsys):
     assert resume("--epochs", "3") == 0
     out = capsys.readouterr().out
@@ -313,6 +326,25 @@ def test_bad_options_leave_no_folder(tiny, capsys):
             assert contents(".") == before
 
 
+@pytest.mark.parametrize("error", [ValueError("no"), MemoryError(), KeyboardInterrupt()])
+@pytest.mark.parametrize("out", [None, "new", "new/and/deep", "empty", "empty/new"])
+def test_a_run_of_which_nothing_came_leaves_no_folder(tiny, capsys, monkeypatch, error, out):
+    """Stopped or refused between the claim and the first write; an empty folder that was there stays."""
+    from scratchvae.commands import train
+
+    def fail(*args, **how):
+        raise error
+
+    Path("empty").mkdir()
+    before = contents(".")
+    with monkeypatch.context() as broken:
+        broken.setattr(train, "fit", fail)
+        assert main([*tiny, "--epochs", "1", *([] if out is None else ["--out", out])]) in (2, 130)
+    assert contents(".") == before
+    assert main([*tiny, "--epochs", "1", *([] if out is None else ["--out", out])]) == 0
+    assert load_checkpoint("runs/tiny-vae-2" if out is None else out).epoch == 1
+
+
 @pytest.mark.parametrize(
     "data",
     ["my.npz", "x" * 250 + ".npz", "数" * 83 + ".npz", "-x.npz", "..", "/", ".npz", "a\nb\x1b.npz", "\udcff.npz"],
@@ -443,7 +475,7 @@ def test_ctrl_c_before_the_first_epoch_ends(tiny, capsys, monkeypatch):
     assert "stopped; before its first epoch ended. Go on with: python -m scratchvae train --resume --out run\n" in out
     assert err == ""
     assert resume() == 0
-    assert "the run in run was stopped before its first checkpoint: it starts over\n" in capsys.readouterr().out
+    assert "; it was stopped before its first checkpoint, and starts over\n" in capsys.readouterr().out
     assert main([*tiny, "--epochs", "2", "--seed", "3", "--out", "unbroken"]) == 0
     assert_same_run("run", "unbroken")
 
