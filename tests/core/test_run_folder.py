@@ -14,6 +14,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+from faults import CONFIG_EDITS, METRICS_EDITS, edit
 
 from scratchvae import VAE, Adam, fit, load_checkpoint
 from scratchvae import run_folder as run_folder_module
@@ -349,33 +350,14 @@ def test_seconds_of_whole_rows_are_kept(tmp_path, text, expected):
         assert folder.seconds(HISTORY) == expected
 
 
-def garbage():
-    yield "deleted", lambda text: None
-    yield "empty", lambda text: b""
-    yield "words", lambda text: b"not a table\n"
-    yield "binary", lambda text: bytes(range(256)) * 100
-    yield "a half row", lambda text: text[: text.rindex(b",") - 3]
-    yield "a half number", lambda text: text[:-3]
-    yield "a row missing", lambda text: b"".join(text.splitlines(keepends=True)[:2])
-    yield "a row twice", lambda text: text + text.splitlines(keepends=True)[-1]
-    yield "rows of another run", lambda text: text.replace(b"-", b"-1")
-    yield "no header", lambda text: text.split(b"\n", 1)[1]
-    yield "CRLF", lambda text: text.replace(b"\n", b"\r\n")
-    yield "no end of line", lambda text: text.rstrip()
-    yield "huge", lambda text: text + b"9," * 2**24
-    yield "UTF-16", lambda text: text.decode().encode("utf-16")
-
-
-@pytest.mark.parametrize("fault", [name for name, _ in garbage()])
+@pytest.mark.parametrize("fault", METRICS_EDITS)
 def test_the_table_is_made_anew_from_the_checkpoint(tmp_path, fault):
     """And goes on with complete rows; the times of rows that are as they were stay."""
-    spoil = dict(garbage())[fault]
     train(tmp_path / "unbroken")
     train(tmp_path / "run", epochs=2)
     file = tmp_path / "run" / METRICS
     before = file.read_bytes()
-    spoiled = spoil(before)
-    file.unlink() if spoiled is None else file.write_bytes(spoiled)
+    edit(file, METRICS_EDITS[fault])
     train(tmp_path / "run", resume=True)
     assert without_seconds(tmp_path / "run") == without_seconds(tmp_path / "unbroken")
     assert (tmp_path / "run" / CHECKPOINT).read_bytes() == (tmp_path / "unbroken" / CHECKPOINT).read_bytes()
@@ -387,14 +369,12 @@ def test_the_table_is_made_anew_from_the_checkpoint(tmp_path, fault):
     assert [row.endswith(",") for row in rows[1:]] == [*(not k for k in kept), False]
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{", b"[]", bytes(range(256)), b"[" * 10**6])
-def test_config_json_is_made_anew(tmp_path, content):
+@pytest.mark.parametrize("fault", CONFIG_EDITS)
+def test_config_json_is_made_anew(tmp_path, fault):
     """What it said stands in the checkpoint."""
     train(tmp_path, epochs=1)
     before = (tmp_path / CONFIG).read_bytes()
-    (tmp_path / CONFIG).unlink()
-    if content is not None:
-        (tmp_path / CONFIG).write_bytes(content)
+    edit(tmp_path / CONFIG, CONFIG_EDITS[fault])
     train(tmp_path, epochs=2, resume=True)
     assert (tmp_path / CONFIG).read_bytes() == before
 
