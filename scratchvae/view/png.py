@@ -7,6 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from scratchvae.run_folder import write_whole
+
 GREYS = 40  # plenty, and a third of the bytes
 
 
@@ -17,4 +19,7 @@ def save_png(figure: Figure, target: Path | BytesIO, dpi: int = 120) -> None:
     image = Image.open(drawn).convert("RGB")
     grey = not np.ptp(np.asarray(image), axis=2).any()
     image = image.quantize(GREYS) if grey else image.quantize(256, Image.Quantize.MAXCOVERAGE)
-    image.save(target, format="png", optimize=True)
+    if isinstance(target, BytesIO):
+        image.save(target, format="png", optimize=True)
+    else:
+        write_whole(target, lambda file: image.save(file, format="png", optimize=True))
