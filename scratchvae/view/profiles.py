@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from scratchvae.autoencoder import Autoencoder
 from scratchvae.backend import to_numpy
+from scratchvae.model import Model
 from scratchvae.vae import VAE
 from scratchvae.view.style import BLUE, GREY, VERMILLION, WIDTH, square_around
 from scratchvae.view.tiles import as_rows, fewer
@@ -25,7 +25,7 @@ UNLIKE = 10  # standard deviations that differ by more than this factor do not s
 SPREAD = (0.05, 0.95)  # quantiles
 
 
-def row_reconstructions(model: Autoencoder, x: np.ndarray) -> Figure:
+def row_reconstructions(model: Model, x: np.ndarray) -> Figure:
     """Rows x and their decoder means E[x|z], at z = mu for a VAE, at the code z = f(x) otherwise.
 
     Two features span a plane. Of other rows six are shown, feature by feature, and below them what the error of every

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 
-from scratchvae.autoencoder import Autoencoder
 from scratchvae.backend import to_numpy
 from scratchvae.evaluation import in_batches
+from scratchvae.model import Model
 from scratchvae.vae import VAE
 from scratchvae.view.style import BLUE, GREY, PALE, PALETTE, WIDTH, readable, square_around
 
@@ -24,7 +24,7 @@ CELLS = 24  # along a side of the map, for placing names
 PRIOR = "dashed: 1 and 2 σ of the prior, which hold 39 % and 86 % of it"  # 1 - exp(-r^2 / 2)
 
 
-def latent_scatter(model: Autoencoder, x: np.ndarray, y: np.ndarray | None = None) -> Figure:
+def latent_scatter(model: Model, x: np.ndarray, y: np.ndarray | None = None) -> Figure:
     """Where the encoder puts x: mu for a VAE, z for an autoencoder. With labels y, the map has their names on it.
 
     Beside the map each class stands alone, before all other inputs in grey. Up to ten classes have a colour each.
@@ -142,6 +142,6 @@ def write_names(ax: Axes, names: list[str], z: np.ndarray, members: list[np.ndar
             home[:, max(0, i - beside) : i + beside + 1, max(0, j - 1) : j + 2] = 0
 
 
-def require_two_latents(model: Autoencoder, what: str) -> None:
+def require_two_latents(model: Model, what: str) -> None:
     if model.n_z != 2:
         raise ValueError(f"{what} draws a plane and needs a model with n_z = 2, got n_z = {model.n_z}")

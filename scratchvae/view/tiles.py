@@ -16,9 +16,9 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from scratchvae.autoencoder import Autoencoder
-from scratchvae.backend import Array, get_xp, to_numpy
+from scratchvae.backend import Array, to_numpy
 from scratchvae.batches import to_unit_floats
+from scratchvae.model import Model
 from scratchvae.view.style import DPI, GREY, WIDTH, signed
 
 TINT = "#A9C4D9"  # around tiles: neither black nor white nor a grey, so that no image melts into it
@@ -32,12 +32,12 @@ PIXELS = 4_000_000  # that one picture asks for: about four times what it can sh
 # -- what is drawn -----------------------------------------------------------------------------------------------------
 
 
-def as_rows(model: Autoencoder, x: np.ndarray) -> Array:
+def as_rows(model: Model, x: np.ndarray) -> Array:
     """The rows of x (B, D), uint8, bits or floats, as the model takes them: floats of its dtype, on its backend."""
-    return to_unit_floats(x, model.dtype, get_xp(model.params["logits.b"]))  # (B, D)
+    return to_unit_floats(x, model.dtype, model.xp)  # (B, D)
 
 
-def decoder_means(model: Autoencoder, z: Array) -> np.ndarray:
+def decoder_means(model: Model, z: Array) -> np.ndarray:
     """E[x|z] on the host.
 
     Shapes    z (B, Z) -> (B, D).
@@ -62,7 +62,7 @@ class Greys(NamedTuple):
     caption: str
 
 
-def grey_scale(model: Autoencoder, x: np.ndarray, what: str = "held-out images of this run") -> Greys:
+def grey_scale(model: Model, x: np.ndarray, what: str = "held-out images of this run") -> Greys:
     """The grey scale for every picture of a run whose held-out images are x.
 
     A likelihood whose pixels lie between two values has those for black and white. Otherwise they are the ends of the
