@@ -24,6 +24,7 @@ LINES = (  # how the name of a column begins, and how its line is drawn
 )
 STEEP = 8  # the whole scale may be so many times as long as what the second half of the epochs takes up
 FLAT = 0.01  # of the whole range: less than that counts as much; noise is not worth a scale
+TITLE = 17  # ems: what a panel is wide enough for
 FEW = 6  # epochs: in a shorter run every epoch is worth its place
 
 
@@ -75,7 +76,7 @@ def draw_term(ax: Axes, term: str, history: History) -> None:
         which = f"epoch {first}, {farthest}" if first == last else f"epochs {first} to {last}, to {farthest}"
         said = ax.text(0.5, 1.02, f"off the scale: {which}", size="x-small", color=GREY, transform=ax.transAxes)
         said.set(ha="center", va="bottom", in_layout=False)
-    ax.set_title(readable(TERMS.get(term, term), 20), fontsize="medium")
+    ax.set_title(readable(TERMS.get(term, term), TITLE), fontsize="medium")
     ax.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     ax.grid(alpha=0.25)
@@ -94,5 +95,5 @@ def scale(values: np.ndarray) -> tuple[float, float]:
     late = max(np.ptp(values[:, half:]), FLAT * np.ptp(values))
     first = next((k for k in range(half) if np.ptp(values[:, k:]) <= STEEP * late), half)
     kept = values[:, first:]
-    margin = 0.06 * max(np.ptp(kept), late)
+    margin = max(0.06 * np.ptp(kept), 0.5 * (late - np.ptp(kept)))
     return float(kept.min() - margin), float(kept.max() + margin)

@@ -20,6 +20,7 @@ from scratchvae.view.style import BLUE, GREY, PALE, PALETTE, WIDTH, readable, sq
 SHOWN = 2500  # inputs: more would be one blot
 CLASSES = 64  # small maps
 BESIDE = ((3, 3, 1), (6, 3, 2), (10, 5, 2), (CLASSES, 5, 3))  # up to so many classes: rows and columns beside the map
+NAME = 6.5  # ems: what a small map is wide enough for
 CELLS = 24  # along a side of the map, for placing names
 PRIOR = "dashed: 1 and 2 σ of the prior, which hold 39 % and 86 % of it"  # 1 - exp(-r^2 / 2)
 
@@ -45,7 +46,7 @@ def latent_scatter(model: Model, x: np.ndarray, y: np.ndarray | None = None) -> 
     figure, ax, small = maps(len(classes))
     colours = PALETTE if 1 < len(names) <= len(PALETTE) else (BLUE,) * len(names)
     draw_points(ax, z, [colours[k] for k in of], box, has_prior)
-    titles = [readable(names[k], 9) for k in classes]
+    titles = [readable(names[k], NAME) for k in classes]
     for k, one, title in zip(classes, small, titles, strict=True):
         draw_points(one, z[of != k], PALE, box, False)
         draw_points(one, z[of == k], colours[k], box, has_prior)

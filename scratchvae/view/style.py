@@ -27,9 +27,11 @@ def readable(text: object, ems: float) -> str:
     """
     font = get_font(findfont(FontProperties()))
     font.set_size(100, 72)  # an em is 100 pixels
+    rounding = 0.045  # ems: a file of 100 dots an inch rounds each character to whole pixels
     line = normalize("NFC", " ".join(str(text).split()))
     pieces = [c if drawable(c, font) else c.encode("unicode_escape").decode() for c in line]
-    widths = np.array([sum(font.load_char(ord(c)).linearHoriAdvance for c in piece) for piece in pieces]) / 65536 / 100
+    advances = {c: font.load_char(ord(c)).linearHoriAdvance / 65536 / 100 + rounding for piece in pieces for c in piece}
+    widths = np.array([sum(advances[c] for c in piece) for piece in pieces])
     if widths.sum() > ems:
         half = (ems - 1) / 2  # the dots take one
         head, tail = (int(np.searchsorted(np.cumsum(w), half, side="right")) for w in (widths, widths[::-1]))

@@ -166,7 +166,7 @@ def pixels_in_words(image_shape: tuple[int, int], tile: tuple[int, int], gap: in
     if not 0.9 < stretch < 1.1:
         longer, other = ("wide", "high") if stretch > 1 else ("high", "wide")
         times = max(stretch, 1 / stretch)
-        said.append(f"pixels are drawn {times:.{0 if times >= 10 else 1}f} times as {longer} as {other}")
+        said.append(f"pixels are drawn {times:.{0 if times >= 9.95 else 1}f} times as {longer} as {other}")
     return [f"images of {h} x {w}: {', '.join(said)}"] if said else []
 
 
