@@ -173,7 +173,7 @@ class GaussianLearned:
     def config(self) -> dict[str, Any]:
         return {"name": self.name, "floor": self.floor}
 
-    def mean_and_logvar(self, logits: Array) -> tuple[Array, Array, Array]:
+    def mean_and_x_logvar(self, logits: Array) -> tuple[Array, Array, Array]:
         """m, log sigma_x^2 = c + softplus(s - c) with c = log floor^2, which is log(floor^2 + exp(s)), its slope in s.
 
         Shapes    logits (B, 2 D); all three (B, D).
@@ -191,7 +191,7 @@ class GaussianLearned:
         Backward  dm = -dnll u / sigma_x;  ds = dnll (1 - u^2) / 2 * slope, the slope being exp(s) / sigma_x^2.
         Source    [eq: gaussian-learned-nll], [eq: gaussian-learned-backward].
         """
-        m, x_logvar, slope = self.mean_and_logvar(logits)  # (B, D) each
+        m, x_logvar, slope = self.mean_and_x_logvar(logits)  # (B, D) each
         log_density, cache = gaussian_log_density(x, m, x_logvar)  # (B,)
         return -log_density, (cache, slope)
 
@@ -202,12 +202,12 @@ class GaussianLearned:
 
     def mean(self, logits: Array) -> Array:
         """E[x|z] = m, (B, D)."""
-        return self.mean_and_logvar(logits)[0].copy()
+        return self.mean_and_x_logvar(logits)[0].copy()
 
     def sample(self, logits: Array, rng: np.random.Generator) -> Array:
         """x ~ p(x|z), (B, D)."""
         xp = get_xp(logits)
-        m, x_logvar, _ = self.mean_and_logvar(logits)  # (B, D)
+        m, x_logvar, _ = self.mean_and_x_logvar(logits)  # (B, D)
         return m + xp.exp(0.5 * x_logvar) * as_backend(rng.standard_normal(m.shape), xp, logits.dtype)
 
     def output_bias(self, pixel_mean: np.ndarray) -> np.ndarray:

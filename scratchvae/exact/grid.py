@@ -111,7 +111,10 @@ def grid_error(log_density: np.ndarray, cell: float) -> np.ndarray:
 def grid_log_evidence(
     vae: VAE, x: np.ndarray, half_width: float = 8.0, n: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """log p(x) and an estimate of its error, both (B,), in nats, for one or two latents: see `grid_posterior`."""
+    """log p(x) and an estimate of its error, both (B,), in nats, for one or two latents.
+
+    Shapes    x (B, D) floats; n points an axis: see `grid_posterior`.
+    """
     posterior = grid_posterior(vae, x, half_width, n)
     return posterior.log_px, posterior.error
 
