@@ -132,7 +132,9 @@ class BoundCache(NamedTuple):
 class ImportanceWeighted:
     """An objective for `fit`: the importance-weighted bound of a VAE with K draws an example.
 
-    Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519, Sec. 3.
+    More draws tighten the bound, and drown the encoder's gradient in noise: signal over noise falls like 1 / sqrt(K).
+
+    Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519, Sec. 3; Rainforth et al. (2018), arXiv 1802.04537.
     Raises    ValueError: K below 1, something other than a VAE.
 
     Example
