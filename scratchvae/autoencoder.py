@@ -29,7 +29,7 @@ class AutoencoderCache(NamedTuple):
 
 
 class Autoencoder(Model):
-    """x -> encoder -> z -> decoder -> logits, trained to maximise log p(x|z) at z = f(x). Its layers are `Model`'s.
+    """x -> encoder -> z -> decoder -> logits, trained to maximise log p(x|z) at z = encoder(x); see `Model`.
 
     There is no prior and no noise: nothing says what the codes look like as a whole, so there is nothing to draw from.
 
@@ -40,7 +40,7 @@ class Autoencoder(Model):
     head_names = ("z",)
 
     def encode(self, x: Array) -> tuple[Array, Cache]:
-        """z = f(x).
+        """z = encoder(x).
 
         Shapes    x (B, D) -> z (B, Z).
         """
@@ -60,7 +60,7 @@ class Autoencoder(Model):
         return
 
     def objective(self, x: Array, eps: None = None, beta: float = 1.0) -> tuple[AutoencoderTerms, AutoencoderCache]:
-        """objective = log p(x|z) at z = f(x). eps and beta are part of the protocol, and mean nothing here.
+        """objective = log p(x|z) at z = encoder(x). eps and beta are part of the protocol, and mean nothing here.
 
         Shapes    x (B, D); every term (B,).
         Units     nats per example.
@@ -88,7 +88,7 @@ class Autoencoder(Model):
         return {**encoder_grads, **decoder_grads}
 
     def reconstruct(self, x: Array) -> Array:
-        """x_mean = E[x|z] at z = f(x), (B, D)."""
+        """x_mean = E[x|z] at z = encoder(x), (B, D)."""
         z, _ = self.encode(x)
         logits, _ = self.decode(z)
         return self.likelihood.mean(logits)

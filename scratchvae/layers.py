@@ -35,7 +35,8 @@ def dense(x: Array, W: Array, b: Array) -> tuple[Array, Cache]:
 def dense_backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
     _, W = cache
     dx = dy @ W.T  # (B, I)
-    return dx, *dense_backward_parameters(dy, cache)
+    dW, db = dense_backward_parameters(dy, cache)
+    return dx, dW, db
 
 
 def dense_backward_parameters(dy: Array, cache: Cache) -> tuple[Array, Array]:
@@ -104,7 +105,7 @@ def relu_backward(dy: Array, cache: Cache) -> Array:
 
 
 def tanh(x: Array) -> tuple[Array, Cache]:
-    """y = tanh(x).
+    """y = tanh(x). The cache is y itself, the same array: who writes into it spoils the backward.
 
     Shapes    any; y like x.
     Backward  dx = dy (1 - y^2).
@@ -121,6 +122,8 @@ def tanh_backward(dy: Array, cache: Cache) -> Array:
 
 def sigmoid(x: Array) -> tuple[Array, Cache]:
     """y = 1 / (1 + exp(-x)), computed as (1 + tanh(x / 2)) / 2: the same function, with no exp that could overflow.
+
+    The cache is y itself, the same array: who writes into it spoils the backward.
 
     Shapes    any; y like x, in [0, 1].
     Backward  dx = dy y (1 - y).
@@ -150,8 +153,8 @@ def softplus(x: Array) -> tuple[Array, Cache]:
     """
     xp = get_xp(x)
     p, _ = sigmoid(x)
-    y = xp.maximum(p, 1 - p)
-    y = xp.maximum(x, 0) - xp.log(y)
+    larger = xp.maximum(p, 1 - p)
+    y = xp.maximum(x, 0) - xp.log(larger)
     return y, p
 
 
@@ -172,13 +175,13 @@ ACTIVATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 
 
 def glorot_uniform(n_in: int, n_out: int, rng: np.random.Generator) -> np.ndarray:
-    """W_io ~ Uniform(-a, a) with a = sqrt(6 / (I + O)): keeps the variance of tanh and sigmoid layers level.
+    """W_io ~ Uniform(-limit, limit), limit = sqrt(6 / (I + O)): keeps the variance of tanh and sigmoid layers level.
 
     Shapes    (I, O).
     Source    Glorot & Bengio (2010), eq. 16.
     """
-    a = math.sqrt(6 / (n_in + n_out))
-    return rng.uniform(-a, a, size=(n_in, n_out))
+    limit = math.sqrt(6 / (n_in + n_out))
+    return rng.uniform(-limit, limit, size=(n_in, n_out))
 
 
 def he_normal(n_in: int, n_out: int, rng: np.random.Generator) -> np.ndarray:
@@ -325,7 +328,7 @@ class Activation:
 
 
 class Chain:
-    """Layers one behind the other: y = f_n(... f_2(f_1(x))). An empty chain returns x.
+    """Layers one behind the other, each given what the one before it returns. An empty chain returns x.
 
     Shapes    params holds those of all layers, under the names of the layers: {"0": Dense(...)} gives "0.W" and "0.b".
     Backward  through the layers in the opposite order; [eq: mlp].
@@ -342,7 +345,7 @@ class Chain:
     def __init__(self, layers: Mapping[str, Layer]) -> None:
         self.layers = dict(layers)
         self.params = Params(
-            {key: p for name, layer in layers.items() for key, p in prefixed(name, layer.params).items()}
+            {key: array for name, layer in layers.items() for key, array in prefixed(name, layer.params).items()}
         )
 
     def forward(self, x: Array) -> tuple[Array, Cache]:

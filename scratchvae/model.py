@@ -73,7 +73,8 @@ class Model:
         self.heads = {name: Dense(narrow, n_z, **how) for name in self.head_names}
         self.decoder = mlp(n_z, self.n_hidden[::-1], self.layers, name="decoder", **how)
         self.logits = Dense(wide, n_x * self.likelihood.n_params, **how)
-        heads = {key: p for name, head in self.heads.items() for key, p in prefixed(name, head.params).items()}
+        named = [prefixed(name, head.params) for name, head in self.heads.items()]
+        heads = {key: array for arrays in named for key, array in arrays.items()}
         logits = prefixed("logits", self.logits.params)
         self.params = Params({**self.encoder.params, **heads, **self.decoder.params, **logits})
 
@@ -113,7 +114,7 @@ class Model:
             b[...] = self.as_input(self.likelihood.output_bias(pixel_mean), "output_bias", b.shape)
 
     def decode(self, z: Array) -> tuple[Array, DecodeCache]:
-        """logits = g(z), the natural parameters of p(x|z).
+        """logits = decoder(z), the natural parameters of p(x|z).
 
         Shapes    z (B, Z) -> logits (B, D n_params).
         """
