@@ -51,7 +51,11 @@ class Objective(Protocol):
 
 
 class NonFiniteObjective(ArithmeticError):
-    """The objective became NaN or infinite; the message names the first bad step and the term."""
+    """The objective became NaN or infinite; the message names the first bad step, counted from 1, and the term."""
+
+    def __init__(self, message: str, step: int | None = None) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 class Recipe(NamedTuple):
@@ -248,7 +252,7 @@ def one_epoch(run: Run, x_train: np.ndarray, held_out: np.ndarray, epoch: int, t
             bound = {} if own else {"test_objective": mean_terms(run.objective, run.model, held_out)["objective"]}
     except NonFiniteObjective as error:
         kept = f"; the checkpoint of epoch {epoch} is kept in {run.folder.path}" if run.folder and epoch else ""
-        raise NonFiniteObjective(f"{error} in epoch {epoch + 1}: {advice(run, x_train)}{kept}") from None
+        raise NonFiniteObjective(f"{error} in epoch {epoch + 1}: {advice(run, x_train, error.step)}{kept}") from None
     names = [name for name in ("elbo", "nll", "kl") if name in test]  # a model without a prior has its nll alone
     row: dict[str, float] = {"epoch": epoch + 1}
     row |= {f"train_{name}": train[name] for name in names[:1] if name in train}
@@ -306,13 +310,14 @@ def require_finite(sums: np.ndarray, names: tuple[str, ...], steps_before: int) 
     bad = np.argwhere(~np.isfinite(sums))
     if len(bad):
         step, term = bad[0]
-        raise NonFiniteObjective(f"{names[term]} became {sums[step, term]} at step {steps_before + step + 1}")
+        number = int(steps_before + step + 1)
+        raise NonFiniteObjective(f"{names[term]} became {sums[step, term]} at step {number}", number)
 
 
-def advice(run: Run, x_train: np.ndarray) -> str:
-    """What may help against a NaN: with data of a size that no fresh weights can stand, no step size does."""
+def advice(run: Run, x_train: np.ndarray, step: int | None) -> str:
+    """What may help against a NaN. At the first step nothing was learned yet, and no step size can be at fault."""
     largest = 1.0 if x_train.dtype == np.uint8 else float(np.abs(x_train).max())
-    if largest > LARGE:
+    if largest > LARGE or step == 1:
         return f"the data reach {largest:.3g}: scale them first, to a standard deviation of about 1 a column"
     return f"lower the step size, which is {run.optimizer.lr:g}"
 
