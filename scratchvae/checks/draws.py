@@ -4,6 +4,7 @@ With F the distribution function of the density, F(x) of a draw is uniform on (0
 normal score, the g with P(N(0, 1) < g) = F(x), is standard normal. Of values with more than a point's mass, F jumps:
 there a uniform number chooses between its two sides. So the errors below have a known distribution, without a limit
 theorem and without a second moment, and what is allowed follows from how often a right sample may be called wrong.
+With so many draws a standard deviation that is 8 % off is seen.
 
 Sizes: n draws, L pixels, each with its own logits, P natural parameters.
 """
