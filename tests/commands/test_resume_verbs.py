@@ -255,7 +255,9 @@ def test_an_empty_folder_is_taken(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["config.json", "checkpoint.npz", "metrics.csv"])
-def test_a_folder_with_a_run_needs_resume(tiny, capsys, name):
+def test_a_folder_with_a_run_needs_resume(tiny, capsys, monkeypatch, name):
+    """Said at once, before data are loaded or fetched."""
+    monkeypatch.setattr("scratchvae.commands.train.prepare", None)
     Path("run").mkdir()
     Path("run", name).write_text("whatever")
     text = "--out should be a folder without a run in it, got run; choose another, or go on with that by --resume"
@@ -525,6 +527,8 @@ def test_without_a_checkpoint_and_without_a_config_nobody_knows_what_it_was(tiny
         ("sigma", 0.5),
         ("seed", -1),
         ("seed", True),
+        *[(name, None) for name in DEFAULTS if name not in ("sigma", "activation", "layers")],
+        *[(name, "long" * 500) for name in ("hidden", "beta", "optimizer")],
     ],
 )
 def test_a_config_edited_by_hand_is_checked_like_any_option(tiny, capsys, monkeypatch, option, value):
@@ -538,6 +542,7 @@ def test_a_config_edited_by_hand_is_checked_like_any_option(tiny, capsys, monkey
     assert resume("--epochs", "2") == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
+    assert len(err) < 500
     assert contents("run") == before
 
 
