@@ -49,10 +49,12 @@ def run(args: argparse.Namespace) -> int:
     if saved.image_shape is not None:
         from scratchvae.view.latent import sheet  # why: matplotlib takes longer to import than all the rest
         from scratchvae.view.png import save_png
+        from scratchvae.view.tiles import GRAIN
 
         part = f", the first {SHOWN} of {args.n:,}" if args.n > SHOWN else ""
         title = f"{what.capitalize()} {of}, z ~ N(0, I){part}"
-        save_png(sheet(vae, x[:SHOWN], saved.image_shape, title, greys_of_run(saved)), picture)
+        notes = [GRAIN] if args.draw else []
+        save_png(sheet(vae, x[:SHOWN], saved.image_shape, title, greys_of_run(saved), notes), picture)
         print(f"wrote {picture}")
     return 0
 

@@ -6,6 +6,7 @@ Sizes: B batch, D data, Z latent; images are (h, w) with h w = D.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -91,8 +92,15 @@ def traversal(
     return sheets.figure
 
 
-def sheet(model: Model, x: np.ndarray, image_shape: tuple[int, int], title: str, greys: Greys | None = None) -> Figure:
-    """The rows of x as images, side by side in a square; what is left of its last row stays empty.
+def sheet(
+    model: Model,
+    x: np.ndarray,
+    image_shape: tuple[int, int],
+    title: str,
+    greys: Greys | None = None,
+    notes: Sequence[str] = (),
+) -> Figure:
+    """The rows of x as images, side by side in a square, and below them what notes say of them.
 
     Shapes    x (B, D).
     """
@@ -101,7 +109,7 @@ def sheet(model: Model, x: np.ndarray, image_shape: tuple[int, int], title: str,
     R = math.ceil(len(shown) / side)
     tiles = np.full((R * side, h, w), np.nan)
     tiles[: len(shown)] = shown.reshape(-1, h, w)
-    notes = [f"the first {len(shown):,} of {len(x):,}"] if len(shown) < len(x) else []
+    notes = [*notes, *([f"the first {len(shown):,} of {len(x):,}"] if len(shown) < len(x) else [])]
     sheets = page(image_shape, [(R, side)], greys or grey_scale(model, x, "images shown"), notes)
     sheets.show(0, tiles.reshape(R, side, h, w))
     sheets.axes[0].set_title(readable(title, 50))

@@ -26,7 +26,7 @@ from scratchvae.view.png import save_png
 from scratchvae.view.profiles import row_reconstructions, row_samples
 from scratchvae.view.scatter import latent_scatter, require_two_latents
 from scratchvae.view.style import signed
-from scratchvae.view.tiles import Greys, as_rows, decoder_means, fewer, grey_scale, page
+from scratchvae.view.tiles import GRAIN, Greys, as_rows, decoder_means, fewer, grey_scale, page
 
 COLUMNS = 10  # reconstructions
 
@@ -55,10 +55,7 @@ def samples(
     means, draws = to_numpy(vae.likelihood.mean(logits)), to_numpy(vae.likelihood.sample(logits, rng))  # (n^2, D) each
     noise = float(np.sqrt(np.mean((draws - means).astype(float) ** 2)))
     greys = greys or grey_scale(vae, means, "decoder means")
-    notes = [
-        "given z, a draw sets each pixel on its own: the grain is the noise of p(x|z), "
-        f"here {signed(noise)} a pixel, where black to white is {signed(greys.white - greys.black)}"
-    ]
+    notes = [f"{GRAIN}, here {signed(noise)} a pixel, where black to white is {signed(greys.white - greys.black)}"]
     sheets = page(image_shape, [(n, n), (n, n)], greys, notes, head=0.65)
     for i, (images, title) in enumerate(((means, "Decoder means E[x|z]"), (draws, "Draws x ~ p(x|z), the same z"))):
         sheets.show(i, images.reshape(n, n, *image_shape))
@@ -86,7 +83,7 @@ def manifold(vae: VAE, image_shape: tuple[int, int], n: int = 20, greys: Greys |
         greys or grey_scale(vae, images, "decoder means"),
         left=0.75,
         foot=0.5,
-        most=6.6,
+        most=6.0,
         gap=0,
     )
     sheets.show(0, images.reshape(n, n, *image_shape)[::-1])  # the first row of tiles is the uppermost

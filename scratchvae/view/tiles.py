@@ -26,6 +26,7 @@ FRAME = 2  # pixels of the file
 EDGE, LINE = 0.15, 0.16  # inches: beside a sheet; a line of the caption
 THIN, STOUT = 8, 3  # an image more than 8 times as high as wide, or as wide as high, gets a tile of 3 times
 SMALL, LARGE = 0.15, 2.5  # inches: a side of a tile
+GRAIN = "given z, a draw sets each pixel on its own: the grain is the noise of p(x|z)"  # for a picture of draws
 PIXELS = 4_000_000  # that one picture asks for: about four times what it can show
 
 

@@ -241,6 +241,28 @@ def test_sample_overwrites_nothing(train):
         assert arrays["x_mean"].shape == (3, 16)
 
 
+def test_one_is_one(train, capsys):
+    train()
+    assert main(["sample", RUN, "-n", "1"]) == 0
+    assert capsys.readouterr().out.startswith("1 decoder mean E[x|z], ")
+    assert main(["sample", RUN, "-n", "1", "--draw"]) == 0
+    assert capsys.readouterr().out.startswith("1 draw x ~ p(x|z), ")
+
+
+def test_the_picture_of_a_sample_has_the_greys_of_the_run_while_its_data_are_there(train, folder, monkeypatch):
+    train("--likelihood", "gaussian")
+    figures = []
+    monkeypatch.setattr("scratchvae.view.png.save_png", lambda figure, path: figures.append(figure))
+    assert main(["plot", RUN]) == 0
+    assert main(["sample", RUN, "--draw"]) == 0
+    assert len({ax.images[0].get_clim() for figure in figures for ax in figure.axes}) == 1
+    assert "the grain is the noise of p(x|z)" in figures[-1].texts[0].get_text()
+    Path("tiny.npz").unlink()
+    assert main(["sample", RUN]) == 0
+    assert figures[-1].axes[0].images[0].get_clim() != figures[0].axes[0].images[0].get_clim()
+    assert "of 64 images shown lie between" in figures[-1].texts[0].get_text()
+
+
 def test_samples_of_points_have_no_picture(train, capsys):
     np.save("points.npy", np.random.default_rng(0).standard_normal((30, 5)))
     train("--likelihood", "gaussian", data="points.npy")
