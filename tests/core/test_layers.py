@@ -287,6 +287,10 @@ NAMES = "layers should be some of dense, layer-norm, relu, tanh, sigmoid, softpl
         (lambda rng: mlp(3, (4,), "dense", rng=rng), f"{NAMES}, each once, got 'dense'"),
         (lambda rng: mlp(3, (4,), (), rng=rng), f"{NAMES}, each once, got ()"),
         (
+            lambda rng: mlp(3, (4,), ("layer-norm", "relu"), rng=rng),
+            "layer-norm keeps the width, got 3 inputs and 4 outputs; put dense before it",
+        ),
+        (
             lambda rng: mlp(3, (4,), ("relu", "dense"), rng=rng),
             "layers should begin with one that makes the width, such as dense, got ('relu', 'dense')",
         ),
