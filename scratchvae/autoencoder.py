@@ -89,6 +89,6 @@ class Autoencoder(Model):
 
     def reconstruct(self, x: Array) -> Array:
         """x_mean = E[x|z] at z = encoder(x), (B, D)."""
-        z, _ = self.encode(x)
-        logits, _ = self.decode(z)
+        z, _ = self.encode(x)  # (B, Z)
+        logits, _ = self.decode(z)  # (B, D n_params)
         return self.likelihood.mean(logits)

@@ -115,7 +115,7 @@ def importance_weighted_bound_backward(dbound: Array, cache: Cache) -> Array:
 
 
 class BoundTerms(NamedTuple):
-    """Per example, in nats, (B,): -log p(x|z) and log w, averaged over the draws, and the bound, never below elbo."""
+    """Per example, in nats, (B,): -log p(x|z) and log w, averaged over the draws; and the bound, at least elbo but for rounding."""
 
     nll: Array
     elbo: Array

@@ -77,7 +77,7 @@ class VAE(Model):
     head_names = ("mu", "logvar")
 
     def encode(self, x: Array) -> tuple[Array, Array, EncodeCache]:
-        """q(z|x) = N(mu, exp(logvar)): two linear heads on one hidden layer.
+        """q(z|x) = N(mu, exp(logvar)): two linear heads on the same h, the last hidden layer.
 
         Shapes    x (B, D) -> mu (B, Z), logvar (B, Z).
         Backward  h is used twice, so its gradients add: dh = dh through mu + dh through logvar.
