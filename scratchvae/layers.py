@@ -413,8 +413,7 @@ def mlp(
         raise ValueError(f"layers should begin with one that makes the width, such as dense, got {layers!r}")
     init = next((INITS[layer] for layer in layers if layer in INITS), glorot_uniform)
     chain: dict[str, Layer] = {}
-    for i, width in enumerate(n_hidden):
-        n_out = require_count(width, "every width in n_hidden")
+    for i, n_out in enumerate(n_hidden):
         number = f"{name}.{i}" if name else f"{i}"
         for layer in layers:
             key = number if layer == layers[0] else f"{number}.{layer}"

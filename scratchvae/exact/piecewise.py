@@ -58,7 +58,7 @@ def piecewise_posterior(vae: VAE, x: np.ndarray) -> PiecewisePosterior:
     Raises    ValueError: other than one latent, hidden layers other than relu, a likelihood other than Gaussian.
     """
     sigma = require_gaussian_pieces(vae)
-    x = as_float64(vae.as_input(x, "x", (None, vae.n_x)))  # (B, D)
+    x = as_float64(vae.as_input(x, "x", ("B", vae.n_x)))  # (B, D)
     names = [*(f"decoder.{i}" for i in range(len(vae.n_hidden))), "logits"]
     layers = [(as_float64(vae.params[f"{name}.W"]), as_float64(vae.params[f"{name}.b"])) for name in names]
     edges = find_edges(layers)  # (P + 1,)
