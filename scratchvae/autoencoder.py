@@ -44,7 +44,7 @@ class Autoencoder(Model):
 
         Shapes    x (B, D) -> z (B, Z).
         """
-        x = self.as_input(x, "x", (None, self.n_x))  # (B, D)
+        x = self.as_input(x, "x", ("B", self.n_x))  # (B, D)
         h, h_cache = self.encoder.forward(x)  # (B, H)
         z, z_cache = self.heads["z"].forward(h)  # (B, Z)
         return z, (h_cache, z_cache)
@@ -66,7 +66,7 @@ class Autoencoder(Model):
         Units     nats per example.
         Backward  dnll = -dobjective, then back through the likelihood, the decoder and the encoder.
         """
-        x = self.as_input(x, "x", (None, self.n_x))  # (B, D)
+        x = self.as_input(x, "x", ("B", self.n_x))  # (B, D)
         z, encode_cache = self.encode(x)  # (B, Z)
         logits, decode_cache = self.decode(z)  # (B, D n_params)
         nll, nll_cache = self.likelihood.nll(x, logits)  # (B,)
@@ -89,6 +89,6 @@ class Autoencoder(Model):
 
     def reconstruct(self, x: Array) -> Array:
         """x_mean = E[x|z] at z = encoder(x), (B, D)."""
-        z, _ = self.encode(x)
-        logits, _ = self.decode(z)
+        z, _ = self.encode(x)  # (B, Z)
+        logits, _ = self.decode(z)  # (B, D n_params)
         return self.likelihood.mean(logits)

@@ -52,8 +52,8 @@ def log_importance_weights(vae: VAE, x: Array, eps: Array) -> tuple[Array, Weigh
     Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519, eq. 8; [eq: importance-weight].
     """
     xp = vae.xp
-    x = vae.as_input(x, "x", (None, vae.n_x))  # (B, D)
-    eps = vae.as_input(eps, "eps", (None, len(x), vae.n_z))  # (K, B, Z)
+    x = vae.as_input(x, "x", ("B", vae.n_x))  # (B, D)
+    eps = vae.as_input(eps, "eps", ("K", len(x), vae.n_z))  # (K, B, Z)
     K, B, Z = eps.shape
     mu, logvar, encode_cache = vae.encode(x)  # (B, Z), (B, Z)
     mu, logvar = (xp.broadcast_to(head, (K, B, Z)).reshape(K * B, Z) for head in (mu, logvar))  # (K B, Z)
@@ -115,7 +115,10 @@ def importance_weighted_bound_backward(dbound: Array, cache: Cache) -> Array:
 
 
 class BoundTerms(NamedTuple):
-    """Per example, in nats, (B,): -log p(x|z) and log w, averaged over the draws, and the bound, never below elbo."""
+    """Per example, in nats, (B,): -log p(x|z) and log w, averaged over the draws; and the bound.
+
+    elbo <= objective, but for rounding.
+    """
 
     nll: Array
     elbo: Array

@@ -96,7 +96,7 @@ def relu(x: Array) -> tuple[Array, Cache]:
     Source    [eq: relu].
     """
     xp = get_xp(x)
-    return xp.maximum(x, 0), x > 0  # why: y >= 0 would be true everywhere; the mask belongs to the input
+    return xp.maximum(x, 0), x > 0  # why: strictly; y >= 0 is true everywhere
 
 
 def relu_backward(dy: Array, cache: Cache) -> Array:
@@ -144,8 +144,9 @@ def softplus(x: Array) -> tuple[Array, Cache]:
     """y = log(1 + exp(x)), computed as max(x, 0) - log(max(p, 1 - p)) with p = sigmoid(x): finite for every finite x.
 
     For x > 0 it is x + log(1 + exp(-x)) = x - log(p); for x < 0 it is -log(1 - p). The larger of p and 1 - p is never
-    below 1/2, so the logarithm is safe. The absolute error is of the order of the dtype's epsilon; far to the left,
-    where y itself is smaller than that, y is 0. (log1p would keep those digits and costs ten times as much.)
+    below 1/2, so the logarithm is safe. The error is of the order of the dtype's epsilon, absolute where y < 1 and
+    relative where y > 1; far to the left, where y itself is smaller than that, y is 0. (log1p would keep those digits,
+    and costs ten times as much where NumPy has no vectorised one, as without AVX-512.)
 
     Shapes    any; y like x.
     Backward  dx = dy p: the derivative of softplus is the sigmoid.
@@ -298,10 +299,13 @@ class Dense:
 class LayerNorm:
     """`layer_norm` with its own gain, which starts at 1, and b, which starts at 0. It draws nothing, and needs no init.
 
-    Shapes    params["gain"] (H,), params["b"] (H,); as many outputs as inputs.
+    Shapes    params["gain"] (H,), params["b"] (H,).
+    Raises    ValueError: other than as many outputs as inputs.
     """
 
     def __init__(self, n_in: int, n_out: int, *, dtype: str, backend: str, **_: Any) -> None:
+        if n_in != n_out:
+            raise ValueError(f"layer-norm keeps the width, got {n_in} inputs and {n_out} outputs; put dense before it")
         xp = resolve_backend(backend)
         self.params = Params({"gain": xp.ones(n_out, dtype=dtype), "b": xp.zeros(n_out, dtype=dtype)})
 
@@ -403,14 +407,13 @@ def mlp(
     Raises    ValueError: a name that is not known or that comes twice, a width below 1.
     """
     known = (*LAYERS, *ACTIVATIONS)
-    if isinstance(layers, str) or not layers or len(set(layers)) < len(layers) or not set(layers) <= set(known):
+    if not layers or len(set(layers)) < len(layers) or not set(layers) <= set(known):
         raise ValueError(f"layers should be some of {', '.join(known)}, each once, got {layers!r}")
     if layers[0] in ACTIVATIONS:
         raise ValueError(f"layers should begin with one that makes the width, such as dense, got {layers!r}")
     init = next((INITS[layer] for layer in layers if layer in INITS), glorot_uniform)
     chain: dict[str, Layer] = {}
-    for i, width in enumerate(n_hidden):
-        n_out = require_count(width, "every width in n_hidden")
+    for i, n_out in enumerate(n_hidden):
         number = f"{name}.{i}" if name else f"{i}"
         for layer in layers:
             key = number if layer == layers[0] else f"{number}.{layer}"

@@ -5,7 +5,7 @@ the house: `step` changes the parameters in place. It leaves the gradients as th
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from scratchvae.arguments import require_fraction, require_positive
@@ -26,7 +26,7 @@ class Optimizer(Protocol):
 
 
 def slot(state: dict[str, Array], name: str, like: Array) -> Array:
-    """The running average called name, zeros when it is first asked for."""
+    """The array of that name in an optimizer's state; zeros when it is first asked for."""
     if name not in state:
         state[name] = get_xp(like).zeros_like(like)
     return state[name]
@@ -149,6 +149,4 @@ class Adam:
             param -= step
 
 
-OPTIMIZERS: dict[str, type[SGD] | type[Adagrad] | type[Adam]] = {
-    optimizer.name: optimizer for optimizer in (SGD, Adagrad, Adam)
-}
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {optimizer.name: optimizer for optimizer in (SGD, Adagrad, Adam)}

@@ -54,8 +54,8 @@ def expected_elbo(vae: VAE, x: np.ndarray) -> np.ndarray:
 def best_gaussian(posterior: GridPosterior, mu: np.ndarray, logvar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The diagonal Gaussian with the smallest KL(q || p(z|x)), by descent from mu, logvar (B, Z).
 
-    Each step is Newton's, with the curvature of -log p(z|x) averaged over q: it is exact for a Gaussian p(z|x). A row
-    whose step does not help takes it back and halves its steps. The optimum is a local one.
+    Each step is Newton's, with the curvature of -log p(z|x) averaged over q: it is exact where p(z|x) is a diagonal
+    Gaussian. A row whose step does not help takes it back and halves its steps. The optimum is a local one.
     """
     rate = np.ones((len(mu), 1))  # (B, 1)
     kl = posterior.kl_from(mu, logvar)[:, None]  # (B, 1)

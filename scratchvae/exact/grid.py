@@ -123,14 +123,14 @@ def grid_log_evidence(
     return posterior.log_px, posterior.error
 
 
-def log_likelihood(vae: VAE, x: np.ndarray, z: np.ndarray, rows: int = 4096) -> np.ndarray:
-    """log p(x_b|z_g) for every row and every point.
+def log_likelihood(vae: VAE, x: np.ndarray, z: np.ndarray, at_once: int = 4096) -> np.ndarray:
+    """log p(x_b|z_g) for every row and every point, some points at once.
 
     Shapes    x (B, D), z (G, Z); (B, G).
     """
-    x = vae.as_input(x, "x", (None, vae.n_x))[:, None]  # (B, 1, D)
+    x = vae.as_input(x, "x", ("B", vae.n_x))[:, None]  # (B, 1, D)
     nll = []
-    for start in range(0, len(z), rows):
-        logits, _ = vae.decode(z[start : start + rows])  # (rows, D n_params)
-        nll.append([to_numpy(vae.likelihood.nll(row, logits)[0]) for row in x])  # (B, rows)
+    for start in range(0, len(z), at_once):
+        logits, _ = vae.decode(z[start : start + at_once])  # (at_once, D n_params)
+        nll.append([to_numpy(vae.likelihood.nll(row, logits)[0]) for row in x])  # (B, at_once)
     return -np.concatenate(nll, axis=1).astype(float)
