@@ -51,10 +51,10 @@ def as_array(array: Any, name: str) -> Array:
         ) from None
 
 
-def require_count(value: Any, name: str) -> int:
-    """value itself if it is a whole number of at least 1; a ValueError that says so if not."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} should be a whole number of at least 1, got {value!r}")
+def require_count(value: Any, name: str, least: int = 1) -> int:
+    """value itself if it is a whole number of at least 1, or of at least another; a ValueError that says so if not."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{name} should be a whole number of at least {least}, got {value!r}")
     return int(value)
 
 

@@ -115,7 +115,7 @@ def fit(
     rng, schedule = require_generator(rng), checked_schedule(schedule)
     for name, x in (("x_train", x_train), ("x_test", x_test)):
         check_pixels(x, name, model.n_x, model.likelihood.support, binarise)
-    objective = checked_objective(objective, model, x_train, recipe)
+    optimizer, objective = checked_optimizer(optimizer), checked_objective(objective, model, x_train, recipe)
     held_out = binarised(x_test, binarise, np.random.default_rng(TEST_SEED))  # (N_test, D)
     with opened(out, resume) as folder:
         run = Run(model, objective, optimizer, rng, recipe, folder, fingerprint(x_train, x_test) if folder else "")
@@ -160,7 +160,13 @@ class Run(NamedTuple):
 def checked_recipe(batch_size: int, beta: float, warmup: int, binarise: str) -> Recipe:
     """The options of an epoch, each a plain Python number; a ValueError names the one that is out of range."""
     batch_size, beta = require_count(batch_size, "batch_size"), require_positive(beta, "beta", or_zero=True)
-    return Recipe(batch_size, beta, 0 if warmup == 0 else require_count(warmup, "warmup"), binarise)
+    return Recipe(batch_size, beta, require_count(warmup, "warmup", least=0), binarise)
+
+
+def checked_optimizer(optimizer: Any) -> Optimizer:
+    if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
+        raise ValueError(f"optimizer should be an object such as Adam(lr=1e-3), got {optimizer!r}")
+    return optimizer
 
 
 def checked_objective(objective: Any, model: Model, x_train: np.ndarray, recipe: Recipe) -> Any:
@@ -204,12 +210,9 @@ def checked_schedule(schedule: Schedule | None) -> Schedule | None:
         raise ValueError(
             f"schedule should be pairs [(epoch, lr), ...] or a function of the epoch, got {schedule!r}"
         ) from None
-    plain = [(as_epoch(epoch), require_positive(lr, "an lr of the schedule")) for epoch, lr in pairs]
-    return sorted(plain, key=lambda pair: pair[0])
-
-
-def as_epoch(value: Any) -> int:
-    return 0 if value == 0 else require_count(value, "an epoch of the schedule")
+    epochs = [require_count(epoch, "an epoch of the schedule", least=0) for epoch, _ in pairs]
+    rates = [require_positive(lr, "an lr of the schedule") for _, lr in pairs]
+    return sorted(zip(epochs, rates, strict=True), key=lambda pair: pair[0])
 
 
 def start(
@@ -255,7 +258,8 @@ def one_epoch(run: Run, x_train: np.ndarray, held_out: np.ndarray, epoch: int, t
         raise NonFiniteObjective(f"{error} in epoch {epoch + 1}: {advice(run, x_train, error.step)}{kept}") from None
     names = [name for name in ("elbo", "nll", "kl") if name in test]  # a model without a prior has its nll alone
     row: dict[str, float] = {"epoch": epoch + 1}
-    row |= {f"train_{name}": train[name] for name in names[:1] if name in train}
+    if names[0] in train:  # another objective may have no elbo
+        row[f"train_{names[0]}"] = train[names[0]]
     row |= {f"test_{name}": test[name] for name in names}
     return row if own else row | {"train_objective": train["objective"], **bound}
 
@@ -317,8 +321,10 @@ def require_finite(sums: np.ndarray, names: tuple[str, ...], steps_before: int) 
 def advice(run: Run, x_train: np.ndarray, step: int | None) -> str:
     """What may help against a NaN. At the first step nothing was learned yet, and no step size can be at fault."""
     largest = 1.0 if x_train.dtype == np.uint8 else float(np.abs(x_train).max())
-    if largest > LARGE or step == 1:
+    if largest > LARGE or (step == 1 and largest > 1):
         return f"the data reach {largest:.3g}: scale them first, to a standard deviation of about 1 a column"
+    if step == 1:
+        return "no step was taken yet: look at the parameters that it starts from"
     return f"lower the step size, which is {run.optimizer.lr:g}"
 
 
