@@ -16,7 +16,7 @@ import numpy as np
 from scratchvae.backend import Array, as_backend
 
 BINARISE = ("none", "threshold", "dynamic")
-BLOCK = 2**16  # numbers of a data set that are looked at together
+ROWS = 64  # of a data set that are hashed together: few, so that an array in another order is copied in small pieces
 
 
 def binarised(x: np.ndarray, how: str, rng: np.random.Generator) -> np.ndarray:
@@ -66,17 +66,9 @@ def fingerprint(*arrays: np.ndarray) -> str:
     for array in arrays:
         dtype = array.dtype.newbyteorder("<")
         digest.update(f"{dtype.str}{array.shape}".encode())
-        blocks = np.nditer(
-            [array],
-            flags=["external_loop", "buffered", "zerosize_ok"],
-            op_flags=[["readonly"]],
-            op_dtypes=[dtype],
-            order="C",
-            casting="equiv",
-            buffersize=BLOCK,
-        )
-        for block in blocks:
-            digest.update(np.ascontiguousarray(block).view(np.uint8).data)  # (BLOCK,) or fewer
+        for start in range(0, len(array), ROWS):
+            rows = np.ascontiguousarray(array[start : start + ROWS], dtype)  # (ROWS, ...) or fewer
+            digest.update(rows.view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -95,18 +87,19 @@ def check_pixels(x: np.ndarray, name: str, n_x: int, support: tuple[float, float
     if x.ndim != 2 or len(x) == 0 or x.shape[1] != n_x:
         expected = f"{name} should have the shape (N, {n_x}) of the model, N at least 1"
         raise ValueError(f"{expected}, got {x.shape}{how_to_fit(x.shape, n_x)}")
-    if x.dtype == np.uint8:
-        return
-    low, high = float(x.min()), float(x.max())
+    low, high = (float(end) / (255 if x.dtype == np.uint8 else 1) for end in (x.min(), x.max()))
     if not np.isfinite([low, high]).all():
         raise ValueError(f"{name} should be finite, got NaN or infinity; remove or fill those entries first")
+    if how != "none" and not support[0] <= 0 <= 1 <= support[1]:
+        raise ValueError(f"binarise should be none, since this likelihood is not one of bits 0 and 1, got {how!r}")
     lower, upper = (0.0, 1.0) if how != "none" else support
     if low < lower or high > upper:
         why = "this likelihood" if how == "none" else f"binarise {how!r}"
+        advice = "rescale train and test data with one (x - low) / (high - low)"
+        advice = advice if (lower, upper) == (0, 1) else "leave out or move what is outside"
         raise ValueError(
             f"{name} should lie in [{lower:g}, {upper:g}] for {why}, got values from {low:g} to {high:g}; "
-            "rescale train and test data with one (x - low) / (high - low), "
-            "or use the gaussian likelihood with binarise 'none'"
+            f"{advice}, or use the gaussian likelihood with binarise 'none'"
         )
 
 

@@ -175,12 +175,15 @@ def unpacked(stream: BinaryIO) -> tuple[dict[str, Any], Arrays]:
     if not {"meta", "sha256"} <= arrays.keys() or arrays["meta"].dtype.kind != "U":
         raise ValueError("it lacks the array meta or sha256")
     written = str(arrays.pop("sha256"))
-    manifest = json.loads(str(arrays["meta"]))  # NaN and infinity too, which no field lets pass
-    edition = str(manifest.get("format") if isinstance(manifest, dict) else "").removeprefix(f"{NAME} ")
-    if edition.isdecimal() and edition.isascii() and len(edition) < 10 and int(edition) != EDITION:
+    manifest = json.loads(str(arrays["meta"]))
+    named = manifest.get("format") if isinstance(manifest, dict) else None
+    edition = str(named).removeprefix(f"{NAME} ")
+    if edition.isdecimal() and len(edition) < 10 and int(edition) != EDITION:
         todo = "install a newer scratchvae" if int(edition) > EDITION else "train again"
         raise CheckpointError(f"it is a {NAME} {edition}, and this scratchvae reads {EDITION}; {todo}")
-    if manifest["format"] != FORMAT or content_hash(arrays) != written:
+    if named != FORMAT:
+        raise ValueError(f"its format is {brief(named, 60)}")
+    if content_hash(arrays) != written:
         raise ValueError("what it holds is not what was written: its sha256 is another")
     del arrays["meta"]
     return manifest, arrays
@@ -242,22 +245,23 @@ def check_names(manifest: dict[str, Any]) -> None:
     model, optimizer = manifest["config"]["model"], manifest["optimizer"]
     named: list[tuple[str, str, str, Mapping[str, Any]]] = [("model", model["kind"], "MODELS", MODELS)]
     named += [("likelihood", model["likelihood"]["name"], "LIKELIHOODS", LIKELIHOODS)]
-    named += [("layer", layer, "LAYERS", {**LAYERS, **ACTIVATIONS}) for layer in model["layers"]]
+    known_layers = {**LAYERS, **ACTIVATIONS}
+    named += [("layer", layer, "LAYERS", known_layers) for layer in model["layers"]]
     if optimizer is not None:
         named.append(("optimizer", optimizer["config"]["name"], "OPTIMIZERS", OPTIMIZERS))
     for what, name, table, known in named:
         if name not in known:
             raise CheckpointError(
-                f"a checkpoint names the {what}, and {name!r} is not in {table}; add it there, so that it can be loaded"
+                f"a checkpoint names the {what}, and {brief(repr(name), 60)} is not in {table}; "
+                "add it there, so that it can be loaded"
             )
 
 
 def check_params(config: dict[str, Any], params: Arrays) -> None:
     """As many numbers as a model of that config has, so that it may be built; finite, and of its dtype."""
-    numbers = sum(p.size for p in params.values())
-    sizes = [config["n_x"], *config["n_hidden"], config["n_z"]]
-    if sum(sizes) > numbers:  # a layer of any kind has a number for each of its outputs
-        raise ValueError(f"a model with layers of {brief(sizes)} has more than the {numbers} weights that are there")
+    numbers, sizes = sum(p.size for p in params.values()), [config["n_x"], *config["n_hidden"], config["n_z"]]
+    if sum(sizes) > numbers or len(sizes) > len(params):  # a layer of any kind has a number for each of its outputs
+        raise ValueError(f"layers of {brief(sizes, 60)} need more than the {numbers} weights that are there")
     for name, shape in dense_shapes(config).items():
         if name not in params or params[name].shape != shape:
             got = f"of shape {params[name].shape}" if name in params else "missing"

@@ -171,6 +171,8 @@ def check_manifest(manifest: Any) -> None:
             raise ValueError(f"a column should have a name and {epoch} entries, got {len(column)} in {brief(name, 60)}")
     if manifest["rng"] is not None:
         check_generator(manifest["rng"])
+    as_plain(manifest["config"], "config")  # NaN and infinity, which Python's JSON reads, in entries without a pattern
+    as_plain(manifest["optimizer"], "optimizer")
 
 
 def check_generator(state: dict[str, Any]) -> None:
@@ -191,4 +193,4 @@ def as_state(example: Any, name: str = "rng") -> Any:
         return tuple(as_state(entry) for entry in example)
     if isinstance(example, str):
         return text
-    return lambda value, name_: whole(value, name_, most=POSITIONS.get(name, 2**128))
+    return lambda value, name_: whole(value, name_, most=POSITIONS.get(name, 2**128 - 1))

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 CONFIG, CHECKPOINT, METRICS, LOCK = "config.json", "checkpoint.npz", "metrics.csv", ".lock"
-LONGEST_METRICS = 2**26  # bytes of metrics.csv that are looked at
+LONGEST_METRICS = 2**24  # bytes of metrics.csv that are looked at: some hundred thousand epochs
 
 History = dict[str, list[float]]  # a list a column, an entry an epoch
 
@@ -68,7 +68,8 @@ class RunFolder:
             held = False
         if not held:
             raise ValueError(
-                f"the run folder {self.path} was deleted or moved while the run wrote to it; the run ends here"
+                f"the run folder {self.path}, or the {LOCK} in it, was deleted or moved while this run wrote to it; "
+                "this run ends here, since another one may have taken its place"
             )
 
     def holds_a_run(self) -> bool:

@@ -3,7 +3,7 @@
 This file and `evaluation.py` are the only places where examples are averaged. The loss, which appears here alone, is
 -objective.mean(); that is why `backward` is called with the weights -1 / B.
 
-Sizes: B batch, D data, N and M rows of a data set.
+Sizes: B batch, D data, N rows of a data set, N_test of the held-out one.
 """
 
 import math
@@ -19,7 +19,7 @@ from scratchvae import __version__
 from scratchvae.arguments import require_count, require_generator, require_positive
 from scratchvae.backend import Array, Cache, get_xp, to_numpy
 from scratchvae.batches import batches, binarised, check_pixels, fingerprint, to_unit_floats
-from scratchvae.checkpoint import Checkpoint, packed, save_checkpoint
+from scratchvae.checkpoint import packed, save_checkpoint
 from scratchvae.manifest import A_FUNCTION, as_plain
 from scratchvae.model import Model
 from scratchvae.optim import Optimizer
@@ -51,7 +51,11 @@ class Objective(Protocol):
 
 
 class NonFiniteObjective(ArithmeticError):
-    """The objective became NaN or infinite; the message names the first bad step and the term."""
+    """The objective became NaN or infinite; the message names the first bad step, counted from 1, and the term."""
+
+    def __init__(self, message: str, step: int | None = None) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 class Recipe(NamedTuple):
@@ -88,7 +92,7 @@ def fit(
 ) -> History:
     """Train model in place to maximise the mean of its objective, and return how that went, epoch by epoch.
 
-    x_train, x_test  (N, D), (M, D), uint8 in 0..255 or floats in the range of the likelihood.
+    x_train, x_test  (N, D), (N_test, D), uint8 in 0..255 or floats in the range of the likelihood.
     objective        what is maximised: the model's own, or an `Objective` over it, as ImportanceWeighted(vae, K=5).
     beta, warmup     the weight of the KL; over the first warmup epochs it grows linearly from 0 to beta.
     schedule         [(epoch, lr), ...], epochs counted from 0: from that epoch on that step size; or a function of the
@@ -111,33 +115,22 @@ def fit(
     rng, schedule = require_generator(rng), checked_schedule(schedule)
     for name, x in (("x_train", x_train), ("x_test", x_test)):
         check_pixels(x, name, model.n_x, model.likelihood.support, binarise)
-    objective = model if objective is None else objective
-    try_objective(objective, model, x_train, recipe)
-    held_out = binarised(x_test, binarise, np.random.default_rng(TEST_SEED))  # (M, D)
+    objective = checked_objective(objective, model, x_train, recipe)
+    held_out = binarised(x_test, binarise, np.random.default_rng(TEST_SEED))  # (N_test, D)
     with opened(out, resume) as folder:
-        data = "" if folder is None else fingerprint(x_train, x_test)
-        run = Run(model, objective, optimizer, rng, recipe, data, folder)
-        stopped = stopped_run(folder) if resume else None
-        if stopped is None:
-            pixel_mean = x_train.mean(axis=0) / (255 if x_train.dtype == np.uint8 else 1)  # (D,)
-            model.start_output_bias(pixel_mean)
-        else:
-            schedule = stopped.schedule if schedule is None else schedule
-            restore(stopped, model, optimizer, rng, run.training)
-        record = Record(run, stopped, schedule, config)
-        done = epochs_of(record.history)
-        rates = step_sizes(schedule, done, epochs)
+        run = Run(model, objective, optimizer, rng, recipe, folder, fingerprint(x_train, x_test) if folder else "")
+        record = start(run, x_train, schedule, config, resume)
+        done, rates = epochs_of(record.history), step_sizes(record, epochs)
         record.begin()
         if progress and done < epochs:
-            print(f"nats per example, binarise {binarise}{beginning(resume, done)}")
+            print(f"nats per example, binarise {binarise}{going_on(resume, done)}")
         for epoch in range(done, epochs):
             began, title = time.perf_counter(), f"epoch {epoch + 1:{len(str(epochs))}}/{epochs}"
             optimizer.lr = rates.get(epoch, optimizer.lr)
             row = one_epoch(run, x_train, held_out, epoch, title if progress else "")
-            seconds = time.perf_counter() - began
-            record.add(row, seconds)
+            record.add(row, time.perf_counter() - began)
             if progress:
-                print(f"{title}  {in_words(row)}  {seconds:.1f} s", flush=True)
+                print(f"{title}  {in_words(row)}  {record.seconds[-1]:.1f} s", flush=True)
     return record.history
 
 
@@ -149,8 +142,8 @@ class Run(NamedTuple):
     optimizer: Optimizer
     rng: np.random.Generator
     recipe: Recipe
-    data: str  # the fingerprint of what it is trained and tested on
     folder: RunFolder | None
+    data: str  # the fingerprint of what it is trained and tested on
 
     @property
     def training(self) -> dict[str, Any]:
@@ -170,11 +163,12 @@ def checked_recipe(batch_size: int, beta: float, warmup: int, binarise: str) -> 
     return Recipe(batch_size, beta, 0 if warmup == 0 else require_count(warmup, "warmup"), binarise)
 
 
-def try_objective(objective: Any, model: Model, x_train: np.ndarray, recipe: Recipe) -> None:
-    """One pass over two rows, before anything is written: is it an objective over this model, and does it take beta?
+def checked_objective(objective: Any, model: Model, x_train: np.ndarray, recipe: Recipe) -> Any:
+    """The objective, after one pass over two rows: is it one over this model, and does it take beta? None: the model.
 
     Raises    ValueError, in one line.
     """
+    objective = model if objective is None else objective
     lacks = [name for name in ("draw_eps", "objective", "backward") if not hasattr(objective, name)]
     if lacks:
         raise ValueError(f"objective should have draw_eps, objective and backward, got one without {', '.join(lacks)}")
@@ -194,6 +188,7 @@ def try_objective(objective: Any, model: Model, x_train: np.ndarray, recipe: Rec
             "terms should be a NamedTuple with nll and objective, a number an example, of shape (2,) for two; "
             f"got {type(terms).__name__} with nll {got['nll']}, objective {got['objective']}"
         )
+    return objective
 
 
 def checked_schedule(schedule: Schedule | None) -> Schedule | None:
@@ -217,14 +212,27 @@ def as_epoch(value: Any) -> int:
     return 0 if value == 0 else require_count(value, "an epoch of the schedule")
 
 
-def step_sizes(schedule: Schedule | None, done: int, epochs: int) -> dict[int, float]:
-    """The step size of every epoch from done on that has one: of pairs, the last that has begun."""
-    if schedule is None:
-        return {}
+def start(
+    run: Run, x_train: np.ndarray, schedule: Schedule | None, config: dict[str, Any] | None, resume: bool
+) -> "Record":
+    """Everything where the stopped run left it, and its record; or the output bias at the mean image, and a new one."""
+    stopped = stopped_run(run.folder) if resume else None
+    if stopped is None:
+        pixel_mean = x_train.mean(axis=0) / (255 if x_train.dtype == np.uint8 else 1)  # (D,)
+        run.model.start_output_bias(pixel_mean)
+        return Record(run, {}, schedule, as_plain(config, "config"))
+    schedule = stopped.schedule if schedule is None else schedule
+    restore(stopped, run.model, run.optimizer, run.rng, run.training)
+    return Record(run, stopped.history, schedule, as_plain(config, "config") or stopped.config["run"])
+
+
+def step_sizes(record: "Record", epochs: int) -> dict[int, float]:
+    """The step size of every epoch that is to come and has one: of pairs, the last that has begun."""
+    schedule, to_come = record.schedule or [], range(epochs_of(record.history), epochs)
     if callable(schedule):
-        return {e: require_positive(schedule(e), f"schedule({e})") for e in range(done, epochs)}
-    begun = {e: [lr for start, lr in schedule if start <= e] for e in range(done, epochs)}
-    return {e: require_positive(rates[-1], f"schedule at epoch {e}") for e, rates in begun.items() if rates}
+        return {epoch: require_positive(schedule(epoch), f"schedule({epoch})") for epoch in to_come}
+    begun = {epoch: [lr for start, lr in schedule if start <= epoch] for epoch in to_come}
+    return {epoch: rates[-1] for epoch, rates in begun.items() if rates}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -244,7 +252,7 @@ def one_epoch(run: Run, x_train: np.ndarray, held_out: np.ndarray, epoch: int, t
             bound = {} if own else {"test_objective": mean_terms(run.objective, run.model, held_out)["objective"]}
     except NonFiniteObjective as error:
         kept = f"; the checkpoint of epoch {epoch} is kept in {run.folder.path}" if run.folder and epoch else ""
-        raise NonFiniteObjective(f"{error} in epoch {epoch + 1}: {advice(run, x_train)}{kept}") from None
+        raise NonFiniteObjective(f"{error} in epoch {epoch + 1}: {advice(run, x_train, error.step)}{kept}") from None
     names = [name for name in ("elbo", "nll", "kl") if name in test]  # a model without a prior has its nll alone
     row: dict[str, float] = {"epoch": epoch + 1}
     row |= {f"train_{name}": train[name] for name in names[:1] if name in train}
@@ -276,7 +284,7 @@ def train_epoch(run: Run, x_train: np.ndarray, epoch: int, title: str) -> dict[s
 
 
 def mean_terms(objective: Any, model: Model, x: np.ndarray) -> dict[str, float]:
-    """The mean of every term over the rows of x (M, D), with one draw of eps from a seed of its own."""
+    """The mean of every term over the rows of x (N, D), with one draw of eps from a seed of its own."""
     rng = np.random.default_rng(TEST_SEED)
     pending = []
     for start in range(0, len(x), TEST_BATCH):
@@ -302,13 +310,14 @@ def require_finite(sums: np.ndarray, names: tuple[str, ...], steps_before: int) 
     bad = np.argwhere(~np.isfinite(sums))
     if len(bad):
         step, term = bad[0]
-        raise NonFiniteObjective(f"{names[term]} became {sums[step, term]} at step {steps_before + step + 1}")
+        number = int(steps_before + step + 1)
+        raise NonFiniteObjective(f"{names[term]} became {sums[step, term]} at step {number}", number)
 
 
-def advice(run: Run, x_train: np.ndarray) -> str:
-    """What may help against a NaN: with data of a size that no fresh weights can stand, no step size does."""
+def advice(run: Run, x_train: np.ndarray, step: int | None) -> str:
+    """What may help against a NaN. At the first step nothing was learned yet, and no step size can be at fault."""
     largest = 1.0 if x_train.dtype == np.uint8 else float(np.abs(x_train).max())
-    if largest > LARGE:
+    if largest > LARGE or step == 1:
         return f"the data reach {largest:.3g}: scale them first, to a standard deviation of about 1 a column"
     return f"lower the step size, which is {run.optimizer.lr:g}"
 
@@ -320,19 +329,14 @@ def advice(run: Run, x_train: np.ndarray) -> str:
 class Record:
     """How a run went so far, and the files that tell it, if there is a run folder."""
 
-    def __init__(
-        self, run: Run, stopped: Checkpoint | None, schedule: Schedule | None, config: dict[str, Any] | None
-    ) -> None:
-        self.run = run
-        self.history: History = {} if stopped is None else stopped.history
-        self.seconds = [] if run.folder is None else run.folder.seconds(self.history)
-        self.schedule = A_FUNCTION if callable(schedule) else schedule
-        self.config = stopped.config["run"] if config is None and stopped is not None else as_plain(config, "config")
+    def __init__(self, run: Run, history: History, schedule: Schedule | None, config: dict[str, Any] | None) -> None:
+        self.run, self.history, self.schedule, self.config = run, history, schedule, config
+        self.seconds = [] if run.folder is None else run.folder.seconds(history)
 
     @property
     def kept(self) -> dict[str, Any]:
-        """What a checkpoint holds beside the model."""
-        training = {**self.run.training, "schedule": self.schedule}
+        """What a checkpoint holds beside the model and the history."""
+        training = {**self.run.training, "schedule": A_FUNCTION if callable(self.schedule) else self.schedule}
         return {"optimizer": self.run.optimizer, "rng": self.run.rng, "training": training, "run": self.config}
 
     def begin(self) -> None:
@@ -358,7 +362,7 @@ class Record:
             self.run.folder.write_metrics(self.history, self.seconds)
 
 
-def beginning(resume: bool, done: int) -> str:
+def going_on(resume: bool, done: int) -> str:
     """How a run goes on that was stopped; nothing for a new one."""
     if not resume:
         return ""
@@ -369,7 +373,8 @@ def in_words(row: dict[str, float]) -> str:
     """An epoch's numbers for the terminal: train elbo -163.12  test elbo -161.30  nll 155.02  kl 6.28."""
     words = []
     for part in ("train", "test"):
-        numbers = [f"{k.removeprefix(part + '_')} {v:.2f}" for k, v in row.items() if k.startswith(part)]
+        shown = {name: value for name, value in row.items() if name.startswith(part)}
+        numbers = [f"{name.removeprefix(part + '_')} {value:.2f}" for name, value in shown.items()]
         words.append(f"{part} {'  '.join(numbers)}")
     return "  ".join(words)
 

@@ -33,10 +33,11 @@ class Claim(NamedTuple):
 def add(report: Report, what: str, claims: Callable[[], Iterable[Claim]], share: bool = True) -> None:
     """Put claims into a report; what goes wrong while they are looked at is a finding too."""
     try:
-        for claim in claims():
-            report.rows.append(claim.row(share))
-            if claim.status == "wrong" and claim.finding is not None:
-                report.findings.append(claim.finding)
+        with np.errstate(all="ignore"):
+            for claim in claims():
+                report.rows.append(claim.row(share))
+                if claim.status == "wrong" and claim.finding is not None:
+                    report.findings.append(claim.finding)
     except Exception as error:  # somebody's code may do anything
         text = " ".join(str(error).split())
         cause = "mutates-input" if "read-only" in text else "shape" if "shape" in text else "unknown"
@@ -54,6 +55,16 @@ def frozen(array: np.ndarray) -> np.ndarray:
     array = array.copy()
     array.flags.writeable = False
     return array
+
+
+def not_like(name: str, got: np.ndarray, shape: tuple[int, ...], narrow: np.ndarray) -> Finding | None:
+    """Another shape than the one expected, or, made of float32 logits, another dtype than theirs."""
+    if got.shape != shape:
+        return Finding(name, "shape", f"{name} has the shape {got.shape}, expected {shape}")
+    if narrow.dtype != np.float32:
+        text = f"{name} makes {narrow.dtype} of float32 logits, and should keep their dtype"
+        return Finding(name, "precision", text)
+    return None
 
 
 def at(logits: np.ndarray) -> str:

@@ -25,6 +25,7 @@ TOLERANCE = 1e-13  # of a panel, relative to the whole
 ROUNDS, PANELS = 60, 10_000  # so often, and so many at once, panels are halved
 TERMS = 2**18  # of a sum, on each side of the mode
 EPSILON = float(np.finfo(float).eps)
+NOISE = 4  # what rounding may do to a total, in jumps of the log density
 
 
 class Pixel(NamedTuple):
@@ -34,23 +35,28 @@ class Pixel(NamedTuple):
     logits: np.ndarray
     support: tuple[float, float]
 
-    def log_density(self, x: np.ndarray) -> np.ndarray:
-        """-nll at values of the pixel, (G,); where it is NaN there is no mass.
+    def log_density(self, x: np.ndarray, logits: np.ndarray | None = None) -> np.ndarray:
+        """-nll at values of the pixel, (G,), perhaps at other logits (G, P); where it is NaN there is no mass.
 
         Raises    ValueError: nll has another shape than (G,).
         """
+        if not len(x):
+            return np.zeros(0)
         with np.errstate(all="ignore"):
-            nll = to_numpy(self.likelihood.nll(x[:, None], np.tile(self.logits, (len(x), 1)))[0])
+            logits = np.tile(self.logits, (len(x), 1)) if logits is None else logits  # (G, P)
+            nll = to_numpy(self.likelihood.nll(x[:, None], logits)[0])
         if nll.shape != x.shape:
             raise ValueError(f"nll has the shape {nll.shape} for a batch of {len(x)}, expected ({len(x)},)")
         return np.where(np.isnan(nll), -math.inf, -nll.astype(float))
 
     def rounding(self, x: float) -> float:
-        """By how much the log density at x jumps when the logits move by a few units in their last place."""
-        moved = self.logits * (1 + 4 * EPSILON * np.arange(-4, 5)[:, None])  # (9, P)
-        with np.errstate(all="ignore"):
-            nll = to_numpy(self.likelihood.nll(np.full((9, 1), x), moved)[0])
-        return float(np.ptp(nll)) if np.isfinite(nll).all() else math.inf
+        """By how much the log density at x jumps, beside a smooth curve, when the logits move in their last digits."""
+        h = np.arange(-8, 9)  # (17,)
+        p = self.log_density(np.full(len(h), x), self.logits * (1 + 2 * EPSILON * h[:, None]))  # (17,)
+        if not np.isfinite(p).all():
+            return math.inf
+        curve = np.polynomial.Polynomial.fit(h, p - p[8], 2)
+        return float(np.abs(p - p[8] - curve(h)).max())
 
 
 class Mass(NamedTuple):
@@ -174,7 +180,7 @@ def integrated(pixel: Pixel) -> Mass:
     centre, log_scale = float(x[1:-1][mass.argmax()]), float(mass.max())
     if not math.isfinite(log_scale):
         return nothing_to_add(pixel, 0, log_scale, x)
-    noise = 10 * pixel.rounding(centre)
+    noise = NOISE * pixel.rounding(centre)
     panels, error = halved(lambda left, right: rule(pixel, left, right, centre, log_scale), x, noise)
     x, (f, fu, fuu) = np.append(panels[0], x[-1]), panels[2:]
     outside = sum(left_over(pixel, x, end, centre, log_scale) for end in (0, -1))  # (3,)
@@ -231,6 +237,7 @@ def halved(
         left, right = np.concatenate([left[bad], middle[bad]]), np.concatenate([middle[bad], right[bad]])
         whole = np.concatenate([lower[:, bad], upper[:, bad]], axis=1)
     panels = np.concatenate(kept, axis=1)  # (2 + K, S)
+    panels = panels[:, panels[0] < panels[1]]  # why: between two neighbouring numbers there is no middle
     return panels[:, np.argsort(panels[0], kind="stable")], error
 
 
@@ -275,7 +282,7 @@ def summed(pixel: Pixel, levels: int = 1) -> Mass:
         pixel,
         levels,
         total=float(np.exp(peak) * total),
-        error=float(beyond / total) + 10 * pixel.rounding(mode / levels),
+        error=float(beyond / total) + NOISE * pixel.rounding(mode / levels),
         mean=mean,
         mean_error=float(beyond * wide / levels / total),
         scale=float(abs(mean) + (f * np.abs(x - mean)).sum() / total),

@@ -15,15 +15,14 @@ import numpy as np
 from scratchvae.backend import to_numpy
 from scratchvae.checks.causes.case import ratio
 from scratchvae.checks.causes.sentences import factor_sentence
-from scratchvae.checks.claims import Claim, add, as_image, at, frozen
-from scratchvae.checks.density import Mass
+from scratchvae.checks.claims import Claim, add, as_image, at, frozen, not_like
+from scratchvae.checks.density import EPSILON, Mass
 from scratchvae.checks.differences import TOLERANCE
-from scratchvae.checks.draws import claims_of_the_draws
-from scratchvae.checks.normalised import VALUES, claims_of_the_nll
+from scratchvae.checks.draws import ALLOWED, claims_of_the_draws
+from scratchvae.checks.normalised import EXTREME, claims_of_the_nll
 from scratchvae.checks.report import SEED, Finding, Report, Row
 from scratchvae.checks.vjp import check_vjp
-
-ALLOWED = 1e-6  # of a mean, relative to the size of x
+from scratchvae.layers import sigmoid, softplus
 
 
 def check_likelihood(p: Any, rng: np.random.Generator | None = None) -> Report:
@@ -63,6 +62,16 @@ def check_likelihood(p: Any, rng: np.random.Generator | None = None) -> Report:
         else:
             why = "the density is not known" if hasattr(p, name) else f"there is no {name}"
             report.rows.append(Row(name, (), math.nan, "untested", why))
+    return without_consequences(report)
+
+
+def without_consequences(report: Report) -> Report:
+    """If exp(-nll) is not a density, a mean and draws that differ from it may well be right."""
+    if any(finding.input in ("nll", "support") for finding in report.findings):
+        report.findings = [finding for finding in report.findings if finding.input not in ("mean", "sample")]
+        for i, row in enumerate(report.rows):
+            if row.status == "wrong" and row.name.startswith(("mean", "sample")):
+                report.rows[i] = row._replace(note="may follow from the nll")
     return report
 
 
@@ -73,11 +82,11 @@ def mean_of_the_density(p: Any, masses: list[Mass]) -> Claim:
         return Claim("mean", math.nan, ALLOWED, "the density has none")
     rows = np.stack([mass.pixel.logits for mass in masses])  # (L, P)
     expected, scale = np.array([[mass.mean, mass.scale] for mass in masses]).T  # (L,), (L,)
-    with np.errstate(all="ignore"):
-        mean, narrow = (to_numpy(p.mean(frozen(as_image(rows).astype(dtype)))) for dtype in ("float64", "float32"))
+    mean, narrow = (to_numpy(p.mean(frozen(as_image(rows).astype(dtype)))) for dtype in ("float64", "float32"))
     if finding := not_like("mean", mean, (1, len(masses)), narrow):
         return Claim("mean", math.inf, ALLOWED, finding=finding)
     mean = mean[0]  # (L,)
+    scale += EPSILON / ALLOWED * np.median(scale)  # (L,)  why: a mean of 1e-300 may well be 0
     off = np.nan_to_num(np.abs(mean - expected) / scale, nan=math.inf)  # (L,)
     finding = wrong_mean(rows, mean, expected, int(off.argmax())) if off.max() > ALLOWED else None
     return Claim("mean", float(off.max()), ALLOWED, f"of {len(masses)} densities", finding)
@@ -87,7 +96,8 @@ def wrong_mean(rows: np.ndarray, mean: np.ndarray, expected: np.ndarray, j: int)
     """The two means at the logits where it is worst, and what the wrong one is, if that is something known."""
     text, cause, factor = f"mean is {mean[j]:.6g} {at(rows[j])}, and exp(-nll) has {expected[j]:.6g}", "unknown", None
     known = {
-        "the sigmoid, which is the mean of a Bernoulli alone": 0.5 + 0.5 * np.tanh(0.5 * rows[:, 0]),
+        "the sigmoid, which is the mean of a Bernoulli alone": sigmoid(rows[:, 0])[0],
+        "the softplus": softplus(rows[:, 0])[0],
         "the first parameter itself": rows[:, 0],
         "the last parameter": rows[:, -1],
     }
@@ -100,27 +110,17 @@ def wrong_mean(rows: np.ndarray, mean: np.ndarray, expected: np.ndarray, j: int)
     return Finding("mean", cause, text, factor, (j,), float(expected[j]), float(mean[j]))
 
 
-def not_like(name: str, got: np.ndarray, shape: tuple[int, ...], narrow: np.ndarray) -> Finding | None:
-    """Another shape than the one expected, or, of float32 logits, another dtype than theirs."""
-    if got.shape != shape:
-        return Finding(name, "shape", f"{name} has the shape {got.shape}, expected {shape}")
-    if narrow.dtype != np.float32:
-        text = f"{name} makes {narrow.dtype} of float32 logits, and should keep their dtype"
-        return Finding(name, "precision", text)
-    return None
-
-
 def slope(p: Any, masses: list[Mass], rng: np.random.Generator) -> Claim:
     """nll_backward against differences of nll, at pixels that the density makes likely; in the dtype of logits."""
     B, D = 4, 5
-    which = rng.integers(0, min(len(masses), len(VALUES)), (B, D))  # why: the extremes, where rounding rules, come last
+    masses = [mass for mass in masses if np.abs(mass.pixel.logits).max() < EXTREME] or masses  # where rounding rules
+    which = rng.integers(0, len(masses), (B, D))
     rows = np.stack([mass.pixel.logits for mass in masses])  # (L, P)
     x = np.array([[masses[j].quantile(rng.random(1))[0] for j in row] for row in which])  # (B, D)
     logits = np.concatenate([as_image(rows[row]) for row in which])  # (B, D P)
     logits += 0.1 * rng.standard_normal(logits.shape)
-    with np.errstate(all="ignore"):
-        narrow = [a.astype("float32") for a in (x, logits, np.ones(B))]
-        dlogits = to_numpy(p.nll_backward(narrow[2], p.nll(*narrow[:2])[1]))  # (B, D P)
+    narrow = [a.astype("float32") for a in (x, logits, np.ones(B))]
+    dlogits = to_numpy(p.nll_backward(narrow[2], p.nll(*narrow[:2])[1]))  # (B, D P)
     if finding := not_like("nll_backward", dlogits, logits.shape, dlogits):
         return Claim("nll_backward", math.inf, TOLERANCE, finding=finding)
     report = check_vjp(
@@ -137,8 +137,7 @@ def start(p: Any) -> Claim:
     low, high = getattr(p, "support", (0.0, 1.0))
     ends = [end for end in (low, high) if math.isfinite(end)]
     pixel_mean = frozen(np.clip([0.0, 0.3, 1.0, *ends], low, high))  # (D,)
-    with np.errstate(all="ignore"):
-        bias = np.asarray(p.output_bias(pixel_mean))
+    bias = np.asarray(p.output_bias(pixel_mean))
     shape, finding = (len(pixel_mean) * getattr(p, "n_params", 1),), None
     if bias.shape != shape:
         text = (

@@ -34,7 +34,8 @@ def claims_of_the_nll(p: Any, rng: np.random.Generator, known: list[Mass], extre
 
 def measured(p: Any, extremes: bool = False) -> list[Mass]:
     """exp(-nll) of one pixel at every row of logits, added up in the way that suits it."""
-    support, P = getattr(p, "support", (0.0, 1.0)), getattr(p, "n_params", 1)
+    low, high = getattr(p, "support", (0.0, 1.0))
+    support, P = (float(low), float(high)), getattr(p, "n_params", 1)
     rows = np.stack([np.roll(VALUES, 2 * j) for j in range(P)], axis=1)  # (5, P)
     far = [np.where(np.arange(P) == j, end, rows[2]) for j in range(min(P, 3)) for end in (-EXTREME, EXTREME)]
     masses = best_way([Pixel(p, row, support) for row in rows])
@@ -76,8 +77,7 @@ def lattice_of_the_draws(pixels: list[Pixel], levels: list[int]) -> int:
     """The first n of levels that makes all draws multiples of 1 / n; 0 if there is none, or are no draws."""
     p, logits = pixels[0].likelihood, np.stack([pixel.logits for pixel in pixels])  # (5, P)
     try:
-        with np.errstate(all="ignore"):
-            x = to_numpy(p.sample(np.repeat(logits, 20, axis=0), np.random.default_rng(SEED)))  # (100, 1)
+        x = to_numpy(p.sample(np.repeat(logits, 20, axis=0), np.random.default_rng(SEED)))  # (100, 1)
     except Exception:  # what is wrong with sample is said elsewhere
         return 0
     return next((n for n in levels if (np.rint(x * n) == x * n).all()), 0)
@@ -91,11 +91,12 @@ def adds_up(masses: list[Mass]) -> Claim:
     """exp(-nll) of one pixel integrates or sums to 1, at all logits where that can be told."""
     off = np.array([off_by(mass) for mass in masses])  # (L,)
     unseen = [mass for mass, error in zip(masses, off, strict=True) if math.isnan(error)]
-    within = max((mass.error for mass in masses if mass.settled), default=math.nan)
-    note = f"it {verb(masses)}, to within {within:.0e}"
+    within = [mass.error for mass in masses if mass.settled]
+    notes = [f"it {verb(masses)}, to within {max(within):.0e}"] if within else []
     if unseen:
-        others = f" and {len(unseen) - 1} others" if len(unseen) > 1 else ""
-        note += f"; out of reach {at(unseen[0].pixel.logits)}{others}, where {unseen[0].error:.0e} may be missing"
+        others = f" (one of {len(unseen)})" if len(unseen) > 1 else ""
+        notes.append(f"out of reach {at(unseen[0].pixel.logits)}{others}: {unseen[0].error:.0e} may be missing")
+    note = "; ".join(notes)
     if len(unseen) == len(masses):
         return Claim("p(x|z) adds up to 1", math.nan, ALLOWED, note)
     error = float(np.nanmax(off))
@@ -117,13 +118,13 @@ def wrong_total(masses: list[Mass], off: np.ndarray) -> Finding:
     worst = masses[int(np.nanargmax(off))]
     total, where, support = worst.total, at(worst.pixel.logits), worst.pixel.support
     for other in SUPPORTS:
-        pixels = [mass.pixel._replace(support=other) for mass in masses if mass.settled]
+        pixels = [mass.pixel._replace(support=other) for mass in masses[: len(VALUES)]]
         if other != support and off_one(attempt(pixels, worst.levels)) < ALLOWED:
             text = f"exp(-nll) {verb(masses)} to 1 over {other}, and {where} to {total:.6g} over the support {support}"
             return Finding("support", "missing-term", f"{text}: name the range of its pixels", expected=1.0, got=total)
     totals = [mass.total for mass in masses]
     how = f"{where}, and to other values at other logits"
-    if np.ptp(totals) < ALLOWED * max(totals):
+    if max(totals) < math.inf and np.ptp(totals) < ALLOWED * max(totals):
         how = f"for every logit: a constant is missing, {math.log(total):.6g} nats a pixel"
     text = f"exp(-nll) {verb(masses)} to {total:.6g} instead of 1, {how}; a log-likelihood needs its normalising terms"
     return Finding("nll", "missing-term", text, expected=1.0, got=total)
@@ -158,8 +159,7 @@ def nll_of(p: Any, x: np.ndarray, logits: np.ndarray) -> np.ndarray:
 
     Raises    ValueError: it has another shape than (B,).
     """
-    with np.errstate(all="ignore"):
-        nll = to_numpy(p.nll(x, logits)[0]).astype(float)
+    nll = to_numpy(p.nll(x, logits)[0]).astype(float)
     if nll.shape != (len(x),):
         raise ValueError(f"nll has the shape {nll.shape} for a batch of {len(x)}, expected ({len(x)},)")
     return nll

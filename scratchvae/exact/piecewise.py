@@ -18,7 +18,7 @@ from scratchvae.likelihoods import Gaussian
 from scratchvae.vae import VAE
 
 Layers = list[tuple[np.ndarray, np.ndarray]]  # W (I, O) and b (O,) of each dense layer
-FARTHEST_KINK = 1e50  # farther out, squares overflow; and no posterior is there
+FARTHEST_KINK = 1e12  # farther out no posterior lies, and a latent would have few digits after its point
 
 
 class PiecewisePosterior(NamedTuple):
@@ -49,8 +49,8 @@ def piecewise_posterior(vae: VAE, x: np.ndarray) -> PiecewisePosterior:
     """log p(x) = log sum_i integral over piece i of p(x|z) p(z), and the mean and variance of p(z|x) from the same sum.
 
     Nothing is approximated: the posterior may be as narrow, as far out and as bent as it likes. What remains is
-    rounding, and all of it comes from log p(x|z), a sum of D squares: log_px is right to about 1e-15 of the largest
-    log p(x, z) in size, and where several pieces share the posterior their shares, and so the moments, are too.
+    rounding, nearly all of it in log p(x|z), a sum of D squares. It is right to 1e-14 of its size, and so is log_px.
+    Where several pieces share the posterior, it makes their shares uncertain by as much, and with them the moments.
 
     Shapes    x (B, D) floats.
     Units     nats per example.
@@ -58,7 +58,7 @@ def piecewise_posterior(vae: VAE, x: np.ndarray) -> PiecewisePosterior:
     Raises    ValueError: other than one latent, hidden layers other than relu, a likelihood other than Gaussian.
     """
     sigma = require_gaussian_pieces(vae)
-    x = as_float64(vae.as_input(x, "x", (None, vae.n_x)))  # (B, D)
+    x = as_float64(vae.as_input(x, "x", ("B", vae.n_x)))  # (B, D)
     names = [*(f"decoder.{i}" for i in range(len(vae.n_hidden))), "logits"]
     layers = [(as_float64(vae.params[f"{name}.W"]), as_float64(vae.params[f"{name}.b"])) for name in names]
     edges = find_edges(layers)  # (P + 1,)
@@ -66,13 +66,11 @@ def piecewise_posterior(vae: VAE, x: np.ndarray) -> PiecewisePosterior:
     highest = log_joint.max(axis=1, keepdims=True)  # (B, 1)  why: exp of the rest is at most 1, and nothing overflows
     mass, first, second = np.exp(log_joint - highest) * piece_moments(edges, precision, peak, slope)  # (B, P) each
     total = mass.sum(axis=1, keepdims=True)  # (B, 1)
-    start = np.take_along_axis(peak, mass.argmax(axis=1)[:, None], axis=1)  # (B, 1)  near the mean: d has its digits
-    d = peak - start  # (B, P)
-    shift = (mass * d + first).sum(axis=1, keepdims=True) / total  # (B, 1) mean - start
-    d = d - shift  # (B, P) peak - mean
+    mean = (mass * peak + first).sum(axis=1, keepdims=True) / total  # (B, 1)
+    d = peak - mean  # (B, P)
     variance = (mass * d * d + 2 * d * first + second).sum(axis=1, keepdims=True) / total  # (B, 1)
     log_px = (highest + np.log(total))[:, 0]  # (B,)
-    return PiecewisePosterior(edges[1:-1], precision, peak, log_joint, slope, log_px, start + shift, variance)
+    return PiecewisePosterior(edges[1:-1], precision, peak, log_joint, slope, log_px, mean, variance)
 
 
 def as_float64(array: Array) -> np.ndarray:
@@ -84,8 +82,7 @@ def require_gaussian_pieces(vae: VAE) -> float:
     if vae.n_z != 1:
         other = "grid_posterior" if vae.n_z == 2 else "evaluation.log_evidence"
         raise ValueError(f"a sum over pieces needs a model with 1 latent, got {vae.n_z}; use {other}")
-    relu = vae.layers == ("dense", "relu")
-    if vae.n_hidden and not relu:
+    if vae.n_hidden and vae.layers != ("dense", "relu"):
         raise ValueError(f"linear pieces need a relu decoder, got layers {vae.layers}; use grid_posterior")
     if not isinstance(vae.likelihood, Gaussian):
         raise ValueError(f"Gaussian pieces need the likelihood gaussian, got {vae.likelihood.name}; use grid_posterior")
@@ -119,8 +116,7 @@ def affine_pieces(layers: Layers, edges: np.ndarray) -> tuple[np.ndarray, np.nda
     """
     left, right = edges[:-1], edges[1:]  # (P,), (P,)
     anchor = np.clip(0.0, left, right)  # (P,)
-    reach = 1 + np.abs(anchor)  # (P,)  why: an end piece has no middle
-    step = 0.5 * (np.maximum(left, anchor - reach) + np.minimum(right, anchor + reach)) - anchor  # (P,) to its inside
+    step = 0.5 * (np.maximum(left, anchor - 1) + np.minimum(right, anchor + 1)) - anchor  # (P,) to its inside
     value, slope = anchor[:, None], np.ones((len(anchor), 1))  # (P, 1), (P, 1) of z itself
     for W, b in layers[:-1]:
         value, slope = value @ W + b, slope @ W  # (P, H), (P, H)

@@ -1,13 +1,14 @@
 """Order, bits, the move to floats and the fingerprint: every row once, and every bit with its exact probability."""
 
 import hashlib
+import math
 import tracemalloc
 
 import numpy as np
 import pytest
 
 from scratchvae import SGD, VAE, Adam, fit
-from scratchvae.batches import batches, binarised, fingerprint, to_unit_floats
+from scratchvae.batches import batches, binarised, check_pixels, fingerprint, to_unit_floats
 from scratchvae.training import TEST_SEED
 
 
@@ -205,3 +206,12 @@ def test_a_fingerprint_takes_no_memory_to_speak_of(order, dtype):
     finally:
         tracemalloc.stop()
     assert peak < 2**21
+
+
+def test_bits_are_refused_where_a_likelihood_is_not_one_of_bits():
+    x = np.array([[1, 255]], np.uint8)
+    check_pixels(x, "x", 2, (1e-3, math.inf), "none")
+    with pytest.raises(ValueError, match=r"^binarise should be none, .* got 'dynamic'$"):
+        check_pixels(x, "x", 2, (1e-3, math.inf), "dynamic")
+    with pytest.raises(ValueError, match=r"^x should lie in \[0.5, inf\] for this likelihood, got values from 0.0039"):
+        check_pixels(x, "x", 2, (0.5, math.inf), "none")

@@ -81,7 +81,7 @@ def test_training_starts_at_the_mean_image(likelihood, as_floats):
 
 
 def test_a_step_follows_the_gradient_of_the_mean_loss():
-    """An epoch of plain gradient descent by hand: of 32 rows and then of the 8 that are left, each a mean of its own."""
+    """An epoch of plain gradient descent by hand: of 32 rows and then of the 8 that are left, each its own mean."""
     vae, by_hand = fresh(dtype="float64"), fresh(dtype="float64")
     run(vae, optimizer=SGD(0.1, momentum=0.0), epochs=1, batch_size=32, binarise="none", beta=0.5)
     rng = np.random.default_rng(5)

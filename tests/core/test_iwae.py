@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 from proof import assert_backward_matches, directional_error, freeze, grid, log_normal, within_standard_errors
 
-from scratchvae import VAE, Bernoulli, ContinuousBernoulli, Gaussian
+from scratchvae import VAE, Autoencoder, Gaussian, ImportanceWeighted
 from scratchvae.iwae import (
     importance_weighted_bound,
     importance_weighted_bound_backward,
     log_importance_weights,
     log_importance_weights_backward,
 )
+from scratchvae.likelihoods import LIKELIHOODS
 
-LIKELIHOODS = [Bernoulli(), Gaussian(0.5), ContinuousBernoulli()]
+EVERY = [likelihood() for likelihood in LIKELIHOODS.values()] + [Gaussian(0.5)]
 D, Z, B = 6, 2, 3
 
 
@@ -39,7 +40,7 @@ def bound_of(vae, x, eps):
 
 @pytest.mark.parametrize("K", [1, 4])
 @pytest.mark.parametrize("n_hidden", [(), (7, 5)])
-@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=lambda p: p.name)
+@pytest.mark.parametrize("likelihood", EVERY, ids=lambda p: f"{p.name}-{getattr(p, 'sigma', '')}".rstrip("-"))
 def test_every_parameter_against_differences(likelihood, n_hidden, K, rng):
     vae = build(rng, likelihood, n_hidden)
     x, eps, dbound = batch(rng, K)
@@ -217,8 +218,8 @@ def test_float64_noise_does_not_widen_float32_work(rng):
     ("call", "text"),
     [
         (lambda v, x, e: log_importance_weights(v, x[:, :5], e), r"x should have the shape \(B, 6\)"),
-        (lambda v, x, e: log_importance_weights(v, x, e[0]), r"eps should have the shape \(B, 3, 2\), .* got \(3, 2\)"),
-        (lambda v, x, e: log_importance_weights(v, x, e[:, :2]), r"eps should have the shape \(B, 3, 2\)"),
+        (lambda v, x, e: log_importance_weights(v, x, e[0]), r"eps should have the shape \(K, 3, 2\), .* got \(3, 2\)"),
+        (lambda v, x, e: log_importance_weights(v, x, e[:, :2]), r"eps should have the shape \(K, 3, 2\)"),
         (
             lambda v, x, e: log_importance_weights_backward(v, np.ones(B), log_importance_weights(v, x, e)[1]),
             r"dlog_w should have the shape \(4, 3\)",
@@ -229,3 +230,63 @@ def test_it_says_what_it_expected(call, text, rng):
     x, eps, _ = batch(rng, 4)
     with pytest.raises(ValueError, match=text):
         call(build(rng), x, eps)
+
+
+# -- as an objective for fit -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("K", [1, 4])
+def test_the_objective_is_the_bound_and_its_gradient(K, rng):
+    vae = build(rng)
+    x, eps, dbound = batch(rng, K)
+    objective = ImportanceWeighted(vae, K)
+    terms, cache = objective.objective(x, eps)
+    bound, (weights_cache, normalised) = bound_of(vae, x, eps)
+    np.testing.assert_array_equal(terms.objective, bound)
+    grads = objective.backward(dbound, freeze(cache))
+    dlog_w = importance_weighted_bound_backward(dbound, normalised)
+    expected = log_importance_weights_backward(vae, dlog_w, weights_cache)
+    assert grads.keys() == expected.keys()
+    for name, grad in expected.items():
+        np.testing.assert_array_equal(grads[name], grad)
+
+
+def test_its_terms_are_averages_over_the_draws_and_jensen_orders_them(rng):
+    vae, K = build(rng), 5
+    x, eps, _ = batch(rng, K)
+    terms, _ = ImportanceWeighted(vae, K).objective(x, eps)
+    each = [vae.objective(x, e)[0] for e in eps]  # one draw at a time, with the KL in closed form
+    np.testing.assert_allclose(terms.nll, np.mean([t.nll for t in each], axis=0), rtol=1e-12)
+    log_w, _ = log_importance_weights(vae, x, eps)
+    np.testing.assert_allclose(terms.elbo, log_w.mean(axis=0), rtol=1e-14)
+    assert (terms.objective > terms.elbo).all()  # the log of a mean is above the mean of the logs
+    one, _ = ImportanceWeighted(vae, 1).objective(x, eps[:1])
+    np.testing.assert_allclose(one.objective, one.elbo, rtol=1e-13)
+
+
+def test_its_noise_is_the_vaes_own_k_times(rng):
+    vae = build(rng, dtype="float32")
+    draws = ImportanceWeighted(vae, 4).draw_eps(B, np.random.default_rng(1))
+    assert draws.shape == (4, B, Z)
+    assert draws.dtype == np.float32
+    np.testing.assert_array_equal(draws.reshape(4 * B, Z), vae.draw_eps(4 * B, np.random.default_rng(1)))
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda v: ImportanceWeighted(v, 0), "K should be a whole number of at least 1, got 0"),
+        (lambda v: ImportanceWeighted(v, 2.5), r"K should be a whole number of at least 1, got 2\.5"),
+        (
+            lambda v: ImportanceWeighted(Autoencoder(D, rng=np.random.default_rng(0)), 5),
+            "the importance-weighted bound needs a VAE, got Autoencoder",
+        ),
+        (
+            lambda v: ImportanceWeighted(v, 2).objective(np.zeros((B, D)), np.zeros((2, B, Z)), beta=0.5),
+            r"beta should be 1 for the importance-weighted bound, got 0\.5; it has no KL to weigh",
+        ),
+    ],
+)
+def test_it_says_what_it_takes(call, text, rng):
+    with pytest.raises(ValueError, match=text):
+        call(build(rng))

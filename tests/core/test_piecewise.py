@@ -235,6 +235,26 @@ def test_kinks_that_nearly_coincide(gap, rng):
     np.testing.assert_allclose(many.log_px, one.log_px, atol=1e4 * gap + 1e-13)
 
 
+def test_a_posterior_a_million_away_has_its_kinks(rng):
+    """x is so far out, and sigma so small, that the prior cannot hold the latent; the kink is right at its mode."""
+    layers = [(np.ones((1, 2)), np.array([0.0, -1e6])), (np.array([[1.0], [1.0]]), np.zeros(1))]
+    vae = with_decoder(layers, 1e-4)
+    posterior = assert_agrees(vae, np.array([[1e6 + 0.01], [1e6 + 0.05]]))
+    np.testing.assert_array_equal(posterior.kinks, [0, 1e6])
+    assert (np.abs(posterior.mean - 1e6) < 1).all()
+
+
+@pytest.mark.parametrize("weight", [1e-15, 1e-200, 5e-324])
+def test_a_kink_that_nothing_reaches_is_none(weight, rng):
+    """Its root, -b / weight, would be out of reach, or not even a float64."""
+    W_out = rng.standard_normal((2, 3))
+    near = with_decoder([(np.array([[1.0, weight]]), np.ones(2)), (W_out, np.zeros(3))], 0.5)
+    never = with_decoder([(np.array([[1.0, 0.0]]), np.ones(2)), (W_out, np.zeros(3))], 0.5)
+    x = rng.standard_normal((3, 3))
+    np.testing.assert_array_equal(piecewise_posterior(near, x).kinks, [-1.0])
+    np.testing.assert_allclose(piecewise_posterior(near, x).log_px, piecewise_posterior(never, x).log_px, rtol=1e-13)
+
+
 # -- closed forms ------------------------------------------------------------------------------------------------------
 
 
@@ -404,7 +424,7 @@ def test_rows_do_not_meet_and_nothing_is_written_to(rng):
     [
         (2, "relu", Gaussian(), "a sum over pieces needs a model with 1 latent, got 2; use grid_posterior"),
         (3, "relu", Gaussian(), "a sum over pieces needs a model with 1 latent, got 3; use evaluation.log_evidence"),
-        (1, "tanh", Gaussian(), "linear pieces need a relu decoder, got 'tanh'; use grid_posterior"),
+        (1, "tanh", Gaussian(), "linear pieces need a relu decoder, got layers ('dense', 'tanh'); use grid_posterior"),
         (1, "relu", Bernoulli(), "Gaussian pieces need the likelihood gaussian, got bernoulli; use grid_posterior"),
     ],
 )
