@@ -12,6 +12,7 @@ from scratchvae import VAE, Adam, fit, load_checkpoint, load_data
 from scratchvae.batches import binarised
 from scratchvae.cli import main
 from scratchvae.commands import plot, saved
+from scratchvae.commands.sample import claim_names
 from scratchvae.evaluation import active_units, estimate, evaluate_terms, kl_per_latent, log_evidence
 from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.training import TEST_SEED
@@ -241,6 +242,17 @@ def test_sample_overwrites_nothing(train):
         assert arrays["x_mean"].shape == (3, 16)
 
 
+def test_a_name_belongs_to_who_asked_first(tmp_path):
+    """Before a byte is written: of two processes that ask at once none gets the name of the other."""
+    first, second = (claim_names(tmp_path, "sample-means", (".npz", ".png")) for _ in range(2))
+    assert [path.name for path in (*first, *second)] == [
+        "sample-means.npz",
+        "sample-means.png",
+        "sample-means-2.npz",
+        "sample-means-2.png",
+    ]
+
+
 def test_one_is_one(train, capsys):
     train()
     assert main(["sample", RUN, "-n", "1"]) == 0
@@ -421,6 +433,7 @@ def test_data_that_were_moved_are_asked_for_in_one_line(train, folder, capsys, v
 def test_other_data_are_refused(train, folder, capsys, verb):
     """One bit of one pixel that was trained on, which the numbers on held-out rows would not even show."""
     train()
+    assert complaint(capsys, verb, RUN, "--data", "mnist-sample").startswith("expected the data that the run was train")
     was = load_checkpoint(RUN).config["training"]["data"][:12]
     with np.load("tiny.npz") as arrays:
         content = dict(arrays)
@@ -428,7 +441,6 @@ def test_other_data_are_refused(train, folder, capsys, verb):
     np.savez("tiny.npz", **content)
     text = f"expected the data that the run was trained on, with the fingerprint {was}, and {folder / 'tiny.npz'} holds"
     assert complaint(capsys, verb, RUN).startswith(text)
-    assert complaint(capsys, verb, RUN, "--data", "mnist-sample").startswith("expected the data that the run was train")
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -453,9 +465,11 @@ def test_the_rows_that_were_held_out_are_those_of_the_seed(train, capsys):
     told(capsys, "evaluate", RUN)
 
 
-def test_a_run_from_python_has_weights_but_no_word_about_its_data(folder, capsys):
+@pytest.mark.parametrize("config", [None, {"note": "mine"}, {"data": "tiny.npz"}, {"seed": 0}, {"data": 3, "seed": 0}])
+def test_a_run_from_python_has_weights_but_no_word_about_its_data(folder, capsys, config):
     rng, x = np.random.default_rng(0), np.random.default_rng(1).random((20, 16))
-    fit(VAE(16, (6,), 2, rng=rng), x, x, epochs=1, optimizer=Adam(), rng=rng, out=RUN, progress=False)
+    how = {"epochs": 1, "optimizer": Adam(), "out": RUN, "progress": False, "config": config}
+    fit(VAE(16, (6,), 2, rng=rng), x, x, rng=rng, **how)
     with np.errstate(all="raise"):
         told(capsys, "sample", RUN, "-n", "2")
     for verb in ("evaluate", "plot"):
