@@ -10,26 +10,27 @@ import numpy as np
 from scratchvae.backend import Array, as_backend, get_xp
 
 
-def as_floats(array: Array, name: str, shape: tuple[int | None, ...], like: Array) -> Array:
+def as_floats(array: Array, name: str, shape: tuple[int | str, ...], like: Array) -> Array:
     """An argument of a model, checked and converted once, on entry: floats in like's dtype, on like's library.
 
-    Shapes    shape says what is expected; None stands for the batch, any size from 1 up.
+    Shapes    shape says what is expected; a letter, such as "B", stands for any size from 1 up.
     Raises    ValueError: another shape, integers (images are to be scaled to [0, 1] first), no array at all.
     """
     array = as_array(array, name)
-    wanted = (
-        "(" + ", ".join("B" if size is None else str(size) for size in shape) + ("," if len(shape) == 1 else "") + ")"
-    )
     if array.dtype.kind != "f":
-        raise ValueError(
-            f"{name} should hold floats, got {array.dtype}; scale images first: {name}.astype('float32') / 255"
-        )
+        convert = f"convert it: {name}.astype('float32')"
+        todo = f"scale images first: {name}.astype('float32') / 255" if array.dtype.kind in "iu" else convert
+        raise ValueError(f"{name} should hold floats, got {array.dtype}; {todo}")
     fits = array.ndim == len(shape) and all(
-        got >= 1 if size is None else got == size for got, size in zip(array.shape, shape, strict=True)
+        got >= 1 if isinstance(size, str) else got == size for got, size in zip(array.shape, shape, strict=True)
     )
     if not fits:
-        hint = f"; flatten it with {name}.reshape(len({name}), -1)" if array.ndim > len(shape) else ""
-        raise ValueError(f"{name} should have the shape {wanted}, B at least 1, got {array.shape}{hint}")
+        wanted = str(shape).replace("'", "") + "".join(
+            f", {size} at least 1" for size in shape if isinstance(size, str)
+        )
+        flat = array.ndim > len(shape) == 2 and array.size == len(array) * shape[1]
+        hint = f"; flatten it with {name}.reshape(len({name}), -1)" if flat else ""
+        raise ValueError(f"{name} should have the shape {wanted}, got {array.shape}{hint}")
     return as_backend(array, get_xp(like), like.dtype)
 
 

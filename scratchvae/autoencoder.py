@@ -29,7 +29,7 @@ class AutoencoderCache(NamedTuple):
 
 
 class Autoencoder(Model):
-    """x -> encoder -> z -> decoder -> logits, trained to maximise log p(x|z) at z = f(x). Its layers are `Model`'s.
+    """x -> encoder -> z -> decoder -> logits, trained to maximise log p(x|z) at z = encoder(x); see `Model`.
 
     There is no prior and no noise: nothing says what the codes look like as a whole, so there is nothing to draw from.
 
@@ -40,11 +40,11 @@ class Autoencoder(Model):
     head_names = ("z",)
 
     def encode(self, x: Array) -> tuple[Array, Cache]:
-        """z = f(x).
+        """z = encoder(x).
 
         Shapes    x (B, D) -> z (B, Z).
         """
-        x = self.as_input(x, "x", (None, self.n_x))  # (B, D)
+        x = self.as_input(x, "x", ("B", self.n_x))  # (B, D)
         h, h_cache = self.encoder.forward(x)  # (B, H)
         z, z_cache = self.heads["z"].forward(h)  # (B, Z)
         return z, (h_cache, z_cache)
@@ -60,13 +60,13 @@ class Autoencoder(Model):
         return
 
     def objective(self, x: Array, eps: None = None, beta: float = 1.0) -> tuple[AutoencoderTerms, AutoencoderCache]:
-        """objective = log p(x|z) at z = f(x). eps and beta are part of the protocol, and mean nothing here.
+        """objective = log p(x|z) at z = encoder(x). eps and beta are part of the protocol, and mean nothing here.
 
         Shapes    x (B, D); every term (B,).
         Units     nats per example.
         Backward  dnll = -dobjective, then back through the likelihood, the decoder and the encoder.
         """
-        x = self.as_input(x, "x", (None, self.n_x))  # (B, D)
+        x = self.as_input(x, "x", ("B", self.n_x))  # (B, D)
         z, encode_cache = self.encode(x)  # (B, Z)
         logits, decode_cache = self.decode(z)  # (B, D n_params)
         nll, nll_cache = self.likelihood.nll(x, logits)  # (B,)
@@ -88,7 +88,7 @@ class Autoencoder(Model):
         return {**encoder_grads, **decoder_grads}
 
     def reconstruct(self, x: Array) -> Array:
-        """x_mean = E[x|z] at z = f(x), (B, D)."""
-        z, _ = self.encode(x)
-        logits, _ = self.decode(z)
+        """x_mean = E[x|z] at z = encoder(x), (B, D)."""
+        z, _ = self.encode(x)  # (B, Z)
+        logits, _ = self.decode(z)  # (B, D n_params)
         return self.likelihood.mean(logits)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchvae.arguments import require_count
-from scratchvae.backend import Array, get_xp, to_numpy
+from scratchvae.backend import Array, to_numpy
 from scratchvae.batches import check_pixels, to_unit_floats
 from scratchvae.gaussian import kl_to_standard_normal
 from scratchvae.iwae import log_importance_weights
@@ -74,18 +74,17 @@ def log_evidence(vae: VAE, x: np.ndarray, K: int, rng: np.random.Generator, draw
     Raises    ValueError: K or draws_at_once below 1, data that does not fit the model.
     """
     K, draws_at_once = require_count(K, "K"), require_count(draws_at_once, "draws_at_once")
-    log_px = []
+    xp, log_px = vae.xp, []
     for rows in in_batches(vae, x):
-        xp = get_xp(rows)
         B = len(rows)
         largest, total = xp.full(B, -math.inf), xp.zeros(B)  # (B,)  the sum of weights is exp(largest) * total
         for done in range(0, K, draws_at_once):
-            k = min(draws_at_once, K - done)
-            eps = vae.draw_eps(k * B, rng).reshape(k, B, vae.n_z)  # (k, B, Z)
-            log_w = log_importance_weights(vae, rows, eps)[0]  # (k, B)  why: a name for the cache would keep it alive
-            log_w = log_w.astype(total.dtype)  # (k, B)  float64 from here on
+            n = min(draws_at_once, K - done)  # n draws in this chunk
+            eps = vae.draw_eps(n * B, rng).reshape(n, B, vae.n_z)  # (n, B, Z)
+            log_w = log_importance_weights(vae, rows, eps)[0]  # (n, B)  why: a name for the cache would keep it alive
+            log_w = log_w.astype(total.dtype)  # (n, B)  float64 from here on
             new = xp.maximum(largest, log_w.max(axis=0))  # (B,)
-            total = total * xp.exp(largest - new) + xp.exp(log_w - new).sum(axis=0)
+            total = total * xp.exp(largest - new) + xp.exp(log_w - new).sum(axis=0)  # (B,)
             largest = new
         log_px.append(to_numpy(largest + xp.log(total)) - math.log(K))
     return np.concatenate(log_px)

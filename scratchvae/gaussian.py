@@ -31,7 +31,7 @@ def reparameterize_backward(dz: Array, cache: Cache) -> tuple[Array, Array]:
 
 
 def kl_to_standard_normal(mu: Array, logvar: Array) -> tuple[Array, Cache]:
-    """KL(N(mu, sigma^2) || N(0, I)) = 1/2 sum_z (mu^2 + sigma^2 - 1 - logvar), with sigma^2 = exp(logvar).
+    """KL(N(mu, sigma^2) || N(0, I)) = 1/2 sum_j (mu_j^2 + sigma_j^2 - 1 - logvar_j), with sigma^2 = exp(logvar).
 
     Shapes    mu, logvar (B, Z); kl (B,).
     Units     nats per example, summed over the latents; >= 0, and 0 only for mu = 0, logvar = 0.
@@ -51,7 +51,7 @@ def kl_to_standard_normal_backward(dkl: Array, cache: Cache) -> tuple[Array, Arr
 
 
 def gaussian_log_density(z: Array, mu: Array, logvar: Array) -> tuple[Array, Cache]:
-    """log N(z; mu, sigma^2) = -1/2 sum_z (u^2 + logvar + log 2 pi) with u = (z - mu) / sigma.
+    """log N(z; mu, sigma^2) = -1/2 sum_j (u_j^2 + logvar_j + log 2 pi) with u = (z - mu) / sigma.
 
     Shapes    z, mu, logvar (B, Z); log_q (B,).
     Units     nats per example.
@@ -59,14 +59,14 @@ def gaussian_log_density(z: Array, mu: Array, logvar: Array) -> tuple[Array, Cac
     Source    [eq: gaussian-log-density], [eq: gaussian-log-density-backward].
     """
     xp = get_xp(z)
-    precision = xp.exp(-0.5 * logvar)  # (B, Z)  1 / sigma
-    u = (z - mu) * precision  # (B, Z)
+    inverse_sigma = xp.exp(-0.5 * logvar)  # (B, Z)
+    u = (z - mu) * inverse_sigma  # (B, Z)
     log_q = -0.5 * (u * u + logvar + LOG_2PI).sum(axis=1)  # (B,)
-    return log_q, (u, precision)
+    return log_q, (u, inverse_sigma)
 
 
 def gaussian_log_density_backward(dlog_q: Array, cache: Cache) -> tuple[Array, Array, Array]:
-    u, precision = cache
+    u, inverse_sigma = cache
     dlog_q = dlog_q[:, None]  # (B, 1)
-    dz = -dlog_q * u * precision  # (B, Z)
+    dz = -dlog_q * u * inverse_sigma  # (B, Z)
     return dz, -dz, 0.5 * dlog_q * (u * u - 1)  # (B, Z) dz, dmu, dlogvar

@@ -52,11 +52,11 @@ def log_importance_weights(vae: VAE, x: Array, eps: Array) -> tuple[Array, Weigh
     Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519, eq. 8; [eq: importance-weight].
     """
     xp = vae.xp
-    x = vae.as_input(x, "x", (None, vae.n_x))  # (B, D)
-    eps = vae.as_input(eps, "eps", (None, len(x), vae.n_z))  # (K, B, Z)
+    x = vae.as_input(x, "x", ("B", vae.n_x))  # (B, D)
+    eps = vae.as_input(eps, "eps", ("K", len(x), vae.n_z))  # (K, B, Z)
     K, B, Z = eps.shape
     mu, logvar, encode_cache = vae.encode(x)  # (B, Z), (B, Z)
-    mu, logvar = (xp.broadcast_to(a, (K, B, Z)).reshape(K * B, Z) for a in (mu, logvar))  # (K B, Z)
+    mu, logvar = (xp.broadcast_to(head, (K, B, Z)).reshape(K * B, Z) for head in (mu, logvar))  # (K B, Z)
     x = xp.broadcast_to(x, (K, *x.shape)).reshape(K * B, -1)  # (K B, D)
     z, z_cache = reparameterize(mu, logvar, eps.reshape(K * B, Z))  # (K B, Z)
     logits, decode_cache = vae.decode(z)  # (K B, D n_params)
@@ -104,9 +104,9 @@ def importance_weighted_bound(log_w: Array) -> tuple[Array, Cache]:
     """
     xp = get_xp(log_w)
     largest = log_w.max(axis=0)  # (B,)  why: exp of the rest is at most 1, and nothing overflows
-    w = xp.exp(log_w - largest)  # (K, B)
-    total = w.sum(axis=0)  # (B,)
-    return largest + xp.log(total) - math.log(len(log_w)), w / total
+    scaled = xp.exp(log_w - largest)  # (K, B)  the weights over the largest
+    total = scaled.sum(axis=0)  # (B,)
+    return largest + xp.log(total) - math.log(len(log_w)), scaled / total
 
 
 def importance_weighted_bound_backward(dbound: Array, cache: Cache) -> Array:
@@ -115,7 +115,10 @@ def importance_weighted_bound_backward(dbound: Array, cache: Cache) -> Array:
 
 
 class BoundTerms(NamedTuple):
-    """Per example, in nats, (B,): -log p(x|z) and log w, averaged over the draws, and the bound, never below elbo."""
+    """Per example, in nats, (B,): -log p(x|z) and log w, averaged over the draws; and the bound.
+
+    elbo <= objective, but for rounding.
+    """
 
     nll: Array
     elbo: Array
@@ -132,7 +135,9 @@ class BoundCache(NamedTuple):
 class ImportanceWeighted:
     """An objective for `fit`: the importance-weighted bound of a VAE with K draws an example.
 
-    Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519, Sec. 3.
+    More draws tighten the bound, and drown the encoder's gradient in noise: signal over noise falls like 1 / sqrt(K).
+
+    Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519, Sec. 3; Rainforth et al. (2018), arXiv 1802.04537.
     Raises    ValueError: K below 1, something other than a VAE.
 
     Example

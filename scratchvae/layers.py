@@ -35,7 +35,8 @@ def dense(x: Array, W: Array, b: Array) -> tuple[Array, Cache]:
 def dense_backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
     _, W = cache
     dx = dy @ W.T  # (B, I)
-    return dx, *dense_backward_parameters(dy, cache)
+    dW, db = dense_backward_parameters(dy, cache)
+    return dx, dW, db
 
 
 def dense_backward_parameters(dy: Array, cache: Cache) -> tuple[Array, Array]:
@@ -95,7 +96,7 @@ def relu(x: Array) -> tuple[Array, Cache]:
     Source    [eq: relu].
     """
     xp = get_xp(x)
-    return xp.maximum(x, 0), x > 0  # why: y >= 0 would be true everywhere; the mask belongs to the input
+    return xp.maximum(x, 0), x > 0  # why: strictly; y >= 0 is true everywhere
 
 
 def relu_backward(dy: Array, cache: Cache) -> Array:
@@ -104,7 +105,7 @@ def relu_backward(dy: Array, cache: Cache) -> Array:
 
 
 def tanh(x: Array) -> tuple[Array, Cache]:
-    """y = tanh(x).
+    """y = tanh(x). The cache is y itself, the same array: who writes into it spoils the backward.
 
     Shapes    any; y like x.
     Backward  dx = dy (1 - y^2).
@@ -121,6 +122,8 @@ def tanh_backward(dy: Array, cache: Cache) -> Array:
 
 def sigmoid(x: Array) -> tuple[Array, Cache]:
     """y = 1 / (1 + exp(-x)), computed as (1 + tanh(x / 2)) / 2: the same function, with no exp that could overflow.
+
+    The cache is y itself, the same array: who writes into it spoils the backward.
 
     Shapes    any; y like x, in [0, 1].
     Backward  dx = dy y (1 - y).
@@ -141,8 +144,9 @@ def softplus(x: Array) -> tuple[Array, Cache]:
     """y = log(1 + exp(x)), computed as max(x, 0) - log(max(p, 1 - p)) with p = sigmoid(x): finite for every finite x.
 
     For x > 0 it is x + log(1 + exp(-x)) = x - log(p); for x < 0 it is -log(1 - p). The larger of p and 1 - p is never
-    below 1/2, so the logarithm is safe. The absolute error is of the order of the dtype's epsilon; far to the left,
-    where y itself is smaller than that, y is 0. (log1p would keep those digits and costs ten times as much.)
+    below 1/2, so the logarithm is safe. The error is of the order of the dtype's epsilon, absolute where y < 1 and
+    relative where y > 1; far to the left, where y itself is smaller than that, y is 0. (log1p would keep those digits,
+    and costs ten times as much where NumPy has no vectorised one, as without AVX-512.)
 
     Shapes    any; y like x.
     Backward  dx = dy p: the derivative of softplus is the sigmoid.
@@ -150,8 +154,8 @@ def softplus(x: Array) -> tuple[Array, Cache]:
     """
     xp = get_xp(x)
     p, _ = sigmoid(x)
-    y = xp.maximum(p, 1 - p)
-    y = xp.maximum(x, 0) - xp.log(y)
+    larger = xp.maximum(p, 1 - p)
+    y = xp.maximum(x, 0) - xp.log(larger)
     return y, p
 
 
@@ -172,13 +176,13 @@ ACTIVATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 
 
 def glorot_uniform(n_in: int, n_out: int, rng: np.random.Generator) -> np.ndarray:
-    """W_io ~ Uniform(-a, a) with a = sqrt(6 / (I + O)): keeps the variance of tanh and sigmoid layers level.
+    """W_io ~ Uniform(-limit, limit), limit = sqrt(6 / (I + O)): keeps the variance of tanh and sigmoid layers level.
 
     Shapes    (I, O).
     Source    Glorot & Bengio (2010), eq. 16.
     """
-    a = math.sqrt(6 / (n_in + n_out))
-    return rng.uniform(-a, a, size=(n_in, n_out))
+    limit = math.sqrt(6 / (n_in + n_out))
+    return rng.uniform(-limit, limit, size=(n_in, n_out))
 
 
 def he_normal(n_in: int, n_out: int, rng: np.random.Generator) -> np.ndarray:
@@ -295,10 +299,13 @@ class Dense:
 class LayerNorm:
     """`layer_norm` with its own gain, which starts at 1, and b, which starts at 0. It draws nothing, and needs no init.
 
-    Shapes    params["gain"] (H,), params["b"] (H,); as many outputs as inputs.
+    Shapes    params["gain"] (H,), params["b"] (H,).
+    Raises    ValueError: other than as many outputs as inputs.
     """
 
     def __init__(self, n_in: int, n_out: int, *, dtype: str, backend: str, **_: Any) -> None:
+        if n_in != n_out:
+            raise ValueError(f"layer-norm keeps the width, got {n_in} inputs and {n_out} outputs; put dense before it")
         xp = resolve_backend(backend)
         self.params = Params({"gain": xp.ones(n_out, dtype=dtype), "b": xp.zeros(n_out, dtype=dtype)})
 
@@ -325,7 +332,7 @@ class Activation:
 
 
 class Chain:
-    """Layers one behind the other: y = f_n(... f_2(f_1(x))). An empty chain returns x.
+    """Layers one behind the other, each given what the one before it returns. An empty chain returns x.
 
     Shapes    params holds those of all layers, under the names of the layers: {"0": Dense(...)} gives "0.W" and "0.b".
     Backward  through the layers in the opposite order; [eq: mlp].
@@ -342,7 +349,7 @@ class Chain:
     def __init__(self, layers: Mapping[str, Layer]) -> None:
         self.layers = dict(layers)
         self.params = Params(
-            {key: p for name, layer in layers.items() for key, p in prefixed(name, layer.params).items()}
+            {key: array for name, layer in layers.items() for key, array in prefixed(name, layer.params).items()}
         )
 
     def forward(self, x: Array) -> tuple[Array, Cache]:
@@ -400,14 +407,13 @@ def mlp(
     Raises    ValueError: a name that is not known or that comes twice, a width below 1.
     """
     known = (*LAYERS, *ACTIVATIONS)
-    if isinstance(layers, str) or not layers or len(set(layers)) < len(layers) or not set(layers) <= set(known):
+    if not layers or len(set(layers)) < len(layers) or not set(layers) <= set(known):
         raise ValueError(f"layers should be some of {', '.join(known)}, each once, got {layers!r}")
     if layers[0] in ACTIVATIONS:
         raise ValueError(f"layers should begin with one that makes the width, such as dense, got {layers!r}")
     init = next((INITS[layer] for layer in layers if layer in INITS), glorot_uniform)
     chain: dict[str, Layer] = {}
-    for i, width in enumerate(n_hidden):
-        n_out = require_count(width, "every width in n_hidden")
+    for i, n_out in enumerate(n_hidden):
         number = f"{name}.{i}" if name else f"{i}"
         for layer in layers:
             key = number if layer == layers[0] else f"{number}.{layer}"

@@ -42,18 +42,18 @@ class Likelihood(Protocol):
 
 
 def logit_of_clipped_mean(pixel_mean: np.ndarray) -> np.ndarray:
-    """l = log(m / (1 - m)) with m clipped to [0.01, 0.99], (D,): where the output bias of a decoder starts."""
+    """l = log(m / (1 - m)) with the mean m clipped to [0.01, 0.99], (D,): where the output bias of a decoder starts."""
     m = np.clip(pixel_mean, MEAN_MARGIN, 1 - MEAN_MARGIN)
     return np.log(m / (1 - m))
 
 
 def uniforms_like(logits: Array, rng: np.random.Generator) -> Array:
-    """u ~ Uniform[0, 1), drawn on the host in the dtype of logits: a float64 rounded to float32 could become 1."""
+    """Draws from Uniform[0, 1), on the host and in the dtype of logits: a float64 rounded to float32 could become 1."""
     return as_backend(rng.random(logits.shape, dtype=logits.dtype), get_xp(logits))
 
 
 class Bernoulli:
-    """x in {0, 1} with P(x = 1) = p = sigmoid(l), l the logit.
+    """x in {0, 1}, and 1 with the probability p = sigmoid(l), l the logit.
 
     Grey pixels in [0, 1] are accepted, as everywhere in the field, and then nll is the cross-entropy; it is no longer
     the logarithm of a normalised density (see ContinuousBernoulli).
@@ -100,9 +100,9 @@ class Bernoulli:
 
 
 class Gaussian:
-    """x ~ N(m, sigma^2) with a fixed sigma, the same for every pixel; the decoder returns the mean m, not squashed.
+    """x ~ N(m, sigma_x^2), sigma_x fixed and the same for every pixel; the decoder returns the mean m, not squashed.
 
-    Units     sigma in the units of x. It weighs the reconstruction against the KL: it is not a matter of taste.
+    Units     sigma, which is sigma_x, in the units of x. It weighs the nll against the KL: it is not a matter of taste.
     Raises    ValueError: sigma that is not positive and finite.
     """
 
@@ -119,11 +119,11 @@ class Gaussian:
         return {"name": self.name, "sigma": self.sigma}
 
     def nll(self, x: Array, logits: Array) -> tuple[Array, Cache]:
-        """-log p(x|z) = sum_d (u_d^2 + log 2 pi) / 2 + log sigma with u = (x - m) / sigma.
+        """-log p(x|z) = sum_d (u_d^2 + log 2 pi) / 2 + log sigma_x with u = (x - m) / sigma_x.
 
         Shapes    x, logits (B, D); nll (B,).
         Units     nats per example (of a density: it may be negative).
-        Backward  dlogits = -dnll u / sigma.
+        Backward  dlogits = -dnll u / sigma_x.
         Source    [eq: gaussian-nll], [eq: gaussian-nll-backward].
         """
         u = x - logits  # (B, D)
@@ -150,7 +150,7 @@ class Gaussian:
 
 
 class GaussianLearned:
-    """x ~ N(m, v), both from the decoder: logits are m and then s, a column a pixel each, with v = floor^2 + exp(s).
+    """x ~ N(m, sigma_x^2), both from the decoder: logits are m and then s, with sigma_x^2 = floor^2 + exp(s) a pixel.
 
     Without the floor a decoder that hits a pixel exactly, such as a border that is always black, could shrink its
     variance for ever, and the density would grow without bound. As it is, nll >= D (log floor + log(2 pi) / 2).
@@ -173,42 +173,42 @@ class GaussianLearned:
     def config(self) -> dict[str, Any]:
         return {"name": self.name, "floor": self.floor}
 
-    def mean_and_logvar(self, logits: Array) -> tuple[Array, Array, Array]:
-        """m, log v = c + softplus(s - c) with c = log floor^2, which is log(floor^2 + exp(s)), and its slope in s.
+    def mean_and_x_logvar(self, logits: Array) -> tuple[Array, Array, Array]:
+        """m, log sigma_x^2 = c + softplus(s - c) with c = log floor^2, which is log(floor^2 + exp(s)), its slope in s.
 
         Shapes    logits (B, 2 D); all three (B, D).
         """
         D, c = logits.shape[1] // 2, 2 * math.log(self.floor)
-        logvar, slope = softplus(logits[:, D:] - c)  # (B, D)
-        logvar += c
-        return logits[:, :D], logvar, slope
+        x_logvar, slope = softplus(logits[:, D:] - c)  # (B, D)
+        x_logvar += c
+        return logits[:, :D], x_logvar, slope
 
     def nll(self, x: Array, logits: Array) -> tuple[Array, Cache]:
-        """-log p(x|z) = sum_d (u_d^2 + log v_d + log 2 pi) / 2 with u = (x - m) / sqrt(v).
+        """-log p(x|z) = sum_d (u_d^2 + log sigma_xd^2 + log 2 pi) / 2 with u = (x - m) / sigma_x.
 
         Shapes    x (B, D), logits (B, 2 D); nll (B,).
         Units     nats per example (of a density: it may be negative).
-        Backward  dm = -dnll u / sqrt(v);  ds = dnll (1 - u^2) / 2 * slope, the slope being exp(s) / v.
+        Backward  dm = -dnll u / sigma_x;  ds = dnll (1 - u^2) / 2 * slope, the slope being exp(s) / sigma_x^2.
         Source    [eq: gaussian-learned-nll], [eq: gaussian-learned-backward].
         """
-        m, logvar, slope = self.mean_and_logvar(logits)  # (B, D) each
-        log_density, cache = gaussian_log_density(x, m, logvar)  # (B,)
+        m, x_logvar, slope = self.mean_and_x_logvar(logits)  # (B, D) each
+        log_density, cache = gaussian_log_density(x, m, x_logvar)  # (B,)
         return -log_density, (cache, slope)
 
     def nll_backward(self, dnll: Array, cache: Cache) -> Array:
         density_cache, slope = cache
-        _, dm, dlogvar = gaussian_log_density_backward(-dnll, density_cache)  # (B, D) each
-        return get_xp(dm).concatenate([dm, dlogvar * slope], axis=1)  # (B, 2 D)
+        _, dm, dx_logvar = gaussian_log_density_backward(-dnll, density_cache)  # (B, D) each
+        return get_xp(dm).concatenate([dm, dx_logvar * slope], axis=1)  # (B, 2 D)
 
     def mean(self, logits: Array) -> Array:
         """E[x|z] = m, (B, D)."""
-        return self.mean_and_logvar(logits)[0].copy()
+        return self.mean_and_x_logvar(logits)[0].copy()
 
     def sample(self, logits: Array, rng: np.random.Generator) -> Array:
         """x ~ p(x|z), (B, D)."""
         xp = get_xp(logits)
-        m, logvar, _ = self.mean_and_logvar(logits)  # (B, D)
-        return m + xp.exp(0.5 * logvar) * as_backend(rng.standard_normal(m.shape), xp, logits.dtype)
+        m, x_logvar, _ = self.mean_and_x_logvar(logits)  # (B, D)
+        return m + xp.exp(0.5 * x_logvar) * as_backend(rng.standard_normal(m.shape), xp, logits.dtype)
 
     def output_bias(self, pixel_mean: np.ndarray) -> np.ndarray:
         return np.concatenate([pixel_mean, np.zeros_like(pixel_mean)])  # a variance of about 1, as Gaussian's
@@ -234,7 +234,7 @@ class ContinuousBernoulli:
     def nll(self, x: Array, logits: Array) -> tuple[Array, Cache]:
         """-log p(x|z) = sum_d log((exp(l_d) - 1) / l_d) - x_d l_d.
 
-        With a = |l| the first term is max(l, 0) + log((1 - exp(-a)) / a), in which nothing overflows.
+        The first term is max(l, 0) + log((1 - exp(-|l|)) / |l|), in which nothing overflows.
 
         Shapes    x, logits (B, D); nll (B,).
         Units     nats per example (of a density: it may be negative).
@@ -242,8 +242,8 @@ class ContinuousBernoulli:
         Source    [eq: continuous-bernoulli-nll], [eq: continuous-bernoulli-backward].
         """
         xp = get_xp(logits)
-        a = xp.maximum(xp.abs(logits), 1e-12)  # (B, D)  why: (1 - exp(-a)) / a tends to 1, but is 0/0 at a = 0
-        log_integral = xp.maximum(logits, 0) + xp.log(-xp.expm1(-a) / a)  # (B, D)
+        size = xp.maximum(xp.abs(logits), 1e-12)  # (B, D)  why: (1 - exp(-|l|)) / |l| tends to 1, but is 0/0 at l = 0
+        log_integral = xp.maximum(logits, 0) + xp.log(-xp.expm1(-size) / size)  # (B, D)
         return (log_integral - x * logits).sum(axis=1), (x, self.mean(logits))
 
     def nll_backward(self, dnll: Array, cache: Cache) -> Array:
@@ -258,13 +258,13 @@ class ContinuousBernoulli:
         Source    [eq: continuous-bernoulli-mean].
         """
         xp = get_xp(logits)
-        a = xp.abs(logits)  # (B, D)
-        far = xp.maximum(a, 0.1)  # (B, D)  why: where() computes both sides, and neither may divide by zero
-        near = xp.minimum(a, 0.1)  # (B, D)
-        s = near * near  # (B, D)
+        size = xp.abs(logits)  # (B, D)
+        far = xp.maximum(size, 0.1)  # (B, D)  why: where() computes both sides, and neither may divide by zero
+        near = xp.minimum(size, 0.1)  # (B, D)
+        square = near * near  # (B, D)
         above_half = xp.where(  # (B, D)  of |l|: the mean is symmetric about 1/2
-            a < 0.1,
-            near * (1 / 12 - s * (1 / 720 - s * (1 / 30240 - s / 1209600))),
+            size < 0.1,
+            near * (1 / 12 - square * (1 / 720 - square * (1 / 30240 - square / 1209600))),
             -1 / xp.expm1(-far) - 1 / far - 0.5,
         )
         return 0.5 + xp.sign(logits) * above_half
@@ -275,9 +275,9 @@ class ContinuousBernoulli:
         Source    [eq: continuous-bernoulli-draw].
         """
         xp = get_xp(logits)
-        u = uniforms_like(logits, rng)  # (B, D)
-        a = xp.maximum(xp.abs(logits), 1e-6)  # (B, D)  why: 0/0 at a = 0, where x = u
-        falling = -xp.log1p(u * xp.expm1(-a)) / a  # (B, D)  a draw for the logit -a
+        uniforms = uniforms_like(logits, rng)  # (B, D)
+        size = xp.maximum(xp.abs(logits), 1e-6)  # (B, D)  why: 0/0 at l = 0, where the draw is the uniform number
+        falling = -xp.log1p(uniforms * xp.expm1(-size)) / size  # (B, D)  a draw for the logit -|l|
         return xp.where(logits < 0, falling, 1 - falling)
 
     def output_bias(self, pixel_mean: np.ndarray) -> np.ndarray:

@@ -62,17 +62,17 @@ class Model:
             raise ValueError(f"n_hidden should be a sequence of widths such as (400,), got {n_hidden}")
         if likelihood is not None and (isinstance(likelihood, type) or not hasattr(likelihood, "nll")):
             raise ValueError(f"likelihood should be an object such as Bernoulli(), got {likelihood!r}")
-        self.n_hidden = tuple(n_hidden)
+        self.n_hidden = tuple(require_count(width, "every width in n_hidden") for width in n_hidden)
         self.layers = named_layers(activation, layers)
         self.likelihood = Bernoulli() if likelihood is None else likelihood
-        self.dtype = dtype
-        how: dict[str, Any] = {"rng": require_generator(rng), "dtype": dtype, "backend": backend}
-        narrow = n_x if not self.n_hidden else self.n_hidden[-1]  # the encoder's output, and
-        wide = n_z if not self.n_hidden else self.n_hidden[0]  # the decoder's
+        self.dtype = str(dtype)  # why: x.dtype is welcome, and config is for JSON
+        how: dict[str, Any] = {"rng": require_generator(rng), "dtype": self.dtype, "backend": backend}
+        from_encoder = (n_x, *self.n_hidden)[-1]  # widths; without hidden layers those of x and of z themselves
+        from_decoder = (n_z, *self.n_hidden[::-1])[-1]
         self.encoder = mlp(n_x, self.n_hidden, self.layers, name="encoder", **how)
-        self.heads = {name: Dense(narrow, n_z, **how) for name in self.head_names}
+        self.heads = {name: Dense(from_encoder, n_z, **how) for name in self.head_names}
         self.decoder = mlp(n_z, self.n_hidden[::-1], self.layers, name="decoder", **how)
-        self.logits = Dense(wide, n_x * self.likelihood.n_params, **how)
+        self.logits = Dense(from_decoder, n_x * self.likelihood.n_params, **how)
         heads = {key: p for name, head in self.heads.items() for key, p in prefixed(name, head.params).items()}
         logits = prefixed("logits", self.logits.params)
         self.params = Params({**self.encoder.params, **heads, **self.decoder.params, **logits})
@@ -95,8 +95,8 @@ class Model:
             "dtype": self.dtype,
         }
 
-    def as_input(self, array: Array, name: str, shape: tuple[int | None, ...]) -> Array:
-        """An argument in the model's own dtype and on its own backend, its shape checked; None stands for B."""
+    def as_input(self, array: Array, name: str, shape: tuple[int | str, ...]) -> Array:
+        """An argument in the model's own dtype and on its own backend, its shape checked: a letter is any size."""
         return as_floats(array, name, shape, like=self.logits.params["b"])
 
     def on_backend(self, array: np.ndarray) -> Array:
@@ -113,11 +113,11 @@ class Model:
             b[...] = self.as_input(self.likelihood.output_bias(pixel_mean), "output_bias", b.shape)
 
     def decode(self, z: Array) -> tuple[Array, DecodeCache]:
-        """logits = g(z), the natural parameters of p(x|z).
+        """logits = decoder(z), the natural parameters of p(x|z).
 
         Shapes    z (B, Z) -> logits (B, D n_params).
         """
-        z = self.as_input(z, "z", (None, self.n_z))  # (B, Z)
+        z = self.as_input(z, "z", ("B", self.n_z))  # (B, Z)
         h, h_cache = self.decoder.forward(z)  # (B, H)
         logits, logits_cache = self.logits.forward(h)  # (B, D n_params)
         return logits, DecodeCache(h_cache, logits_cache)

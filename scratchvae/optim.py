@@ -5,7 +5,7 @@ the house: `step` changes the parameters in place. It leaves the gradients as th
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from scratchvae.arguments import require_fraction, require_positive
@@ -26,7 +26,7 @@ class Optimizer(Protocol):
 
 
 def slot(state: dict[str, Array], name: str, like: Array) -> Array:
-    """The running average called name, zeros when it is first asked for."""
+    """The array of that name in an optimizer's state; zeros when it is first asked for."""
     if name not in state:
         state[name] = get_xp(like).zeros_like(like)
     return state[name]
@@ -40,7 +40,9 @@ def check_keys(params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
 
 
 class SGD:
-    """v = momentum * v + g;  theta -= lr * v.  momentum = 0 is plain gradient descent.
+    """v = momentum * v + grad;  param -= lr * v.  momentum = 0 is plain gradient descent.
+
+    v is the velocity, one array for each parameter.
 
     Source    Polyak (1964), in the form in which the step size stays outside v.
     Raises    ValueError: a step size that is not positive and finite, a momentum outside [0, 1).
@@ -61,15 +63,17 @@ class SGD:
     def step(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
         check_keys(params, grads)
         self.steps += 1
-        for name, theta in params.items():
-            v = slot(self.state, f"v.{name}", theta)
+        for name, param in params.items():
+            v = slot(self.state, f"v.{name}", param)
             v *= self.momentum
             v += grads[name]
-            theta -= self.lr * v
+            param -= self.lr * v
 
 
 class Adagrad:
-    """s += g^2;  theta -= lr * g / (sqrt(s) + tiny): a step size for every weight, which only ever shrinks.
+    """s += grad^2;  param -= lr * grad / (sqrt(s) + tiny): a step size for every weight, which only ever shrinks.
+
+    s is the sum of the squares so far, one array for each parameter.
 
     Source    Duchi, Hazan & Singer (2011).
     Raises    ValueError: a step size or tiny that is not positive and finite.
@@ -90,22 +94,23 @@ class Adagrad:
     def step(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
         check_keys(params, grads)
         self.steps += 1
-        for name, theta in params.items():
-            g = grads[name]
-            s = slot(self.state, f"s.{name}", theta)
-            s += g * g
-            scale = get_xp(theta).sqrt(s)
-            scale += self.tiny
-            theta -= self.lr * g / scale
+        for name, param in params.items():
+            grad = grads[name]
+            s = slot(self.state, f"s.{name}", param)
+            s += grad * grad
+            root = get_xp(param).sqrt(s)
+            root += self.tiny
+            param -= self.lr * grad / root
 
 
 class Adam:
-    """m = beta1 m + g;  v = beta2 v + g^2;  theta -= lr m_hat / (sqrt(v_hat) + tiny), with averages m_hat and v_hat.
+    """m = beta1 m + grad;  v = beta2 v + grad^2;  param -= lr m_hat / (sqrt(v_hat) + tiny), m_hat and v_hat averages.
 
-    m and v are sums over the past, in which a gradient of age a weighs beta^a. Divided by the sum of the weights,
-    1 + beta + ... + beta^(t-1) = (1 - beta^t) / (1 - beta), they are averages: m_hat = m / M and v_hat = v / V, those
-    of the paper, whose own m and v are (1 - beta1) m and (1 - beta2) v. M and V are two numbers and need not divide
-    whole arrays: the same step is theta -= (lr sqrt(V) / M) m / (sqrt(v) + tiny sqrt(V)).
+    m and v are sums over the past, one array for each parameter, in which a gradient weighs beta1^age and its square
+    beta2^age. Divided by the sum of the weights, 1 + beta1 + ... + beta1^(steps - 1) = (1 - beta1^steps) / (1 - beta1),
+    they are averages: m_hat = m / m_weight and v_hat = v / v_weight, those of the paper, whose own m and v are
+    (1 - beta1) m and (1 - beta2) v. The two weights are numbers and need not divide whole arrays: the same step is
+    param -= (lr sqrt(v_weight) / m_weight) m / (sqrt(v) + tiny sqrt(v_weight)).
 
     Source    Kingma & Ba (2015), algorithm 1 and the end of Sec. 2.
     Raises    ValueError: a step size or tiny that is not positive and finite, a beta outside [0, 1).
@@ -128,22 +133,20 @@ class Adam:
     def step(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
         check_keys(params, grads)
         self.steps += 1
-        M = (1 - self.beta1**self.steps) / (1 - self.beta1)  # the sum of the weights in m
-        root_V = math.sqrt((1 - self.beta2**self.steps) / (1 - self.beta2))
-        for name, theta in params.items():
-            g, xp = grads[name], get_xp(theta)
-            m, v = slot(self.state, f"m.{name}", theta), slot(self.state, f"v.{name}", theta)
+        m_weight = (1 - self.beta1**self.steps) / (1 - self.beta1)
+        root_v_weight = math.sqrt((1 - self.beta2**self.steps) / (1 - self.beta2))
+        for name, param in params.items():
+            grad, xp = grads[name], get_xp(param)
+            m, v = slot(self.state, f"m.{name}", param), slot(self.state, f"v.{name}", param)
             m *= self.beta1
-            m += g
+            m += grad
             v *= self.beta2
-            v += g * g
+            v += grad * grad
             step = xp.sqrt(v)
-            step += self.tiny * root_V
+            step += self.tiny * root_v_weight
             xp.divide(m, step, out=step)
-            step *= self.lr * root_V / M
-            theta -= step
+            step *= self.lr * root_v_weight / m_weight
+            param -= step
 
 
-OPTIMIZERS: dict[str, type[SGD] | type[Adagrad] | type[Adam]] = {
-    optimizer.name: optimizer for optimizer in (SGD, Adagrad, Adam)
-}
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {optimizer.name: optimizer for optimizer in (SGD, Adagrad, Adam)}

@@ -3,7 +3,7 @@
 This file and `evaluation.py` are the only places where examples are averaged. The loss, which appears here alone, is
 -objective.mean(); that is why `backward` is called with the weights -1 / B.
 
-Sizes: B batch, D data, N and M rows of a data set.
+Sizes: B batch, D data, N rows of a data set, N_test of the held-out one.
 """
 
 import math
@@ -51,7 +51,11 @@ class Objective(Protocol):
 
 
 class NonFiniteObjective(ArithmeticError):
-    """The objective became NaN or infinite; the message names the first bad step and the term."""
+    """The objective became NaN or infinite; the message names the first bad step, counted from 1, and the term."""
+
+    def __init__(self, message: str, step: int | None = None) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 class Recipe(NamedTuple):
@@ -88,7 +92,7 @@ def fit(
 ) -> History:
     """Train model in place to maximise the mean of its objective, and return how that went, epoch by epoch.
 
-    x_train, x_test  (N, D), (M, D), uint8 in 0..255 or floats in the range of the likelihood.
+    x_train, x_test  (N, D), (N_test, D), uint8 in 0..255 or floats in the range of the likelihood.
     objective        what is maximised: the model's own, or an `Objective` over it, as ImportanceWeighted(vae, K=5).
     beta, warmup     the weight of the KL; over the first warmup epochs it grows linearly from 0 to beta.
     schedule         [(epoch, lr), ...], epochs counted from 0: from that epoch on that step size; or a function of the
@@ -112,7 +116,7 @@ def fit(
     for name, x in (("x_train", x_train), ("x_test", x_test)):
         check_pixels(x, name, model.n_x, model.likelihood.support, binarise)
     objective = checked_objective(objective, model, x_train, recipe)
-    held_out = binarised(x_test, binarise, np.random.default_rng(TEST_SEED))  # (M, D)
+    held_out = binarised(x_test, binarise, np.random.default_rng(TEST_SEED))  # (N_test, D)
     with opened(out, resume) as folder:
         run = Run(model, objective, optimizer, rng, recipe, folder, fingerprint(x_train, x_test) if folder else "")
         record = start(run, x_train, schedule, config, resume)
@@ -248,7 +252,7 @@ def one_epoch(run: Run, x_train: np.ndarray, held_out: np.ndarray, epoch: int, t
             bound = {} if own else {"test_objective": mean_terms(run.objective, run.model, held_out)["objective"]}
     except NonFiniteObjective as error:
         kept = f"; the checkpoint of epoch {epoch} is kept in {run.folder.path}" if run.folder and epoch else ""
-        raise NonFiniteObjective(f"{error} in epoch {epoch + 1}: {advice(run, x_train)}{kept}") from None
+        raise NonFiniteObjective(f"{error} in epoch {epoch + 1}: {advice(run, x_train, error.step)}{kept}") from None
     names = [name for name in ("elbo", "nll", "kl") if name in test]  # a model without a prior has its nll alone
     row: dict[str, float] = {"epoch": epoch + 1}
     row |= {f"train_{name}": train[name] for name in names[:1] if name in train}
@@ -280,7 +284,7 @@ def train_epoch(run: Run, x_train: np.ndarray, epoch: int, title: str) -> dict[s
 
 
 def mean_terms(objective: Any, model: Model, x: np.ndarray) -> dict[str, float]:
-    """The mean of every term over the rows of x (M, D), with one draw of eps from a seed of its own."""
+    """The mean of every term over the rows of x (N, D), with one draw of eps from a seed of its own."""
     rng = np.random.default_rng(TEST_SEED)
     pending = []
     for start in range(0, len(x), TEST_BATCH):
@@ -306,13 +310,14 @@ def require_finite(sums: np.ndarray, names: tuple[str, ...], steps_before: int) 
     bad = np.argwhere(~np.isfinite(sums))
     if len(bad):
         step, term = bad[0]
-        raise NonFiniteObjective(f"{names[term]} became {sums[step, term]} at step {steps_before + step + 1}")
+        number = int(steps_before + step + 1)
+        raise NonFiniteObjective(f"{names[term]} became {sums[step, term]} at step {number}", number)
 
 
-def advice(run: Run, x_train: np.ndarray) -> str:
-    """What may help against a NaN: with data of a size that no fresh weights can stand, no step size does."""
+def advice(run: Run, x_train: np.ndarray, step: int | None) -> str:
+    """What may help against a NaN. At the first step nothing was learned yet, and no step size can be at fault."""
     largest = 1.0 if x_train.dtype == np.uint8 else float(np.abs(x_train).max())
-    if largest > LARGE:
+    if largest > LARGE or step == 1:
         return f"the data reach {largest:.3g}: scale them first, to a standard deviation of about 1 a column"
     return f"lower the step size, which is {run.optimizer.lr:g}"
 
@@ -368,7 +373,8 @@ def in_words(row: dict[str, float]) -> str:
     """An epoch's numbers for the terminal: train elbo -163.12  test elbo -161.30  nll 155.02  kl 6.28."""
     words = []
     for part in ("train", "test"):
-        numbers = [f"{k.removeprefix(part + '_')} {v:.2f}" for k, v in row.items() if k.startswith(part)]
+        shown = {name: value for name, value in row.items() if name.startswith(part)}
+        numbers = [f"{name.removeprefix(part + '_')} {value:.2f}" for name, value in shown.items()]
         words.append(f"{part} {'  '.join(numbers)}")
     return "  ".join(words)
 

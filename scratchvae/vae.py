@@ -77,13 +77,13 @@ class VAE(Model):
     head_names = ("mu", "logvar")
 
     def encode(self, x: Array) -> tuple[Array, Array, EncodeCache]:
-        """q(z|x) = N(mu, exp(logvar)): two linear heads on one hidden layer.
+        """q(z|x) = N(mu, exp(logvar)): two linear heads on the same h, the last hidden layer.
 
         Shapes    x (B, D) -> mu (B, Z), logvar (B, Z).
         Backward  h is used twice, so its gradients add: dh = dh through mu + dh through logvar.
         Source    [eq: fork-adds], [eq: vae-heads].
         """
-        x = self.as_input(x, "x", (None, self.n_x))  # (B, D)
+        x = self.as_input(x, "x", ("B", self.n_x))  # (B, D)
         h, h_cache = self.encoder.forward(x)  # (B, H)
         mu, mu_cache = self.heads["mu"].forward(h)  # (B, Z)
         logvar, logvar_cache = self.heads["logvar"].forward(h)  # (B, Z)
@@ -115,7 +115,7 @@ class VAE(Model):
         Raises    ValueError: a shape that does not fit, integer images, negative beta.
         """
         beta = require_positive(beta, "beta", or_zero=True)
-        x = self.as_input(x, "x", (None, self.n_x))  # (B, D)
+        x = self.as_input(x, "x", ("B", self.n_x))  # (B, D)
         eps = self.as_input(eps, "eps", (len(x), self.n_z))  # (B, Z)
         mu, logvar, encode_cache = self.encode(x)  # (B, Z), (B, Z)
         z, z_cache = reparameterize(mu, logvar, eps)  # (B, Z)

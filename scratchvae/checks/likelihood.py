@@ -18,12 +18,11 @@ from scratchvae.checks.causes.sentences import factor_sentence
 from scratchvae.checks.claims import Claim, add, as_image, at, frozen, not_like
 from scratchvae.checks.density import EPSILON, Mass
 from scratchvae.checks.differences import TOLERANCE
-from scratchvae.checks.draws import claims_of_the_draws
+from scratchvae.checks.draws import ALLOWED, claims_of_the_draws
 from scratchvae.checks.normalised import EXTREME, claims_of_the_nll
 from scratchvae.checks.report import SEED, Finding, Report, Row
 from scratchvae.checks.vjp import check_vjp
-
-ALLOWED = 1e-6  # of a mean, relative to the size of x
+from scratchvae.layers import sigmoid, softplus
 
 
 def check_likelihood(p: Any, rng: np.random.Generator | None = None) -> Report:
@@ -97,7 +96,8 @@ def wrong_mean(rows: np.ndarray, mean: np.ndarray, expected: np.ndarray, j: int)
     """The two means at the logits where it is worst, and what the wrong one is, if that is something known."""
     text, cause, factor = f"mean is {mean[j]:.6g} {at(rows[j])}, and exp(-nll) has {expected[j]:.6g}", "unknown", None
     known = {
-        "the sigmoid, which is the mean of a Bernoulli alone": 0.5 + 0.5 * np.tanh(0.5 * rows[:, 0]),
+        "the sigmoid, which is the mean of a Bernoulli alone": sigmoid(rows[:, 0])[0],
+        "the softplus": softplus(rows[:, 0])[0],
         "the first parameter itself": rows[:, 0],
         "the last parameter": rows[:, -1],
     }

@@ -34,7 +34,8 @@ def claims_of_the_nll(p: Any, rng: np.random.Generator, known: list[Mass], extre
 
 def measured(p: Any, extremes: bool = False) -> list[Mass]:
     """exp(-nll) of one pixel at every row of logits, added up in the way that suits it."""
-    support, P = getattr(p, "support", (0.0, 1.0)), getattr(p, "n_params", 1)
+    low, high = getattr(p, "support", (0.0, 1.0))
+    support, P = (float(low), float(high)), getattr(p, "n_params", 1)
     rows = np.stack([np.roll(VALUES, 2 * j) for j in range(P)], axis=1)  # (5, P)
     far = [np.where(np.arange(P) == j, end, rows[2]) for j in range(min(P, 3)) for end in (-EXTREME, EXTREME)]
     masses = best_way([Pixel(p, row, support) for row in rows])

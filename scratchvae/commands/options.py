@@ -50,6 +50,9 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     )
 
 
+MOST_THREADS = 2**31 - 1  # what an int of C holds; a library has a limit of its own, far below
+
+
 @contextmanager
 def blas_threads(number: int) -> Iterator[None]:
     """Meanwhile NumPy's matrix products use so many threads, whatever the environment says.
@@ -60,7 +63,7 @@ def blas_threads(number: int) -> Iterator[None]:
     """
     from threadpoolctl import threadpool_limits  # why: only a verb needs it, not `import scratchvae`
 
-    with threadpool_limits(number, user_api="blas"):
+    with threadpool_limits(min(number, MOST_THREADS), user_api="blas"):
         yield
 
 

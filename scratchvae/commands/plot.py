@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from scratchvae.view.latent import interpolation, traversal  # why: matplotlib takes long to import
     from scratchvae.view.plots import write_pictures
     from scratchvae.view.png import save_png
+    from scratchvae.view.tiles import grey_scale
 
     model, rng = saved.checkpoint.model, np.random.default_rng(args.seed)
     paths = write_pictures(model, seen.data, saved.checkpoint.history, saved.folder, rng, seen.binarise)
@@ -36,10 +37,11 @@ def run(args: argparse.Namespace) -> int:
     figures = {}
     if shape is not None:
         starts, ends = pairs(seen)
+        greys = grey_scale(model, x)
         if len(starts):
-            figures["interpolation"] = interpolation(model, x[starts], x[ends], shape)
+            figures["interpolation"] = interpolation(model, x[starts], x[ends], shape, greys=greys)
         if isinstance(model, VAE):
-            figures["traversal"] = traversal(model, x, shape)
+            figures["traversal"] = traversal(model, x, shape, greys=greys)
     for name, figure in figures.items():
         paths.append(saved.folder / f"{name}.png")
         save_png(figure, paths[-1])

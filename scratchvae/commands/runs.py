@@ -9,9 +9,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from scratchvae.npz import brief
 from scratchvae.run_folder import CHECKPOINT, CONFIG, LOCK, RunFolder, holds_a_run
 
 MAY_CHANGE = ("epochs", "lr", "backend", "threads", "data")  # on resuming; of data the place, their fingerprint may not
+MAY_BE_NONE = ("sigma", "activation", "layers")  # where they have no part in the run
 LONGEST = 200  # bytes of a name; most file systems hold 255, and a number comes behind
 
 
@@ -134,24 +136,30 @@ def config_differs(folder: Path, options: dict[str, Any]) -> str:
         return "is missing" if not (folder / CONFIG).exists() else "is not that of a run"
     names = [name for name in {**options, **config} if config.get(name) != options.get(name)]
     said = [f"{name} {in_words(config.get(name))}, not {in_words(options.get(name))}" for name in names]
-    return f"says {'; '.join(said)}" if names else ""
+    return f"says {brief('; '.join(said))}" if names else ""
 
 
 def checked_options(
     stored: dict[str, Any], file: Path, add_arguments: Callable[[argparse.ArgumentParser], None]
 ) -> dict[str, Any]:
-    """Stored options through the same checks as those of the command line; None stands for one that was not given.
+    """Stored options through the same checks as those of the command line.
 
     Raises    ValueError: something that train cannot have written.
     """
     parser = argparse.ArgumentParser(exit_on_error=False)
     add_arguments(parser)
     known = {name: stored[name] for name in vars(parser.parse_args([])) if name in stored}
-    words = [f"--{name.replace('_', '-')}={in_words(value)}" for name, value in known.items() if value is not None]
+    words = [
+        f"--{name.replace('_', '-')}={in_words(value)}"
+        for name, value in known.items()
+        if value is not None or name not in MAY_BE_NONE
+    ]
     try:
         options = vars(parser.parse_args(words))
     except argparse.ArgumentError as error:
-        raise ValueError(f"--resume needs the options that train wrote, and {file} was changed: {error}") from None
+        raise ValueError(
+            f"--resume needs the options that train wrote, and {file} was changed: {brief(error)}; train again"
+        ) from None
     return {name: options[name] for name in known} | {"data_path": stored.get("data_path")}
 
 

@@ -2,13 +2,17 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scratchvae.backend import to_numpy
 from scratchvae.commands.options import count, whole
-from scratchvae.commands.saved import add_run, open_run
+from scratchvae.commands.saved import SavedRun, add_run, held_out, open_run
 from scratchvae.run_folder import write_whole
+
+if TYPE_CHECKING:
+    from scratchvae.view.tiles import Greys
 
 HELP = "generate from a trained VAE: an .npz and a picture in its run folder"
 EXAMPLE = """examples:
@@ -35,21 +39,34 @@ def run(args: argparse.Namespace) -> int:
     logits, _ = vae.decode(z)  # (n, D n_params)
     x = to_numpy(vae.likelihood.sample(logits, rng) if args.draw else vae.likelihood.mean(logits))  # (n, D)
     name, key = ("draws", "x_sample") if args.draw else ("means", "x_mean")
-    what = "draws x ~ p(x|z)" if args.draw else "decoder means E[x|z]"
+    of = "x ~ p(x|z)" if args.draw else "E[x|z]"
+    what = ("draw" if args.draw else "decoder mean") + "s" * (args.n > 1)
     arrays, picture = claim_names(saved.folder, f"sample-{name}", (".npz", ".png"))
     content = {key: x, "z": to_numpy(z)}
     write_whole(arrays, lambda file: np.savez_compressed(file, **content))  # type: ignore[arg-type, unused-ignore]
-    print(f"{args.n:,} {what}, z ~ N(0, I), seed {args.seed}")
+    print(f"{args.n:,} {what} {of}, z ~ N(0, I), seed {args.seed}")
     print(f"wrote {arrays}: {key} {x.shape}, and the latents that they were made of: z {z.shape}")
     if saved.image_shape is not None:
         from scratchvae.view.latent import sheet  # why: matplotlib takes longer to import than all the rest
         from scratchvae.view.png import save_png
+        from scratchvae.view.tiles import GRAIN
 
         part = f", the first {SHOWN} of {args.n:,}" if args.n > SHOWN else ""
-        title = f"{what[0].upper()}{what[1:]}, z ~ N(0, I){part}"
-        save_png(sheet(vae, x[:SHOWN], saved.image_shape, title), picture)
+        title = f"{what.capitalize()} {of}, z ~ N(0, I){part}"
+        notes = [GRAIN] if args.draw else []
+        save_png(sheet(vae, x[:SHOWN], saved.image_shape, title, greys_of_run(saved), notes), picture)
         print(f"wrote {picture}")
     return 0
+
+
+def greys_of_run(saved: SavedRun) -> "Greys | None":
+    """The grey scale that the other pictures of the run have, if the images that it comes from are still there."""
+    from scratchvae.view.tiles import grey_scale
+
+    try:
+        return grey_scale(saved.vae, held_out(saved).x)
+    except (ValueError, OSError):
+        return None
 
 
 def claim_names(folder: Path, name: str, suffixes: tuple[str, ...]) -> list[Path]:

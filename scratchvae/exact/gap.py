@@ -31,7 +31,7 @@ def split_gap(vae: VAE, x: np.ndarray, posterior: GridPosterior) -> Gap:
     Source    Cremer, Li & Duvenaud (2018), arXiv 1801.03558; [eq: gap-split].
     Raises    ValueError: the sides differ, or the posterior's error allows them to, by more than 0.001 nat.
     """
-    mu, logvar = (to_numpy(a).astype(float) for a in vae.encode(x)[:2])  # (B, Z), (B, Z)
+    mu, logvar = (to_numpy(head).astype(float) for head in vae.encode(x)[:2])  # (B, Z), (B, Z)
     elbo, kl_posterior = expected_elbo(vae, x), posterior.kl_from(mu, logvar)  # (B,), (B,)
     off = float((np.abs(posterior.log_px - elbo - kl_posterior) + posterior.error).max())
     if not off <= 1e-3:
@@ -54,8 +54,8 @@ def expected_elbo(vae: VAE, x: np.ndarray) -> np.ndarray:
 def best_gaussian(posterior: GridPosterior, mu: np.ndarray, logvar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The diagonal Gaussian with the smallest KL(q || p(z|x)), by descent from mu, logvar (B, Z).
 
-    Each step is Newton's, with the curvature of -log p(z|x) averaged over q: it is exact for a Gaussian p(z|x). A row
-    whose step does not help takes it back and halves its steps. The optimum is a local one.
+    Each step is Newton's, with the curvature of -log p(z|x) averaged over q: it is exact where p(z|x) is a diagonal
+    Gaussian. A row whose step does not help takes it back and halves its steps. The optimum is a local one.
     """
     rate = np.ones((len(mu), 1))  # (B, 1)
     kl = posterior.kl_from(mu, logvar)[:, None]  # (B, 1)
@@ -70,7 +70,7 @@ def best_gaussian(posterior: GridPosterior, mu: np.ndarray, logvar: np.ndarray) 
         new_kl = posterior.kl_from(new_mu, new_logvar)[:, None]  # (B, 1)
         better = new_kl < kl - 1e-12  # (B, 1)
         old, new = (mu, logvar, kl), (new_mu, new_logvar, new_kl)
-        mu, logvar, kl = (np.where(better, n, o) for n, o in zip(new, old, strict=True))
+        mu, logvar, kl = (np.where(better, after, before) for after, before in zip(new, old, strict=True))
         rate = np.where(better, np.minimum(1.0, 1.5 * rate), 0.5 * rate)
         if (rate < 1e-3).all():
             break

@@ -43,7 +43,8 @@ class GridPosterior(NamedTuple):
 def make_grid(n_z: int, half_width: float, n: int) -> tuple[np.ndarray, float]:
     """The points (n^Z, Z) of a regular grid on [-half_width, half_width]^Z, and the volume of a cell."""
     axis = np.linspace(-half_width, half_width, n)
-    return np.stack([a.ravel() for a in np.meshgrid(*[axis] * n_z, indexing="ij")], axis=1), (axis[1] - axis[0]) ** n_z
+    points = np.stack([values.ravel() for values in np.meshgrid(*[axis] * n_z, indexing="ij")], axis=1)  # (n^Z, Z)
+    return points, (axis[1] - axis[0]) ** n_z
 
 
 def diagonal_log_density(z: np.ndarray, mu: np.ndarray, logvar: np.ndarray) -> np.ndarray:
@@ -83,7 +84,7 @@ def grid_error(log_density: np.ndarray, cell: float) -> np.ndarray:
 
     kinks    the same sum over every second point of each axis, compared with the sum over all;
     spacing  what a Gaussian of the same curvature would lose halfway between two points, 2 exp(-2 pi^2 / c) with
-             c = (spacing / sigma)^2; infinite where sigma is below 0.4 spacings, since then points miss the peak;
+             c = (spacing / its width)^2; infinite where the width is below 0.4 spacings: then points miss the peak;
     edge     the mass beyond the grid, if the density goes on falling as it does at the edge; infinite if it rises.
 
     It is an estimate, not a bound. Both sums may by chance miss the kinks of a relu decoder by nearly as much: with
@@ -98,12 +99,12 @@ def grid_error(log_density: np.ndarray, cell: float) -> np.ndarray:
     coarse = mass[:, ::2] if len(axes) == 1 else mass[:, ::2, ::2]  # (B, n / 2, ...)
     error = np.abs(np.log(np.maximum(coarse.sum(axis=axes) * 2 ** len(axes), 1e-300)))  # (B,)
     for axis in axes:
-        m, log_m = np.moveaxis(mass, axis, 1), np.moveaxis(log_density, axis, 1)  # (B, n, ...)
-        curvature = 2 * log_m[:, 1:-1] - log_m[:, :-2] - log_m[:, 2:]  # (B, n - 2, ...)
-        c = np.maximum((m[:, 1:-1] * curvature).sum(axis=axes), 0.01)  # (B,)
+        along, log_along = np.moveaxis(mass, axis, 1), np.moveaxis(log_density, axis, 1)  # (B, n, ...)
+        curvature = 2 * log_along[:, 1:-1] - log_along[:, :-2] - log_along[:, 2:]  # (B, n - 2, ...)
+        c = np.maximum((along[:, 1:-1] * curvature).sum(axis=axes), 0.01)  # (B,)
         lost = 2 * np.exp(-2 * math.pi**2 / np.minimum(c, 2 * math.pi))  # (B,)
         error += np.where(c < 2 * math.pi, -np.log1p(-lost), math.inf)
-        slices = m.sum(axis=axes[1:])  # (B, n)  the mass of each slice across the axis
+        slices = along.sum(axis=axes[1:])  # (B, n)  the mass of each slice across the axis
         last, before = slices[:, [0, -1]], slices[:, [1, -2]]  # (B, 2)  at both ends
         falls = before > last  # (B, 2)
         beyond = last * last / np.where(falls, before - last, 1.0)  # (B, 2)  a geometric series of ratio last / before
@@ -114,19 +115,22 @@ def grid_error(log_density: np.ndarray, cell: float) -> np.ndarray:
 def grid_log_evidence(
     vae: VAE, x: np.ndarray, half_width: float = 8.0, n: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """log p(x) and an estimate of its error, both (B,), in nats, for one or two latents: see `grid_posterior`."""
+    """log p(x) and an estimate of its error, both (B,), in nats, for one or two latents.
+
+    Shapes    x (B, D) floats; n points an axis: see `grid_posterior`.
+    """
     posterior = grid_posterior(vae, x, half_width, n)
     return posterior.log_px, posterior.error
 
 
-def log_likelihood(vae: VAE, x: np.ndarray, z: np.ndarray, rows: int = 4096) -> np.ndarray:
-    """log p(x_b|z_g) for every row and every point.
+def log_likelihood(vae: VAE, x: np.ndarray, z: np.ndarray, at_once: int = 4096) -> np.ndarray:
+    """log p(x_b|z_g) for every row and every point, some points at once.
 
     Shapes    x (B, D), z (G, Z); (B, G).
     """
-    x = vae.as_input(x, "x", (None, vae.n_x))[:, None]  # (B, 1, D)
+    x = vae.as_input(x, "x", ("B", vae.n_x))[:, None]  # (B, 1, D)
     nll = []
-    for start in range(0, len(z), rows):
-        logits, _ = vae.decode(z[start : start + rows])  # (g, D)
-        nll.append([to_numpy(vae.likelihood.nll(row, logits)[0]) for row in x])  # (B, g)
+    for start in range(0, len(z), at_once):
+        logits, _ = vae.decode(z[start : start + at_once])  # (at_once, D n_params)
+        nll.append([to_numpy(vae.likelihood.nll(row, logits)[0]) for row in x])  # (B, at_once)
     return -np.concatenate(nll, axis=1).astype(float)

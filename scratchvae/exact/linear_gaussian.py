@@ -13,9 +13,9 @@ from scratchvae.gaussian import LOG_2PI
 
 
 class LinearGaussian(NamedTuple):
-    """z ~ N(0, I), x = W z + mean + sigma * noise: probabilistic PCA, the VAE whose decoder is linear.
+    """z ~ N(0, I), x = W z + m + sigma_x n with n ~ N(0, I): probabilistic PCA, the VAE whose decoder is linear.
 
-    Shapes    W (D, Z), mean (D,), sigma a number.
+    Shapes    W (D, Z), mean (D,), which is m, and sigma, which is sigma_x, a number.
     Source    Tipping & Bishop (1999).
 
     Example
@@ -32,16 +32,16 @@ class LinearGaussian(NamedTuple):
 
     @property
     def covariance(self) -> np.ndarray:
-        """C = W W^T + sigma^2 I, (D, D): x ~ N(mean, C)."""
+        """C = W W^T + sigma_x^2 I, (D, D): x ~ N(m, C)."""
         return self.W @ self.W.T + self.sigma**2 * np.eye(len(self.W))
 
     @property
     def posterior_precision(self) -> np.ndarray:
-        """W^T W / sigma^2 + I, (Z, Z): the same for every x."""
+        """P = W^T W / sigma_x^2 + I, (Z, Z): the same for every x."""
         return self.W.T @ self.W / self.sigma**2 + np.eye(self.W.shape[1])
 
     def log_px(self, x: np.ndarray) -> np.ndarray:
-        """log p(x) = log N(x; mean, C).
+        """log p(x) = log N(x; m, C), with r = x - m.
 
         Shapes    x (B, D); log_px (B,).
         Units     nats per example.
@@ -54,7 +54,7 @@ class LinearGaussian(NamedTuple):
     def log_px_backward(self, x: np.ndarray, dlog_px: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """dW, dmean, dsigma of sum_b dlog_px_b log p(x_b).
 
-        With s = C^-1 (x - mean), dC = (s s^T - C^-1) / 2; then dW = 2 dC W, dsigma = 2 sigma tr(dC), dmean = s.
+        With s = C^-1 (x - m), dC = (s s^T - C^-1) / 2; then dW = 2 dC W, dsigma = 2 sigma_x tr(dC), dmean = s.
 
         Shapes    x (B, D), dlog_px (B,); dW (D, Z), dmean (D,), dsigma a number.
         Source    [eq: linear-gaussian-gradient].
@@ -65,7 +65,7 @@ class LinearGaussian(NamedTuple):
         return 2 * dC @ self.W, dlog_px @ s, float(2 * self.sigma * np.trace(dC))
 
     def posterior(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """p(z|x) = N(mu, cov) with cov = (W^T W / sigma^2 + I)^-1 and mu = cov W^T (x - mean) / sigma^2.
+        """p(z|x) = N(mu, cov) with cov = P^-1 and mu = cov W^T (x - m) / sigma_x^2.
 
         Shapes    x (B, D); mu (B, Z), cov (Z, Z), which does not depend on x.
         Source    [eq: linear-gaussian-posterior].
@@ -90,8 +90,9 @@ class LinearGaussian(NamedTuple):
         Source    [eq: linear-gaussian-elbo].
         """
         D, Z = self.W.shape
-        r = x - self.mean - mu @ self.W.T  # (B, D)
-        expected_squares = (r * r).sum(axis=1) + np.einsum("...ij,ij->...", cov, self.W.T @ self.W)  # (B,)
+        residual = x - self.mean - mu @ self.W.T  # (B, D)
+        spread = np.einsum("...ij,ij->...", cov, self.W.T @ self.W)  # (B,) or a number
+        expected_squares = (residual * residual).sum(axis=1) + spread  # (B,)
         log_likelihood = -0.5 * (expected_squares / self.sigma**2 + D * (LOG_2PI + 2 * math.log(self.sigma)))
         traces = np.trace(cov, axis1=-2, axis2=-1)
         kl = 0.5 * ((mu * mu).sum(axis=1) + traces - Z - np.linalg.slogdet(cov).logabsdet)
@@ -105,13 +106,13 @@ class LinearGaussian(NamedTuple):
         Source    [eq: kl-full-gaussians], [eq: linear-gaussian-gap].
         """
         P = self.posterior_precision  # (Z, Z)
-        d = mu - self.posterior(x)[0]  # (B, Z)
+        off = mu - self.posterior(x)[0]  # (B, Z)
         traces = np.einsum("...ij,ij->...", cov, P)
         log_ratio = np.linalg.slogdet(P).logabsdet + np.linalg.slogdet(cov).logabsdet
-        return 0.5 * (traces + np.einsum("bi,ij,bj->b", d, P, d) - len(P) - log_ratio)
+        return 0.5 * (traces + np.einsum("bi,ij,bj->b", off, P, off) - len(P) - log_ratio)
 
     def optimal_elbo(self, x: np.ndarray) -> np.ndarray:
-        """The ELBO of the best diagonal q: log p(x) - (sum_i log P_ii - log det P) / 2, P the posterior's precision.
+        """The ELBO of the best diagonal q: log p(x) - (sum_j log P_jj - log det P) / 2, P the posterior's precision.
 
         The gap is the same for every x, and zero when the columns of W are orthogonal.
 
@@ -123,22 +124,22 @@ class LinearGaussian(NamedTuple):
 
 
 def fit_linear_gaussian(x: np.ndarray, n_z: int, sigma: float | None = None) -> LinearGaussian:
-    """The maximum-likelihood model of the rows of x: column i of W is u_i sqrt(max(lambda_i - sigma^2, 0)).
+    """The maximum-likelihood model of the rows of x: column j of W is V_j sqrt(max(lambda_j - sigma_x^2, 0)).
 
-    lambda_i, u_i are the largest eigenvalues of the covariance of x (divided by B) and their vectors. sigma^2 is the
-    mean of the eigenvalues left out; with a sigma given, a latent with lambda_i <= sigma^2 collapses to a zero column.
+    lambda_j, V_j are the largest eigenvalues of the covariance of x (divided by N) and their vectors. sigma_x^2 is the
+    mean of the eigenvalues left out; with a sigma given, the columns with lambda_j <= sigma_x^2 collapse to zero.
 
-    Shapes    x (B, D), B > 1; the columns of W are orthogonal.
+    Shapes    x (N, D), N > 1; the columns of W are orthogonal.
     Source    Tipping & Bishop (1999), eq. 15 and App. A;
               [eq: linear-gaussian-maximum-likelihood], [eq: linear-gaussian-noise].
     Raises    ValueError: as many latents as dimensions or more, a sigma that is not positive.
     """
-    B, D = x.shape
+    N, D = x.shape
     n_z = require_count(n_z, "n_z")
     if n_z >= D:
         raise ValueError(f"n_z should be smaller than the {D} dimensions of x, got {n_z}")
     mean = x.mean(axis=0)  # (D,)
-    values, vectors = np.linalg.eigh((x - mean).T @ (x - mean) / B)  # (D,), (D, D)  rising
+    values, vectors = np.linalg.eigh((x - mean).T @ (x - mean) / N)  # (D,), (D, D)  rising
     values, vectors = values[::-1], vectors[:, ::-1]
     sigma = require_positive(math.sqrt(max(values[n_z:].mean(), 0.0)) if sigma is None else sigma, "sigma")
     W = vectors[:, :n_z] * np.sqrt(np.maximum(values[:n_z] - sigma**2, 0))  # (D, Z)

@@ -58,7 +58,7 @@ def piecewise_posterior(vae: VAE, x: np.ndarray) -> PiecewisePosterior:
     Raises    ValueError: other than one latent, hidden layers other than relu, a likelihood other than Gaussian.
     """
     sigma = require_gaussian_pieces(vae)
-    x = as_float64(vae.as_input(x, "x", (None, vae.n_x)))  # (B, D)
+    x = as_float64(vae.as_input(x, "x", ("B", vae.n_x)))  # (B, D)
     names = [*(f"decoder.{i}" for i in range(len(vae.n_hidden))), "logits"]
     layers = [(as_float64(vae.params[f"{name}.W"]), as_float64(vae.params[f"{name}.b"])) for name in names]
     edges = find_edges(layers)  # (P + 1,)
@@ -82,8 +82,7 @@ def require_gaussian_pieces(vae: VAE) -> float:
     if vae.n_z != 1:
         other = "grid_posterior" if vae.n_z == 2 else "evaluation.log_evidence"
         raise ValueError(f"a sum over pieces needs a model with 1 latent, got {vae.n_z}; use {other}")
-    relu = vae.layers == ("dense", "relu")
-    if vae.n_hidden and not relu:
+    if vae.n_hidden and vae.layers != ("dense", "relu"):
         raise ValueError(f"linear pieces need a relu decoder, got layers {vae.layers}; use grid_posterior")
     if not isinstance(vae.likelihood, Gaussian):
         raise ValueError(f"Gaussian pieces need the likelihood gaussian, got {vae.likelihood.name}; use grid_posterior")

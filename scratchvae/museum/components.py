@@ -10,9 +10,16 @@ import numpy as np
 
 from scratchvae import gaussian
 from scratchvae.backend import Array, Cache
-from scratchvae.checks import Report, check_evidence, check_gradients, check_optimizer, check_sampler, check_vjp
+from scratchvae.checks import (
+    Report,
+    check_evidence,
+    check_gradients,
+    check_likelihood,
+    check_optimizer,
+    check_sampler,
+    check_vjp,
+)
 from scratchvae.likelihoods import Likelihood
-from scratchvae.museum.pictures import check_pictures
 from scratchvae.optim import Optimizer
 from scratchvae.vae import VAE, ObjectiveCache, Terms
 
@@ -120,7 +127,7 @@ class Decoded(NamedTuple):
         return {
             **self.pair.reports(),
             "evidence": check_evidence(model, self.x, likelihood=self.meant),
-            "pictures": check_pictures(self.likelihood, normal(D)),
+            "likelihood": check_likelihood(self.likelihood),
         }
 
 

@@ -14,7 +14,7 @@ CHECKS = {
     "read-only": "nothing is written to that belongs to the caller, and no call disturbs another: all of them",
     "sampler": "moments of the draw against the q that the KL assumes: `check_sampler`",
     "evidence": "log p(x) = ELBO + KL(q ‖ p(z\\|x)), by quadrature: `check_evidence`",
-    "pictures": "`mean` and `sample` of a likelihood against the density that its `nll` claims",
+    "likelihood": "`nll` adds up to 1, and its mean, its draws and its backward are the density's: `check_likelihood`",
     "optimizer": "five steps beside a reference: `check_optimizer`",
 }
 CHAPTERS = {

@@ -10,6 +10,7 @@ from scratchvae import Bernoulli, ContinuousBernoulli, Gaussian, GaussianLearned
 from scratchvae.checks import CAUSES, check_likelihood, draws, normalised
 from scratchvae.checks.density import integrated
 from scratchvae.checks.normalised import measured
+from scratchvae.layers import softplus
 from scratchvae.likelihoods import LIKELIHOODS, uniforms_like
 
 REGISTERED = [make() for make in LIKELIHOODS.values()]
@@ -226,6 +227,11 @@ class ForgetsTheFloor(GaussianLearned):
         return m + np.exp(0.5 * s) * rng.standard_normal(m.shape).astype(logits.dtype)
 
 
+class SoftplusForTheMean(Bernoulli):
+    def mean(self, logits):
+        return softplus(logits)[0]  # and sample, which stands on it, follows
+
+
 class EightPerCentMore(Gaussian):
     def sample(self, logits, rng):
         return (logits + 1.08 * self.sigma * rng.standard_normal(logits.shape)).astype(logits.dtype)
@@ -341,6 +347,7 @@ PLANTED = [
     (PixelByPixel(), "nll", "transpose", "nll reads the logits pixel by pixel"),
     (OneColumn(), "nll", "shape", "nll has the shape"),
     (SigmoidForTheMean(), "mean", "elementwise-factor", "it is the sigmoid"),
+    (SoftplusForTheMean(), "mean", "elementwise-factor", "it is the softplus"),
     (HalvesSwapped(), "mean", "elementwise-factor", "it is the last parameter"),
     (LogRate(), "mean", "elementwise-factor", "it is the first parameter itself"),
     (HalfTheMean(), "mean", "factor", "half of what it should be"),

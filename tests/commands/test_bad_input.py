@@ -508,13 +508,16 @@ def test_options_out_of_range(folder, capsys, case):
     assert snapshot(folder) == {}
 
 
-@pytest.mark.parametrize("option", ["latent", "hidden", "batch-size"])
+@pytest.mark.parametrize("option", ["latent", "hidden", "batch-size", "threads"])
 @pytest.mark.parametrize("value", ["1000000000000000", "99999999999999999999"])
 def test_options_beyond_any_memory(folder, capsys, no_pictures, option, value):
-    """One line, or (a batch size that a checkpoint can hold) no harm at all: it is then the whole data set."""
+    """One line, or (a batch size that a checkpoint can hold) no harm at all: it is then the whole data set.
+
+    So many threads are as many as the library has.
+    """
     np.savez(folder / "my.npz", x_train=X[:, :5], x_test=X[:, :5])
     code, _, err = run(capsys, "train", "--data", "my.npz", "--epochs", "1", f"--{option}", value)
-    if option == "batch-size" and len(value) < 17:
+    if option == "threads" or (option == "batch-size" and len(value) < 17):
         assert (code, err) == (0, "")
         return
     assert code == 2

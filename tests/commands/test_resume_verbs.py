@@ -14,6 +14,7 @@ import pytest
 
 from scratchvae import VAE, Adam, fit, load_checkpoint, save_checkpoint
 from scratchvae.cli import main
+from scratchvae.commands import runs
 from scratchvae.commands.runs import LONGEST, claim, default_name, numbered_runs
 from scratchvae.commands.train import DEFAULTS
 from scratchvae.run_folder import RunFolder
@@ -254,7 +255,9 @@ def test_an_empty_folder_is_taken(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["config.json", "checkpoint.npz", "metrics.csv"])
-def test_a_folder_with_a_run_needs_resume(tiny, capsys, name):
+def test_a_folder_with_a_run_needs_resume(tiny, capsys, monkeypatch, name):
+    """Said at once, before data are loaded or fetched."""
+    monkeypatch.setattr("scratchvae.commands.train.prepare", None)
     Path("run").mkdir()
     Path("run", name).write_text("whatever")
     text = "--out should be a folder without a run in it, got run; choose another, or go on with that by --resume"
@@ -324,6 +327,15 @@ def test_bad_options_leave_no_folder(tiny, capsys):
             assert main([*tiny, *options, *out]) == 2
             assert capsys.readouterr().err.count("\n") == 1
             assert contents(".") == before
+
+
+def test_a_default_name_that_another_process_takes_meanwhile_is_passed_over(tiny, monkeypatch):
+    """Both looked when the name was still free, as they do when they start at once: mkdir decides."""
+    monkeypatch.setattr(runs, "numbered_runs", lambda base: {})
+    options = {**DEFAULTS, "data": "tiny.npz"}
+    with claim(None, options) as first, claim(None, options) as second, claim(None, options) as third:
+        names = [folder.path.name for folder in (first, second, third)]
+    assert names == ["tiny-vae-2", "tiny-vae-2-run2", "tiny-vae-2-run3"]
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), MemoryError(), KeyboardInterrupt()])
@@ -515,6 +527,8 @@ def test_without_a_checkpoint_and_without_a_config_nobody_knows_what_it_was(tiny
         ("sigma", 0.5),
         ("seed", -1),
         ("seed", True),
+        *[(name, None) for name in DEFAULTS if name not in ("sigma", "activation", "layers")],
+        *[(name, "long" * 500) for name in ("hidden", "beta", "optimizer")],
     ],
 )
 def test_a_config_edited_by_hand_is_checked_like_any_option(tiny, capsys, monkeypatch, option, value):
@@ -528,6 +542,7 @@ def test_a_config_edited_by_hand_is_checked_like_any_option(tiny, capsys, monkey
     assert resume("--epochs", "2") == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
+    assert len(err) < 500
     assert contents("run") == before
 
 
@@ -606,6 +621,15 @@ def test_a_config_that_was_edited_or_deleted_is_written_anew(tiny, run, capsys, 
     assert f"run/config.json {said}: the checkpoint counts, and it is written anew\n" in capsys.readouterr().out
     assert main([*tiny, "--epochs", "2", "--out", "unbroken"]) == 0
     assert_same_run("run", "unbroken")
+
+
+def test_an_option_that_was_deleted_from_the_config_is_noticed(run, capsys):
+    config = json.loads((run / "config.json").read_text())
+    del config["beta"]
+    (run / "config.json").write_text(json.dumps(config))
+    assert resume() == 0
+    assert "run/config.json says beta None, not 1.0: the checkpoint counts, and " in capsys.readouterr().out
+    assert json.loads((run / "config.json").read_text())["beta"] == 1.0
 
 
 def test_a_config_as_it_was_is_not_spoken_of(run, capsys):

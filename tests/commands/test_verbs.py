@@ -7,16 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
-from scratchvae import VAE, Adam, Autoencoder, Gaussian, fit, load_checkpoint, load_data
+from scratchvae import VAE, Adam, fit, load_checkpoint, load_data
 from scratchvae.batches import binarised
 from scratchvae.cli import main
 from scratchvae.commands import plot, saved
 from scratchvae.evaluation import active_units, estimate, evaluate_terms, kl_per_latent, log_evidence
 from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.training import TEST_SEED
-from scratchvae.view.latent import interpolation, sheet, traversal
 
 RUN = "runs/tiny"
 
@@ -243,6 +241,28 @@ def test_sample_overwrites_nothing(train):
         assert arrays["x_mean"].shape == (3, 16)
 
 
+def test_one_is_one(train, capsys):
+    train()
+    assert main(["sample", RUN, "-n", "1"]) == 0
+    assert capsys.readouterr().out.startswith("1 decoder mean E[x|z], ")
+    assert main(["sample", RUN, "-n", "1", "--draw"]) == 0
+    assert capsys.readouterr().out.startswith("1 draw x ~ p(x|z), ")
+
+
+def test_the_picture_of_a_sample_has_the_greys_of_the_run_while_its_data_are_there(train, folder, monkeypatch):
+    train("--likelihood", "gaussian")
+    figures = []
+    monkeypatch.setattr("scratchvae.view.png.save_png", lambda figure, path: figures.append(figure))
+    assert main(["plot", RUN]) == 0
+    assert main(["sample", RUN, "--draw"]) == 0
+    assert len({ax.images[0].get_clim() for figure in figures for ax in figure.axes}) == 1
+    assert "the grain is the noise of p(x|z)" in figures[-1].texts[0].get_text()
+    Path("tiny.npz").unlink()
+    assert main(["sample", RUN]) == 0
+    assert figures[-1].axes[0].images[0].get_clim() != figures[0].axes[0].images[0].get_clim()
+    assert "of 64 images shown lie between" in figures[-1].texts[0].get_text()
+
+
 def test_samples_of_points_have_no_picture(train, capsys):
     np.save("points.npy", np.random.default_rng(0).standard_normal((30, 5)))
     train("--likelihood", "gaussian", data="points.npy")
@@ -307,77 +327,6 @@ def test_pairs_join_different_classes(train):
     starts, ends = plot.pairs(ten)
     assert ten.data.y_test[starts].tolist() == [0, 1, 2, 3, 4]
     assert ten.data.y_test[ends].tolist() == [5, 6, 7, 8, 9]
-
-
-# -- the pictures ------------------------------------------------------------------------------------------------------
-
-
-def small(kind=VAE, likelihood=None, n_z=3):
-    return kind(8, (5,), n_z, "tanh", likelihood, rng=np.random.default_rng(0), dtype="float64")
-
-
-def tiles(ax, columns, h, w):
-    """The images in axes that _show_tiles has filled, (rows, columns, h, w), without the gaps between them."""
-    sheet = np.ma.filled(ax.images[0].get_array(), np.nan)
-    R = sheet.shape[0] // (h + 2)
-    return sheet.reshape(R, h + 2, columns, w + 2)[:, :h, :, :w].transpose(0, 2, 1, 3)
-
-
-@pytest.mark.parametrize("kind", [VAE, Autoencoder])
-def test_the_line_starts_and_ends_at_the_reconstructions(kind, rng):
-    model, x = small(kind), rng.random((6, 8))
-    figure = interpolation(model, x[:3], x[3:], (2, 4), steps=5)
-    left, middle, right = figure.axes
-    np.testing.assert_array_equal(tiles(left, 1, 2, 4)[:, 0].reshape(3, 8), x[:3])
-    np.testing.assert_array_equal(tiles(right, 1, 2, 4)[:, 0].reshape(3, 8), x[3:])
-    path = tiles(middle, 5, 2, 4).reshape(3, 5, 8)
-    np.testing.assert_allclose(path[:, 0], model.reconstruct(x[:3]), rtol=1e-12)
-    np.testing.assert_allclose(path[:, -1], model.reconstruct(x[3:]), rtol=1e-12)
-    codes = model.encode(x)[0]
-    halfway = model.likelihood.mean(model.decode((codes[:3] + codes[3:]) / 2)[0])
-    np.testing.assert_allclose(path[:, 2], halfway, rtol=1e-12)
-    assert "decoder means" in middle.get_title()
-
-
-def test_a_traversal_moves_one_latent_and_orders_by_kl(rng):
-    vae, x = small(), rng.random((30, 8))
-    vae.params["mu.W"][...] *= [0.1, 5.0, 1.0]  # KLs in the order z2, z3, z1
-    figure = traversal(vae, x, (2, 4), steps=7)
-    ax = figure.axes[0]
-    shown = tiles(ax, 7, 2, 4).reshape(4, 7, 8)
-    mu = vae.encode(x[:1])[0][0]
-    order = np.argsort(-kl_per_latent(vae, x))
-    assert order.tolist() == [1, 2, 0]
-    np.testing.assert_array_equal(shown[0, 0], x[0])
-    np.testing.assert_allclose(shown[0, 1], vae.reconstruct(x[:1])[0], rtol=1e-12)
-    assert np.isnan(shown[0, 2:]).all()
-    for row, j in enumerate(order, start=1):
-        for column, value in enumerate((-3, -2, -1, 0, 1, 2, 3)):
-            z = mu.copy()
-            z[j] = value
-            np.testing.assert_allclose(shown[row, column], vae.likelihood.mean(vae.decode(z[None])[0])[0], rtol=1e-12)
-    labels = [label.get_text().split()[0] for label in ax.get_yticklabels()]
-    assert labels == ["KL,", "z2", "z3", "z1"]
-    marks = ax.collections[0].get_offsets()
-    np.testing.assert_allclose(marks[:, 0], np.clip(mu[order], -3, 3) + 3.5)
-
-
-def test_a_traversal_of_many_latents_says_how_many_it_shows(rng):
-    vae = small(n_z=60)
-    ax = traversal(vae, rng.random((5, 8)), (2, 4)).axes[0]
-    assert len(ax.get_yticks()) == 51
-    assert "50 of 60" in ax.texts[0].get_text()
-
-
-@pytest.mark.parametrize("n", [1, 2, 7, 9])
-def test_a_sheet_holds_every_image(n, rng):
-    x = rng.random((n, 8))
-    figure = sheet(small(likelihood=Gaussian()), x, (2, 4), "title")
-    assert isinstance(figure, Figure)
-    side = int(np.ceil(np.sqrt(n)))
-    shown = tiles(figure.axes[0], side, 2, 4).reshape(-1, 8)
-    np.testing.assert_array_equal(shown[:n], x)
-    assert np.isnan(shown[n:]).all()
 
 
 # -- complaints --------------------------------------------------------------------------------------------------------

@@ -116,17 +116,21 @@ def test_an_unknown_backend_is_named():
     [
         (
             np.zeros((2, 3), "uint8"),
-            (None, 3),
+            ("B", 3),
             r"x should hold floats, got uint8; scale .* x.astype\('float32'\) / 255",
         ),
-        (np.zeros((2, 3), int), (None, 3), "x should hold floats, got int64"),
-        (np.zeros((2, 3), complex), (None, 3), "x should hold floats, got complex128"),
-        (np.array([["a"]]), (None, 1), "x should hold floats, got <U1"),
-        (np.zeros((2, 4)), (None, 3), r"shape \(B, 3\), B at least 1, got \(2, 4\)$"),
-        (np.zeros(3), (None, 3), r"shape \(B, 3\), B at least 1, got \(3,\)$"),
-        (np.zeros((0, 3)), (None, 3), r"shape \(B, 3\), B at least 1, got \(0, 3\)$"),
-        (np.zeros((2, 1, 3)), (None, 3), r"got \(2, 1, 3\); flatten it with x.reshape\(len\(x\), -1\)$"),
-        (np.zeros(3), (2,), r"shape \(2,\), B at least 1, got \(3,\)$"),
+        (np.zeros((2, 3), int), ("B", 3), r"x should hold floats, got int64; scale .* x.astype\('float32'\) / 255$"),
+        (np.zeros((2, 3), bool), ("B", 3), r"x should hold floats, got bool; convert it: x.astype\('float32'\)$"),
+        (np.zeros((2, 3), complex), ("B", 3), "x should hold floats, got complex128"),
+        (np.array([["a"]]), ("B", 1), "x should hold floats, got <U1"),
+        (np.zeros((2, 4)), ("B", 3), r"shape \(B, 3\), B at least 1, got \(2, 4\)$"),
+        (np.zeros(3), ("B", 3), r"shape \(B, 3\), B at least 1, got \(3,\)$"),
+        (np.zeros((0, 3)), ("B", 3), r"shape \(B, 3\), B at least 1, got \(0, 3\)$"),
+        (np.zeros((2, 1, 3)), ("B", 3), r"got \(2, 1, 3\); flatten it with x.reshape\(len\(x\), -1\)$"),
+        (np.zeros(3), (2,), r"shape \(2,\), got \(3,\)$"),
+        (np.zeros((2, 1)), (2,), r"shape \(2,\), got \(2, 1\)$"),
+        (np.zeros((1, 2, 3)), (2, 3), r"shape \(2, 3\), got \(1, 2, 3\)$"),
+        (np.zeros((2, 3)), ("K", 2, 3), r"shape \(K, 2, 3\), K at least 1, got \(2, 3\)$"),
         (1.5, (2,), r"got \(\)$"),
     ],
 )
@@ -138,9 +142,9 @@ def test_as_floats_refuses(array, shape, message):
 
 def test_as_floats_converts_once_and_copies_only_if_it_must(rng):
     x = rng.standard_normal((2, 3)).astype("float32")
-    assert as_floats(x, "x", (None, 3), like=np.zeros(1, "float32")) is x
-    assert as_floats(x, "x", (None, 3), like=np.zeros(1)).dtype == np.float64
-    assert as_floats([[0.5]], "x", (None, 1), like=np.zeros(1, "float32")).dtype == np.float32
+    assert as_floats(x, "x", ("B", 3), like=np.zeros(1, "float32")) is x
+    assert as_floats(x, "x", ("B", 3), like=np.zeros(1)).dtype == np.float64
+    assert as_floats([[0.5]], "x", ("B", 1), like=np.zeros(1, "float32")).dtype == np.float32
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, True, "2", None, float("nan")])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scratchvae import SGD, VAE, Adam, fit
-from scratchvae.batches import batches, binarised, fingerprint, to_unit_floats
+from scratchvae.batches import batches, binarised, check_pixels, fingerprint, to_unit_floats
 from scratchvae.training import TEST_SEED
 
 

@@ -218,8 +218,8 @@ def test_float64_noise_does_not_widen_float32_work(rng):
     ("call", "text"),
     [
         (lambda v, x, e: log_importance_weights(v, x[:, :5], e), r"x should have the shape \(B, 6\)"),
-        (lambda v, x, e: log_importance_weights(v, x, e[0]), r"eps should have the shape \(B, 3, 2\), .* got \(3, 2\)"),
-        (lambda v, x, e: log_importance_weights(v, x, e[:, :2]), r"eps should have the shape \(B, 3, 2\)"),
+        (lambda v, x, e: log_importance_weights(v, x, e[0]), r"eps should have the shape \(K, 3, 2\), .* got \(3, 2\)"),
+        (lambda v, x, e: log_importance_weights(v, x, e[:, :2]), r"eps should have the shape \(K, 3, 2\)"),
         (
             lambda v, x, e: log_importance_weights_backward(v, np.ones(B), log_importance_weights(v, x, e)[1]),
             r"dlog_w should have the shape \(4, 3\)",

@@ -281,11 +281,15 @@ NAMES = "layers should be some of dense, layer-norm, relu, tanh, sigmoid, softpl
         (lambda rng: Dense(3, 2.5, rng=rng), "n_out should be a whole number of at least 1, got 2.5"),
         (lambda rng: Dense(3, 2, rng=rng, dtype="float16"), "dtype should be one of float32, float64, got 'float16'"),
         (lambda rng: Dense(3, 2, rng=rng, backend="torch"), "backend should be one of numpy, cupy, got 'torch'"),
-        (lambda rng: mlp(3, (4, 0), rng=rng), "every width in n_hidden should be a whole number of at least 1, got 0"),
+        (lambda rng: mlp(3, (4, 0), rng=rng), "n_out should be a whole number of at least 1, got 0"),
         (lambda rng: mlp(3, (4,), ("dense", "gelu"), rng=rng), f"{NAMES}, each once, got ('dense', 'gelu')"),
         (lambda rng: mlp(3, (4,), ("dense", "dense"), rng=rng), f"{NAMES}, each once, got ('dense', 'dense')"),
         (lambda rng: mlp(3, (4,), "dense", rng=rng), f"{NAMES}, each once, got 'dense'"),
         (lambda rng: mlp(3, (4,), (), rng=rng), f"{NAMES}, each once, got ()"),
+        (
+            lambda rng: mlp(3, (4,), ("layer-norm", "relu"), rng=rng),
+            "layer-norm keeps the width, got 3 inputs and 4 outputs; put dense before it",
+        ),
         (
             lambda rng: mlp(3, (4,), ("relu", "dense"), rng=rng),
             "layers should begin with one that makes the width, such as dense, got ('relu', 'dense')",

@@ -424,7 +424,7 @@ def test_rows_do_not_meet_and_nothing_is_written_to(rng):
     [
         (2, "relu", Gaussian(), "a sum over pieces needs a model with 1 latent, got 2; use grid_posterior"),
         (3, "relu", Gaussian(), "a sum over pieces needs a model with 1 latent, got 3; use evaluation.log_evidence"),
-        (1, "tanh", Gaussian(), "linear pieces need a relu decoder, got 'tanh'; use grid_posterior"),
+        (1, "tanh", Gaussian(), "linear pieces need a relu decoder, got layers ('dense', 'tanh'); use grid_posterior"),
         (1, "relu", Bernoulli(), "Gaussian pieces need the likelihood gaussian, got bernoulli; use grid_posterior"),
     ],
 )

@@ -1,6 +1,7 @@
 """The VAE and the autoencoder: every parameter's gradient, and the identity that makes the ELBO a bound."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
@@ -263,6 +264,14 @@ def test_layer_norm_between_the_dense_layer_and_its_activation(kind, rng):
 def test_the_model_says_what_it_expected(call, text, rng):
     with pytest.raises(ValueError, match=text):
         call(build(VAE, rng))
+
+
+@pytest.mark.parametrize("kind", [VAE, Autoencoder])
+def test_sizes_and_dtype_may_be_numpys_and_the_config_is_for_json(kind, rng):
+    model = kind(np.int64(6), np.array([4, 3]), np.int32(2), rng=rng, dtype=np.dtype("float64"))
+    plain = kind(6, (4, 3), 2, rng=rng, dtype="float64")
+    assert json.loads(json.dumps(model.config)) == plain.config
+    assert {p.dtype.name for p in model.params.values()} == {"float64"}
 
 
 def test_a_masked_array_is_refused_since_its_mask_would_be_lost(rng):

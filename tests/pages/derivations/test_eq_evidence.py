@@ -88,14 +88,18 @@ def test_relative_variance_of_a_prior_draw(vae):
 
 @pytest.mark.equation("prior-sampling-variance")
 @pytest.mark.parametrize("n_z", [1, 2])
-def test_relative_variance_grows_like_the_squeeze_to_the_power_minus_z(n_z):
-    points, cell = grid(n_z, 8, 1001 if n_z == 1 else 801)
-    prior = np.exp(log_normal(points))
+def test_relative_variance_of_a_squeezed_posterior_is_a_power_of_z(n_z):
+    """The posterior N(0, s^2) over the prior, against (s sqrt(2 - s^2))^-Z."""
 
-    def second_moment(s):  # of the posterior N(0, s^2) over the prior
-        return (np.exp(2 * log_normal(points, var=s * s)) / prior).sum() * cell
+    def second_moment(s, half_width):
+        points, cell = grid(n_z, half_width, 1201)
+        return np.exp(2 * log_normal(points, var=s * s) - log_normal(points)).sum() * cell
 
-    assert abs(second_moment(0.05) / second_moment(0.1) / 2**n_z - 1) < 0.02
+    for s in (0.1, 0.5, 0.9, 1.1, 1.3):
+        exact = (s * np.sqrt(2 - s * s)) ** -n_z
+        assert abs(second_moment(s, 12 if s < 1 else 24) / exact - 1) < 1e-9
+        assert exact > 1
+    assert second_moment(1.42, 24) > 1.9**n_z * second_moment(1.42, 12)  # s^2 > 2: it grows with the grid, without end
 
 
 @pytest.mark.equation("evidence-gradient")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from proof import grid, log_normal
 
-from scratchvae import VAE
+from scratchvae import VAE, Gaussian
 from scratchvae.evaluation import log_evidence
-from scratchvae.exact import grid_log_evidence
+from scratchvae.exact import LinearGaussian, grid_log_evidence
 from scratchvae.iwae import (
     importance_weighted_bound,
     importance_weighted_bound_backward,
@@ -58,6 +58,76 @@ def test_the_mean_weight_is_the_evidence(vae, x):
     probability, log_w = weights_on_a_grid(vae, x)
     log_px, _ = grid_log_evidence(vae, x)
     np.testing.assert_allclose(np.log(probability @ np.exp(log_w)), log_px, atol=1e-8)
+
+
+def log_mean_square(log_joint, log_q, cell):
+    """log E_q[w^2], with the integral cut off at the edges of the grid that the densities are given on."""
+    log_square = 2 * log_joint - log_q
+    return log_square.max() + math.log(np.exp(log_square - log_square.max()).sum() * cell)
+
+
+@pytest.mark.equation("importance-unbiased")
+def test_gaussian_weights_have_a_variance_if_q_is_not_too_narrow(rng):
+    """Posterior N(a, s^2) of a linear model, q = N(mu, sigma^2): finite if and only if sigma^2 > s^2 / 2."""
+    model, x = LinearGaussian(rng.standard_normal((3, 1)), np.zeros(3), 0.8), rng.standard_normal((1, 3))
+    a, var = (float(moment.squeeze()) for moment in model.posterior(x))
+    s = math.sqrt(var)
+
+    def over_the_square_of_the_mean(mu, sigma, half_width):
+        z, cell = grid(1, half_width, 2**13 + 1)
+        log_joint = log_normal(x, z @ model.W.T, 0.8**2) + log_normal(z)
+        return log_mean_square(log_joint, log_normal(z, mu, sigma**2), cell) - 2 * model.log_px(x)[0]
+
+    for sigma in (0.72 * s, 0.8 * s, s, 3 * s):
+        exact = math.log(sigma**2 / (s * math.sqrt(2 * sigma**2 - s**2)))
+        assert abs(over_the_square_of_the_mean(a, sigma, 50) - exact) < 1e-8
+        off_centre = [over_the_square_of_the_mean(a + s, sigma, half_width) for half_width in (50, 100)]
+        assert abs(off_centre[0] - off_centre[1]) < 1e-8
+    for sigma in (0.7 * s, 0.5 * s):  # it grows with the grid, without end
+        assert over_the_square_of_the_mean(a, sigma, 100) > over_the_square_of_the_mean(a, sigma, 50) + 100
+
+
+@pytest.mark.equation("importance-unbiased")
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu", "softplus"])
+def test_behind_bernoulli_pixels_the_prior_decides_whether_weights_have_a_variance(activation, rng):
+    """sigma^2 < 1/2 has none, however narrow the posterior; the nll cannot save it, since it grows like |z| at most."""
+    vae = VAE(5, (6,), 1, activation, rng=rng, dtype="float64")
+    x = (rng.random((1, 5)) < 0.5).astype(float)
+
+    def cut_off(var, half_width):
+        z, cell = grid(1, half_width, 2**14 + 1)
+        nll, _ = vae.likelihood.nll(np.repeat(x, len(z), axis=0), vae.decode(z)[0])
+        return log_mean_square(log_normal(z) - nll, log_normal(z, 0.0, var), cell)
+
+    assert cut_off(0.45, 400) > cut_off(0.45, 200) + 1000
+    assert abs(cut_off(0.55, 400) - cut_off(0.55, 200)) < 1e-3  # what is left is the grid's, at the kinks of relu
+    assert abs((0.05 - 1 - math.log(0.05)) / 2 - 1) < 0.05  # a latent of that variance pays a nat for its width
+
+
+@pytest.mark.equation("importance-weighted-bound")
+def test_more_draws_weaken_the_gradient_of_the_encoder_and_not_of_the_decoder(rng):
+    """Signal over noise of one estimate: like 1 / sqrt(K) in the encoder's mean, like sqrt(K) in the decoder's bias."""
+    vae = VAE(3, (), 1, likelihood=Gaussian(0.8), rng=rng, dtype="float64")
+    vae.params["logits.W"][...] = [[0.9, -0.5, 0.4]]
+    n = 20_000  # estimates, as the rows of a batch
+    x = np.tile([[1.0, 0.2, -0.5]], (n, 1))
+    a, var = LinearGaussian(vae.params["logits.W"].T, vae.params["logits.b"], 0.8).posterior(x[:1])
+    for head, value in (("mu", a[0] + math.sqrt(var[0, 0])), ("logvar", np.log(1.5 * var[0]))):  # off, and too wide
+        vae.params[f"{head}.W"][...], vae.params[f"{head}.b"][...] = 0, value
+
+    def signal_over_noise(draws):
+        log_w, cache = log_importance_weights(vae, x, rng.standard_normal((draws, n, 1)))
+        dlog_w = importance_weighted_bound_backward(np.ones(n), importance_weighted_bound(log_w)[1])
+        trace = {}
+        log_importance_weights_backward(vae, dlog_w, cache, trace=trace)
+        dlogits = vae.likelihood.nll_backward(-dlog_w.ravel(), cache.nll)
+        encoder = (trace["dmu_z"] + trace["dmu_q"])[:, 0].reshape(draws, n).sum(axis=0)
+        decoder = dlogits[:, 0].reshape(draws, n).sum(axis=0)
+        return [abs(gradient.mean()) / gradient.std() for gradient in (encoder, decoder)]
+
+    few, many = signal_over_noise(4), signal_over_noise(64)  # 16 times as many: a factor of 4 each
+    assert 2.5 < few[0] / many[0] < 8  # four, within five standard errors of the mean
+    assert 3 < many[1] / few[1] < 7
 
 
 @pytest.mark.equation("importance-weighted-bound", "bound-grows")

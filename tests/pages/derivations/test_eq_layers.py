@@ -53,13 +53,13 @@ def test_the_sum_over_all_outputs(layer):
 def test_gradients_add_where_a_value_is_used_twice(layer, rng):
     other, dy_other = rng.standard_normal((IN, OUT)), rng.standard_normal((B, OUT))
 
-    def s(x):
+    def J(x):
         return np.array((layer["dy"] * (x @ layer["W"])).sum() + (dy_other * np.tanh(x @ other)).sum())
 
     y, cache = dense(layer["x"], other, np.zeros(OUT))
     _, tanh_cache = tanh(y)
     from_other, _, _ = dense_backward(tanh_backward(dy_other, tanh_cache), cache)
-    np.testing.assert_allclose(jacobian(s, layer["x"]).reshape(B, IN), layer["dx"] + from_other, atol=1e-8)
+    np.testing.assert_allclose(jacobian(J, layer["x"]).reshape(B, IN), layer["dx"] + from_other, atol=1e-8)
 
 
 @pytest.mark.equation("dense")
@@ -177,9 +177,8 @@ TINY = 1e-5
 
 def normalised(row):
     m = sum(row) / len(row)
-    v = sum((t - m) ** 2 for t in row) / len(row)
-    s = math.sqrt(v + TINY)
-    return [(t - m) / s for t in row], m, v, s
+    s = math.sqrt(TINY + sum((t - m) ** 2 for t in row) / len(row))
+    return [(t - m) / s for t in row], m, s * s, s
 
 
 @pytest.mark.equation("layer-norm")

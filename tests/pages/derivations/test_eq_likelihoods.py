@@ -159,7 +159,7 @@ def test_the_variance_and_its_logarithm_as_a_softplus():
     for s in (-60.0, -4.0, C, 0.0, 3.0):
         v = FLOOR**2 + math.exp(s)
         lines = (math.log(v), math.log(FLOOR**2) + math.log1p(math.exp(s) / FLOOR**2), C + math.log1p(math.exp(s - C)))
-        _, logvar, slope = GaussianLearned(FLOOR).mean_and_logvar(np.array([[0.0, s]]))
+        _, logvar, slope = GaussianLearned(FLOOR).mean_and_x_logvar(np.array([[0.0, s]]))
         for line in lines:
             assert abs(line - logvar[0, 0]) < 1e-13
         assert abs(slope[0, 0] - math.exp(s) / v) < 1e-15

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from proof import grid, log_normal
+from proof import grid, log_normal, within_standard_errors
 
 from scratchvae import reparameterize, reparameterize_backward
 
@@ -37,14 +37,19 @@ def difference(g, at, h=1e-5):
     return (g(at + h) - g(at - h)) / (2 * h)
 
 
+def distribution(t):
+    """Phi, the distribution function of N(0, 1)."""
+    return 0.5 * (1 + math.erf(t / math.sqrt(2)))
+
+
 @pytest.mark.equation("reparameterization")
 def test_the_draw_has_the_distribution_function_of_q():
     z, _ = reparameterize(np.full((len(EPS), 1), MU), np.full((len(EPS), 1), V), EPS[:, None])
     for t in (-1.0, 0.1, 0.9, 2.0):
-        phi = 0.5 * (1 + math.erf((t - MU) / SIGMA / math.sqrt(2)))
+        phi = distribution((t - MU) / SIGMA)
         assert abs(WEIGHT[z[:, 0] <= t].sum() - phi) < 2 * WEIGHT.max()  # the grid cuts one cell
         density = math.exp(log_normal(np.array([t]), MU, SIGMA**2))
-        assert abs(difference(lambda s: 0.5 * (1 + math.erf((s - MU) / SIGMA / math.sqrt(2))), t) - density) < 1e-8
+        assert abs(difference(lambda t: distribution((t - MU) / SIGMA), t) - density) < 1e-8
 
 
 @pytest.mark.equation("mean-over-noise")
@@ -62,6 +67,43 @@ def test_the_path_gives_the_gradient_of_the_mean():
     assert abs(mean(slope(z) * SIGMA * EPS / 2) - difference(lambda v: F(MU, v), V)) < 1e-8
     by_sigma = difference(lambda s: F(MU, 2 * math.log(s)), SIGMA)
     assert abs(mean(slope(z) * EPS) - by_sigma) < 1e-8
+
+
+@pytest.mark.equation("pathwise-gradient")
+def test_a_kink_does_no_harm_because_f_is_continuous():
+    """f = max(z, 0), whose mean is mu Phi(mu / sigma) + sigma^2 N(0; mu, sigma^2)."""
+
+    def mean_of_relu(mu):
+        return mu * distribution(mu / SIGMA) + SIGMA**2 * math.exp(log_normal(np.zeros(1), mu, SIGMA**2))
+
+    z = MU + SIGMA * EPS
+    assert abs(mean(np.maximum(z, 0)) - mean_of_relu(MU)) < 1e-6
+    assert abs(mean(z > 0) - difference(mean_of_relu, MU)) < 2 * WEIGHT.max()  # the grid cuts one cell
+
+
+@pytest.mark.equation("pathwise-gradient", "score-function")
+def test_a_jump_is_fatal_for_the_path_and_not_for_the_score(rng):
+    """f = 1 where z > 0, else 0, whose mean is Phi(mu / sigma)."""
+    mu, sigma, h = 0.4, 0.8, 1e-9
+    truth = difference(lambda mu: distribution(mu / sigma), mu)
+    assert round(truth, 3) == 0.440
+    assert abs(truth - math.exp(log_normal(np.zeros(1), mu, sigma**2))) < 1e-9  # q(0)
+    eps = rng.standard_normal(100_000)
+    up, down = (1.0 * (mu + step + sigma * eps > 0) for step in (h, -h))
+    assert ((up - down) / (2 * h) == 0).all()  # the path: every draw has the slope 0
+    assert within_standard_errors(((mu + sigma * eps > 0) * eps / sigma)[:, None], truth)  # the score
+
+
+@pytest.mark.equation("pathwise-gradient")
+def test_what_the_path_misses_is_the_jump_times_the_density_there():
+    """f = sin z, and r more above t: its mean is sin(mu) exp(-sigma^2 / 2) + r Phi((mu - t) / sigma)."""
+    r, t = 3.0, 0.1
+
+    def mean_of_f(mu):
+        return math.sin(mu) * math.exp(-(SIGMA**2) / 2) + r * distribution((mu - t) / SIGMA)
+
+    missing = difference(mean_of_f, MU) - mean(np.cos(MU + SIGMA * EPS))
+    assert abs(missing - r * math.exp(log_normal(np.array([t]), MU, SIGMA**2))) < 1e-8
 
 
 @pytest.mark.equation("reparameterization-backward")
@@ -116,3 +158,13 @@ def test_variance_of_both_estimators_for_the_square(mu, sigma):
     ):
         assert abs(mean(estimator) - 2 * mu) < 1e-10
         assert abs(mean((estimator - 2 * mu) ** 2) / variance - 1) < 1e-10
+
+
+@pytest.mark.equation("estimator-variance")
+def test_a_steep_function_that_is_never_large_reverses_the_order():
+    z = MU + SIGMA * EPS
+    path, score = 5 * np.cos(5 * z), np.sin(5 * z) * EPS / SIGMA
+    truth = 5 * math.cos(5 * MU) * math.exp(-25 * SIGMA**2 / 2)
+    assert abs(mean(path) - truth) < 1e-10
+    assert abs(mean(score) - truth) < 1e-10
+    assert mean((score - truth) ** 2) < 0.1 * mean((path - truth) ** 2)

@@ -14,13 +14,21 @@ def walk(rng):
     vae = VAE(5, (6,), Z, "tanh", rng=rng, dtype="float64")
     for p in vae.params.values():
         p += 0.3 * rng.standard_normal(p.shape)
-    x, eps, w = rng.random((B, 5)), rng.standard_normal((B, Z)), rng.standard_normal(B)
+    x, eps, dobjective = rng.random((B, 5)), rng.standard_normal((B, Z)), rng.standard_normal(B)
     terms, cache = vae.objective(x, eps, beta=BETA)
     trace = {}
-    grads = vae.backward(w, cache, trace=trace)
+    grads = vae.backward(dobjective, cache, trace=trace)
     mu, logvar, encode_cache = vae.encode(x)
     h, _ = encode_cache.mu
-    return {"vae": vae, "x": x, "eps": eps, "w": w, "terms": terms, "trace": trace, "grads": grads} | {
+    return {
+        "vae": vae,
+        "x": x,
+        "eps": eps,
+        "dobjective": dobjective,
+        "terms": terms,
+        "trace": trace,
+        "grads": grads,
+    } | {
         "mu": mu,
         "logvar": logvar,
         "h": h,
@@ -42,13 +50,13 @@ def kl_of(mu, logvar):
     return 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=1)
 
 
-def gradient(s, thing, h=1e-5):
-    """ds / d thing, one entry at a time."""
+def gradient(J, thing, h=1e-5):
+    """dJ / d thing, one entry at a time."""
     result = np.zeros_like(thing)
     for index in np.ndindex(thing.shape):
         step = np.zeros_like(thing)
         step[index] = h
-        result[index] = (s(thing + step) - s(thing - step)) / (2 * h)
+        result[index] = (J(thing + step) - J(thing - step)) / (2 * h)
     return result
 
 
@@ -62,9 +70,9 @@ def test_the_objective_has_two_terms(walk):
 
 @pytest.mark.equation("vae-weights")
 def test_each_example_pulls_with_its_own_weight(walk):
-    w, nll, kl = walk["w"], np.array(walk["terms"].nll), np.array(walk["terms"].kl)
-    by_nll = gradient(lambda nll: (w * (-nll - BETA * kl)).sum(), nll)
-    by_kl = gradient(lambda kl: (w * (-nll - BETA * kl)).sum(), kl)
+    dobjective, nll, kl = walk["dobjective"], np.array(walk["terms"].nll), np.array(walk["terms"].kl)
+    by_nll = gradient(lambda nll: (dobjective * (-nll - BETA * kl)).sum(), nll)
+    by_kl = gradient(lambda kl: (dobjective * (-nll - BETA * kl)).sum(), kl)
     np.testing.assert_allclose(walk["trace"]["dnll"], by_nll, atol=1e-8)
     np.testing.assert_allclose(walk["trace"]["dkl"], by_kl, atol=1e-8)
 
@@ -74,18 +82,18 @@ def test_the_gradient_of_each_logit(walk):
     z = walk["mu"] + np.exp(walk["logvar"] / 2) * walk["eps"]
     logits, _ = walk["vae"].decode(z)
 
-    def s(logits):
-        return -(walk["w"] * walk["vae"].likelihood.nll(walk["x"], logits)[0]).sum()
+    def J(logits):
+        return -(walk["dobjective"] * walk["vae"].likelihood.nll(walk["x"], logits)[0]).sum()
 
-    np.testing.assert_allclose(walk["trace"]["dlogits"], gradient(s, logits), atol=1e-8)
+    np.testing.assert_allclose(walk["trace"]["dlogits"], gradient(J, logits), atol=1e-8)
     p = 1 / (1 + np.exp(-logits))
-    np.testing.assert_allclose(walk["trace"]["dlogits"], -walk["w"][:, None] * (p - walk["x"]), rtol=1e-12)
+    np.testing.assert_allclose(walk["trace"]["dlogits"], -walk["dobjective"][:, None] * (p - walk["x"]), rtol=1e-12)
 
 
 @pytest.mark.equation("vae-latent")
 def test_what_arrives_at_the_latent_comes_through_the_decoder_alone(walk):
     z = walk["mu"] + np.exp(walk["logvar"] / 2) * walk["eps"]
-    by_difference = gradient(lambda z: -(walk["w"] * nll_at(walk, z)).sum(), z)
+    by_difference = gradient(lambda z: -(walk["dobjective"] * nll_at(walk, z)).sum(), z)
     np.testing.assert_allclose(walk["trace"]["dz"], by_difference, atol=1e-8)
 
 
@@ -110,23 +118,23 @@ def test_the_decoder_layer_by_layer(walk):
 
 @pytest.mark.equation("vae-mu")
 def test_two_contributions_reach_the_mean(walk):
-    w, mu, logvar, trace = walk["w"], walk["mu"], walk["logvar"], walk["trace"]
-    through_z = gradient(lambda mu: -(w * nll_of(walk, mu, logvar)).sum(), mu)
-    from_kl = gradient(lambda mu: -(w * BETA * kl_of(mu, logvar)).sum(), mu)
+    dobjective, mu, logvar, trace = walk["dobjective"], walk["mu"], walk["logvar"], walk["trace"]
+    through_z = gradient(lambda mu: -(dobjective * nll_of(walk, mu, logvar)).sum(), mu)
+    from_kl = gradient(lambda mu: -(dobjective * BETA * kl_of(mu, logvar)).sum(), mu)
     np.testing.assert_allclose(trace["dmu_z"], through_z, atol=1e-8)
     np.testing.assert_allclose(trace["dmu_kl"], from_kl, atol=1e-8)
-    np.testing.assert_allclose(trace["dmu"], trace["dz"] - BETA * w[:, None] * mu, rtol=1e-12)
+    np.testing.assert_allclose(trace["dmu"], trace["dz"] - BETA * dobjective[:, None] * mu, rtol=1e-12)
 
 
 @pytest.mark.equation("vae-logvar")
 def test_two_contributions_reach_the_log_variance(walk):
-    w, mu, logvar, trace, eps = walk["w"], walk["mu"], walk["logvar"], walk["trace"], walk["eps"]
-    through_z = gradient(lambda v: -(w * nll_of(walk, mu, v)).sum(), logvar)
-    from_kl = gradient(lambda v: -(w * BETA * kl_of(mu, v)).sum(), logvar)
+    dobjective, mu, logvar, trace, eps = walk["dobjective"], walk["mu"], walk["logvar"], walk["trace"], walk["eps"]
+    through_z = gradient(lambda v: -(dobjective * nll_of(walk, mu, v)).sum(), logvar)
+    from_kl = gradient(lambda v: -(dobjective * BETA * kl_of(mu, v)).sum(), logvar)
     np.testing.assert_allclose(trace["dlogvar_z"], through_z, atol=1e-8)
     np.testing.assert_allclose(trace["dlogvar_kl"], from_kl, atol=1e-8)
     sigma = np.exp(logvar / 2)
-    formula = 0.5 * trace["dz"] * eps * sigma - 0.5 * BETA * w[:, None] * (sigma**2 - 1)
+    formula = 0.5 * trace["dz"] * eps * sigma - 0.5 * BETA * dobjective[:, None] * (sigma**2 - 1)
     np.testing.assert_allclose(trace["dlogvar"], formula, rtol=1e-10)
 
 
