@@ -47,9 +47,9 @@ def content_hash(arrays: Mapping[str, np.ndarray]) -> str:
     """The sha256 of names, dtypes, shapes and bytes, in hex: one changed number makes it another."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.asarray(arrays[name], order="C")
+        array = arrays[name]
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.reshape(-1).view(np.uint8).data)
+        digest.update(array.reshape(-1).view(np.uint8).data)  # in C's order, wherever they lie
     return digest.hexdigest()
 
 
@@ -176,13 +176,11 @@ def check_manifest(manifest: Any) -> None:
 
 
 def check_generator(state: dict[str, Any]) -> None:
-    """One of NumPy's generators takes this state, and gives the same one back."""
+    """One of NumPy's generators takes this state, whose fields and lists, which NumPy trusts, are like its own."""
     one_of(GENERATORS)(state.get("bit_generator"), "bit_generator")
     generator = getattr(np.random, state["bit_generator"])()
     require_like(state, as_state(generator.state), "rng")
     generator.state = state
-    if as_plain(generator.state, "rng") != state:
-        raise ValueError(f"rng should be a state of {state['bit_generator']}, and it does not take the one there")
 
 
 def as_state(example: Any, name: str = "rng") -> Any:
