@@ -14,14 +14,18 @@ Read the modules in this order; each uses only those above it.
     the bound with many draws                   iwae             03
     following the gradient                      optim            09
     order, bits, the move to the backend        batches          09
-    arrays read without trusting them           npz              09
-    a folder that one process writes to         run_folder       09
-    what a checkpoint says, and who believes it manifest         09
-    a run on disk                               checkpoint       09
-    going on with a run that was stopped        resume           09
+    what training is asked to do                recipe           09
+    arrays read without trusting them           npz
+    a folder that one process writes to         run_folder
+    what a checkpoint says, and who believes it manifest
+    a run on disk                               checkpoint
+    going on with a run that was stopped        resume
+    how a run went, and the files that tell it  record
     epochs                                      training         09
     how good a trained model is                 evaluation       03, 10
     the oracle: evidence that is known          exact            03, 05
+
+From npz to record nothing is mathematics: it is what keeps a run on disk whole, and can be read on another day.
 
 Beside the core: `data` (digits, your own files, toy sets), `checks` (what is wrong with a gradient, a sampler, a bound;
 yours or ours), `museum` (planted bugs, and which check sees each), `view` (pictures), `commands` and `cli` (the command

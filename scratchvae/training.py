@@ -9,45 +9,33 @@ Sizes: B batch, D data, N rows of a data set, N_test of the held-out one.
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 
-from scratchvae import __version__
-from scratchvae.arguments import require_count, require_generator, require_positive
-from scratchvae.backend import Array, Cache, get_xp, to_numpy
+from scratchvae.arguments import require_count, require_generator
+from scratchvae.backend import get_xp, to_numpy
 from scratchvae.batches import batches, binarised, check_pixels, fingerprint, to_unit_floats
-from scratchvae.checkpoint import packed, save_checkpoint
-from scratchvae.manifest import A_FUNCTION, as_plain
 from scratchvae.model import Model
 from scratchvae.optim import Optimizer
-from scratchvae.resume import opened, restore, stopped_run
+from scratchvae.recipe import (
+    Objective,
+    Schedule,
+    checked_objective,
+    checked_optimizer,
+    checked_recipe,
+    checked_schedule,
+    step_size,
+)
+from scratchvae.record import Run, open_record
+from scratchvae.resume import opened
 from scratchvae.run_folder import History, RunFolder, epochs_of
 
 INTERVAL = 50  # steps between two looks at the losses: a look makes a GPU wait
 TEST_SEED = 2014  # held-out images are binarised once, and their noise is the same each epoch: curves without jitter
 TEST_BATCH = 500
 LARGE = 100.0  # data far beyond this are rarely meant to be trained on as they are
-
-Schedule = Sequence[tuple[int, float]] | Callable[[int], float]
-
-
-class Objective(Protocol):
-    """What `fit` maximises. A model is its own; `iwae.ImportanceWeighted` is another one.
-
-    draw_eps   None, or the noise of B examples: an array that has B as its last axis but one.
-    objective  terms, a NamedTuple of (B,), with nll and objective at least; and what the backward needs.
-    backward   the gradient of sum_b dobjective_b objective_b, by the names of the model's parameters.
-
-    Where it is not the model itself it says which one it trains, as `model`, and in `config` what makes it another
-    objective, in words and numbers that JSON can hold: both stand in the checkpoint.
-    """
-
-    def draw_eps(self, B: int, rng: np.random.Generator) -> Array | None: ...
-    def objective(self, x: Array, eps: Any, beta: float = 1.0) -> tuple[Any, Cache]: ...
-    def backward(self, dobjective: Array, cache: Any) -> dict[str, Array]: ...
 
 
 class NonFiniteObjective(ArithmeticError):
@@ -56,19 +44,6 @@ class NonFiniteObjective(ArithmeticError):
     def __init__(self, message: str, step: int | None = None) -> None:
         super().__init__(message)
         self.step = step
-
-
-class Recipe(NamedTuple):
-    """How an epoch is trained. A run that goes on goes on with the same."""
-
-    batch_size: int
-    beta: float
-    warmup: int
-    binarise: str
-
-    def weight(self, epochs: float) -> float:
-        """The weight of the KL after so many epochs, a fraction of one included."""
-        return self.beta * min(1.0, epochs / self.warmup) if self.warmup else self.beta
 
 
 def fit(
@@ -112,130 +87,26 @@ def fit(
               checkpoint stays.
     """
     epochs, recipe = require_count(epochs, "epochs"), checked_recipe(batch_size, beta, warmup, binarise)
-    rng, schedule = require_generator(rng), checked_schedule(schedule)
+    rng, schedule = require_generator(rng), checked_schedule(schedule, epochs)
     for name, x in (("x_train", x_train), ("x_test", x_test)):
         check_pixels(x, name, model.n_x, model.likelihood.support, binarise)
     optimizer, objective = checked_optimizer(optimizer), checked_objective(objective, model, x_train, recipe)
     held_out = binarised(x_test, binarise, np.random.default_rng(TEST_SEED))  # (N_test, D)
     with opened(out, resume) as folder:
         run = Run(model, objective, optimizer, rng, recipe, folder, fingerprint(x_train, x_test) if folder else "")
-        record = start(run, x_train, schedule, config, resume)
-        done, rates = epochs_of(record.history), step_sizes(record, epochs)
+        record = open_record(run, x_train, schedule, config, resume)
+        done = epochs_of(record.history)
         record.begin()
         if progress and done < epochs:
             print(f"nats per example, binarise {binarise}{going_on(resume, done)}")
         for epoch in range(done, epochs):
             began, title = time.perf_counter(), f"epoch {epoch + 1:{len(str(epochs))}}/{epochs}"
-            optimizer.lr = rates.get(epoch, optimizer.lr)
+            optimizer.lr = step_size(record.schedule, epoch, optimizer.lr)
             row = one_epoch(run, x_train, held_out, epoch, title if progress else "")
             record.add(row, time.perf_counter() - began)
             if progress:
                 print(f"{title}  {in_words(row)}  {record.seconds[-1]:.1f} s", flush=True)
     return record.history
-
-
-class Run(NamedTuple):
-    """What an epoch needs and moves: the same from the first epoch to the last."""
-
-    model: Model
-    objective: Any
-    optimizer: Optimizer
-    rng: np.random.Generator
-    recipe: Recipe
-    folder: RunFolder | None
-    data: str  # the fingerprint of what it is trained and tested on
-
-    @property
-    def training(self) -> dict[str, Any]:
-        """All but the model that makes it this run and no other, in words and numbers; a resumed run has the same."""
-        own, name = self.objective is self.model, type(self.objective).__name__
-        objective = None if own else as_plain(getattr(self.objective, "config", {"name": name}), "objective.config")
-        return {**self.recipe._asdict(), "objective": objective, "data": self.data}
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Before the first epoch
-
-
-def checked_recipe(batch_size: int, beta: float, warmup: int, binarise: str) -> Recipe:
-    """The options of an epoch, each a plain Python number; a ValueError names the one that is out of range."""
-    batch_size, beta = require_count(batch_size, "batch_size"), require_positive(beta, "beta", or_zero=True)
-    return Recipe(batch_size, beta, require_count(warmup, "warmup", least=0), binarise)
-
-
-def checked_optimizer(optimizer: Any) -> Optimizer:
-    if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
-        raise ValueError(f"optimizer should be an object such as Adam(lr=1e-3), got {optimizer!r}")
-    return optimizer
-
-
-def checked_objective(objective: Any, model: Model, x_train: np.ndarray, recipe: Recipe) -> Any:
-    """The objective, after one pass over two rows: is it one over this model, and does it take beta? None: the model.
-
-    Raises    ValueError, in one line.
-    """
-    objective = model if objective is None else objective
-    lacks = [name for name in ("draw_eps", "objective", "backward") if not hasattr(objective, name)]
-    if lacks:
-        raise ValueError(f"objective should have draw_eps, objective and backward, got one without {', '.join(lacks)}")
-    if getattr(objective, "model", model) is not model:
-        raise ValueError("objective should be one over the model that is trained, got one over another model")
-    x = to_unit_floats(x_train[[0, -1]], model.dtype, model.xp)  # (2, D)
-    eps, beta = objective.draw_eps(2, np.random.default_rng(0)), recipe.weight(0.0)
-    try:
-        with np.errstate(all="ignore"):
-            terms, _ = objective.objective(x, eps, beta=beta)
-    except ValueError as error:
-        warm = f"; warmup {recipe.warmup} begins with beta 0" if recipe.warmup and "beta" in str(error) else ""
-        raise ValueError(f"{error}{warm}") from None
-    got = {name: getattr(getattr(terms, name, None), "shape", "none") for name in ("nll", "objective")}
-    if not hasattr(terms, "_fields") or set(got.values()) != {(2,)}:
-        raise ValueError(
-            "terms should be a NamedTuple with nll and objective, a number an example, of shape (2,) for two; "
-            f"got {type(terms).__name__} with nll {got['nll']}, objective {got['objective']}"
-        )
-    return objective
-
-
-def checked_schedule(schedule: Schedule | None) -> Schedule | None:
-    """Pairs of plain numbers in the order of their epochs, or the function itself.
-
-    Raises    ValueError: other things than pairs, an epoch below 0, a step size that is not positive and finite.
-    """
-    if schedule is None or callable(schedule):
-        return schedule
-    try:
-        pairs = [(epoch, lr) for epoch, lr in schedule]
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"schedule should be pairs [(epoch, lr), ...] or a function of the epoch, got {schedule!r}"
-        ) from None
-    epochs = [require_count(epoch, "an epoch of the schedule", least=0) for epoch, _ in pairs]
-    rates = [require_positive(lr, "an lr of the schedule") for _, lr in pairs]
-    return sorted(zip(epochs, rates, strict=True), key=lambda pair: pair[0])
-
-
-def start(
-    run: Run, x_train: np.ndarray, schedule: Schedule | None, config: dict[str, Any] | None, resume: bool
-) -> "Record":
-    """Everything where the stopped run left it, and its record; or the output bias at the mean image, and a new one."""
-    stopped = stopped_run(run.folder) if resume else None
-    if stopped is None:
-        pixel_mean = x_train.mean(axis=0) / (255 if x_train.dtype == np.uint8 else 1)  # (D,)
-        run.model.start_output_bias(pixel_mean)
-        return Record(run, {}, schedule, as_plain(config, "config"))
-    schedule = stopped.schedule if schedule is None else schedule
-    restore(stopped, run.model, run.optimizer, run.rng, run.training)
-    return Record(run, stopped.history, schedule, as_plain(config, "config") or stopped.config["run"])
-
-
-def step_sizes(record: "Record", epochs: int) -> dict[int, float]:
-    """The step size of every epoch that is to come and has one: of pairs, the last that has begun."""
-    schedule, to_come = record.schedule or [], range(epochs_of(record.history), epochs)
-    if callable(schedule):
-        return {epoch: require_positive(schedule(epoch), f"schedule({epoch})") for epoch in to_come}
-    begun = {epoch: [lr for start, lr in schedule if start <= epoch] for epoch in to_come}
-    return {epoch: rates[-1] for epoch, rates in begun.items() if rates}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -329,43 +200,7 @@ def advice(run: Run, x_train: np.ndarray, step: int | None) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# After an epoch
-
-
-class Record:
-    """How a run went so far, and the files that tell it, if there is a run folder."""
-
-    def __init__(self, run: Run, history: History, schedule: Schedule | None, config: dict[str, Any] | None) -> None:
-        self.run, self.history, self.schedule, self.config = run, history, schedule, config
-        self.seconds = [] if run.folder is None else run.folder.seconds(history)
-
-    @property
-    def kept(self) -> dict[str, Any]:
-        """What a checkpoint holds beside the model and the history."""
-        training = {**self.run.training, "schedule": A_FUNCTION if callable(self.schedule) else self.schedule}
-        return {"optimizer": self.run.optimizer, "rng": self.run.rng, "training": training, "run": self.config}
-
-    def begin(self) -> None:
-        """Write what is known before the first epoch.
-
-        Raises    ValueError: a run that no checkpoint could hold, and nothing is written.
-        """
-        if self.run.folder is not None:
-            packed(self.run.model, **self.kept)
-            described = self.config or {"model": self.run.model.config, "training": self.run.training}
-            self.run.folder.write_config({"scratchvae": __version__, **described})
-            self.run.folder.write_metrics(self.history, self.seconds)
-
-    def add(self, row: dict[str, float], seconds: float) -> None:
-        """The row of an epoch, in the history and on disk."""
-        for name, value in row.items():
-            self.history.setdefault(name, []).append(value)
-        self.seconds.append(seconds)
-        if self.run.folder is not None:  # the checkpoint first: the table can be made from it, not the other way round
-            self.run.folder.require_held()
-            epoch = epochs_of(self.history)
-            save_checkpoint(self.run.folder.path, self.run.model, epoch=epoch, history=self.history, **self.kept)
-            self.run.folder.write_metrics(self.history, self.seconds)
+# In words
 
 
 def going_on(resume: bool, done: int) -> str:

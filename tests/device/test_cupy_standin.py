@@ -32,7 +32,9 @@ from scratchvae.iwae import (
     log_importance_weights_backward,
 )
 from scratchvae.layers import ACTIVATIONS, dense, dense_backward
-from scratchvae.training import INTERVAL, Recipe, Run, train_epoch
+from scratchvae.recipe import Recipe
+from scratchvae.record import Run
+from scratchvae.training import INTERVAL, train_epoch
 
 LIKELIHOODS = [Bernoulli(), Gaussian(0.5), ContinuousBernoulli()]
 
