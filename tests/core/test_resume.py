@@ -19,7 +19,7 @@ from scratchvae import (
     load_checkpoint,
     save_checkpoint,
 )
-from scratchvae import training as training_module
+from scratchvae import record as record_module
 from scratchvae.run_folder import RunFolder
 from scratchvae.training import NonFiniteObjective
 
@@ -119,7 +119,7 @@ def test_stopped_twice(tmp_path):
 def test_stopped_between_the_checkpoint_and_the_row(tmp_path, monkeypatch, write):
     """The checkpoint comes first: the row of its last epoch may be missing, and never the other way round."""
     Run().fit(tmp_path / "unbroken")
-    place = training_module if write == "save_checkpoint" else RunFolder
+    place = record_module if write == "save_checkpoint" else RunFolder
     real = getattr(place, write)
 
     def third(*args, **how):
