@@ -122,6 +122,7 @@ def packed(
         manifest["optimizer"] = as_plain(words, "optimizer")
         arrays |= {OPTIMIZER + name: to_numpy(s) for name, s in optimizer.state.items()}
     check(manifest, arrays)
+    require_rebuilt(model.likelihood, manifest["config"]["model"]["likelihood"])
     arrays["meta"] = np.array(json.dumps(manifest))
     return arrays | {"sha256": np.array(content_hash(arrays))}
 
@@ -253,8 +254,15 @@ def check_names(manifest: dict[str, Any]) -> None:
         if name not in known:
             raise CheckpointError(
                 f"a checkpoint names the {what}, and {brief(repr(name), 60)} is not in {table}; "
-                "add it there, so that it can be loaded"
+                "import the module that puts it there"
             )
+
+
+def require_rebuilt(likelihood: Likelihood, config: dict[str, Any]) -> None:
+    """A ValueError if what a likelihood's config builds is not what it is, as when an option was left out of it."""
+    was, rebuilt = (getattr(p, "__dict__", {}) for p in (likelihood, build_likelihood(config)))
+    if as_plain(was, "a likelihood") != as_plain(rebuilt, "a likelihood"):
+        raise ValueError(f"the likelihood's config should hold all that makes it, and {config} makes another one")
 
 
 def check_params(config: dict[str, Any], params: Arrays) -> None:

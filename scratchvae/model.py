@@ -14,7 +14,7 @@ import numpy as np
 
 from scratchvae.arguments import as_floats, require_count, require_generator
 from scratchvae.backend import Array, Cache, as_backend, get_xp
-from scratchvae.layers import ACTIVATIONS, LAYERS, Dense, Params, mlp, prefixed
+from scratchvae.layers import ACTIVATIONS, LAYERS, Chain, Dense, Params, mlp, prefixed
 from scratchvae.likelihoods import Bernoulli, Likelihood
 
 
@@ -73,6 +73,8 @@ class Model:
         self.heads = {name: Dense(from_encoder, n_z, **how) for name in self.head_names}
         self.decoder = mlp(n_z, self.n_hidden[::-1], self.layers, name="decoder", **how)
         self.logits = Dense(from_decoder, n_x * self.likelihood.n_params, **how)
+        self.require_rows(self.encoder, n_x, from_encoder)
+        self.require_rows(self.decoder, n_z, from_decoder)
         heads = {key: p for name, head in self.heads.items() for key, p in prefixed(name, head.params).items()}
         logits = prefixed("logits", self.logits.params)
         self.params = Params({**self.encoder.params, **heads, **self.decoder.params, **logits})
@@ -94,6 +96,16 @@ class Model:
             "likelihood": self.likelihood.config,
             "dtype": self.dtype,
         }
+
+    def require_rows(self, chain: Chain, n_in: int, n_out: int) -> None:
+        """A ValueError if hidden layers do not turn rows (B, n_in) into (B, n_out) of the model's dtype: tried once."""
+        wanted = f"layers should turn {self.dtype} (B, {n_in}) into (B, {n_out}), each a row by itself"
+        try:
+            y, _ = chain.forward(self.xp.zeros((2, n_in), dtype=self.dtype))
+        except Exception as error:  # why: a layer of a reader's may raise anything
+            raise ValueError(f"{wanted}; {self.layers} end in {type(error).__name__}: {error}") from error
+        if y.shape != (2, n_out) or y.dtype != self.dtype:
+            raise ValueError(f"{wanted}; {self.layers} make {y.dtype} of shape {y.shape} of two rows")
 
     def as_input(self, array: Array, name: str, shape: tuple[int | str, ...]) -> Array:
         """An argument in the model's own dtype and on its own backend, its shape checked: a letter is any size."""

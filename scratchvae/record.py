@@ -31,9 +31,14 @@ class Run(NamedTuple):
     @property
     def training(self) -> dict[str, Any]:
         """All but the model that makes it this run and no other, in words and numbers; a resumed run has the same."""
-        own, name = self.objective is self.model, type(self.objective).__name__
-        objective = None if own else as_plain(getattr(self.objective, "config", {"name": name}), "objective.config")
+        objective = None if self.objective is self.model else config_of(self.objective)
         return {**self.recipe._asdict(), "objective": objective, "data": self.data}
+
+
+def config_of(objective: Any) -> dict[str, Any]:
+    """What an objective says makes it another one; where it says nothing, its class and its numbers and words."""
+    plain = {name: value for name, value in vars(objective).items() if isinstance(value, int | float | str)}
+    return as_plain(getattr(objective, "config", {"name": type(objective).__name__, **plain}), "objective.config")
 
 
 class Record:
@@ -57,7 +62,7 @@ class Record:
         if self.run.folder is not None:
             packed(self.run.model, **self.kept)
             described = self.config or {"model": self.run.model.config, "training": self.run.training}
-            self.run.folder.write_config({"scratchvae": __version__, **described})
+            self.run.folder.write_config({"scratchvae": __version__, **as_plain(described, "config")})
             self.run.folder.write_metrics(self.history, self.seconds)
 
     def add(self, row: dict[str, float], seconds: float) -> None:

@@ -191,11 +191,14 @@ def require_finite(sums: np.ndarray, names: tuple[str, ...], steps_before: int) 
 
 def advice(run: Run, x_train: np.ndarray, step: int | None) -> str:
     """What may help against a NaN. At the first step nothing was learned yet, and no step size can be at fault."""
-    largest = 1.0 if x_train.dtype == np.uint8 else float(np.abs(x_train).max())
-    if largest > LARGE or (step == 1 and largest > 1):
-        return f"the data reach {largest:.3g}: scale them first, to a standard deviation of about 1 a column"
+    low, high = (float(end) / (255 if x_train.dtype == np.uint8 else 1) for end in (x_train.min(), x_train.max()))
+    if max(-low, high) > LARGE:
+        return f"the data go from {low:.3g} to {high:.3g}: scale them first, to about unit variance a column"
     if step == 1:
-        return "no step was taken yet: look at the parameters that it starts from"
+        return (
+            "no step was taken yet, so it is the model that it starts from, "
+            f"or data, from {low:.3g} to {high:.3g}, at which the likelihood is infinite"
+        )
     return f"lower the step size, which is {run.optimizer.lr:g}"
 
 

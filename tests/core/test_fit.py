@@ -294,7 +294,7 @@ def doubled(monkeypatch):
 
 def test_a_model_that_could_not_be_loaded_is_refused_before_the_first_epoch(tmp_path, monkeypatch, doubled):
     """With out alone: without it, nothing has to be loaded."""
-    message = r"^a checkpoint names the likelihood, and 'laplace' is not in LIKELIHOODS; add it there, so that"
+    message = r"^a checkpoint names the likelihood, and 'laplace' is not in LIKELIHOODS; import the module that"
     assert_refused_before_anything_is_written(tmp_path, message, fresh(likelihood=Laplace()), binarise="none")
     run(fresh(likelihood=Laplace()), binarise="none", epochs=1)
     model = fresh(layers=("doubled", "relu"))
@@ -410,3 +410,35 @@ def test_metrics_csv_shows_the_history(tmp_path):
         assert [float(n) for n in numbers] == pytest.approx([history[name][i] for name in ELBO_COLUMNS], abs=5e-5)
         assert 0 < float(seconds) < 60
     assert json.loads((tmp_path / "config.json").read_text())["training"]["batch_size"] == 16
+
+
+def test_an_objective_without_words_is_known_by_its_numbers(tmp_path):
+    class Weighted(NoConfig):
+        def __init__(self, vae, weight):
+            super().__init__(vae)
+            self.weight = weight
+
+    vae = fresh()
+    run(vae, objective=Weighted(vae, 0.5), out=tmp_path, epochs=1)
+    assert load_checkpoint(tmp_path).config["training"]["objective"] == {"name": "Weighted", "weight": 0.5}
+    again = fresh()
+    with pytest.raises(ValueError, match=r"^resume needs the weight of the stopped run, 0\.5, got 0\.25"):
+        run(again, objective=Weighted(again, 0.25), out=tmp_path, epochs=2, resume=True)
+
+
+def test_a_likelihood_whose_config_forgets_an_option_is_refused_before_the_first_epoch(tmp_path, monkeypatch):
+    class Forgets(Gaussian):
+        name = "forgets"
+        config: ClassVar = {"name": "forgets"}
+
+    monkeypatch.setitem(LIKELIHOODS, "forgets", Forgets)
+    for sigma in (1.0, 0.5):
+        vae, out = fresh(likelihood=Forgets(sigma)), tmp_path / str(sigma)
+        if sigma == 1.0:  # what its class is built with by itself
+            run(vae, out=out, epochs=1, binarise="none")
+        else:
+            with pytest.raises(
+                ValueError, match="the likelihood's config should hold all that makes it, and .*forgets"
+            ):
+                run(vae, out=out, epochs=1, binarise="none")
+            assert not (out / "checkpoint.npz").exists()

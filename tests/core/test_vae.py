@@ -2,6 +2,7 @@
 
 import copy
 import json
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from proof import directional_error, freeze, grid, log_normal
 
 from scratchvae import VAE, Autoencoder, Bernoulli, Gaussian, GaussianLearned
 from scratchvae.layers import ACTIVATIONS
+from scratchvae.layers import LAYERS as LAYERS_BY_NAME
 from scratchvae.likelihoods import LIKELIHOODS
 
 EVERY = [likelihood() for likelihood in LIKELIHOODS.values()] + [Gaussian(sigma=0.3)]
@@ -302,3 +304,49 @@ def test_a_masked_array_is_refused_since_its_mask_would_be_lost(rng):
 def test_building_with_an_option_out_of_range(kind, how, text, rng):
     with pytest.raises(ValueError, match=text):
         kind(**{"n_x": 6, "rng": rng, **how})
+
+
+class Sine:
+    """A layer without a width of its own; and what may be wrong with one."""
+
+    params: ClassVar[dict] = {}
+
+    def __init__(self, n_in, n_out, **_):
+        pass
+
+    def forward(self, x):
+        return np.sin(x), x
+
+    def backward(self, dy, cache):
+        return dy * np.cos(cache), {}
+
+
+class Widens(Sine):
+    def forward(self, x):
+        return np.sin(x.astype("float64")), x
+
+
+class Transposes(Sine):
+    def forward(self, x):
+        return x.T, x
+
+
+@pytest.mark.parametrize(
+    ("layer", "layers", "text"),
+    [
+        (
+            Sine,
+            ("sine",),
+            r"turn float32 .B, 6. into .B, 4., each a row by itself; .'sine',. make float32 of shape .2, 6.",
+        ),
+        (Widens, ("dense", "sine"), "make float64 of shape .2, 4. of two rows"),
+        (Transposes, ("dense", "sine"), "make float32 of shape .4, 2. of two rows"),
+    ],
+)
+def test_layers_that_do_not_make_rows_of_the_width_are_refused_when_the_model_is_built(
+    layer, layers, text, monkeypatch, rng
+):
+    monkeypatch.setitem(LAYERS_BY_NAME, "sine", layer)
+    VAE(6, (4,), 2, layers=("dense", "tanh"), rng=rng)
+    with pytest.raises(ValueError, match=text):
+        VAE(6, (4,), 2, layers=layers, rng=rng)

@@ -31,6 +31,7 @@ HOST_ONLY = (  # these ask which object it is, or build what the border does not
     "a_copy_keeps_the_sharing",
     "siblings_with_their_array_library",
     "masked_array",
+    "layers_that_do_not_make_rows",
 )
 
 for _module, _only in MODULES.items():
