@@ -235,18 +235,13 @@ def test_default_folders_of_odd_names_are_numbered_too(folder, no_pictures, name
 
 
 def test_data_without_pictures_of_digits(folder, capsys):
-    """Points, not images: no labels, no image shape, three latents. What cannot be drawn is not named."""
+    """Points, not images: no labels, no image shape, three latents. What is drawn is named, and nothing else."""
     np.save("points.npy", np.random.default_rng(0).standard_normal((30, 5)))
     argv = "train --data points.npy --likelihood gaussian --latent 3 --hidden 4 --epochs 1 --out out"
     assert main(argv.split()) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "pictures: learning_curves.png"
-    assert sorted(os.listdir("out")) == [
-        ".lock",
-        "checkpoint.npz",
-        "config.json",
-        "learning_curves.png",
-        "metrics.csv",
-    ]
+    pictures = ["learning_curves.png", "reconstructions.png", "samples.png"]
+    assert capsys.readouterr().out.splitlines()[-1] == f"pictures: {', '.join(pictures)}"
+    assert sorted(os.listdir("out")) == sorted([".lock", "checkpoint.npz", "config.json", "metrics.csv", *pictures])
 
 
 class Undrawable(Exception):

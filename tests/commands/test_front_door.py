@@ -235,8 +235,8 @@ def test_of_two_names_the_last_is_told_and_without_a_name_none(monkeypatch, caps
 def test_a_run_folder_that_cannot_be_made(folder, capsys, out):
     assert main(["train", "--data", "tiny.npz", "--epochs", "1", "--out", out]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("scratchvae train: cannot write ")
-    assert err.endswith("; choose another --out\n")
+    assert re.match(f"scratchvae train: (cannot write|out should be a folder that can be written to, got) {out}", err)
+    assert re.search("; choose another( --out)?\n$", err)
     assert "Errno" not in err
 
 
