@@ -299,12 +299,12 @@ def test_a_model_that_could_not_be_loaded_is_refused_before_the_first_epoch(tmp_
     run(fresh(likelihood=Laplace()), binarise="none", epochs=1)
     model = fresh(layers=("doubled", "relu"))
     del LAYERS["doubled"]
-    message = r"^a checkpoint names the layer, and 'doubled' is not in LAYERS; add it there, so that it can be loaded$"
+    message = r"^a checkpoint names the layer, and 'doubled' is not in LAYERS; import the module that puts it there$"
     assert_refused_before_anything_is_written(tmp_path, message, model)
     kind = type("Mine", (VAE,), {"kind": "mine"})
     assert_refused_before_anything_is_written(tmp_path, "names the model, and 'mine' is not in MODELS", fresh(kind))
     optimizer = type("Mine", (SGD,), {"name": "mine"})()
-    message = "names the optimizer, and 'mine' is not in OPTIMIZERS; add"
+    message = "names the optimizer, and 'mine' is not in OPTIMIZERS; import"
     assert_refused_before_anything_is_written(tmp_path, message, optimizer=optimizer)
 
 
@@ -437,8 +437,6 @@ def test_a_likelihood_whose_config_forgets_an_option_is_refused_before_the_first
         if sigma == 1.0:  # what its class is built with by itself
             run(vae, out=out, epochs=1, binarise="none")
         else:
-            with pytest.raises(
-                ValueError, match="the likelihood's config should hold all that makes it, and .*forgets"
-            ):
+            with pytest.raises(ValueError, match=r"^the likelihood's config should hold all that makes it"):
                 run(vae, out=out, epochs=1, binarise="none")
             assert not (out / "checkpoint.npz").exists()

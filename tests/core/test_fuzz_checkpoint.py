@@ -236,7 +236,7 @@ def test_a_name_that_is_not_known_here_says_what_to_do(file, tmp_path, path, wha
     edit = edited(manifest, ("config", "model", *path), lambda holder, key: holder.__setitem__(key, "mine"))
     line = refusal(write(tmp_path / "edited.npz", edit, arrays))
     assert line.endswith(
-        f".npz: a checkpoint names the {what}, and 'mine' is not in {table}; add it there, so that it can be loaded"
+        f".npz: a checkpoint names the {what}, and 'mine' is not in {table}; import the module that puts it there"
     )
 
 
