@@ -1,1 +1,7 @@
-"""Pictures: `plots` of a run. Matplotlib is imported in here only, when somebody asks for a picture."""
+"""Pictures. Matplotlib is imported in here only, when somebody asks for one.
+
+plots     the pictures of a run, from curves, scatter, profiles (rows that are not images) and tiles (images)
+latent    of the latent space: interpolation, traversal; sheets of images
+flow      what flows through a VAE, and back
+style     colours, and names that cannot break a picture
+"""

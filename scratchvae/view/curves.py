@@ -71,11 +71,11 @@ def draw_term(ax: Axes, term: str, history: History) -> None:
     outside = np.flatnonzero(((values < low) | (values > high)).any(axis=0))  # epochs, from 0
     if len(outside):
         ax.set_ylim(low, high)
-        farthest = signed(values.flat[np.abs(values - (low + high) / 2).argmax()], 4)
+        farthest = signed(values.flat[np.abs(values - (low + high) / 2).argmax()], 3)
         first, last = epochs[outside[0]], epochs[outside[-1]]
-        which = f"epoch {first}, {farthest}" if first == last else f"epochs {first} to {last}, to {farthest}"
-        said = ax.text(0.5, 1.02, f"off the scale: {which}", size="x-small", color=GREY, transform=ax.transAxes)
-        said.set(ha="center", va="bottom", in_layout=False)
+        which = f"epoch {first}" if first == last else f"epochs {first}–{last}"
+        said = ax.text(0.5, 1.02, f"{which} off scale, to {farthest}", ha="center", va="bottom")
+        said.set(transform=ax.transAxes, size="x-small", color=GREY)
     ax.set_title(readable(TERMS.get(term, term), TITLE), fontsize="medium")
     ax.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))

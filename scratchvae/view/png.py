@@ -8,11 +8,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from scratchvae.run_folder import write_whole
+from scratchvae.view.style import DPI
 
 GREYS = 40  # plenty, and a third of the bytes
 
 
-def save_png(figure: Figure, target: Path | BytesIO, dpi: int = 120) -> None:
+def save_png(figure: Figure, target: Path | BytesIO, dpi: int = DPI) -> None:
     """Write the figure with 40 greys, and with up to 216 other colours, so chosen that rare ones do not merge."""
     drawn = BytesIO()
     figure.savefig(drawn, format="png", dpi=dpi)

@@ -111,7 +111,7 @@ def maps(C: int) -> tuple[Figure, Axes, list[Axes]]:
 
 def draw_points(ax: Axes, z: np.ndarray, colours: str | list[str], box: np.ndarray, has_prior: bool) -> None:
     """Points in the square, their size after the size of the map, and the prior's circles."""
-    scale = ax.get_position().width * ax.figure.get_figwidth() / 5  # type: ignore[union-attr]
+    scale = inches(ax) / 5
     ax.scatter(z[:, 0], z[:, 1], c=colours, s=12 * scale, linewidths=0, alpha=0.75)
     if has_prior:
         for radius in (1, 2):
@@ -123,18 +123,29 @@ def draw_points(ax: Axes, z: np.ndarray, colours: str | list[str], box: np.ndarr
     ax.spines[["top", "right"]].set_visible(False)
 
 
+def inches(ax: Axes) -> float:
+    """How wide the axes are on paper."""
+    return ax.get_position().width * ax.figure.get_figwidth()  # type: ignore[union-attr]
+
+
 def write_names(ax: Axes, names: list[str], z: np.ndarray, members: list[np.ndarray], box: np.ndarray) -> None:
     """Each class's name on the map where the class is most at home; none where another name stands.
 
     The map is cut into cells. A class is at home where its points are many, and few of others are among them.
     """
+    if not names:
+        return
     edges = np.linspace(box[0], box[1], CELLS + 1).T  # (2, CELLS + 1)
-    counts = np.array([np.histogram2d(z[one, 0], z[one, 1], edges)[0] for one in members]).reshape(-1, CELLS, CELLS)
+    counts = np.array([np.histogram2d(z[one, 0], z[one, 1], edges)[0] for one in members])
     total = np.histogram2d(z[:, 0], z[:, 1], edges)[0]  # (CELLS, CELLS)
     home = counts**2 / np.maximum(total, 1)  # (C, CELLS, CELLS)  points, times the share that the class has in them
-    beside = max(1, round(0.4 * max(map(len, names), default=0)))  # cells between the middles of two names in a row
-    home[:, : beside // 2] = home[:, CELLS - beside // 2 :] = 0  # why: a name stays on the map
-    for k in np.argsort(-home.max(axis=(1, 2), initial=0), kind="stable"):
+    letter = 0.095 / (inches(ax) / CELLS)  # cells
+    beside = math.ceil(letter * max(map(len, names)))  # cells from the middle of a name to that of the next
+    edge = min(math.ceil(beside / 2), CELLS // 2 - 1)
+    for inner, outer in ((edge, slice(0, edge)), (CELLS - 1 - edge, slice(CELLS - edge, CELLS))):  # a name stays on it
+        home[:, inner] = np.maximum(home[:, inner], home[:, outer].max(axis=1))
+        home[:, outer] = 0
+    for k in np.argsort(-home.max(axis=(1, 2)), kind="stable"):
         i, j = np.unravel_index(home[k].argmax(), (CELLS, CELLS))
         if home[k, i, j] > 0:
             place = edges[0, i : i + 2].mean(), edges[1, j : j + 2].mean()

@@ -26,9 +26,13 @@ def pixels(figure):
 
 
 def assert_nothing_is_cut(figure):
-    """What runs off the page leaves ink on its outermost pixels. And a page is no larger than was meant."""
+    """What runs off the page leaves ink on its outermost pixels; no page is wider than meant; no captions meet."""
     image = pixels(figure)
     for name, edge in (("top", image[0]), ("bottom", image[-1]), ("left", image[:, 0]), ("right", image[:, -1])):
         assert (edge == 255).all(), f"ink on the {name} edge"
     assert image.shape[1] <= 960
+    captions = [text.get_window_extent() for text in figure.texts if text.get_text()]
+    boxes = captions + [ax.get_tightbbox() for ax in figure.axes]
+    for i, caption in enumerate(captions):
+        assert not any(caption.overlaps(box) for box in boxes[i + 1 :])
     return image

@@ -84,7 +84,7 @@ def test_what_is_off_the_scale_is_said_and_only_that():
     early = {"test_nll": ends(4, 400)[0].tolist(), "test_kl": ends(4, 5)[0].tolist()}
     figure = learning_curves({"epoch": list(range(1, 31)), **early})
     nll, kl = figure.axes
-    assert [text.get_text() for text in nll.texts] == ["off the scale: epoch 1, 400"]
+    assert [text.get_text() for text in nll.texts] == ["epoch 1 off scale, to 400"]
     assert nll.get_ylim()[1] < 5
     assert nll.lines[0].get_ydata().tolist() == early["test_nll"]  # it is drawn, beyond the edge
     assert len(kl.texts) == 0
@@ -95,4 +95,16 @@ def test_what_is_off_the_scale_is_said_and_only_that():
 def test_several_epochs_off_the_scale():
     train, test = [-900.0, -500.0, *np.linspace(-5, 0, 28)], [-300.0, -4.0, *np.linspace(-3, 0, 28)]
     figure = learning_curves({"epoch": list(range(1, 31)), "train_elbo": train, "test_elbo": test})
-    assert [text.get_text() for text in figure.axes[0].texts] == ["off the scale: epochs 1 to 2, to −900"]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["epochs 1–2 off scale, to −900"]
+
+
+def test_a_long_run_of_large_numbers_has_room_for_what_is_off_the_scale():
+    start = [-1.234567e8] * 400
+    columns = {f"test_{name}": start + np.linspace(-3e4, 0, 1600).tolist() for name in ("nll", "kl", "elbo")}
+    figure = learning_curves({"epoch": list(range(1, 2001)), **columns})
+    texts = [ax.texts[0] for ax in figure.axes]
+    assert {text.get_text() for text in texts} == {"epochs 1–400 off scale, to −1.23e+08"}
+    assert_nothing_is_cut(figure)
+    left, middle, right = (text.get_window_extent() for text in texts)
+    assert left.x1 < middle.x0
+    assert middle.x1 < right.x0

@@ -4,17 +4,18 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from looking import tiles
+from looking import pixels, tiles
 from matplotlib.figure import Figure
 from PIL import Image
 
 from scratchvae import VAE, Adam, Autoencoder, Gaussian, fit
 from scratchvae.data import Dataset
 from scratchvae.data.toy import circle
+from scratchvae.view import plots
 from scratchvae.view.plots import latent_scatter, manifold, reconstructions, samples, write_pictures
 from scratchvae.view.png import save_png
 from scratchvae.view.style import PALETTE
-from scratchvae.view.tiles import Greys
+from scratchvae.view.tiles import Greys, grey_scale
 
 
 @pytest.fixture
@@ -55,9 +56,12 @@ def test_reconstructions_stand_below_their_inputs(vae, rng):
 
 
 def test_a_saved_picture_keeps_the_colours_that_tell_ten_labels_apart(vae, rng, tmp_path):
-    save_png(latent_scatter(vae, rng.random((400, 16)), np.arange(400) % 10), tmp_path / "scatter.png")
+    figure = latent_scatter(vae, rng.random((400, 16)), np.arange(400) % 10)
+    save_png(figure, tmp_path / "scatter.png")
     with Image.open(tmp_path / "scatter.png") as saved:
-        shown = np.unique(np.asarray(saved.convert("RGB")).reshape(-1, 3), axis=0).astype(int)
+        image = np.asarray(saved.convert("RGB")).astype(int)
+    assert np.abs(image - pixels(figure)).max() <= 40  # every pixel has about the colour that was drawn
+    shown = np.unique(image.reshape(-1, 3), axis=0)
     for colour in PALETTE:
         ink = 0.8 * np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) + 0.2 * 255  # drawn with alpha 0.8
         assert np.abs(shown - ink).max(axis=1).min() <= 24, colour
@@ -82,6 +86,16 @@ def test_what_the_noise_of_the_draws_is_stands_below_them(rng):
 def test_the_manifold_needs_two_latents(rng):
     with pytest.raises(ValueError, match=r"needs a model with n_z = 2, got n_z = 3$"):
         manifold(VAE(16, (8,), 3, rng=rng), (4, 4))
+
+
+def test_the_pictures_of_a_run_share_one_grey_scale(rng, tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots, "save_png", lambda figure, path: figures.append(figure))
+    data = Dataset("toy", rng.random((9, 16)), rng.normal(3, 2, (9, 16)), image_shape=(4, 4))
+    write_pictures(VAE(16, (8,), 2, "tanh", Gaussian(), rng=rng), data, {}, tmp_path, rng, "none")
+    assert len(figures) == 4
+    scales = {ax.images[0].get_clim() for figure in figures for ax in figure.axes if ax.images}
+    assert scales == {grey_scale(VAE(16, (), 2, likelihood=Gaussian(), rng=rng), data.x_test)[:2]}
 
 
 IMAGES = {"reconstructions"}

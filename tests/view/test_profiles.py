@@ -82,6 +82,7 @@ def test_features_that_do_not_vary_have_no_error_to_compare(rng):
     x = rng.standard_normal((20, 4)) * [1, 0, 1, 0]
     error = row_reconstructions(model(4), x).axes[-1].lines[0].get_ydata()
     assert np.isnan(error).tolist() == [False, True, False, True]
+    assert row_reconstructions(model(4), x).axes[0].get_ylabel() == "value"  # nor do they make the others unlike
     row_reconstructions(model(4), np.zeros((3, 4))).draw_without_rendering()
 
 

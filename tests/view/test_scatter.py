@@ -132,6 +132,7 @@ def test_names_stand_where_their_class_is_and_not_on_each_other():
     centres = np.array([[-2.0, -2.0], [2.0, 2.0], [0.0, 0.0], [0.1, 0.0]])
     y = np.repeat(range(4), 100)
     z = centres[y] + 0.3 * rng.standard_normal((400, 2))
+    z[::100] = [[-3.9, y] for y in (-3.9, -1, 1, 3.9)]  # one of each is far from its own, and alone there
     figure = Figure(figsize=(5, 5))
     ax = figure.add_axes((0, 0, 1, 1), xlim=(-4, 4), ylim=(-4, 4))
     names = ["left", "right", "middle", "beside"]
@@ -143,6 +144,22 @@ def test_names_stand_where_their_class_is_and_not_on_each_other():
     figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in ax.texts]
     assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[i + 1 :])
+
+
+def test_a_long_name_stays_on_the_map():
+    box = np.array([[-4.0, -4.0], [4.0, 4.0]])
+    figure = Figure(figsize=(5, 5))
+    ax = figure.add_axes((0.2, 0.2, 0.6, 0.6), xlim=(-4, 4), ylim=(-4, 4))
+    z = np.linspace([-3.9, -3], [3.9, -3], 50)
+    write_names(ax, ["12 letters .", "another one."], z, [np.arange(50) < 10, np.arange(50) >= 40], box)
+    z = z[20:30] - [0, -5]  # in the middle, as far up
+    write_names(ax, ["12 letters ."], z, [np.ones(10, bool)], box)
+    write_names(ax, ["i" * 100], z, [np.ones(10, bool)], box)
+    figure.draw_without_rendering()
+    assert len(ax.texts) == 4
+    for text in ax.texts[:3]:
+        assert text.get_window_extent().x0 >= ax.bbox.x0
+        assert text.get_window_extent().x1 <= ax.bbox.x1
 
 
 def test_a_class_without_a_place_left_has_no_name_on_the_map():

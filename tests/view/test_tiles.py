@@ -37,6 +37,14 @@ def test_without_such_ends_the_run_has_one_scale_and_says_which(rng):
     assert grey_scale(model(GaussianLearned()), x) == (black, white, caption)
 
 
+def test_a_support_with_one_end_has_the_scale_of_the_data(rng, monkeypatch):
+    x = rng.exponential(size=(40, 16))
+    unbounded = grey_scale(model(Gaussian()), x)
+    for support in ((0.0, np.inf), (-np.inf, 20.0)):
+        monkeypatch.setattr(Gaussian, "support", support)
+        assert grey_scale(model(Gaussian()), x) == unbounded
+
+
 def test_the_scale_of_bytes_is_that_of_what_the_model_sees():
     x = np.array([[0, 255] * 8], dtype=np.uint8)
     assert grey_scale(model(Gaussian()), x)[:2] == (0.0, 1.0)
@@ -112,6 +120,11 @@ def test_pixels_are_square_or_the_caption_says_how_they_are_not(shape):
         assert float(said[1]) == pytest.approx(max(stretch, 1 / stretch), rel=0.02, abs=0.05)
         assert said[2] == ("wide as high" if stretch > 1 else "high as wide")
     assert (said is None) == (0.2 < h / w <= 8)
+
+
+def test_high_images_become_small_before_they_become_wide():
+    for R in (2, 4, 8):
+        assert "pixels are drawn" not in page((40, 5), [(R, R)], GREYS).figure.texts[0].get_text()
 
 
 def test_what_is_too_large_is_averaged_and_the_caption_says_so():
