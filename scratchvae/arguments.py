@@ -3,6 +3,7 @@
 A model calls `as_floats` once, on entry; everything below it may then trust its arrays.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,11 @@ def require_count(value: Any, name: str, least: int = 1) -> int:
 
 def require_positive(value: Any, name: str, *, or_zero: bool = False) -> float:
     """value as a Python float (a NumPy scalar would widen float32 work) if finite and positive; else a ValueError."""
-    number = float(value) if isinstance(value, int | float | np.number) else float("nan")
+    plain = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    try:
+        number = float(value) if plain else math.nan
+    except OverflowError:  # a whole number beyond any float
+        number = math.inf
     if not (0.0 < number < float("inf") or (or_zero and number == 0.0)):
         expected = "zero or a positive finite number" if or_zero else "a positive finite number"
         raise ValueError(f"{name} should be {expected}, got {value!r}")

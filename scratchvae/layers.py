@@ -232,7 +232,9 @@ class Params(Mapping[str, Array]):
         return len(self._arrays)
 
     def __setitem__(self, name: str, array: Array) -> None:
-        if array is not self._arrays.get(name):  # why: params[name] += 1 has written into the array, and ends here
+        if (
+            name not in self._arrays or array is not self._arrays[name]
+        ):  # why: params[name] += 1 has written into the array, and ends here
             raise TypeError(
                 f"params should be written into, not replaced, got params[{name!r}] = ...; "
                 f"write params[{name!r}][...] = ... with an array of the same shape"

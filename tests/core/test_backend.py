@@ -154,7 +154,7 @@ def test_a_count_is_a_whole_number_from_1_up(value):
     assert require_count(np.int64(3), "size") == 3
 
 
-@pytest.mark.parametrize("value", [-1, -0.5, float("nan"), float("inf"), "1", None])
+@pytest.mark.parametrize("value", [-1, -0.5, float("nan"), float("inf"), 10**400, True, "1", None])
 def test_a_positive_number(value):
     for or_zero, expected in ((False, "a positive finite number"), (True, "zero or a positive finite number")):
         with pytest.raises(ValueError, match=rf"^lr should be {expected}, got {value!r}$"):
