@@ -232,9 +232,8 @@ class Params(Mapping[str, Array]):
         return len(self._arrays)
 
     def __setitem__(self, name: str, array: Array) -> None:
-        if (
-            name not in self._arrays or array is not self._arrays[name]
-        ):  # why: params[name] += 1 has written into the array, and ends here
+        # why: params[name] += 1 has written into the array by now, and ends here with that same array
+        if name not in self._arrays or array is not self._arrays[name]:
             raise TypeError(
                 f"params should be written into, not replaced, got params[{name!r}] = ...; "
                 f"write params[{name!r}][...] = ... with an array of the same shape"
