@@ -77,12 +77,11 @@ def log_evidence(vae: VAE, x: np.ndarray, K: int, rng: np.random.Generator, draw
     xp, log_px = vae.xp, []
     for rows in in_batches(vae, x):
         B = len(rows)
-        largest, total = xp.full(B, -math.inf), xp.zeros(B)  # (B,)  the sum of weights is exp(largest) * total
+        largest, total = xp.full(B, -math.inf), xp.zeros(B)  # (B,), float64: the sum of weights is exp(largest) * total
         for done in range(0, K, draws_at_once):
             n = min(draws_at_once, K - done)  # n draws in this chunk
             eps = vae.draw_eps(n * B, rng).reshape(n, B, vae.n_z)  # (n, B, Z)
             log_w = log_importance_weights(vae, rows, eps)[0]  # (n, B)  why: a name for the cache would keep it alive
-            log_w = log_w.astype(total.dtype)  # (n, B)  float64 from here on
             new = xp.maximum(largest, log_w.max(axis=0))  # (B,)
             total = total * xp.exp(largest - new) + xp.exp(log_w - new).sum(axis=0)  # (B,)
             largest = new

@@ -112,6 +112,8 @@ def test_mlp_uses_he_for_relu_and_glorot_for_tanh(rng):
         W = mlp(200, (200,), ("dense", activation), rng=rng).params["0.W"]
         assert np.abs(W).max() <= bound
     assert np.abs(W).max() > 3 * math.sqrt(2 / 200)  # relu: normal, so it has tails
+    W = mlp(200, (200,), ("dense", "softplus"), rng=rng).params["0.W"]
+    assert np.abs(W).max() > 3 * math.sqrt(2 / 200)  # a smooth relu: as relu
     W = mlp(200, (200,), ("dense", "layer-norm", "relu"), rng=rng).params["0.W"]
     assert np.abs(W).max() > 3 * math.sqrt(2 / 200)  # the activation counts, wherever it stands
 

@@ -166,7 +166,7 @@ def bound(floor, D):
 @pytest.mark.parametrize("floor", FLOORS)
 def test_the_variance_is_the_square_of_the_floor_and_what_is_learned(floor):
     s = np.linspace(-60, 60, 241)[None]
-    m, logvar, slope = GaussianLearned(floor).mean_and_logvar(np.concatenate([0 * s, s], axis=1))
+    m, logvar, slope = GaussianLearned(floor).mean_and_x_logvar(np.concatenate([0 * s, s], axis=1))
     assert not m.any()
     np.testing.assert_allclose(np.exp(logvar), floor**2 + np.exp(s), rtol=1e-13)
     np.testing.assert_allclose(slope, np.exp(s) / (floor**2 + np.exp(s)), rtol=1e-12, atol=1e-16)
@@ -244,7 +244,7 @@ def test_a_network_that_is_trained_on_a_black_border_stays_above_the_bound(rng):
     history = fit(model, x, x, epochs=60, optimizer=Adam(lr=0.05), rng=rng, binarise="none", progress=False)
     assert history["test_nll"][-1] < history["test_nll"][0] - 6
     assert min(history["test_nll"]) > bound(0.05, 6)
-    logvar = model.likelihood.mean_and_logvar(model.decode(model.encode(x)[0])[0])[1]
+    logvar = model.likelihood.mean_and_x_logvar(model.decode(model.encode(x)[0])[0])[1]
     assert (logvar >= 2 * math.log(0.05)).all()
 
 
@@ -267,3 +267,12 @@ def test_with_equal_variance_the_learned_and_the_fixed_gaussian_agree(rng):
 def test_the_floor_is_in_the_config():
     assert GaussianLearned().config == {"name": "gaussian-learned", "floor": 1 / 255}
     assert GaussianLearned(floor=0.1).config == {"name": "gaussian-learned", "floor": 0.1}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_continuous_bernoulli_without_a_slope_draws_the_uniform_number_itself(dtype):
+    logits = np.zeros((3, 50), dtype)
+    uniforms = np.random.default_rng(4).random(logits.shape, dtype=dtype)
+    draws = ContinuousBernoulli().sample(logits, np.random.default_rng(4))
+    np.testing.assert_allclose(draws, 1 - uniforms, atol=1e-5)
+    assert np.isfinite(draws).all()

@@ -49,6 +49,24 @@ def test_adam_adds_tiny_to_the_corrected_root():
     np.testing.assert_allclose(run(Adam(lr=0.25, tiny=0.5), 1), [1 - 0.25 / 1.5], rtol=1e-14)
 
 
+def test_adam_corrects_the_root_and_not_tiny():
+    # beta1 = 0.5, beta2 = 0.75, lr = 0.25, tiny = 0.5.  Step 1: theta = 1 - 0.25 / 1.5; step 2 with g = theta:
+    # m_hat = (0.5 * 0.5 + 0.5 g) / 0.75, v_hat = (0.75 * 0.25 + 0.25 g^2) / 0.4375, and tiny stays what it is.
+    g = 1 - 0.25 / 1.5
+    m_hat, v_hat = (0.25 + 0.5 * g) / 0.75, (0.1875 + 0.25 * g * g) / 0.4375
+    second = g - 0.25 * m_hat / (math.sqrt(v_hat) + 0.5)
+    np.testing.assert_allclose(run(Adam(lr=0.25, beta1=0.5, beta2=0.75, tiny=0.5), 2), [g, second], rtol=1e-14)
+
+
+def test_float32_work_is_float32_to_the_last_bit(rng):
+    """A NumPy number among the options would compute in float64 and round at the end."""
+    start, grad = rng.standard_normal((2, 1000)).astype("float32")
+    params = {"theta": start.copy()}
+    SGD(lr=0.1, momentum=0.0).step(params, {"theta": grad})
+    np.testing.assert_array_equal(params["theta"], start - np.float32(0.1) * grad)
+    assert (params["theta"] != (start - 0.1 * grad.astype("float64")).astype("float32")).any()  # else nothing was seen
+
+
 def test_adam_takes_steps_of_lr_whatever_the_scale_of_the_gradient():
     for scale in (1e-3, 1.0, 1e6):
         params = {"theta": np.zeros(3)}
