@@ -103,7 +103,7 @@ class NoConstant(Gaussian):
 class NoLogVariance(GaussianLearned):
     def nll(self, x, logits):
         nll, cache = super().nll(x, logits)
-        return nll - 0.5 * self.mean_and_logvar(logits)[1].sum(axis=1), cache
+        return nll - 0.5 * self.mean_and_x_logvar(logits)[1].sum(axis=1), cache
 
     def nll_backward(self, dnll, cache):
         dm, ds = halves(super().nll_backward(dnll, cache))
@@ -212,7 +212,7 @@ class WritesIntoLogits(Gaussian):
 
 class SigmaSquared(GaussianLearned):
     def sample(self, logits, rng):
-        m, logvar, _ = self.mean_and_logvar(logits)
+        m, logvar, _ = self.mean_and_x_logvar(logits)
         return m + np.exp(logvar) * rng.standard_normal(m.shape).astype(logits.dtype)
 
 
