@@ -112,7 +112,8 @@ class VAE(Model):
         Backward  dnll = -dobjective;  dkl = -beta dobjective;  mu and logvar are used twice, by z and by the KL.
         Source    Kingma & Welling (2014), eq. 7 and 10, with L = 1; beta: Higgins et al. (2017);
                   [eq: elbo-one-draw], [eq: beta-objective], [eq: vae-objective].
-        Raises    ValueError: a shape that does not fit, integer images, negative beta.
+        Raises    ValueError: a shape that does not fit, integer images, negative beta. Whether x lies in the support is
+                  looked at once a data set, in `fit` and in `evaluation`, and not here, once a step.
         """
         beta = require_positive(beta, "beta", or_zero=True)
         x = self.as_input(x, "x", ("B", self.n_x))  # (B, D)
