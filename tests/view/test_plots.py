@@ -9,8 +9,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from scratchvae import VAE, Adam, Autoencoder, Gaussian, fit
+from scratchvae.batches import binarised
 from scratchvae.data import Dataset
 from scratchvae.data.toy import circle
+from scratchvae.training import TEST_SEED
 from scratchvae.view import plots
 from scratchvae.view.plots import latent_scatter, manifold, reconstructions, samples, write_pictures
 from scratchvae.view.png import save_png
@@ -91,11 +93,22 @@ def test_the_manifold_needs_two_latents(rng):
 def test_the_pictures_of_a_run_share_one_grey_scale(rng, tmp_path, monkeypatch):
     figures = []
     monkeypatch.setattr(plots, "save_png", lambda figure, path: figures.append(figure))
-    data = Dataset("toy", rng.random((9, 16)), rng.normal(3, 2, (9, 16)), image_shape=(4, 4))
+    data = Dataset("toy", rng.random((9, 16)), rng.normal(3, 2, (60, 16)), image_shape=(4, 4))
     write_pictures(VAE(16, (8,), 2, "tanh", Gaussian(), rng=rng), data, {}, tmp_path, rng, "none")
     assert len(figures) == 4
     scales = {ax.images[0].get_clim() for figure in figures for ax in figure.axes if ax.images}
     assert scales == {grey_scale(VAE(16, (), 2, likelihood=Gaussian(), rng=rng), data.x_test)[:2]}
+
+
+def test_the_inputs_that_are_shown_are_one_of_each_class_as_training_saw_them(rng, tmp_path, monkeypatch):
+    figures = {}
+    monkeypatch.setattr(plots, "save_png", lambda figure, path: figures.update({path.stem: figure}))
+    x, y = rng.integers(0, 256, (36, 16), dtype=np.uint8), np.arange(36) // 3  # twelve classes
+    data = Dataset("toy", x, x, y, y, (4, 4))
+    write_pictures(VAE(16, (8,), 3, rng=rng), data, {}, tmp_path, rng, "dynamic")
+    shown = tiles(figures["reconstructions"].axes[0], 2, 10, 4, 4)[0].reshape(10, 16)
+    bits = binarised(x, "dynamic", np.random.default_rng(TEST_SEED))
+    np.testing.assert_array_equal(shown, bits[:30:3])
 
 
 IMAGES = {"reconstructions"}

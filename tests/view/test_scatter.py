@@ -146,6 +146,16 @@ def test_names_stand_where_their_class_is_and_not_on_each_other():
     assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[i + 1 :])
 
 
+def test_names_of_classes_in_one_place_keep_a_cell_between_them(rng):
+    box = np.array([[-4.0, -4.0], [4.0, 4.0]])  # cells of a third
+    ax = Figure(figsize=(5, 5)).add_axes((0, 0, 1, 1))
+    y = np.arange(900) % 9
+    write_names(ax, list("abcdefghi"), 0.5 * rng.standard_normal((900, 2)), [y == k for k in range(9)], box)
+    places = [np.array(text.get_position()) for text in ax.texts]
+    assert len(places) >= 4
+    assert all(np.abs(a - b).max() > 0.6 for i, a in enumerate(places) for b in places[i + 1 :])
+
+
 def test_a_long_name_stays_on_the_map():
     box = np.array([[-4.0, -4.0], [4.0, 4.0]])
     figure = Figure(figsize=(5, 5))
