@@ -42,34 +42,34 @@ def half_line_moments(s: np.ndarray) -> np.ndarray:
 
 
 def truncated_moments(s: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """I_n(s, t) = integral over 0 < u < t of u^n exp(-s u - u^2 / 2), for n = 0, 1, 2; t may be infinite.
+    """M_n(s, t) = integral over 0 < u < t of u^n exp(-s u - u^2 / 2), for n = 0, 1, 2; t may be infinite.
 
     What lies beyond t is a half-line again, lower and steeper, and is taken off. Where the integrand falls by less than
     a factor of exp(2), too few digits would be left: there its power series is integrated instead. The relative errors
-    of I are below 2e-15, 1e-14 and 5e-14.
+    of M are below 2e-15, 1e-14 and 5e-14.
 
     Shapes    s, t of one shape, s >= 0, t >= 0; (3, *s.shape).
     Source    [eq: truncated-moments], [eq: truncated-series].
     """
     t = np.minimum(t, FARTHEST)
     fall = t * (s + 0.5 * t)
-    M, beyond, rest = half_line_moments(s), half_line_moments(s + t), np.exp(-fall)
+    whole, beyond, rest = half_line_moments(s), half_line_moments(s + t), np.exp(-fall)
     by_difference = (
-        M[0] - rest * beyond[0],
-        M[1] - rest * (t * beyond[0] + beyond[1]),
-        M[2] - rest * (t * t * beyond[0] + 2 * t * beyond[1] + beyond[2]),
+        whole[0] - rest * beyond[0],
+        whole[1] - rest * (t * beyond[0] + beyond[1]),
+        whole[2] - rest * (t * t * beyond[0] + 2 * t * beyond[1] + beyond[2]),
     )
     return np.where(fall < 2, series_moments(s, np.where(fall < 2, t, 0)), by_difference)
 
 
 def series_moments(s: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """I_n(s, t) for s t + t^2 / 2 <= 2, term by term: exp(-s u - u^2 / 2) = sum_k f_k u^k.
+    """M_n(s, t) for s t + t^2 / 2 <= 2, term by term: exp(-s u - u^2 / 2) = sum_j f_j u^j.
 
     Source    [eq: truncated-series].
     """
     moments = np.zeros((3, *t.shape))
-    term, last = np.ones_like(t), np.zeros_like(t)  # f_k t^k, f_(k-1) t^(k-1)
-    for k in range(TERMS):
-        moments += [term * t / (k + 1), term * t**2 / (k + 2), term * t**3 / (k + 3)]
-        term, last = -(s * t * term + t * t * last) / (k + 1), term
+    term, last = np.ones_like(t), np.zeros_like(t)  # f_j t^j, f_(j-1) t^(j-1)
+    for j in range(TERMS):
+        moments += [term * t / (j + 1), term * t**2 / (j + 2), term * t**3 / (j + 3)]
+        term, last = -(s * t * term + t * t * last) / (j + 1), term
     return moments

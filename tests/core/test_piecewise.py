@@ -197,9 +197,9 @@ def test_a_unit_switches_at_every_kink_and_none_between_them(seed):
     vae = network(rng, n_hidden=(int(rng.integers(1, 20)), int(rng.integers(1, 20))))
     kinks = piecewise_posterior(vae, np.zeros((1, vae.n_x))).kinks
     assert (np.diff(kinks) > 0).all()
-    gaps = np.diff(kinks, prepend=2 * kinks[0] - 1e3, append=2 * kinks[-1] + 1e3)  # (P,)
-    lefts = np.concatenate([[kinks[0] - gaps[0]], kinks])  # (P,)
-    inside = lefts[:, None] + gaps[:, None] * np.linspace(0.01, 0.99, 9)  # (P, 9)
+    gaps = np.diff(kinks, prepend=2 * kinks[0] - 1e3, append=2 * kinks[-1] + 1e3)  # (R,)
+    lefts = np.concatenate([[kinks[0] - gaps[0]], kinks])  # (R,)
+    inside = lefts[:, None] + gaps[:, None] * np.linspace(0.01, 0.99, 9)  # (R, 9)
     on = (preactivations(vae, inside.ravel()) > 0).reshape(len(gaps), 9, -1)
     assert (on == on[:, :1]).all()
     assert (on[1:, 0] != on[:-1, 0]).any(axis=1).all()
@@ -397,7 +397,7 @@ def test_the_evidence_is_the_elbo_plus_the_kl_to_the_posterior(seed):
     mu, logvar, _ = vae.encode(x)
     for b in range(3):
         sigma = math.exp(0.5 * logvar[b, 0])
-        kinks = (posterior.kinks - mu[b, 0]) / sigma  # (P - 1,) in units of eps
+        kinks = (posterior.kinks - mu[b, 0]) / sigma  # (R - 1,) in units of eps
         edges = np.unique([*np.linspace(-12, 12, 49), *kinks[np.abs(kinks) < 12]])
         eps, w = (part.ravel() for part in gauss_legendre(edges[:-1], edges[1:]))  # (G,)
         w = w * np.exp(-0.5 * (eps * eps + LOG_2PI))

@@ -12,15 +12,15 @@ ERRORS = np.array([2e-15, 1e-14, 5e-14])  # as the docstrings say
 
 
 def by_series(s, t):
-    """I_n(s, t), n = 0, 1, 2, from the power series of exp(-s u - u^2 / 2), with digits to spare."""
+    """M_n(s, t), n = 0, 1, 2, from the power series of exp(-s u - u^2 / 2), with digits to spare."""
     s, t = Decimal(float(s)), Decimal(float(t))
     fall = int(t * (s + t / 2)) + 1
     with localcontext() as context:
         context.prec = 40 + fall  # why: terms as large as exp(fall) leave a result of exp(-fall)
         moments, f, last = [Decimal(0)] * 3, Decimal(1), Decimal(0)
-        for k in range(100 + 10 * fall):
-            moments = [m + f * t ** (k + n + 1) / (k + n + 1) for n, m in enumerate(moments)]
-            f, last = -(s * f + last) / (k + 1), f
+        for j in range(100 + 10 * fall):
+            moments = [m + f * t ** (j + n + 1) / (j + n + 1) for n, m in enumerate(moments)]
+            f, last = -(s * f + last) / (j + 1), f
         return np.array([float(m) for m in moments])
 
 

@@ -81,7 +81,7 @@ def test_between_kinks_every_layer_is_affine(vae):
 def test_all_kinks_are_roots_and_none_is_missing(vae):
     """Signs of every unit on a fine grid change where the kinks are, and nowhere else."""
     kinks = find_edges(layers(vae))[1:-1]
-    assert all(min(np.abs(outputs(vae, k[None], upto)).min() for upto in (1, 2)) < 1e-14 for k in kinks)
+    assert all(min(np.abs(outputs(vae, kink[None], upto)).min() for upto in (1, 2)) < 1e-14 for kink in kinks)
     z = np.linspace(kinks[0] - 3, kinks[-1] + 3, 200_001)
     on = np.concatenate([outputs(vae, z, upto) > 0 for upto in (1, 2)], axis=1)
     cells = np.flatnonzero((on[1:] != on[:-1]).any(axis=1))
@@ -95,8 +95,8 @@ def test_the_log_joint_is_a_parabola_on_each_piece(vae, x):
     for share in (0.1, 0.5, 0.8):
         z = inside(edges, share)
         for b, row in enumerate(x):
-            d = z - posterior.peak[b]
-            parabola = posterior.log_joint[b] + posterior.slope[b] * d - 0.5 * posterior.precision * d * d
+            delta = z - posterior.peak[b]
+            parabola = posterior.log_joint[b] + posterior.slope[b] * delta - 0.5 * posterior.precision * delta**2
             np.testing.assert_allclose(parabola, log_joint(vae, row, z), rtol=1e-11)
             own = posterior.log_density(z[:, None])[b] + posterior.log_px[b]
             np.testing.assert_allclose(own, parabola, rtol=1e-11)
@@ -130,10 +130,14 @@ def test_a_piece_in_steepness_and_length(slope, peak, edges):
     P = 2.5
     found = piece_moments(np.array(edges), np.array([P]), np.array([[peak]]), np.array([[slope]]))[:, 0, 0]
     for n in range(3):
-        direct = integral(lambda d, n=n: d**n * np.exp(slope * d - P * d * d / 2), edges[0] - peak, edges[1] - peak)
+
+        def f(delta, n=n):
+            return delta**n * np.exp(slope * delta - P * delta * delta / 2)
+
+        direct = integral(f, edges[0] - peak, edges[1] - peak)
         assert abs(found[n] - direct) < 1e-13
         s, sides = abs(slope) / math.sqrt(P), [edges[1] - peak, peak - edges[0]]
-        right, left = (moment(n, s, 0, L * math.sqrt(P)) for L in sides)
+        right, left = (moment(n, s, 0, side * math.sqrt(P)) for side in sides)
         assert abs(P ** (-(n + 1) / 2) * (right + (-1) ** n * left) - direct) < 1e-13
 
 
@@ -178,12 +182,12 @@ def test_a_side_that_ends_is_half_a_line_without_another(s, t):
 def test_a_short_side_by_its_power_series(s):
     t = 2 / (s + math.sqrt(s * s + 2))  # s t + t^2 / 2 = 1
     f = [1.0, -s]
-    for k in range(1, 60):
-        f.append((-s * f[k] - f[k - 1]) / (k + 1))
+    for j in range(1, 60):
+        f.append((-s * f[j] - f[j - 1]) / (j + 1))
     for u in (0.3 * t, t):
-        assert abs(sum(f_k * u**k for k, f_k in enumerate(f)) - math.exp(-s * u - u * u / 2)) < 1e-14
+        assert abs(sum(f_j * u**j for j, f_j in enumerate(f)) - math.exp(-s * u - u * u / 2)) < 1e-14
     for n in range(3):
-        series = sum(f_k * t ** (k + n + 1) / (k + n + 1) for k, f_k in enumerate(f))
+        series = sum(f_j * t ** (j + n + 1) / (j + n + 1) for j, f_j in enumerate(f))
         assert abs(series / moment(n, s, 0, t) - 1) < 1e-12
         assert abs(truncated_moments(np.array(s), np.array(t))[n] / series - 1) < 1e-12
 
