@@ -122,7 +122,7 @@ assert spread["VAE, beta 0.01"] / typical["VAE, beta 0.01"] > 3 * spread["VAE"] 
 # %%
 show(
     latent_scatter(vae, bits[:1000], y_test[:1000]),
-    "The means of 1,000 images, each drawn as its digit: a cloud about as wide as the prior's circles.",
+    "The means of 1,000 images, a colour a digit, a small map for each: a cloud about as wide as the prior's circles.",
 )
 
 # %% [markdown]
