@@ -215,7 +215,7 @@ def introduction(job: Job, done: int) -> list[str]:
             f"note: {name} is a density, and these are bits: its nats compare with runs of the same kind alone"
         )
     if done == options["epochs"]:
-        lines.append(f"all {done} epochs are done, and nothing is left to train; --epochs asks for more")
+        lines.append(f"epochs done: {done} of {done}; nothing is left to train, --epochs asks for more")
     return lines
 
 

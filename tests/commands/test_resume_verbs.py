@@ -138,7 +138,7 @@ def test_a_run_that_is_done_is_left_as_it_is_and_its_pictures_are_drawn(run, cap
     for options in ([], ["--epochs", "1"]):
         assert resume(*options) == 0
         out = capsys.readouterr().out
-        assert "all 1 epochs are done, and nothing is left to train; --epochs asks for more\n" in out
+        assert "epochs done: 1 of 1; nothing is left to train, --epochs asks for more\n" in out
         assert "done in" not in out
     assert contents(run) == before
     assert len(drawn) == 2
