@@ -1,7 +1,7 @@
 """The importance-weighted bound: the ELBO with K draws, averaged inside the logarithm.
 
     log w_k = log p(x|z_k) + log p(z_k) - log q(z_k|x),   z_k = mu + sigma * eps_k
-    bound_K = log( (1/K) sum_k w_k )  <=  log p(x),        bound_1 is the ELBO with log q - log p in place of the KL
+    bound_K = log( (1/K) sum_k w_k ),   E[bound_K] <= log p(x);   bound_1 is the ELBO of one draw, its KL sampled too
 
 Two forwards, each with its backward: from parameters to log weights, and from log weights to the bound. `fit` trains
 the bound when it is handed `ImportanceWeighted(vae, K)`, which is the two together.

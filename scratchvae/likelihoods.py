@@ -155,8 +155,8 @@ class GaussianLearned:
     Without the floor a decoder that hits a pixel exactly, such as a border that is always black, could shrink its
     variance for ever, and the density would grow without bound. As it is, nll >= D (log floor + log(2 pi) / 2).
 
-    Units     floor, a standard deviation, in the units of x. The default is a grey level of 255: a narrower density
-              would know what rounding has removed. For data in other units choose it anew.
+    Units     floor, a standard deviation, in the units of x. The default is a grey level of 255, a round number
+              above the 0.29 of one that rounding has. For data in other units choose it anew.
     Source    [eq: gaussian-floor], [eq: gaussian-learned-bound].
     Raises    ValueError: a floor that is not positive and finite.
     """

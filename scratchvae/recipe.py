@@ -77,6 +77,9 @@ def checked_objective(objective: Any, model: Model, x_train: np.ndarray, recipe:
     except ValueError as error:
         warm = f"; warmup {recipe.warmup} begins with beta 0" if recipe.warmup and "beta" in str(error) else ""
         raise ValueError(f"{error}{warm}") from None
+    except Exception as error:  # why: it is the reader's code, and may raise anything
+        called = "objective.objective(x, eps, beta=...) should return terms and a cache"
+        raise ValueError(f"{called}, and ended in {type(error).__name__}: {error}") from error
     got = {name: getattr(getattr(terms, name, None), "shape", "none") for name in ("nll", "objective")}
     if not hasattr(terms, "_fields") or set(got.values()) != {(2,)}:
         raise ValueError(

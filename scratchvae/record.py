@@ -37,7 +37,11 @@ class Run(NamedTuple):
 
 def config_of(objective: Any) -> dict[str, Any]:
     """What an objective says makes it another one; where it says nothing, its class and its numbers and words."""
-    plain = {name: value for name, value in vars(objective).items() if isinstance(value, int | float | str)}
+    plain = {
+        name: value
+        for name, value in getattr(objective, "__dict__", {}).items()
+        if isinstance(value, int | float | str)
+    }
     return as_plain(getattr(objective, "config", {"name": type(objective).__name__, **plain}), "objective.config")
 
 

@@ -82,7 +82,7 @@ def fit(
 
     Units     nats per example. The history's train_elbo is a mean over an epoch in which the weights moved (the elbo
               itself, whatever beta is); the test columns are taken at the end of the epoch, with one draw of eps. An
-              objective that is not the model's adds the columns train_objective and test_objective.
+              objective that is not the model's adds the columns train_objective and test_objective (with beta 1).
     Raises    ValueError: an option out of range, data that does not fit; NonFiniteObjective, and the last good
               checkpoint stays.
     """
@@ -164,7 +164,7 @@ def mean_terms(objective: Any, model: Model, x: np.ndarray) -> dict[str, float]:
     pending = []
     for start in range(0, len(x), TEST_BATCH):
         rows = to_unit_floats(x[start : start + TEST_BATCH], model.dtype, model.xp)  # (B, D)
-        terms, _ = objective.objective(rows, objective.draw_eps(len(rows), rng))
+        terms, _ = objective.objective(rows, objective.draw_eps(len(rows), rng), beta=1.0)
         pending.append(terms)
     means = dict(zip(terms._fields, (sum_terms(pending).sum(axis=0) / len(x)).tolist(), strict=True))
     for name, mean in means.items():

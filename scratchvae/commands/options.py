@@ -83,6 +83,8 @@ def command_line(*words: str | Path) -> str:
     elif started.stem == "scratchvae":
         found = shutil.which("scratchvae")
         program = ["scratchvae"] if found and Path(found).resolve() == started.resolve() else [sys.argv[0]]
+    elif started.suffix == ".py" and started.name not in ("__main__.py", "ipykernel_launcher.py"):
+        program = ["python", sys.argv[0]]  # a file that adds something of its own and calls main()
     else:  # main() was called from Python
         program = ["python", "-m", "scratchvae"]
     return shlex.join([*program, *map(str, words)])

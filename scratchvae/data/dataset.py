@@ -63,7 +63,7 @@ def conversion(x: np.ndarray) -> str:
         how = "x.astype('uint8')"
     else:
         shift = "" if low == 0 else f" - {low}" if low > 0 else f" + {-low}"
-        how = f"(x.astype('float32'){shift}) / {high - low}"
+        how = f"(x.astype('float32'){shift}) / {high - low or 1}"
     return f" from {low} to {high}; save {how} in its place, in an .npz"
 
 

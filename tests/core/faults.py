@@ -423,7 +423,11 @@ def kinds() -> Iterator[Kind]:
         yield Kind(f"`{name}`: {', '.join(changes)}", trial, outcome)
     yield Kind("`.part` files that a kill has left", Trials.leftovers, f"they go; {same}")
     yield Kind(f"`{CHECKPOINT}` deleted", Trials.no_checkpoint, f"it starts over; {same}")
-    yield Kind(f"one bit of `{CHECKPOINT}` changed", Trials.changed_checkpoint, "refused in a line, and left as it is")
+    yield Kind(
+        f"one bit of an array of `{CHECKPOINT}` changed",
+        Trials.changed_checkpoint,
+        "refused in a line, and left as it is",
+    )
     outcome = "it ends in a line; what is in its place is left as it is"
     yield Kind("the folder deleted, moved, unlocked or replaced during a run", Trials.lost_folder, outcome)
     yield Kind("a second process in the folder of a run", Trials.second_writer, f"refused in a line; {same}")
@@ -437,7 +441,8 @@ truth; the table and the configuration are made anew from it. What follows was m
 tries all of it.
 
 *The run that was never stopped* is meant literally: `checkpoint.npz`, `config.json` and the picture are the same byte
-for byte, the rows of `metrics.csv` are the same but for the column `seconds`, and nothing else lies in the folder.
+for byte, the rows of `metrics.csv` are the same but for the column `seconds`, and nothing else lies in the folder but
+an empty `.lock`. The picture is a small one, which the trial draws with the writer of all pictures.
 Kills inside a write come before its first byte, after one byte, a tenth, a third, nine tenths, before the last byte,
 before `fsync`, before the rename and after it; in the first and in the last write of the file, in a run that begins
 and in one that goes on.
