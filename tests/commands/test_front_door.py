@@ -325,3 +325,11 @@ def test_what_is_needed_is_what_pyproject_says():
     assert names == list(needed.PACKAGES.values())
     assert project["requires-python"] == f">={needed.PYTHON[0]}.{needed.PYTHON[1]}"
     assert needed.complaint() == ""
+
+
+def test_a_file_of_ones_own_is_named_in_what_can_be_pasted(monkeypatch):
+    """As docs/extending.md starts the command line: `python -m scratchvae` would not know what the file adds."""
+    monkeypatch.setattr("sys.argv", ["my_scratchvae.py", "train"])
+    assert command_line("plot", "runs/x") == "python my_scratchvae.py plot runs/x"
+    monkeypatch.setattr("sys.argv", ["/usr/lib/ipykernel_launcher.py", "-f", "x.json"])
+    assert command_line("plot", "runs/x") == "python -m scratchvae plot runs/x"

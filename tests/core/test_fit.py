@@ -440,3 +440,30 @@ def test_a_likelihood_whose_config_forgets_an_option_is_refused_before_the_first
             with pytest.raises(ValueError, match=r"^the likelihood's config should hold all that makes it"):
                 run(vae, out=out, epochs=1, binarise="none")
             assert not (out / "checkpoint.npz").exists()
+
+
+def test_an_objective_that_cannot_be_called_is_told_before_anything_is_written(tmp_path):
+    class WithoutBeta(NoConfig):
+        def objective(self, x, eps):
+            return self.vae.objective(x, eps)
+
+    vae = fresh()
+    message = r"^objective\.objective\(x, eps, beta=\.\.\.\) should return terms and a cache, and ended in TypeError: "
+    with pytest.raises(ValueError, match=message):
+        run(vae, objective=WithoutBeta(vae), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_held_out_rows_are_scored_with_beta_1(tmp_path):
+    heard = []
+
+    class Listens(NoConfig):
+        def objective(self, x, eps, beta):  # no default: fit says it
+            heard.append(beta)
+            return self.vae.objective(x, eps, beta)
+
+    vae = fresh()
+    history = run(vae, objective=Listens(vae), epochs=1, beta=0.25)
+    assert heard[-1] == 1.0
+    assert set(heard) == {0.25, 1.0}
+    assert history["test_objective"] == history["test_elbo"]
