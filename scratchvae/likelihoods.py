@@ -1,6 +1,6 @@
 """p(x|z): what the decoder's output means, as a negative log-likelihood with all its constants.
 
-The decoder returns one or more natural parameters a pixel, called logits for short: (B, D n_params), the first D
+The decoder returns one or more parameters a pixel, called logits for short: (B, D n_params), the first D
 columns the first parameter. A likelihood turns them into `nll`, into the mean image and into a draw; it has no
 parameters that are trained. Choosing a likelihood is choosing a loss: cross-entropy is Bernoulli, squared error is
 Gaussian.
@@ -29,7 +29,7 @@ class Likelihood(Protocol):
 
     name: str
     support: tuple[float, float]  # where pixels may lie
-    n_params: int  # natural parameters a pixel: logits are (B, D n_params)
+    n_params: int  # parameters of p(x|z) for a pixel: logits are (B, D n_params)
     binarise: str  # what `train` does with grey pixels unless it is told otherwise, see `batches.binarised`
 
     @property

@@ -1,6 +1,6 @@
 """Model: what an autoencoder and a variational autoencoder are made of.
 
-    x -> encoder -> heads (z; or mu and logvar)          z -> decoder -> logits, the natural parameters of p(x|z)
+    x -> encoder -> heads (z; or mu and logvar)          z -> decoder -> logits, the parameters of p(x|z)
 
 What happens between the heads and the decoder, and what is maximised, is said in `autoencoder` and in `vae`.
 
@@ -125,7 +125,7 @@ class Model:
             b[...] = self.as_input(self.likelihood.output_bias(pixel_mean), "output_bias", b.shape)
 
     def decode(self, z: Array) -> tuple[Array, DecodeCache]:
-        """logits = decoder(z), the natural parameters of p(x|z).
+        """logits = decoder(z), the parameters of p(x|z).
 
         Shapes    z (B, Z) -> logits (B, D n_params).
         """

@@ -1,7 +1,7 @@
 """VAE: the variational autoencoder of Kingma & Welling (2014). This is the only place where its terms meet.
 
 The encoder (recognition model) returns not a code but a distribution of codes, q(z|x) = N(mu, sigma^2). The decoder
-(generative model), the same as an autoencoder's, returns the natural parameters of p(x|z). The prior is p(z) = N(0, I).
+(generative model), the same as an autoencoder's, returns the parameters of p(x|z). The prior is p(z) = N(0, I).
 
     elbo = E_q[log p(x|z)] - KL(q(z|x) || p(z))  <=  log p(x)
 

@@ -1,6 +1,6 @@
 """One claim of a likelihood: how far off it is, how far off it may be, and what to say if it is further.
 
-Sizes: D pixels, P natural parameters a pixel, L rows of logits.
+Sizes: D pixels, P parameters a pixel, L rows of logits.
 """
 
 import math

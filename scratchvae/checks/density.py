@@ -4,7 +4,7 @@ The nll is a black box. Panels crowd at every scale around the ends of the suppo
 and a panel is halved until a rule on it and the same rule on its halves agree. A sum goes over the whole numbers around
 the mode, or over the grey levels k / 255 that images of uint8 become.
 
-Sizes: G values of a pixel, S panels, P natural parameters.
+Sizes: G values of a pixel, S panels, P parameters.
 """
 
 import math

@@ -6,7 +6,7 @@ there a uniform number chooses between its two sides. So the errors below have a
 theorem and without a second moment, and what is allowed follows from how often a right sample may be called wrong.
 With so many draws a standard deviation that is 8 % off is seen.
 
-Sizes: n draws, L pixels, each with its own logits, P natural parameters.
+Sizes: n draws, L pixels, each with its own logits, P parameters.
 """
 
 import math

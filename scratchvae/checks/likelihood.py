@@ -3,7 +3,7 @@
 Nothing is taken on trust but the nll: what exp(-nll) adds up to over the support, its mean and its distribution come
 from quadrature, see `density`.
 
-Sizes: B batch, D pixels, P natural parameters a pixel, L rows of logits to try them at.
+Sizes: B batch, D pixels, P parameters a pixel, L rows of logits to try them at.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Is exp(-nll) a distribution over x? It adds up to 1 over the support, and an image is made of independent pixels.
 
-Sizes: B batch, D pixels, P natural parameters a pixel, L rows of logits to try them at.
+Sizes: B batch, D pixels, P parameters a pixel, L rows of logits to try them at.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Data to try a likelihood on: x has to lie in its support, and to be whole numbers where those are all it knows.
 
-Sizes: B batch, D data, P natural parameters a pixel.
+Sizes: B batch, D data, P parameters a pixel.
 """
 
 import math

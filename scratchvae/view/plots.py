@@ -51,7 +51,7 @@ def samples(
 ) -> Figure:
     """n^2 latents z ~ N(0, I), shown twice: the decoder means E[x|z], and draws x ~ p(x|z) for the same z."""
     n = isqrt(fewer(n * n, vae.n_x))
-    logits, _ = vae.decode(vae.draw_eps(n * n, rng))  # natural parameters of n^2 images
+    logits, _ = vae.decode(vae.draw_eps(n * n, rng))  # parameters of n^2 images
     means, draws = to_numpy(vae.likelihood.mean(logits)), to_numpy(vae.likelihood.sample(logits, rng))  # (n^2, D) each
     noise = float(np.sqrt(np.mean((draws - means).astype(float) ** 2)))
     greys = greys or grey_scale(vae, means, "decoder means")

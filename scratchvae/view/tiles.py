@@ -43,7 +43,7 @@ def decoder_means(model: Model, z: Array) -> np.ndarray:
 
     Shapes    z (B, Z) -> (B, D).
     """
-    logits, _ = model.decode(z)  # natural parameters, D of them or more
+    logits, _ = model.decode(z)  # parameters, D of them or more
     return to_numpy(model.likelihood.mean(logits))
 
 
