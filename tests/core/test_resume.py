@@ -337,11 +337,11 @@ def test_words_that_json_cannot_hold_are_refused_at_once(tmp_path):
 
 
 class Listener(VAE):
-    """A VAE that notes the weight of the KL in every pass that trains it; evaluation does not ask for any."""
+    """A VAE that notes the weight of the KL in every pass."""
 
-    def objective(self, x, eps, beta=None):
-        self.heard = [*getattr(self, "heard", []), *([] if beta is None else [beta])]
-        return super().objective(x, eps, 1.0 if beta is None else beta)
+    def objective(self, x, eps, beta=1.0):
+        self.heard = [*getattr(self, "heard", []), beta]
+        return super().objective(x, eps, beta)
 
 
 def test_warm_up_goes_on_where_it_was_stopped(tmp_path):
