@@ -36,6 +36,11 @@ def estimate(values: np.ndarray) -> Estimate:
     return Estimate(float(values.mean()), spread / math.sqrt(len(values)))
 
 
+def require_vae(model: Model, what: str) -> None:
+    if not isinstance(model, VAE):
+        raise ValueError(f"{what} needs a VAE, whose q(z|x) and prior it looks at, got {type(model).__name__}")
+
+
 def in_batches(model: Model, x: np.ndarray) -> Iterator[Array]:
     """The rows of x (N, D) as floats on the model's backend, a few hundred at a time; uint8, bits or floats.
 
@@ -73,6 +78,7 @@ def log_evidence(vae: VAE, x: np.ndarray, K: int, rng: np.random.Generator, draw
               [eq: importance-unbiased], [eq: bound-grows], [eq: bound-streaming].
     Raises    ValueError: K or draws_at_once below 1, data that does not fit the model.
     """
+    require_vae(vae, "log_evidence")
     K, draws_at_once = require_count(K, "K"), require_count(draws_at_once, "draws_at_once")
     xp, log_px = vae.xp, []
     for rows in in_batches(vae, x):
@@ -91,6 +97,7 @@ def log_evidence(vae: VAE, x: np.ndarray, K: int, rng: np.random.Generator, draw
 
 def kl_per_latent(vae: VAE, x: np.ndarray) -> np.ndarray:
     """The mean over the data of KL(q(z_j|x) || N(0, 1)), (Z,), in nats; they sum to the mean KL. 0 is a collapse."""
+    require_vae(vae, "kl_per_latent")
     parts = []
     for rows in in_batches(vae, x):
         mu, logvar, _ = vae.encode(rows)  # (B, Z), (B, Z)
@@ -104,5 +111,6 @@ def active_units(vae: VAE, x: np.ndarray) -> np.ndarray:
 
     Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519, Sec. 5.2.
     """
+    require_vae(vae, "active_units")
     mu = np.concatenate([to_numpy(vae.encode(rows)[0]) for rows in in_batches(vae, x)])  # (N, Z)
     return mu.astype(float).var(axis=0) > ACTIVE

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.arguments import require_count, require_positive
+from scratchvae.arguments import require_count, require_generator, require_positive
 from scratchvae.backend import Array, Cache
 from scratchvae.gaussian import (
     kl_to_standard_normal,
@@ -102,7 +102,7 @@ class VAE(Model):
 
     def draw_eps(self, B: int, rng: np.random.Generator) -> Array:
         """eps ~ N(0, I), (B, Z): drawn on the host, in float64, then in the model's dtype and on its backend."""
-        return self.on_backend(rng.standard_normal((B, self.n_z)))
+        return self.on_backend(require_generator(rng).standard_normal((B, self.n_z)))
 
     def objective(self, x: Array, eps: Array, beta: float = 1.0) -> tuple[Terms, ObjectiveCache]:
         """objective = -nll - beta * kl, with nll = -log p(x|z) at the draw z = mu + sigma * eps. beta = 1 is the ELBO.

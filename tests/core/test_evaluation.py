@@ -234,3 +234,20 @@ def test_the_mean_over_rows_of_a_known_elbo(rng):
     z = mu + np.exp(0.5 * logvar) * eps
     weights = log_normal(z) - log_normal(z, mu, np.exp(logvar))
     np.testing.assert_allclose(log_importance_weights(vae, x, eps[None])[0][0], weights - 9 * math.log(2), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda model, x, rng: log_evidence(model, x, 5, rng), "log_evidence needs a VAE, .*, got Autoencoder"),
+        (lambda model, x, rng: kl_per_latent(model, x), "kl_per_latent needs a VAE, .*, got Autoencoder"),
+        (lambda model, x, rng: active_units(model, x), "active_units needs a VAE, .*, got Autoencoder"),
+        (lambda model, x, rng: log_evidence(build(rng), x, 5, 0), r"rng should be a generator such as .*, got 0"),
+        (lambda model, x, rng: evaluate_terms(build(rng), x, 0), r"rng should be a generator such as .*, got 0"),
+        (lambda model, x, rng: build(rng).sample(3, 0), r"rng should be a generator such as .*, got 0"),
+    ],
+)
+def test_what_needs_a_prior_or_a_generator_says_so(call, text, rng):
+    model = Autoencoder(9, (5,), 2, rng=rng)
+    with pytest.raises(ValueError, match=text):
+        call(model, rng.random((4, 9)), rng)
