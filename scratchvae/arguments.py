@@ -40,8 +40,7 @@ def as_array(array: Any, name: str) -> Array:
 
     Raises    ValueError: a masked array, whose mask would be lost, or something that is no array.
     """
-    if isinstance(array, np.ma.MaskedArray):
-        raise ValueError(f"{name} should hold plain numbers, got a masked array; fill what is masked: {name}.filled(0)")
+    require_unmasked(array, name)
     if isinstance(array, np.ndarray | np.generic) or get_xp(array) is not np:
         return array
     try:
@@ -50,6 +49,12 @@ def as_array(array: Any, name: str) -> Array:
         raise ValueError(
             f"{name} should be an array of numbers, got {type(array).__name__}; convert it to NumPy first"
         ) from None
+
+
+def require_unmasked(array: Any, name: str) -> None:
+    """A ValueError for a masked array, whose mask nobody would look at."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise ValueError(f"{name} should hold plain numbers, got a masked array; fill what is masked: {name}.filled(0)")
 
 
 def require_count(value: Any, name: str, least: int = 1) -> int:

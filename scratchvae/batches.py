@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from scratchvae.arguments import require_unmasked
 from scratchvae.backend import Array, as_backend
 
 BINARISE = ("none", "threshold", "dynamic")
+AT_ONCE = 500  # rows that a model is looked at with
 ROWS = 64  # of a data set that are hashed together: few, so that an array in another order is copied in small pieces
 
 
@@ -56,6 +58,15 @@ def batches(x: np.ndarray, batch_size: int, how: str, rng: np.random.Generator, 
         yield to_unit_floats(binarised(rows, how, rng), dtype, xp)
 
 
+def rows_in_order(x: np.ndarray, dtype: str, xp: Any) -> Iterator[Array]:
+    """Every row once, in order and as it is, a few hundred at a time: for looking at a model, not for training it.
+
+    Shapes    x (N, D); yields (B, D) floats.
+    """
+    for start in range(0, len(x), AT_ONCE):
+        yield to_unit_floats(x[start : start + AT_ONCE], dtype, xp)
+
+
 def fingerprint(*arrays: np.ndarray) -> str:
     """The sha256 of what the arrays hold, in hex: dtype, shape and numbers, however they lie in memory or on disk.
 
@@ -79,8 +90,7 @@ def check_pixels(x: np.ndarray, name: str, n_x: int, support: tuple[float, float
     """
     if how not in BINARISE:
         raise ValueError(f"binarise should be one of {', '.join(BINARISE)}, got {how!r}")
-    if isinstance(x, np.ma.MaskedArray):
-        raise ValueError(f"{name} should hold plain numbers, got a masked array; fill what is masked: {name}.filled(0)")
+    require_unmasked(x, name)
     if not isinstance(x, np.ndarray) or (x.dtype != np.uint8 and x.dtype.kind != "f"):
         got = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
         raise ValueError(f"{name} should be a NumPy array of uint8 (0..255) or floats, got {got}; convert it first")

@@ -13,13 +13,12 @@ import numpy as np
 
 from scratchvae.arguments import require_count
 from scratchvae.backend import Array, to_numpy
-from scratchvae.batches import check_pixels, to_unit_floats
+from scratchvae.batches import check_pixels, rows_in_order
 from scratchvae.gaussian import kl_to_standard_normal
 from scratchvae.iwae import log_importance_weights
 from scratchvae.model import Model
 from scratchvae.vae import VAE
 
-ROWS = 500  # examples at a time
 ACTIVE = 0.01  # a latent is active if the variance of its mean over the data exceeds this (Burda et al. 2016, Sec. 5.2)
 
 
@@ -48,8 +47,7 @@ def in_batches(model: Model, x: np.ndarray) -> Iterator[Array]:
     """
     bits = isinstance(x, np.ndarray) and x.dtype == bool
     check_pixels(x.view(np.uint8) if bits else x, "x", model.n_x, model.likelihood.support, "none")
-    for start in range(0, len(x), ROWS):
-        yield to_unit_floats(x[start : start + ROWS], model.dtype, model.xp)
+    yield from rows_in_order(x, model.dtype, model.xp)
 
 
 def evaluate_terms(model: Model, x: np.ndarray, rng: np.random.Generator) -> dict[str, Estimate]:

@@ -107,6 +107,11 @@ def or_null(like: Any) -> Callable[[Any, str], None]:
     return check
 
 
+def steps_or_function(value: Any, name: str) -> None:
+    if value != A_FUNCTION:
+        or_null([(whole, positive)])(value, name)
+
+
 def require_like(value: Any, like: Any, name: str) -> None:
     """What like, a function from above, lets pass; where like is a dict, one with its fields, each like there.
 
@@ -147,7 +152,7 @@ TRAINING = {  # as far as it is there: a model that was saved by hand has none o
     "binarise": one_of(BINARISE),
     "objective": or_null(entries),
     "data": text,
-    "schedule": lambda value, name: value == A_FUNCTION or or_null([(whole, positive)])(value, name),
+    "schedule": steps_or_function,
 }
 MANIFEST = {
     "format": text,

@@ -81,7 +81,7 @@ class Model:
 
     @property
     def xp(self) -> Any:
-        """The array library of the parameters: the module numpy or the module cupy."""
+        """The array library of the parameters, a module: see `backend.get_xp`."""
         return get_xp(self.logits.params["b"])
 
     @property

@@ -16,7 +16,7 @@ import numpy as np
 
 from scratchvae.arguments import require_count, require_generator
 from scratchvae.backend import get_xp, to_numpy
-from scratchvae.batches import batches, binarised, check_pixels, fingerprint, to_unit_floats
+from scratchvae.batches import batches, binarised, check_pixels, fingerprint, rows_in_order
 from scratchvae.model import Model
 from scratchvae.optim import Optimizer
 from scratchvae.recipe import (
@@ -34,7 +34,6 @@ from scratchvae.run_folder import History, RunFolder, epochs_of
 
 INTERVAL = 50  # steps between two looks at the losses: a look makes a GPU wait
 TEST_SEED = 2014  # held-out images are binarised once, and their noise is the same each epoch: curves without jitter
-TEST_BATCH = 500
 LARGE = 100.0  # data far beyond this are rarely meant to be trained on as they are
 
 
@@ -162,8 +161,7 @@ def mean_terms(objective: Any, model: Model, x: np.ndarray) -> dict[str, float]:
     """The mean of every term over the rows of x (N, D), with one draw of eps from a seed of its own."""
     rng = np.random.default_rng(TEST_SEED)
     pending = []
-    for start in range(0, len(x), TEST_BATCH):
-        rows = to_unit_floats(x[start : start + TEST_BATCH], model.dtype, model.xp)  # (B, D)
+    for rows in rows_in_order(x, model.dtype, model.xp):  # (B, D)
         terms, _ = objective.objective(rows, objective.draw_eps(len(rows), rng), beta=1.0)
         pending.append(terms)
     means = dict(zip(terms._fields, (sum_terms(pending).sum(axis=0) / len(x)).tolist(), strict=True))
