@@ -12,11 +12,11 @@ report.ok; report.rows; report.findings; print(report); report.plot()
 
 from scratchvae.checks.evidence import check_evidence
 from scratchvae.checks.likelihood import check_likelihood
-from scratchvae.checks.models import check_gradients
+from scratchvae.checks.model import check_gradients
 from scratchvae.checks.optimizer import check_optimizer
 from scratchvae.checks.report import CAUSES, Finding, Report, Row
 from scratchvae.checks.sampler import check_sampler
-from scratchvae.checks.vjp import check_vjp
+from scratchvae.checks.vjp.check import check_vjp
 
 __all__ = [
     "CAUSES",

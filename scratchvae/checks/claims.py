@@ -42,7 +42,7 @@ def add(report: Report, what: str, claims: Callable[[], Iterable[Claim]], share:
         text = " ".join(str(error).split())
         cause = "mutates-input" if "read-only" in text else "shape" if "shape" in text else "unknown"
         report.rows.append(Row(what, (), math.inf, "wrong", "it fails"))
-        report.findings.append(Finding(what, cause, f"{what} fails, with {type(error).__name__}: {text}"))
+        report.findings.append(Finding((what,), cause, f"{what} fails, with {type(error).__name__}: {text}"))
 
 
 def as_image(rows: np.ndarray) -> np.ndarray:
@@ -60,10 +60,10 @@ def frozen(array: np.ndarray) -> np.ndarray:
 def not_like(name: str, got: np.ndarray, shape: tuple[int, ...], narrow: np.ndarray) -> Finding | None:
     """Another shape than the one expected, or, made of float32 logits, another dtype than theirs."""
     if got.shape != shape:
-        return Finding(name, "shape", f"{name} has the shape {got.shape}, expected {shape}")
+        return Finding((name,), "shape", f"{name} has the shape {got.shape}, expected {shape}")
     if narrow.dtype != np.float32:
         text = f"{name} makes {narrow.dtype} of float32 logits, and should keep their dtype"
-        return Finding(name, "precision", text)
+        return Finding((name,), "precision", text)
     return None
 
 

@@ -52,10 +52,10 @@ def of_the_generator(p: Any, logits: np.ndarray, x: np.ndarray, seed: int) -> Cl
     finding = None
     if not np.array_equal(x, again):
         text = "the same seed gives other draws: sample uses a generator of its own; use the rng that it is given"
-        finding = Finding("sample", "noise-redrawn", text)
+        finding = Finding(("sample",), "noise-redrawn", text)
     elif np.array_equal(again, next_ones):
         text = "every call gives the same draws: is it a mean, or a new generator each time? Use the rng that is given"
-        finding = Finding("sample", "zero", text)
+        finding = Finding(("sample",), "zero", text)
     return Claim("sample: generator", float(finding is not None), 0.5, "same seed, same draws", finding)
 
 
@@ -70,7 +70,7 @@ def of_the_support(x: np.ndarray, masses: list[Mass]) -> Claim:
         text = f"draws are not {what}, though it is over those that exp(-nll) comes closest to the sum 1"
     share = float(out.mean())
     example = f", {float(x[out][0]):.6g} for one, {100 * share:.2g} % of them" if share else ""
-    return Claim("sample: support", share, 0.5 / x.size, finding=Finding("sample", "unknown", text + example))
+    return Claim("sample: support", share, 0.5 / x.size, finding=Finding(("sample",), "unknown", text + example))
 
 
 def of_the_distribution(x: np.ndarray, masses: list[Mass], rng: np.random.Generator) -> Iterator[Claim]:
@@ -130,7 +130,7 @@ def wrong_mean(x: np.ndarray, masses: list[Mass], j: int) -> Finding | None:
     if follows_mean(masses[j], got, float(x[:, j].std()) / math.sqrt(len(x))):
         return None
     text = f"{at(masses[j].pixel.logits)} the draws have the mean {got:.4g}, and exp(-nll) has {expected:.4g}"
-    return Finding("sample", "unknown", text, where=(j,), expected=expected, got=got)
+    return Finding(("sample",), "unknown", text, where=(j,), expected=expected, got=got)
 
 
 def follows_mean(mass: Mass, got: float, standard_error: float) -> bool:
@@ -153,7 +153,7 @@ def wrong_spread(x: np.ndarray, masses: list[Mass], j: int) -> Finding:
     for what, power in POWERS.items():
         if (np.abs(got / expected**power - 1) < 0.1).all():
             text, cause = f"{text}: {what} what it should be", "elementwise-factor"
-    return Finding("sample", cause, text, where=(j,), expected=float(expected[j]), got=float(got[j]))
+    return Finding(("sample",), cause, text, where=(j,), expected=float(expected[j]), got=float(got[j]))
 
 
 def wrong_shape(x: np.ndarray, masses: list[Mass], j: int) -> Finding:
@@ -165,10 +165,10 @@ def wrong_shape(x: np.ndarray, masses: list[Mass], j: int) -> Finding:
         f"{at(masses[j].pixel.logits)} {100 * share[i]:.3g} % of the draws lie below {values[i]:.4g}, and "
         f"{100 * F[i]:.3g} % of exp(-nll): mean and spread are about right, the distribution is another one"
     )
-    return Finding("sample", "unknown", text, where=(j,))
+    return Finding(("sample",), "unknown", text, where=(j,))
 
 
 def dependent(x: np.ndarray, masses: list[Mass], j: int) -> Finding:
     """Every pixel for itself is right, and knows of another one."""
     text = "pixels move together: each needs its own noise; does a (B, 1) noise broadcast?"
-    return Finding("sample", "shape", text, where=(j,))
+    return Finding(("sample",), "shape", text, where=(j,))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import Array, as_backend, get_xp, to_numpy
-from scratchvae.checks.causes.bound import ALLOWED, Bound, explain_bound
+from scratchvae.checks.bound import ALLOWED, Bound, explain_bound
 from scratchvae.checks.claims import add
 from scratchvae.checks.normalised import claims_of_the_nll
 from scratchvae.checks.pixels import require_pixels
@@ -51,7 +51,7 @@ def check_evidence(model: Any, x: Array, *, likelihood: Any = None) -> Report:
         claimed = expected_terms(model, x, mu.shape[1])
     except ValueError as error:
         text = f"objective fails on a batch of another size: {error}; is something summed over the wrong axis?"
-        report.findings.append(Finding("objective", "shape", " ".join(text.split())))
+        report.findings.append(Finding(("objective",), "shape", " ".join(text.split())))
         return report
     excess = claimed["elbo"] + sides.kl_posterior - sides.log_px  # (B,)
     allowed = ALLOWED * np.maximum(1, np.abs(claimed["elbo"]))  # (B,)

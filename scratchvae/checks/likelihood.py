@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import to_numpy
-from scratchvae.checks.causes.case import ratio
-from scratchvae.checks.causes.sentences import factor_sentence
 from scratchvae.checks.claims import Claim, add, as_image, at, frozen, not_like
 from scratchvae.checks.density import EPSILON, Mass
-from scratchvae.checks.differences import TOLERANCE
 from scratchvae.checks.draws import ALLOWED, claims_of_the_draws
 from scratchvae.checks.normalised import EXTREME, claims_of_the_nll
 from scratchvae.checks.report import SEED, Finding, Report, Row
-from scratchvae.checks.vjp import check_vjp
+from scratchvae.checks.vjp.case import ratio
+from scratchvae.checks.vjp.check import check_vjp
+from scratchvae.checks.vjp.differences import TOLERANCE
+from scratchvae.checks.vjp.sentences import factor_sentence
 from scratchvae.layers import sigmoid, softplus
 
 
@@ -67,8 +67,8 @@ def check_likelihood(p: Any, rng: np.random.Generator | None = None) -> Report:
 
 def without_consequences(report: Report) -> Report:
     """If exp(-nll) is not a density, a mean and draws that differ from it may well be right."""
-    if any(finding.input in ("nll", "support") for finding in report.findings):
-        report.findings = [finding for finding in report.findings if finding.input not in ("mean", "sample")]
+    if any(finding.inputs[0] in ("nll", "support") for finding in report.findings):
+        report.findings = [finding for finding in report.findings if finding.inputs[0] not in ("mean", "sample")]
         for i, row in enumerate(report.rows):
             if row.status == "wrong" and row.name.startswith(("mean", "sample")):
                 report.rows[i] = row._replace(note="may follow from the nll")
@@ -107,7 +107,7 @@ def wrong_mean(rows: np.ndarray, mean: np.ndarray, expected: np.ndarray, j: int)
             break
     if cause == "unknown" and (factor := ratio(expected, mean)):
         text, cause = f"{text}: it {factor_sentence(factor, {})}", "factor"
-    return Finding("mean", cause, text, factor, (j,), float(expected[j]), float(mean[j]))
+    return Finding(("mean",), cause, text, factor=factor, where=(j,), expected=float(expected[j]), got=float(mean[j]))
 
 
 def slope(p: Any, masses: list[Mass], rng: np.random.Generator) -> Claim:
@@ -128,7 +128,7 @@ def slope(p: Any, masses: list[Mass], rng: np.random.Generator) -> Claim:
     )
     (row,) = report.rows
     error = {"ok": min(row.error, TOLERANCE), "untested": math.nan}.get(row.status, math.inf)
-    finding = report.findings[0]._replace(input="nll_backward") if report.findings else None
+    finding = report.findings[0]._replace(inputs=("nll_backward",)) if report.findings else None
     return Claim("nll_backward", error if report.ok else math.inf, TOLERANCE, row.note, finding)
 
 
@@ -143,9 +143,9 @@ def start(p: Any) -> Claim:
         text = (
             f"output_bias has the shape {bias.shape} for {len(pixel_mean)} pixels, expected {shape}, a number a logit"
         )
-        finding = Finding("output_bias", "shape", text)
+        finding = Finding(("output_bias",), "shape", text)
     elif not np.isfinite(bias).all():
         d = int(np.argmin(np.isfinite(bias))) % len(pixel_mean)
         text = f"output_bias is not finite for a pixel whose mean is {pixel_mean[d]:g}: clip the mean first"
-        finding = Finding("output_bias", "non-finite", text, where=(d,))
+        finding = Finding(("output_bias",), "non-finite", text, where=(d,))
     return Claim("output_bias", float(finding is not None), 0.5, finding=finding)

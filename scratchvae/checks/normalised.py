@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import to_numpy
-from scratchvae.checks.causes.case import ratio
-from scratchvae.checks.causes.sentences import factor_sentence
 from scratchvae.checks.claims import Claim, as_image, at
 from scratchvae.checks.density import Mass, Pixel, integrated, summed
 from scratchvae.checks.report import SEED, Finding
+from scratchvae.checks.vjp.case import ratio
+from scratchvae.checks.vjp.sentences import factor_sentence
 
 VALUES = np.array([-3.0, -0.5, 0.2, 1.0, 4.0])  # of a parameter: both signs, small and large
 EXTREME = 20.0  # of one parameter at a time: as the log of a variance, nothing, or five hundred million
@@ -121,13 +121,15 @@ def wrong_total(masses: list[Mass], off: np.ndarray) -> Finding:
         pixels = [mass.pixel._replace(support=other) for mass in masses[: len(VALUES)]]
         if other != support and off_one(attempt(pixels, worst.levels)) < ALLOWED:
             text = f"exp(-nll) {verb(masses)} to 1 over {other}, and {where} to {total:.6g} over the support {support}"
-            return Finding("support", "missing-term", f"{text}: name the range of its pixels", expected=1.0, got=total)
+            return Finding(
+                ("support",), "missing-term", f"{text}: name the range of its pixels", expected=1.0, got=total
+            )
     totals = [mass.total for mass in masses]
     how = f"{where}, and to other values at other logits"
     if max(totals) < math.inf and np.ptp(totals) < ALLOWED * max(totals):
         how = f"for every logit: a constant is missing, {math.log(total):.6g} nats a pixel"
     text = f"exp(-nll) {verb(masses)} to {total:.6g} instead of 1, {how}; a log-likelihood needs its normalising terms"
-    return Finding("nll", "missing-term", text, expected=1.0, got=total)
+    return Finding(("nll",), "missing-term", text, expected=1.0, got=total)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -147,11 +149,11 @@ def sums_over_pixels(p: Any, masses: list[Mass], rng: np.random.Generator) -> Cl
         return claim
     if np.allclose(nll_of(p, x, np.tile(rows.reshape(1, -1), (B, 1))), sums, rtol=SUM):
         text = "nll reads the logits pixel by pixel: the first D columns are the first parameter, and so on"
-        return claim._replace(finding=Finding("nll", "transpose", text))
+        return claim._replace(finding=Finding(("nll",), "transpose", text))
     c = ratio(sums, whole)
     what = factor_sentence(c, {"D": D}) if c else "has nothing of them"
     text = f"the nll of {D} pixels is not the sum of theirs: it {what}"
-    return claim._replace(finding=Finding("nll", "factor" if c else "unknown", text, c))
+    return claim._replace(finding=Finding(("nll",), "factor" if c else "unknown", text, factor=c))
 
 
 def nll_of(p: Any, x: np.ndarray, logits: np.ndarray) -> np.ndarray:

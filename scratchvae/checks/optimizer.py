@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.checks.arrays import derived, first_change, snapshot
-from scratchvae.checks.causes.case import ratio
-from scratchvae.checks.causes.sentences import factor_sentence, number
 from scratchvae.checks.report import SEED, Finding, Report, Row
+from scratchvae.checks.vjp.arrays import derived, first_change, snapshot
+from scratchvae.checks.vjp.case import ratio
+from scratchvae.checks.vjp.sentences import factor_sentence, number
 
 ALLOWED = 1e-9
 
@@ -37,16 +37,16 @@ def check_optimizer(
         optimizer.step(got, grads)
         if change := first_change(grads, given):
             text = f"step writes into the gradient of {change[0]}, which belongs to the caller: work on a copy"
-            report.findings.append(Finding(change[0], "mutates-input", text, where=change[1] or None))
+            report.findings.append(Finding((change[0],), "mutates-input", text, where=change[1] or None))
             break
         reference.step(expected, grads)
         for name in got:
             move, wanted = got[name] - before[name], expected[name] - right[name]
             error = float(np.abs(move - wanted).max() / np.abs(wanted).max())
             worst[name] = max(worst[name], error)
-            if not error <= ALLOWED and name not in {f.input for f in report.findings}:
+            if not error <= ALLOWED and (name,) not in {f.inputs for f in report.findings}:
                 report.findings.append(explain(name, t, move, wanted, grads[name]))
-    wrong = {f.input for f in report.findings}
+    wrong = {name for f in report.findings for name in f.inputs}
     report.rows = [Row(name, p.shape, worst[name], "wrong" if name in wrong else "ok") for name, p in got.items()]
     return report
 
@@ -57,27 +57,29 @@ def explain(name: str, t: int, move: np.ndarray, wanted: np.ndarray, g: np.ndarr
     where = tuple(int(i) for i in place)
     numbers: dict[str, Any] = {"where": where, "expected": float(wanted[place]), "got": float(move[place])}
     if not np.isfinite(move).all():
-        return Finding(name, "non-finite", f"step {t} moves {name} to something that is not finite", **numbers)
+        return Finding((name,), "non-finite", f"step {t} moves {name} to something that is not finite", **numbers)
     if not move.any():
         text = f"step {t} does not move {name}: is it skipped, or is a new array made instead of params[name] -= ...?"
-        return Finding(name, "zero", text, **numbers)
+        return Finding((name,), "zero", text, **numbers)
     if c := ratio(wanted, move):
         cause = "sign" if abs(c + 1) < 1e-6 else "factor"
         since = "" if t == 1 else f"; the steps before {t} are right, so look at what changes with the step count"
-        return Finding(name, cause, f"step {t} of {name} {factor_sentence(c, {})}{since}", c, **numbers)
+        return Finding((name,), cause, f"step {t} of {name} {factor_sentence(c, {})}{since}", factor=c, **numbers)
     if t > 1:
         text = f"the first {t - 1} steps of {name} are right, step {t} is not: a term of the running state is missing"
-        return Finding(name, "missing-term", f"{text} or kept wrongly (momentum, squares, the step count)", **numbers)
+        return Finding(
+            (name,), "missing-term", f"{text} or kept wrongly (momentum, squares, the step count)", **numbers
+        )
     for what, a in derived({"g": g, "|g|": np.abs(g)}).items():
         if c := ratio(wanted, move * a):
             text = f"step 1 of {name} lacks a factor, entry by entry: {number(c)}{what}"
-            return Finding(name, "elementwise-factor", text, **numbers)
+            return Finding((name,), "elementwise-factor", text, **numbers)
         if c := ratio(move, wanted * a):
             text = f"step 1 of {name} has a factor too many, entry by entry: {number(c)}{what}"
-            return Finding(name, "elementwise-factor", text, **numbers)
+            return Finding((name,), "elementwise-factor", text, **numbers)
     if (move * wanted >= 0).all():
         text = (
             f"step {t} of {name} points the right way in every entry, but has another length in each: a wrong divisor?"
         )
-        return Finding(name, "elementwise-factor", text, **numbers)
-    return Finding(name, "unknown", f"step 1 already moves {name} another way than the reference", **numbers)
+        return Finding((name,), "elementwise-factor", text, **numbers)
+    return Finding((name,), "unknown", f"step 1 already moves {name} another way than the reference", **numbers)

@@ -12,11 +12,11 @@ from scratchvae.autoencoder import Autoencoder
 from scratchvae.backend import Array
 from scratchvae.checks.evidence import check_evidence
 from scratchvae.checks.likelihood import check_likelihood
-from scratchvae.checks.models import Outputs, check_gradients
+from scratchvae.checks.model import Outputs, check_gradients
 from scratchvae.checks.pixels import drawn_pixels
 from scratchvae.checks.report import Report
 from scratchvae.checks.sampler import check_sampler
-from scratchvae.checks.vjp import check_vjp
+from scratchvae.checks.vjp.check import check_vjp
 from scratchvae.gaussian import (
     gaussian_log_density,
     gaussian_log_density_backward,

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import Array, to_numpy
-from scratchvae.checks.arrays import derived
-from scratchvae.checks.causes.case import ratio
-from scratchvae.checks.causes.sentences import factor_sentence, number
 from scratchvae.checks.report import SEED, Finding, Report, Row
+from scratchvae.checks.vjp.arrays import derived
+from scratchvae.checks.vjp.case import ratio
+from scratchvae.checks.vjp.sentences import factor_sentence, number
 
 ALLOWED = 5.0  # standard errors
 
@@ -52,16 +52,16 @@ def check_sampler(
     z, written = draw(eps)  # (n B, Z)
     if written:
         text = f"the sampler writes into {written[0]}, which the KL and the backward still need: make a new array"
-        report.findings.append(Finding(written[0], "mutates-input", text))
+        report.findings.append(Finding((written[0],), "mutates-input", text))
     elif z.shape != (n * len(mu), mu.shape[1]):
         text = f"z has the shape {z.shape}, expected that of mu, {(n * len(mu), mu.shape[1])}: every entry is drawn"
-        report.findings.append(Finding("z", "shape", text))
+        report.findings.append(Finding(("z",), "shape", text))
     elif not np.isfinite(z).all():
         text = "z is not finite: sigma is exp(logvar / 2), which neither overflows nor needs a logarithm of mu"
-        report.findings.append(Finding("z", "non-finite", text))
+        report.findings.append(Finding(("z",), "non-finite", text))
     elif not np.array_equal(z, draw(eps)[0]):
         text = "the same eps gives another z: the sampler draws noise of its own; use the eps that it is given"
-        report.findings.append(Finding("z", "noise-redrawn", text))
+        report.findings.append(Finding(("z",), "noise-redrawn", text))
     else:
         judge(report, z.reshape(eps.shape), mu, logvar, eps)
     return report
@@ -100,30 +100,41 @@ def cause(name: str, z: np.ndarray, mu: np.ndarray, logvar: np.ndarray, eps: np.
     sigma = np.exp(0.5 * logvar)
     arrays = {"sigma": sigma, "mu": mu, "logvar": logvar}
     if not np.ptp(z, axis=0).any():
-        return Finding("z", "zero", "z does not depend on eps: without noise this is a plain autoencoder")
+        return Finding(("z",), "zero", "z does not depend on eps: without noise this is a plain autoencoder")
     if name == "mean":
         if c := ratio(mu, shift):
             return Finding(
-                "mean", "sign" if abs(c + 1) < 1e-6 else "factor", f"the mean of z {factor_sentence(c, {})}", c
+                ("mean",),
+                "sign" if abs(c + 1) < 1e-6 else "factor",
+                f"the mean of z {factor_sentence(c, {})}",
+                factor=c,
             )
         for what, a in {"mu": mu, **derived(arrays)}.items():
             if c := ratio(mu - shift, a):
-                return Finding("mean", "missing-term", f"the mean of z is not mu: {number(c)}{what} is missing from it")
-        return Finding("mean", "unknown", "the mean of z is not mu: with eps = 0 the sampler should return mu itself")
+                return Finding(
+                    ("mean",), "missing-term", f"the mean of z is not mu: {number(c)}{what} is missing from it"
+                )
+        return Finding(
+            ("mean",), "unknown", "the mean of z is not mu: with eps = 0 the sampler should return mu itself"
+        )
     if name == "variance":
         guesses = {"B": len(mu), "Z": mu.shape[1]}
         if c := ratio(sigma, np.abs(spread)):
             text = f"the standard deviation of z {factor_sentence(c, guesses)}; the KL takes it to be sigma"
-            return Finding("variance", "factor", text, c)
+            return Finding(("variance",), "factor", text, factor=c)
         for what, a in derived(arrays).items():
             text = f"the standard deviation of z is not sigma but has a factor too many, {what}"
             if ratio(np.abs(spread), sigma * a):
                 hint = ": logvar is the logarithm of a variance, sigma its root" if what == "sigma" else ""
-                return Finding("variance", "elementwise-factor", f"{text}{hint}")
+                return Finding(("variance",), "elementwise-factor", f"{text}{hint}")
             if ratio(sigma, np.abs(spread) * a):
-                return Finding("variance", "elementwise-factor", f"the standard deviation of z lacks a factor, {what}")
-        return Finding("variance", "unknown", "the variance of z is not exp(logvar), which the KL takes it to be")
+                return Finding(
+                    ("variance",), "elementwise-factor", f"the standard deviation of z lacks a factor, {what}"
+                )
+        return Finding(("variance",), "unknown", "the variance of z is not exp(logvar), which the KL takes it to be")
     if name == "independence":
         text = "entries of z move together: each needs its own eps; does a (B, 1) or (Z,) noise broadcast?"
-        return Finding("z", "shape", text)
-    return Finding("z", "unknown", "mean and variance of z are right, but it is not Gaussian: is eps passed through?")
+        return Finding(("z",), "shape", text)
+    return Finding(
+        ("z",), "unknown", "mean and variance of z are right, but it is not Gaussian: is eps passed through?"
+    )

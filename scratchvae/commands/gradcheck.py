@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from scratchvae.checks.files import check_file
 from scratchvae.checks.package import check_package
-from scratchvae.checks.student import check_file
 
 HELP = "check every backward against differences, here or in a file of yours, and say what is wrong"
 EXAMPLE = """examples:

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from scratchvae.backend import Array
-from scratchvae.checks import Finding, Report
+from scratchvae.checks import Finding, Report, Row
 
 BY_CAUSE = {"noise-redrawn": "repeat", "mutates-input": "read-only"}  # what a check sees beside its own subject
 
@@ -82,11 +82,12 @@ def check_shapes(component: Component, correct: Component) -> Report:
         try:
             got = {name: np.shape(a) for name, a in component.results().items()}
         except ValueError as error:
-            report.findings.append(Finding("all", "shape", str(error)))
+            report.findings.append(Finding(("all",), "shape", str(error)))
             return report
     for name, shape in expected.items():
         if got.get(name) != shape:
-            report.findings.append(Finding(name, "shape", f"the shape is {got.get(name)}, not {shape}"))
+            report.findings.append(Finding((name,), "shape", f"the shape is {got.get(name)}, not {shape}"))
+    report.rows = [Row("shapes", (), 0.0, "wrong" if report.findings else "ok")]
     return report
 
 

@@ -386,7 +386,7 @@ def test_a_planted_mistake_is_the_one_finding(p, where, cause, words):
     report = check_likelihood(p)
     assert len(report.findings) == 1, str(report)
     (finding,) = report.findings
-    assert finding.input == where, str(report)
+    assert finding.inputs[0] == where, str(report)
     assert finding.cause in CAUSES
     assert cause is None or finding.cause == cause, str(report)
     assert words in finding.message, finding.message
@@ -399,20 +399,20 @@ def test_a_planted_mistake_is_the_one_finding(p, where, cause, words):
 def test_a_planted_mistake_is_found_whatever_the_seed(p, where):
     for seed in range(10):
         report = check_likelihood(p, np.random.default_rng(seed))
-        assert [finding.input for finding in report.findings] == [where], f"seed {seed}: {report}"
+        assert [finding.inputs[0] for finding in report.findings] == [where], f"seed {seed}: {report}"
 
 
 def test_of_two_mistakes_both_are_found():
     class Both(SigmaSquared, HalvesSwapped):
         pass
 
-    assert [finding.input for finding in check_likelihood(Both()).findings] == ["mean", "sample"]
+    assert [finding.inputs[0] for finding in check_likelihood(Both()).findings] == ["mean", "sample"]
 
 
 def test_a_density_that_its_draws_do_not_know_is_taken_for_the_sum_that_it_is():
     """Cross-entropy on grey pixels sums to 1 over bits: what is wrong then is all that speaks of grey pixels."""
     report = check_likelihood(CrossEntropyOnGrey())
-    assert [finding.input for finding in report.findings] == ["mean", "sample"]
+    assert [finding.inputs[0] for finding in report.findings] == ["mean", "sample"]
     assert "draws are not whole numbers" in report.findings[1].message
 
 

@@ -116,7 +116,7 @@ def test_one_entry_by_two_thousandths_is_rejected_wherever_it_sits(ops, seed, da
         return grads
 
     finding = only(check_vjp(forward, spoiled, inputs, rng=rng))
-    assert (finding.input, finding.where) == (name, place)
+    assert (finding.inputs[0], finding.where) == (name, place)
     assert finding.ratio == pytest.approx(2 / 2.001, rel=1e-4)
 
 
@@ -541,13 +541,13 @@ def test_the_cause_is_named(name):
         report = check_vjp(forward, backward, inputs, constants=constants, rng=np.random.default_rng(seed))
         finding = report.findings[0]
         assert {f.cause for f in report.findings} == {cause}
-        assert (finding.input, finding.cause) == (fault, cause), str(finding)
+        assert (finding.inputs[0], finding.cause) == (fault, cause), str(finding)
         assert words in finding.message, finding.message
 
 
 def test_what_follows_from_a_named_cause_is_no_finding_but_no_pass():
     report = check_vjp(two_layers, two_layers_backward, NETWORK)
-    assert {f.input for f in report.findings} == {"W1", "b1"}
+    assert {f.inputs[0] for f in report.findings} == {"W1", "b1"}
     rows = {row.name: row for row in report.rows}
     assert (rows["x"].status, rows["x"].note) == ("wrong", "may follow from b1")
     assert rows["W2"].status == "ok"
@@ -580,7 +580,7 @@ def test_row_and_column_of_the_worst_entry():
         return dx, dW, db
 
     finding = only(check_vjp(dense, spoiled, DENSE))
-    assert (finding.input, finding.where) == ("W", (2, 1))
+    assert (finding.inputs[0], finding.where) == ("W", (2, 1))
     assert finding.got - finding.expected == pytest.approx(10, rel=1e-6)
     assert "W[2, 1]" in str(finding)
 
@@ -596,7 +596,7 @@ def test_one_entry_one_percent_off_in_a_large_array(shape, rng):
         return dx, dW, db
 
     finding = only(check_vjp(dense, spoiled, inputs))
-    assert (finding.input, finding.where, finding.cause) == ("W", place, "elementwise-factor")
+    assert (finding.inputs[0], finding.where, finding.cause) == ("W", place, "elementwise-factor")
     assert finding.ratio == pytest.approx(1 / 1.01, rel=1e-6)
 
 
@@ -632,7 +632,7 @@ def test_noise_drawn_inside_the_backward(rng):
         reparameterize, lambda dz, c: (dz, 0.5 * dz * c[0] * rng.standard_normal(dz.shape)), Q, constants=NOISE
     )
     finding = only(redrawn)
-    assert (finding.input, finding.cause) == ("logvar", "noise-redrawn")
+    assert (finding.inputs[0], finding.cause) == ("logvar", "noise-redrawn")
 
 
 def in_place_forward(x):
@@ -711,7 +711,7 @@ def test_writing_where_one_should_not(name):
     finding = report.findings[0]
     assert finding.cause == "mutates-input"
     assert words in finding.message, finding.message
-    assert finding.input in (fault, "y")  # a cache that is y itself goes by that name
+    assert finding.inputs[0] in (fault, "y")  # a cache that is y itself goes by that name
 
 
 def test_constants_are_not_written_to_either():
@@ -720,13 +720,13 @@ def test_constants_are_not_written_to_either():
         return mu + eps, eps
 
     finding = only(check_vjp(forward, lambda dz, c: (dz, 0.5 * dz * c), Q, constants={"eps": EPS.copy()}))
-    assert (finding.input, finding.cause) == ("eps", "mutates-input")
+    assert (finding.inputs[0], finding.cause) == ("eps", "mutates-input")
 
 
 def test_float32_in_four_places():
     inputs_32 = {name: a.astype("float32") for name, a in DENSE.items()}
     finding = only(check_vjp(dense, dense_backward, inputs_32))
-    assert (finding.cause, finding.input) == ("precision", "x")
+    assert (finding.cause, finding.inputs[0]) == ("precision", "x")
 
     def output_32(x):
         return np.tanh(x).astype("float32"), np.tanh(x)

@@ -118,7 +118,7 @@ class CentresTheParameters(VAE):
 def test_one_finding_names_the_root_and_not_its_consequences(kind, where, cause, words):
     model = build(kind)
     finding = only(check_gradients(model, *batch(model)))
-    assert (finding.input, finding.cause) == (where, cause)
+    assert (finding.inputs[0], finding.cause) == (where, cause)
     assert words in finding.message
 
 
@@ -168,7 +168,7 @@ def test_the_term_and_the_array_are_named_inside_a_model(name, monkeypatch):
     model = build()
     report = check_gradients(model, *batch(model))
     finding = only(report)
-    assert (finding.input, finding.cause) == (where, cause), str(finding)
+    assert (finding.inputs[0], finding.cause) == (where, cause), str(finding)
     assert words in finding.message
     assert "may follow from" in next(row.note for row in report.rows if row.name == "encoder.0.W")
 
@@ -178,7 +178,7 @@ def test_a_wrong_activation_inside_names_its_layer(monkeypatch):
     monkeypatch.setitem(ACTIVATIONS, "tanh", (forward, lambda dy, y: dy * (1 - y)))
     model = build()
     finding = only(check_gradients(model, *batch(model)))
-    assert (finding.input, finding.cause) == ("decoder.0.b", "elementwise-factor")
+    assert (finding.inputs[0], finding.cause) == ("decoder.0.b", "elementwise-factor")
     assert "belongs" in finding.message
 
 
@@ -254,7 +254,7 @@ def own_noise(mu, logvar, eps):
 def test_a_sampler_that_is_not_the_q_of_the_kl(sampler, where, cause, words):
     with np.errstate(all="ignore"):
         finding = only(check_sampler(sampler, MU, LOGVAR))
-    assert (finding.input, finding.cause) == (where, cause)
+    assert (finding.inputs[0], finding.cause) == (where, cause)
     assert words in finding.message
 
 
@@ -323,7 +323,7 @@ def test_log_px_of_the_check_is_that_of_the_oracle():
 )
 def test_bounds_that_are_none(kind, likelihood, where, cause, words):
     finding = only(evidence(build(kind, likelihood)))
-    assert (finding.input, finding.cause) == (where, cause), str(finding)
+    assert (finding.inputs[0], finding.cause) == (where, cause), str(finding)
     assert words in finding.message, finding.message
 
 
@@ -372,7 +372,7 @@ def test_bounds_that_are_none(kind, likelihood, where, cause, words):
 def test_the_side_at_fault_is_named(function, slip, where, cause, words, monkeypatch):
     monkeypatch.setattr(vae_module, function, lambda *a: (slip(*a), None))
     finding = only(evidence(build()))
-    assert (finding.input, finding.cause) == (where, cause), str(finding)
+    assert (finding.inputs[0], finding.cause) == (where, cause), str(finding)
     assert words in finding.message
 
 
@@ -391,7 +391,7 @@ def test_a_students_model_needs_encode_decode_and_objective_only():
     broken = Student(build())
     broken.objective = lambda x, eps: (type("T", (), {"objective": -broken.vae.objective(x, eps)[0].nll}), None)
     finding = only(evidence(broken))
-    assert (finding.input, finding.cause) == ("elbo", "missing-term")
+    assert (finding.inputs[0], finding.cause) == ("elbo", "missing-term")
     assert "above log p(x): the kl is missing from the ELBO" in finding.message
     with_gaussian = check_evidence(
         Student(build(likelihood=Gaussian(0.5))), batch(build())[0], likelihood=Gaussian(0.5)
@@ -487,7 +487,7 @@ def test_a_sampler_that_writes_into_what_it_was_given():
         return mu
 
     report = check_sampler(in_place, np.array([[0.3, -1.0]]), np.array([[0.5, -0.5]]))
-    assert [(finding.input, finding.cause) for finding in report.findings] == [("mu", "mutates-input")]
+    assert [(finding.inputs[0], finding.cause) for finding in report.findings] == [("mu", "mutates-input")]
 
 
 def test_a_sampler_is_not_judged_where_every_power_of_sigma_is_one():
@@ -513,4 +513,4 @@ def test_a_transpose_is_seen_when_the_student_seeds_with_zero():
         return {"x": dy @ W.T, "W": (x.T @ dy).T}
 
     report = check_vjp(lambda x, W: (x @ W, None), backward, {"x": x, "W": W})
-    assert [(finding.input, finding.cause) for finding in report.findings] == [("W", "transpose")]
+    assert [(finding.inputs[0], finding.cause) for finding in report.findings] == [("W", "transpose")]

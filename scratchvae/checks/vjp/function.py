@@ -5,17 +5,17 @@ These questions come before any derivative: a forward that draws its own noise h
 
 import numpy as np
 
-from scratchvae.checks.arrays import first_change, named_arrays, read_only, snapshot
-from scratchvae.checks.causes.case import ratio
-from scratchvae.checks.pair import Pair, Values, copied
 from scratchvae.checks.report import Finding
+from scratchvae.checks.vjp.arrays import first_change, named_arrays, read_only, snapshot
+from scratchvae.checks.vjp.call import Pair, Values, copied
+from scratchvae.checks.vjp.case import ratio
 
 
 def bad_output(y: np.ndarray) -> Finding | None:
     """An output without derivatives that one could measure."""
     if y.dtype != np.float64:
         text = f"y is {y.dtype} though every input is float64: differences need float64, so compute in float64"
-        return Finding("y", "precision", text)
+        return Finding(("y",), "precision", text)
     return not_finite("y", "y", y)
 
 
@@ -24,7 +24,7 @@ def not_finite(name: str, what: str, array: np.ndarray) -> Finding | None:
         return None
     where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
     text = f"{what} is not finite: look for an exp that overflows, log(0) or 0/0, and rewrite that formula"
-    return Finding(name, "non-finite", text, where=where or None, got=float(array[where]))
+    return Finding((name,), "non-finite", text, where=where or None, got=float(array[where]))
 
 
 def is_float32(g: np.ndarray) -> bool:
@@ -42,7 +42,7 @@ def impurities(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
 def writes(who: str, what: str, where: tuple[int, ...] = ()) -> Finding:
     """The finding that who writes into what."""
     text = f"{who} writes into {what}, which belongs to the caller: make a new array, without +=, *=, out= or a[...] ="
-    return Finding(what, "mutates-input", text, where=where or None)
+    return Finding((what,), "mutates-input", text, where=where or None)
 
 
 def overwrites(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
@@ -74,7 +74,7 @@ def changes_its_mind(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
     if first.shape != second.shape or not np.array_equal(first, second, equal_nan=True):
         where = np.argwhere(first != second)[0] if first.shape == second.shape and first.ndim else ()
         return Finding(
-            "y",
+            ("y",),
             "noise-redrawn",
             "forward gives another result when it is called again with the same inputs: draw the noise outside, hand "
             "it in as an argument (eps), and keep it in the cache for the backward",
@@ -88,7 +88,7 @@ def changes_its_mind(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
         text = (
             f"the gradient of {change[0]} from a former call is overwritten by the next: return a new array each time"
         )
-        return Finding(change[0], "mutates-input", text, where=change[1] or None)
+        return Finding((change[0],), "mutates-input", text, where=change[1] or None)
     two = pair.pull(dy.copy(), cache)
     for name, was in kept.items():
         now = two.get(name)
@@ -98,12 +98,12 @@ def changes_its_mind(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
             text = (
                 f"the gradient of {name} grows from call to call: it is added to the last one; start from 0 each time"
             )
-            return Finding(name, "mutates-input", text)
+            return Finding((name,), "mutates-input", text)
         same_cache = first_change(cache, cache_before) is None
         text = f"backward gives another gradient of {name} when it is called again on the same cache: " + (
             "it draws noise of its own; use what the forward used, from the cache" if same_cache else "it writes there"
         )
-        return Finding(name, "noise-redrawn" if same_cache else "mutates-input", text)
+        return Finding((name,), "noise-redrawn" if same_cache else "mutates-input", text)
     return None
 
 
@@ -112,7 +112,7 @@ def keeps_something(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
     alone, again = pair.grads(x, dy), pair.grads(x, dy)
     if change := first_change(again, snapshot({k: v for k, v in alone.items() if v is not None})):
         return Finding(
-            change[0],
+            (change[0],),
             "noise-redrawn",
             f"the gradient of {change[0]} changes from one forward to the next though y stays the same: the cache "
             "holds other noise than y was made with; keep the one that was used",
@@ -123,7 +123,7 @@ def keeps_something(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
     after = pair.pull(dy.copy(), cache)
     if change := first_change(after, snapshot({k: v for k, v in alone.items() if v is not None})):
         return Finding(
-            change[0],
+            (change[0],),
             "mutates-input",
             f"the gradient of {change[0]} changes when another forward runs before the backward: what backward uses is "
             "kept outside the cache, or the next forward overwrites it; return it in the cache",
@@ -147,5 +147,7 @@ def refuses_frozen_arrays(pair: Pair, x: Values, dy: np.ndarray) -> Finding | No
         if "read-only" not in str(error) and "WRITEABLE" not in str(error):
             raise
         what = ", ".join(given) if who == "forward" else f"dy or {', '.join(named_arrays(cache)) or 'the cache'}"
-        return writes(who, f"its argument ({what})")._replace(input=next(iter(given)) if who == "forward" else "dy")
+        return writes(who, f"its argument ({what})")._replace(
+            inputs=(next(iter(given)),) if who == "forward" else ("dy",)
+        )
     return None

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from scratchvae.checks.causes.case import EXPLAINED, Verdict
+from scratchvae.checks.vjp.case import EXPLAINED, Verdict
 
 USUAL = {
     2.0: ("half of what it should be", "a factor 2 is missing, or there is a 1/2 too many"),

@@ -10,15 +10,15 @@ def without_consequences(report: Report, in_order: bool = False) -> Report:
     the parameters of a model are: then what lies after the last named cause is no consequence of it.
     """
     order = [row.name for row in report.rows]
-    found = [f for f in report.findings if f.input in order]
+    found = [f for f in report.findings if f.inputs[0] in order]
     roots = [f for f in found if f.cause != "unknown"] or (found[-1:] if in_order else found)
-    last = max((order.index(f.input) for f in roots), default=-1)
+    last = max((order.index(f.inputs[0]) for f in roots), default=-1)
     follows = {
-        f.input
+        f.inputs[0]
         for f in found
-        if f.cause == "unknown" and f not in roots and (not in_order or order.index(f.input) < last)
+        if f.cause == "unknown" and f not in roots and (not in_order or order.index(f.inputs[0]) < last)
     }
-    report.findings = [f for f in report.findings if f.input not in follows]
+    report.findings = [f for f in report.findings if f.inputs[0] not in follows]
     note = f"may follow from {order[last]}" if roots else ""
     report.rows = [row._replace(note=note) if row.name in follows else row for row in report.rows]
     return report
@@ -28,8 +28,8 @@ def merged(report: Report) -> Report:
     """One finding for the same message about several parameters, the one nearest to the output first."""
     kept: dict[tuple[str, str], list[Finding]] = {}
     for finding in reversed(report.findings):
-        kept.setdefault((finding.cause, finding.message.replace(finding.input, "")), []).append(finding)
-    report.findings = [same_in(first, [f.input for f in reversed(more)]) for first, *more in kept.values()]
+        kept.setdefault((finding.cause, finding.message.replace(finding.inputs[0], "")), []).append(finding)
+    report.findings = [same_in(first, [f.inputs[0] for f in reversed(more)]) for first, *more in kept.values()]
     return report
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from scratchvae.checks.report import Finding, Report
-from scratchvae.checks.vjp import check_vjp
+from scratchvae.checks.vjp.check import check_vjp
 
 B, I, O, Z, H = 5, 4, 3, 2, 6  # noqa: E741  the house's names of sizes
 TARGETS = ("eps", "mask", "target", "targets", "label", "labels", "t", "y", "x")  # no gradient is missed, in this order
@@ -84,7 +84,7 @@ def check_pair(
     except Exception as error:  # a student's code may do anything
         shapes = ", ".join(f"{p} {np.shape(value)}" for p, value in inputs.items())
         text = f"{type(error).__name__}: {error}; called with {shapes}; INPUTS = {{'{name}': {{...}}}} chooses others"
-        return Report(name, findings=[Finding(name, "unknown", " ".join(text.split()))])
+        return Report(name, findings=[Finding((name,), "unknown", " ".join(text.split()))])
 
 
 def made_up(name: str, parameters: list[str], rng: np.random.Generator) -> np.ndarray:

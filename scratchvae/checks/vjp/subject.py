@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.differences import Entry, entry, on_a_kink, size_of
-from scratchvae.checks.directions import Look, halve
-from scratchvae.checks.pair import Pair, Values
 from scratchvae.checks.report import Row
+from scratchvae.checks.vjp.call import Pair, Values
+from scratchvae.checks.vjp.differences import Entry, entry, on_a_kink, size_of
+from scratchvae.checks.vjp.directions import Look, halve
 
 ENTRIES = 256  # so many are looked at one by one; of a larger array a sample, and the entries that halving leads to
 SAMPLE = 60

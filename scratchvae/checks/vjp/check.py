@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchvae.backend import to_numpy
-from scratchvae.checks.arrays import in_play
-from scratchvae.checks.causes.case import Case
-from scratchvae.checks.diagnose import diagnose
-from scratchvae.checks.directions import is_coarse, look
-from scratchvae.checks.gather import without_consequences
-from scratchvae.checks.pair import Pair, Values, copied
-from scratchvae.checks.purity import bad_output, impurities, is_float32, not_finite
 from scratchvae.checks.report import SEED, Finding, Report, Row
-from scratchvae.checks.subject import Subject, entry_by_entry, off_the_kink
+from scratchvae.checks.vjp.arrays import in_play
+from scratchvae.checks.vjp.call import Pair, Values, copied
+from scratchvae.checks.vjp.case import Case
+from scratchvae.checks.vjp.directions import is_coarse, look
+from scratchvae.checks.vjp.explain import diagnose
+from scratchvae.checks.vjp.function import bad_output, impurities, is_float32, not_finite
+from scratchvae.checks.vjp.gather import without_consequences
+from scratchvae.checks.vjp.subject import Subject, entry_by_entry, off_the_kink
 
 FEW_ROWS = 16  # a batch of at most so many is looked at row by row
 
@@ -59,7 +59,7 @@ def check_vjp(
         text = (
             f"{', '.join(narrow)} came in {arrays[narrow[0]].dtype}: differences need float64 (they were widened here)"
         )
-        report.findings.append(Finding(narrow[0], "precision", text))
+        report.findings.append(Finding((narrow[0],), "precision", text))
     return report
 
 
@@ -87,7 +87,7 @@ def examine(pair: Pair, x: Values, title: str, rng: np.random.Generator | None, 
     for subject in subjects:
         row, wrong = examine_input(subject, dys, rng, hints or Hints())
         report.rows.append(row)
-        if wrong and subject.name not in {f.input for f in report.findings}:
+        if wrong and (subject.name,) not in {f.inputs for f in report.findings}:
             report.findings.append(wrong)
     return report
 
@@ -104,7 +104,7 @@ def examine_input(
         return subject.row("wrong", "not finite"), bad
     if is_coarse(subject.y, value, rng):
         text = f"{name} is rounded to float32 or coarser inside forward: differences need float64 throughout"
-        return subject.row("wrong", "not in float64"), Finding(name, "precision", text)
+        return subject.row("wrong", "not in float64"), Finding((name,), "precision", text)
 
     looks = [look(subject.y, value, dy, g, rng) for dy, g in zip(dys, grads, strict=True)]
     worst = max(looks, key=lambda seen: seen.error)
@@ -115,7 +115,7 @@ def examine_input(
         return row._replace(error=0.0, status="untested", note="no slope here on either side: try other inputs"), None
     if fits and all(is_float32(g) for g in gots) and worst.error < 1e-5:
         text = f"d{name} is computed in float32, right to {worst.error:.0e} only: keep everything in float64"
-        return row._replace(status="wrong"), Finding(name, "precision", text)
+        return row._replace(status="wrong"), Finding((name,), "precision", text)
     if fits and all(seen.passes for seen in looks):
         return row._replace(note="as far as rounding lets one see" if worst.error > 1e-6 else ""), None
 

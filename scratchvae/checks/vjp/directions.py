@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.differences import TOLERANCE, Function, Residual, complex_step, residuals
 from scratchvae.checks.report import Line
+from scratchvae.checks.vjp.differences import TOLERANCE, Function, Residual, complex_step, residuals
 
 
 class Look(NamedTuple):

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from scratchvae.checks.arrays import derived
-from scratchvae.checks.causes.case import EXPLAINED, Case, Verdict, ratio, spread
-from scratchvae.checks.causes.factors import factors, parallel, scaled, scaled_by_an_array
-from scratchvae.checks.causes.layout import products
-from scratchvae.checks.causes.sentences import number
+from scratchvae.checks.vjp.arrays import derived
+from scratchvae.checks.vjp.case import EXPLAINED, Case, Verdict, ratio, spread
+from scratchvae.checks.vjp.causes_factor import factors, parallel, scaled, scaled_by_an_array
+from scratchvae.checks.vjp.causes_layout import products
+from scratchvae.checks.vjp.sentences import number
 
 
 def one_term_of_the_objective(case: Case) -> Verdict | None:

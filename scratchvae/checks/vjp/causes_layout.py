@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from scratchvae.checks.causes.case import EXPLAINED, Case, Verdict, ratio
-from scratchvae.checks.causes.sentences import times
+from scratchvae.checks.vjp.case import EXPLAINED, Case, Verdict, ratio
+from scratchvae.checks.vjp.sentences import times
 
 
 def nothing_there(case: Case) -> Verdict | None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from scratchvae.checks.arrays import derived
-from scratchvae.checks.causes.case import EXPLAINED, Case, Verdict, aligned, ratio, signed, spread
-from scratchvae.checks.causes.sentences import factor_sentence, number
+from scratchvae.checks.vjp.arrays import derived
+from scratchvae.checks.vjp.case import EXPLAINED, Case, Verdict, aligned, ratio, signed, spread
+from scratchvae.checks.vjp.sentences import factor_sentence, number
 
 UPSTREAM = "dy, the upstream gradient"
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import Array, as_backend, get_xp, to_numpy
-from scratchvae.checks.arrays import in_play
-from scratchvae.checks.differences import entry
-from scratchvae.checks.gather import merged, without_consequences
-from scratchvae.checks.pair import Pair, Values
 from scratchvae.checks.pixels import require_pixels
 from scratchvae.checks.report import SEED, Finding, Report
-from scratchvae.checks.vjp import FEW_ROWS, Hints, examine
+from scratchvae.checks.vjp.arrays import in_play
+from scratchvae.checks.vjp.call import Pair, Values
+from scratchvae.checks.vjp.check import FEW_ROWS, Hints, examine
+from scratchvae.checks.vjp.differences import entry
+from scratchvae.checks.vjp.gather import merged, without_consequences
 
 
 def check_gradients(
@@ -42,17 +42,17 @@ def check_gradients(
         text = (
             f"{narrow[0]} is {before[narrow[0]].dtype}: differences need float64; build the model with dtype='float64'"
         )
-        return Report(title, findings=[Finding("model", "precision", text)])
+        return Report(title, findings=[Finding(("model",), "precision", text)])
     outputs = Outputs(model, x, eps, beta)
     outputs.objective(before)
     for name, p in model.params.items():
         if (to_numpy(p) != before[name]).any():
             text = f"objective changes the parameter {name}: only an optimizer may write into params"
-            return Report(title, findings=[Finding(name, "mutates-input", text)])
+            return Report(title, findings=[Finding((name,), "mutates-input", text)])
     terms, _ = outputs.objective(before)
     if (got := to_numpy(terms.objective).shape) != shape:
         text = f"objective has the shape {got}, expected {shape}, a number an example: did (B,) meet (B, 1)?"
-        return Report(title, findings=[Finding("objective", "shape", text)])
+        return Report(title, findings=[Finding(("objective",), "shape", text)])
 
     constants = {"x": x} if eps is None else {"x": x, "eps": eps}
 

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchvae.backend import to_numpy
-from scratchvae.checks.causes.case import EXPLAINED, ratio
-from scratchvae.checks.causes.sentences import factor_sentence
 from scratchvae.checks.quadrature import NllAt, Sides, expected_kl, expected_nll
 from scratchvae.checks.report import Finding
+from scratchvae.checks.vjp.case import EXPLAINED, ratio
+from scratchvae.checks.vjp.sentences import factor_sentence
 
 ALLOWED = 1e-5  # nats, relative to a term where that exceeds 1
 SPREADS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
@@ -76,11 +76,11 @@ def off_by_a_number(bound: Bound, name: str, claimed: np.ndarray, true: np.ndarr
     """A term that is off by a factor, or by the same amount for every x."""
     if c := ratio(true, claimed):
         cause = "sign" if abs(c + 1) < EXPLAINED else "factor"
-        return Finding(name, cause, f"{bound.side}: the {name} {factor_sentence(c, bound.sizes)}", c)
+        return Finding((name,), cause, f"{bound.side}: the {name} {factor_sentence(c, bound.sizes)}", factor=c)
     if len(true) > 2 and np.ptp(true - claimed) < ALLOWED:
         number = float((true - claimed).mean())
         text = f"{bound.side}: the {name} lacks {number:.6g} nats, the same for every x: a constant"
-        return Finding(name, "missing-term", text)
+        return Finding((name,), "missing-term", text)
     return None
 
 
@@ -91,13 +91,13 @@ def explain_sum(bound: Bound) -> Finding:
     if len(terms) > 2 and same(terms @ weights, bound.claimed["elbo"]):
         for name, weight in zip(("nll", "kl"), weights, strict=True):
             if abs(weight) < EXPLAINED:
-                return Finding("elbo", "missing-term", f"{bound.side}: the {name} is missing from the ELBO")
+                return Finding(("elbo",), "missing-term", f"{bound.side}: the {name} is missing from the ELBO")
             if abs(weight + 1) > EXPLAINED:
                 cause = "sign" if abs(weight - 1) < EXPLAINED else "factor"
                 text = f"{bound.side}: in the ELBO the {name} {factor_sentence(-1 / weight, bound.sizes)}"
-                return Finding("elbo", cause, text, -1 / weight)
+                return Finding(("elbo",), cause, text, factor=-1 / weight)
     text = f"{bound.side}, and the terms cannot be told apart: look at the sampler, the kl, the likelihood, the signs"
-    return Finding("elbo", "unknown", text)
+    return Finding(("elbo",), "unknown", text)
 
 
 def explain_kl(bound: Bound) -> Finding:
@@ -106,15 +106,15 @@ def explain_kl(bound: Bound) -> Finding:
     for what, logvar in readings.items():
         if same(bound.claimed["kl"], expected_kl(bound.mu, logvar)):
             text = f"{bound.side}: the kl reads logvar as {what}, and the sampler does not; both need the same q"
-            return Finding("kl", "elementwise-factor", text)
+            return Finding(("kl",), "elementwise-factor", text)
     for piece, right, found in pieces_of_the_kl(bound):
         if abs(found) < EXPLAINED:
-            return Finding("kl", "missing-term", f"{bound.side}: the kl has no part that grows with {piece}")
+            return Finding(("kl",), "missing-term", f"{bound.side}: the kl has no part that grows with {piece}")
         cause = "sign" if abs(found + right) < EXPLAINED else "factor"
         text = f"{bound.side}: the part of the kl that grows with {piece} {factor_sentence(right / found, bound.sizes)}"
-        return Finding("kl", cause, text, right / found)
+        return Finding(("kl",), cause, text, factor=right / found)
     text = f"{bound.side}: the kl is off by another amount for each x; it is never negative, and 0 only where q = prior"
-    return Finding("kl", "unknown", text)
+    return Finding(("kl",), "unknown", text)
 
 
 def pieces_of_the_kl(bound: Bound) -> list[tuple[str, float, float]]:
@@ -138,12 +138,12 @@ def explain_nll(bound: Bound) -> Finding:
     for what, (cause, change) in SPREADS.items():
         if same(bound.claimed["nll"], expected_nll(bound.nll_at, bound.x, bound.mu, change(sigma))):
             text = f"{bound.side}: z is drawn with the standard deviation {what}, and the kl takes it to be sigma"
-            return Finding("sampler", cause, text)
+            return Finding(("sampler",), cause, text)
     own = getattr(bound.model, "likelihood", bound.likelihood)
     logits = bound.model.decode(bound.mu[:1])[0]  # (1, D n_params)
     lacks = [(bound.likelihood.nll(row[None], logits)[0] - own.nll(row[None], logits)[0]).item() for row in bound.x]
     if min(map(abs, lacks)) > ALLOWED and np.ptp(lacks) < ALLOWED:
         text = f"{bound.side}: the nll lacks a term that depends on the logits and not on x: a normalising term"
-        return Finding("nll", "missing-term", text)
+        return Finding(("nll",), "missing-term", text)
     text = f"{bound.side}: the nll is not -log p(x|z) at draws from q, by another amount for each x; see check_sampler"
-    return Finding("nll", "unknown", text)
+    return Finding(("nll",), "unknown", text)

@@ -7,15 +7,16 @@ the simplest on, and the first that holds names the cause.
 
 import numpy as np
 
-from scratchvae.checks.causes.case import Case, Verdict
-from scratchvae.checks.causes.factors import (
+from scratchvae.checks.report import Finding
+from scratchvae.checks.vjp.case import Case, Verdict
+from scratchvae.checks.vjp.causes_factor import (
     array_factor,
     constant_factor,
     factor_at_the_output,
     one_array_for_another,
     unnamed_factor,
 )
-from scratchvae.checks.causes.layout import (
+from scratchvae.checks.vjp.causes_layout import (
     another_order,
     another_shape,
     diagonal_only,
@@ -26,14 +27,13 @@ from scratchvae.checks.causes.layout import (
     wrong_axis,
     wrong_product,
 )
-from scratchvae.checks.causes.terms import (
+from scratchvae.checks.vjp.causes_term import (
     derived_term,
     one_side_of_a_fork,
     one_term_of_the_objective,
     plain_term,
     product_term,
 )
-from scratchvae.checks.report import Finding
 
 HYPOTHESES = (
     nothing_there,
@@ -65,7 +65,7 @@ def diagnose(case: Case) -> Finding:
     if verdict is None:
         text = f"d{case.name} is wrong, and no simple repair explains it: work out this one entry by hand"
         verdict = Verdict("unknown", text)
-    finding = Finding(case.name, verdict.cause, verdict.message, verdict.factor, also=verdict.also)
+    finding = Finding((case.name,), verdict.cause, verdict.message, factor=verdict.factor, also=verdict.also)
     if any(g is None or g.shape != case.shape for g in case.gots):
         return finding
     error = np.abs(case.expected - case.got)  # (K, m)

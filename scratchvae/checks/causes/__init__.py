@@ -1,1 +1,0 @@
-"""What can be wrong with a gradient: small hypotheses, sorted by what they would do to repair it."""
