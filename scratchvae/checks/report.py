@@ -72,7 +72,7 @@ class Finding(NamedTuple):
     message: str
     repair: str = ""
     factor: float | None = None
-    where: tuple[int, ...] | None = None  # an index of the last of the inputs
+    where: tuple[int, ...] | None = None  # an index of the first of the inputs
     expected: float | None = None
     got: float | None = None
     also: str = ""
@@ -94,7 +94,7 @@ class Finding(NamedTuple):
         """The two numbers at the worst entry; nothing if there are none."""
         if self.expected is None or self.got is None:
             return ""
-        place = f"{self.inputs[-1]}[{', '.join(map(str, self.where))}]" if self.where else self.inputs[-1]
+        place = f"{self.inputs[0]}[{', '.join(map(str, self.where))}]" if self.where else self.inputs[0]
         return f"at {place}: expected {self.expected:.6g}, got {self.got:.6g}"
 
     def __str__(self) -> str:

@@ -63,23 +63,6 @@ def read_only(*things: Any) -> Iterator[None]:
                 a.flags.writeable = True
 
 
-def in_play(inputs: Mapping[str, Any], y: np.ndarray, cache: Any) -> dict[str, np.ndarray]:
-    """The arrays that a wrong gradient may have forgotten or used once too often; each value under one name only.
-
-    With a logvar comes its sigma: students who mix up the two should read the names.
-    """
-    raw = {name: np.asarray(a, float) for name, a in named_arrays(inputs, "inputs").items() if a.dtype.kind in "fbiu"}
-    if "logvar" in raw:
-        raw["sigma"] = np.exp(0.5 * raw["logvar"])
-        raw["sigma^2"] = np.exp(raw["logvar"])
-    raw["y"] = y
-    raw.update({f"mask {name} > 0": (a > 0).astype(float) for name, a in raw.items() if 0 < (a > 0).mean() < 1})
-    for name, a in named_arrays(cache).items():
-        if a.dtype.kind in "fbiu" and a.size:
-            raw.setdefault(name, np.asarray(a, float))
-    return without_twins(raw)
-
-
 def without_twins(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Only the first of arrays that are equal, and none that is not finite."""
     kept: dict[str, np.ndarray] = {}

@@ -1,58 +1,104 @@
-"""A gradient that is wrong, and all that is known about it.
+"""What is known about wrong gradients at one point, and what a hypothesis may say about one of them.
 
-Sizes: K upstream gradients, m entries that were measured, M entries of y, B batch.
+A gradient is linear in dy, so it is a matrix: one row for every entry of the input, one column for every entry of y.
+Column o is what backward returns for the upstream gradient that is 1 at o and 0 elsewhere; what it should be is the
+measured derivative of y_o. A hypothesis compares the two matrices.
+
+Sizes: m entries of an input that were measured, M entries of y that were asked.
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchvae.checks.vjp.words import Word
+
 EXPLAINED = 1e-6  # what an explanation may leave over, relative to the largest entry
+LEFT = 1e-3  # and relative to the error that it explains
 
 
-class Case(NamedTuple):
-    """The gradients returned for K upstream gradients, and the measured derivatives."""
+class Claim(NamedTuple):
+    """What a hypothesis says about one input: data only. The sentence is written in `sentences`, by its kind."""
+
+    cause: str
+    kind: str
+    words: tuple[Word, ...] = ()
+    place: str = ""  # where the words are: "in", at the input; "out", where dy enters; "mid", between the two
+    factor: float = 1.0  # expected = factor * repaired
+    detail: tuple[Any, ...] = ()  # what else the sentence needs, the same at every point
+    cost: float = 1.0  # of two claims that explain as much the simpler one is told
+
+    def same_as(self, other: "Claim") -> bool:
+        """The same claim about another input, or at another point."""
+        return self._replace(factor=1.0, cost=0.0) == other._replace(factor=1.0, cost=0.0) and bool(
+            abs(self.factor - other.factor) <= 1e-5 * abs(self.factor)
+        )
+
+
+class Seen(NamedTuple):
+    """One wrong input: what its gradient is, and what it should be."""
 
     name: str
-    shape: tuple[int, ...]  # of the input
+    shape: tuple[int, ...]
     entries: np.ndarray  # (m,) which of its entries were measured, counted along .ravel()
-    gots: list[np.ndarray | None]  # K gradients as they were returned
-    columns: np.ndarray  # (m, M) the derivative of every output
-    dys: np.ndarray  # (K, *y.shape)
-    arrays: Mapping[str, np.ndarray]  # in play
-    redo: Callable[[np.ndarray], np.ndarray | None]  # the gradient that the code under test returns for another dy
-    parts: Mapping[str, np.ndarray] = {}  # (K, m) each: what the terms of a sum contribute
-    spans: Mapping[str, np.ndarray] = {}  # (K, m, Z) each: the derivatives of the two sides of a fork, row by row
-    others: Mapping[str, list[np.ndarray | None]] = {}  # K gradients each, as they were returned for the other inputs
+    right: np.ndarray  # (m, M) the measured derivatives
+    raw: list[np.ndarray | None]  # M gradients as backward returned them, for dy = scale_o at o
+    scale: np.ndarray  # (M,)
+    linear: bool  # in dy
+    homogeneous: bool  # twice dy gives twice as much
+    parts: Mapping[str, np.ndarray]  # (m, M) each: what the terms of a sum contribute to right
+    spans: Mapping[str, np.ndarray]  # (M, m, Z) each: the derivatives of the two sides of a fork, row by row
 
     @property
-    def expected(self) -> np.ndarray:
-        return self.dys.reshape(len(self.dys), -1) @ self.columns.T  # (K, m)
+    def fits(self) -> bool:
+        """Is there a gradient of the right shape?"""
+        return all(g is not None and g.shape == self.shape for g in self.raw)
 
     @property
     def got(self) -> np.ndarray:
-        return np.stack([self.pick(g) for g in self.gots if g is not None])  # (K, m)
+        """(m, M)."""
+        return self.picked([g for g in self.raw if g is not None])
+
+    def picked(self, arrays: Any) -> np.ndarray:
+        """One array for every output, made by a gradient of the input's shape: its measured entries, (m, M)."""
+        full = [np.broadcast_to(a, self.shape).ravel()[self.entries] for a in arrays]
+        return np.stack(full, axis=1) / self.scale
 
     @property
-    def row_by_row(self) -> bool:
-        """Does each upstream gradient ask for one row of the batch alone, the first for row 0 and so on?"""
-        K = len(self.dys)
-        rows = self.dys.reshape(*self.dys.shape[:2], -1).any(axis=2) if self.dys.ndim > 1 else self.dys
-        return np.array_equal(rows, np.eye(K)) and K > 1
+    def is_right(self) -> bool:
+        return self.fits and bool(np.abs(self.right - self.got).max() <= EXPLAINED * np.abs(self.right).max())
 
-    def pick(self, array: np.ndarray) -> np.ndarray:
-        """The measured entries of an array of the input's shape, or of one that broadcasts to it; (m,)."""
-        return np.broadcast_to(array, self.shape).ravel()[self.entries]
+    def explained(self, left: np.ndarray) -> bool:
+        """Is what is left over nothing, beside the largest entry and beside the error?"""
+        error = np.abs(self.right - self.got).max() if self.fits else np.abs(self.right).max()
+        return bool(np.abs(left).max() <= min(EXPLAINED * np.abs(self.right).max(), LEFT * error))
 
 
-class Verdict(NamedTuple):
-    """A cause that explains the error, and a sentence about it."""
+class Case(NamedTuple):
+    """All wrong inputs at one point."""
 
-    cause: str
-    message: str
-    factor: float | None = None
-    also: str = ""
+    seen: dict[str, Seen]
+    shape: tuple[int, ...]  # of y
+    outs: np.ndarray  # (M,) which entries of y were asked, counted along .ravel()
+    arrays: Mapping[str, np.ndarray]  # in play, under their plain names
+    words: list[Word]
+    values: dict[str, np.ndarray]  # of the words, by their names
+
+    @property
+    def dys(self) -> np.ndarray:
+        """The upstream gradients, (M, *y.shape): 1 at one output."""
+        dys = np.zeros((len(self.outs), int(np.prod(self.shape))))
+        dys[np.arange(len(self.outs)), self.outs] = 1.0
+        return dys.reshape(len(self.outs), *self.shape)
+
+    @property
+    def whole(self) -> bool:
+        """Was every output asked?"""
+        return len(self.outs) == int(np.prod(self.shape))
+
+
+Hypothesis = Callable[[Case, Seen], Any]  # -> an iterator of claims
 
 
 def ratio(target: np.ndarray, candidate: np.ndarray) -> float | None:
@@ -64,6 +110,12 @@ def ratio(target: np.ndarray, candidate: np.ndarray) -> float | None:
     return c if c and np.abs(target - c * candidate).max() <= EXPLAINED * np.abs(target).max() else None
 
 
+def repairs(seen: Seen, candidate: np.ndarray) -> float | None:
+    """The number c with right = c * candidate, if that explains the error and candidate is no copy of what is there."""
+    c = ratio(seen.right, candidate)
+    return c if c and seen.explained(seen.right - c * candidate) else None
+
+
 def aligned(a: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
     """a broadcast to shape, a number a row included: (B,) to (B, Z); None if that does not go."""
     if a.ndim < len(shape) and a.shape == shape[: a.ndim] and a.shape != shape[len(shape) - a.ndim :]:
@@ -72,15 +124,3 @@ def aligned(a: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
         return np.broadcast_to(a, shape)
     except ValueError:
         return None
-
-
-def spread(dy: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
-    """dy broadcast to shape; its axes are the first ones, since it has a number for every row."""
-    if dy.shape == shape[: dy.ndim]:
-        dy = dy.reshape(*dy.shape, *(1,) * (len(shape) - dy.ndim))
-    return aligned(dy, shape)
-
-
-def signed(verdict: Verdict, c: float) -> Verdict:
-    """With a negative constant in front the sign is wrong as well."""
-    return verdict._replace(also="sign") if c < 0 else verdict

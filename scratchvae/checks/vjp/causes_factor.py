@@ -1,134 +1,176 @@
-"""The right numbers times something: a constant, an array entry by entry, or one at the output.
+"""The right numbers times something: a constant, or an array at the input, where dy comes in, or between the two.
 
-Sizes: K upstream gradients, m entries that were measured.
+Sizes: m entries that were measured, M entries of y that were asked, n of the numbers that are compared.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from scratchvae.checks.vjp.arrays import derived
-from scratchvae.checks.vjp.case import EXPLAINED, Case, Verdict, aligned, ratio, signed, spread
-from scratchvae.checks.vjp.sentences import factor_sentence, number
+from scratchvae.checks.vjp.case import Case, Claim, Seen, aligned, ratio, repairs
+from scratchvae.checks.vjp.words import ONE, Word
 
-UPSTREAM = "dy, the upstream gradient"
-
-
-def constant_factor(case: Case) -> Verdict | None:
-    """expected = c * got."""
-    return scaled(case, f"d{case.name}", case.expected, case.got)
+FEW = 300  # numbers that a first look compares
+NEARLY = 1e-4
 
 
-def scaled(case: Case, what: str, expected: np.ndarray, got: np.ndarray) -> Verdict | None:
-    """expected = c * got, for a whole gradient or for a part of it."""
-    c = ratio(expected, got)
-    if c is None:
-        return None
-    verdict = Verdict("factor", f"{what} {factor_sentence(c, sizes(case))}", c)
-    return verdict._replace(cause="sign") if abs(c + 1) < EXPLAINED else signed(verdict, c)
+def a_constant(case: Case, seen: Seen) -> Iterator[Claim]:
+    """right = c * got."""
+    if seen.fits and seen.linear and not nearly_right(seen) and (c := repairs(seen, seen.got)):
+        yield constant(c)
 
 
-def sizes(case: Case) -> dict[str, int]:
-    """The numbers that a mean could have divided by: the batch, and the other axes."""
-    named = {"B": case.dys.shape[1]} if case.dys.ndim > 1 else {}
-    shapes = {case.name: case.shape, "y": case.dys.shape[1:], **{n: a.shape for n, a in case.arrays.items()}}
-    for name, shape in shapes.items():
-        for axis, size in enumerate(shape):
-            named.setdefault(f"{name}.shape[{axis}]", size)
-        named.setdefault(f"{name}.size", int(np.prod(shape)))
-    return named
+def constant(c: float) -> Claim:
+    return Claim("sign" if abs(c + 1) < 1e-6 else "factor", "constant", factor=c)
 
 
-def array_factor(case: Case) -> Verdict | None:
-    """expected = c * got * a, or got = c * expected * a, entry by entry, for an array a in play."""
-    return scaled_by_an_array(case, f"d{case.name}", case.expected, case.got)
+def nearly(case: Case, seen: Seen) -> Iterator[Claim]:
+    """got is right to four digits or more, and not to as many as it should be."""
+    if seen.fits and nearly_right(seen):
+        yield Claim("elementwise-factor", "nearly", detail=(), cost=0.5)
 
 
-def scaled_by_an_array(case: Case, what: str, expected: np.ndarray, got: np.ndarray) -> Verdict | None:
-    for name, a in factors(case):
-        if c := ratio(expected, got * a):
-            text = f"{what} lacks a factor, entry by entry: multiply by {number(c)}{name}"
-            return signed(Verdict("elementwise-factor", text), c)
-        if c := ratio(got, expected * a):
-            text = f"{what} has a factor too many, entry by entry: take {number(c)}{name} out"
-            return signed(Verdict("elementwise-factor", text), c)
-    return None
+def nearly_right(seen: Seen) -> bool:
+    return bool(np.abs(seen.right - seen.got).max() <= NEARLY * np.abs(seen.right).max())
 
 
-def factors(case: Case) -> Iterator[tuple[str, np.ndarray]]:
-    """The arrays in play, their simple functions, and the upstream gradient, as they meet the input; (K, m) each."""
-    K, m = len(case.dys), len(case.entries)
-    for name, a in derived(case.arrays).items():
-        if case.row_by_row and case.shape and a.shape == (K, case.shape[-1]):  # a bias sees one row of it at a time
-            yield name, np.stack([case.pick(row) for row in a])
-        elif (full := aligned(a, case.shape)) is not None:
-            yield name, np.broadcast_to(case.pick(full), (K, m))
-    upstream = [full for dy in case.dys if (full := spread(dy, case.shape)) is not None]
-    if len(upstream) == K and not case.row_by_row:
-        yield UPSTREAM, np.stack([case.pick(dy) for dy in upstream])
+def an_array(case: Case, seen: Seen) -> Iterator[Claim]:
+    """right * v = c * got * u: the word u is missing, v is one too many, or v stands where u belongs."""
+    if seen.fits and not nearly_right(seen):
+        yield from array_factors(case, seen, seen.right, seen.got)
 
 
-def factor_at_the_output(case: Case) -> Verdict | None:
-    """got belongs to the upstream gradient dy * a or dy / a, or would be right if dy were multiplied by a first."""
-    K, shape = case.dys.shape[0], case.dys.shape[1:]
-    for name, a in (*derived(case.arrays).items(), (UPSTREAM, case.dys)):
-        full = a if name == UPSTREAM else aligned(a, shape)
-        if full is None:
-            continue
-        full = np.broadcast_to(full, case.dys.shape)  # (K, *y.shape)
-        inverse = np.divide(1.0, full, out=np.zeros(full.shape), where=full != 0)
-        for variant, what in ((full, "has a factor too many"), (inverse, "lacks a factor")):
-            if c := ratio(case.got, (case.dys * variant).reshape(K, -1) @ case.columns.T):
-                text = f"d{case.name} {what} at the output of the function, where dy comes in: {name}"
-                return signed(Verdict("elementwise-factor", text), c)
-        again = [case.redo(dy * f) for dy, f in zip(case.dys, full, strict=True)]
-        again = [g for g in again if g is not None and g.shape == case.shape]
-        if len(again) == K and (c := ratio(case.expected, np.stack([case.pick(g) for g in again if g is not None]))):
-            text = f"d{case.name} lacks a factor: multiply dy by {number(c)}{name} before anything else"
-            return signed(Verdict("elementwise-factor", text), c)
-    return None
+def array_factors(case: Case, seen: Seen, right: np.ndarray, got: np.ndarray) -> Iterator[Claim]:
+    """The same for any two matrices (m, M) of this input; costs grow with what has to be said."""
+    some = np.flatnonzero((right != 0) | (got != 0))  # (n,)
+    some = some[:: max(1, len(some) // FEW)]
+    if not len(some):
+        return
+    for place in ("in", "out", "mid"):
+        placed = [(ONE, np.ones((1, 1))), *((word, full) for word, full in at_place(case, seen, place) if np.ptp(full))]
+        repaired, wanted = ([(side * full).ravel()[some] for _, full in placed] for side in (got, right))
+        for i, j in parallel(repaired, wanted):
+            (u_word, u), (v_word, v) = placed[i], placed[j]
+            if i == j or not told_apart(u, v, right, got):
+                continue
+            c = ratio(right * v, got * u)
+            if c and seen.explained(np.divide(right * v - c * got * u, v, where=v != 0, out=np.zeros(right.shape))):
+                yield factor_claim(u_word, v_word, place, c)
 
 
-def one_array_for_another(case: Case) -> Verdict | None:
-    """expected = c * got * a / b for two arrays in play: the right formula at the wrong array."""
-    right, wrong = ([(n, a) for n, a in factors(case) if same_zeros(a, side)] for side in (case.expected, case.got))
-    if not right or not wrong:
-        return None
-    wanted, given = (
-        [(side * a).ravel() for _, a in some] for side, some in ((case.expected, wrong), (case.got, right))
-    )
-    for i, j in parallel(given, wanted):
-        if right[i][0] != wrong[j][0] and (c := ratio(wanted[j], given[i])):
-            text = f"d{case.name} uses {wrong[j][0]} where {number(c)}{right[i][0]} belongs"
-            return signed(Verdict("elementwise-factor", text), c)
-    return None
+def told_apart(u: np.ndarray, v: np.ndarray, right: np.ndarray, got: np.ndarray) -> bool:
+    """Does right * v = got * u say something of every number that is there: is one of u and v not zero?"""
+    return bool(((u != 0) | (v != 0) | ((right == 0) & (got == 0))).all())
 
 
-def same_zeros(a: np.ndarray, gradient: np.ndarray) -> bool:
-    """Can a be a factor of this gradient: is it zero in the same places?"""
-    return np.array_equal(a == 0, gradient == 0)
+def factor_claim(u: Word, v: Word, place: str, c: float) -> Claim:
+    kind = "lacks" if v == ONE else "too many" if u == ONE else "in place of"
+    cost = u.cost + v.cost + {"out": 0.0, "in": 0.1, "mid": 0.2}[place] + (0.3 if abs(abs(c) - 1) > 1e-6 else 0.0)
+    return Claim("elementwise-factor", kind, (u, v), place, c, cost=cost)
+
+
+def at_place(case: Case, seen: Seen, place: str) -> Iterator[tuple[Word, np.ndarray]]:
+    """Every word as it meets this input there, broadcast to (m, M) as far as it has to be."""
+    for word in case.words:
+        a = case.values[word.name]
+        if place == "in" and (full := aligned(a, seen.shape)) is not None:
+            yield word, full.ravel()[seen.entries][:, None]  # (m, 1)
+        elif place == "out" and (full := aligned(a, case.shape)) is not None:
+            yield word, full.ravel()[case.outs][None]  # (1, M)
+        elif place == "mid" and a.ndim == 2 and case.shape and seen.shape:
+            unit, row = np.unravel_index(seen.entries, seen.shape), np.unravel_index(case.outs, case.shape)
+            if a.shape == (case.shape[0], seen.shape[-1]):
+                yield word, a[row[0][None, :], unit[-1][:, None]]  # (m, M)
+            elif a.shape == (seen.shape[0], case.shape[-1]):  # features first
+                yield word, a[unit[0][:, None], row[-1][None, :]]
+    if place == "out":
+        yield Word("dy, the upstream gradient,", "dy", 0.8), seen.scale[None]
+        yield Word("mask dy > 0", "(dy > 0)", 1.5), (seen.scale > 0)[None] * 1.0
 
 
 def parallel(one: list[np.ndarray], other: list[np.ndarray]) -> np.ndarray:
     """The pairs i, j for which one[i] and other[j] are about parallel, (any, 2): all at once, to be judged singly."""
-    a, b = (np.stack(rows) for rows in (one, other))
+    a, b = (np.nan_to_num(np.stack(rows)) for rows in (one, other))
     a, b = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300) for rows in (a, b))
     return np.argwhere(np.abs(a @ b.T) > 1 - 1e-9)
 
 
-def unnamed_factor(case: Case) -> Verdict | None:
-    """got / expected is the same array for every upstream gradient, but none that is in play."""
-    expected, got = case.expected, case.got
-    seen = np.abs(expected) > 1e-9 * np.abs(expected).max()  # (K, m)
-    if case.row_by_row or np.abs(got[~seen]).max(initial=0) > EXPLAINED * np.abs(got).max():
+def the_upstream(case: Case, seen: Seen) -> Iterator[Claim]:
+    """backward returns the same for every dy, lets its sign decide, or does something else that is not linear."""
+    if not seen.fits or seen.linear:
+        return
+    raw = seen.got * seen.scale  # (m, M)
+    total = seen.right.sum(axis=1, keepdims=True)  # (m, 1)  for an upstream gradient of ones
+    if case.whole and np.ptp(raw, axis=1).max() <= 1e-9 * np.abs(raw).max():
+        if c := ratio(total, raw[:, :1]):
+            yield Claim("elementwise-factor", "upstream forgotten", factor=c)
+    elif seen.homogeneous:
+        yield Claim("elementwise-factor", "upstream decides", cost=6.0)
+    else:
+        yield Claim("unknown", "not linear", cost=6.0)
+
+
+def some_array(case: Case, seen: Seen) -> Iterator[Claim]:
+    """got / right is an array without a name: the same for every entry of y, of the input, or of a hidden layer."""
+    if (r := ratios(seen)) is None:
+        return
+    for place, group in groups(case, seen):
+        if one_number_each(r, group):
+            cause = "unknown" if place == "mid" else "elementwise-factor"
+            yield Claim(cause, "some array", place=place, cost=5.0)
+
+
+def some_paths(case: Case, seen: Seen) -> Iterator[Claim]:
+    """got is right where it is not zero: from some entries of y nothing arrives."""
+    r = ratios(seen)
+    if r is None or np.nanmin(r) > 1e-6:
+        return
+    there = r[~np.isnan(r)]
+    if (np.minimum(np.abs(there), np.abs(there - 1)) <= 1e-6).all() and 2 * (there > 0.5).sum() >= 4:
+        yield Claim("missing-term", "paths", cost=3.0)
+
+
+def ratios(seen: Seen) -> np.ndarray | None:
+    """got / right, (m, M), NaN where both are zero; None if there is something where nothing should be."""
+    if not seen.fits or not seen.linear or nearly_right(seen) or not seen.got.any():
         return None
-    r = (got / np.where(seen, expected, 1.0))[:, seen.all(axis=0)]  # (K, some)
-    if not r.size or (np.ptp(r, axis=0) > EXPLAINED * np.abs(r).max()).any():
+    right, got = seen.right, seen.got
+    there = np.abs(right) > 1e-9 * np.abs(right).max()  # (m, M)
+    if np.abs(got[~there]).max(initial=0) > 1e-6 * np.abs(got).max():
         return None
-    off = r[0][np.abs(r[0] - 1) > EXPLAINED]
-    if not off.size:
-        return None
-    which = f"{off.size} of {r.shape[1]} entries are" if off.size < r.shape[1] else "every entry is"
-    multiple = f"{off[0]:.6g}" if np.ptp(off) < EXPLAINED else f"between {off.min():.4g} and {off.max():.4g}"
-    text = f"in d{case.name} {which} what it should be times a number of its own ({multiple}), whatever dy is"
-    return Verdict("elementwise-factor", f"{text}; it is none of the arrays in play: look for the wrong array or index")
+    return np.where(there, got / np.where(there, right, 1.0), np.nan)
+
+
+def groups(case: Case, seen: Seen) -> Iterator[tuple[str, np.ndarray]]:
+    """For each place: which of the numbers (m, M) would share one factor."""
+    m, M = seen.right.shape
+    yield "in", np.broadcast_to(np.arange(m)[:, None], (m, M))
+    yield "out", np.broadcast_to(np.arange(M)[None], (m, M))
+    if case.shape and seen.shape:
+        unit, row = np.unravel_index(seen.entries, seen.shape)[-1], np.unravel_index(case.outs, case.shape)[0]
+        yield "mid", row[None, :] * (unit.max() + 1) + unit[:, None]
+
+
+def one_number_each(r: np.ndarray, group: np.ndarray) -> bool:
+    """Is r the same within every group, and are there twice as many numbers as groups? NaN is no number."""
+    known = ~np.isnan(r)
+    values, index = r[known], np.unique(group[known], return_inverse=True)[1].ravel()
+    n = index.max(initial=-1) + 1
+    if len(values) < 2 * n or not n:  # why: with one number a group, any error fits
+        return False
+    low, high = np.full(n, np.inf), np.full(n, -np.inf)
+    np.minimum.at(low, index, values)
+    np.maximum.at(high, index, values)
+    return bool((high - low).max() <= 1e-5 * np.abs(values).max() and np.ptp(values) > 1e-3 * np.abs(values).max())
+
+
+def the_slope(case: Case, seen: Seen) -> Iterator[Claim]:
+    """Each output depends on its own entry alone, and so does the gradient: what is wrong is a slope."""
+    if not seen.fits or not seen.linear or nearly_right(seen) or seen.right.size < 4:
+        return
+    own = seen.entries[:, None] == case.outs[None]  # (m, M)
+    if seen.shape == case.shape and not seen.right[~own].any() and not seen.got[~own].any():
+        yield Claim("elementwise-factor", "slope", cost=6.0)
+
+
+HYPOTHESES = (a_constant, nearly, an_array, the_upstream, some_array, some_paths, the_slope)

@@ -1,108 +1,258 @@
-"""Gradients add wherever a value is used twice: a term, a path through a fork, or one term of a sum that is off.
+"""Gradients add wherever a value is used twice: a term, a path, a sum, or one term of the objective that is off.
 
-Sizes: K upstream gradients, m entries that were measured, Z latent.
+Sizes: m entries that were measured, M entries of y that were asked, Z latents.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
-from scratchvae.checks.vjp.arrays import derived
-from scratchvae.checks.vjp.case import EXPLAINED, Case, Verdict, ratio, spread
-from scratchvae.checks.vjp.causes_factor import factors, parallel, scaled, scaled_by_an_array
+from scratchvae.checks.vjp.case import EXPLAINED, Case, Claim, Seen, aligned, ratio
+from scratchvae.checks.vjp.causes_factor import array_factors, constant, nearly_right, parallel
 from scratchvae.checks.vjp.causes_layout import products
-from scratchvae.checks.vjp.sentences import number
+from scratchvae.checks.vjp.words import ONE, Word
 
 
-def one_term_of_the_objective(case: Case) -> Verdict | None:
+def lacking(case: Case, seen: Seen) -> np.ndarray | None:
+    """right - got, if that may be a term."""
+    return seen.right - seen.got if seen.fits and seen.linear and not nearly_right(seen) else None
+
+
+def a_term(case: Case, seen: Seen) -> Iterator[Claim]:
+    """right - got = c * dy * u for a word u, or dy alone, summed over the axes that the input lacks."""
+    left = lacking(case, seen)
+    if left is None:
+        return
+    for word in [ONE, *case.words]:
+        term = spread_and_summed(case, seen, np.ones(()) if word == ONE else case.values[word.name])
+        if term is not None and (c := ratio(left, term)) and seen.explained(left - c * term):
+            yield Claim("missing-term", "term", (word,), factor=c, cost=2.0 + word.cost + odd(c))
+
+
+def a_term_inside(case: Case, seen: Seen) -> Iterator[Claim]:
+    """The same in the gradient that arrives at a layer: right - got = c * sum over the rows of dy * p * u.
+
+    p is what goes into the layer, and 1 for its bias.
+    """
+    left = lacking(case, seen)
+    if left is None or len(case.shape) > 1 or not seen.shape:
+        return
+    for word in [ONE, *case.words]:
+        for term in terms_inside(case, seen, np.ones((1, 1)) if word == ONE else case.values[word.name]):
+            if (c := ratio(left, term)) and seen.explained(left - c * term):
+                yield Claim("missing-term", "term inside", (word,), factor=c, cost=2.6 + word.cost + odd(c))
+
+
+def terms_inside(case: Case, seen: Seen, u: np.ndarray) -> Iterator[np.ndarray]:
+    """The sum over the rows of dy * p * u, for every p in play, (m, M) each; rows first, or last."""
+    dys = case.dys.reshape(len(case.outs), -1)  # (M, B) or (M, 1)
+    J = seen.shape[-1] if len(seen.shape) < 2 or seen.shape[0] == 1 else seen.shape[0] if seen.shape[1] == 1 else 0
+    for turned in (False, True):
+        a = u.T if turned and u.ndim == 2 else u
+        if a.ndim != 2 or (dys.shape[1] > 1 and len(a) not in (1, dys.shape[1])):
+            continue
+        weighed = dys[:, :, None] * a  # (M, B, J)
+        if J and a.shape[1] in (1, J) and weighed.shape[1] > 1:
+            yield seen.picked(np.broadcast_to(weighed.sum(axis=1), (len(dys), J)).reshape(-1, *seen.shape)) * seen.scale
+        for p in case.arrays.values() if not J and len(seen.shape) == 2 else ():
+            p = p.T if turned and p.ndim == 2 else p
+            shape = seen.shape[::-1] if turned else seen.shape
+            if (
+                p.ndim == 2
+                and len(p) == max(len(a), dys.shape[1])
+                and (p.shape[1], a.shape[1]) in (shape, (shape[0], 1))
+            ):
+                product = np.broadcast_to(
+                    np.einsum("mbj,bi->mij", np.broadcast_to(weighed, (len(dys), len(p), a.shape[1])), p),
+                    (len(dys), *shape),
+                )
+                yield seen.picked(product.swapaxes(1, 2) if turned else product) * seen.scale
+
+
+def odd(c: float) -> float:
+    """A constant that is no 1, 2 or 1/2 makes a claim less likely."""
+    return 0.0 if any(abs(abs(c) - nice) < 1e-6 for nice in (1.0, 2.0, 0.5)) else 0.3
+
+
+def spread_and_summed(case: Case, seen: Seen, a: np.ndarray) -> np.ndarray | None:
+    """dy * a, spread over the axes that dy lacks and summed over those that the input lacks, (m, M)."""
+    dys = case.dys  # (M, *y.shape)
+    target = max((case.shape, a.shape, seen.shape), key=len)
+    if dys[0].shape == target[: dys[0].ndim]:
+        dys = dys.reshape(*dys.shape, *(1,) * (len(target) - len(case.shape)))
+    else:
+        dys = dys.reshape(len(dys), *(1,) * (len(target) - len(case.shape)), *case.shape)
+    full = aligned(a, target)
+    try:
+        product = np.broadcast_to(dys * (a if full is None else full), (len(dys), *target))
+        while product.ndim > len(seen.shape) + 1:
+            product = product.sum(axis=1)
+        if seen.shape and seen.shape[-1] == 1 and product.shape[-1] > 1:  # features first
+            product = product.sum(axis=-1, keepdims=True)
+        return seen.picked(product) * seen.scale
+    except ValueError:  # shapes that do not fit: not this one
+        return None
+
+
+def a_product(case: Case, seen: Seen) -> Iterator[Claim]:
+    """right - got is a matrix product of dy and a matrix in play."""
+    left = lacking(case, seen)
+    if left is None:
+        return
+    for name, a in case.arrays.items():
+        for formula, term in products(case, seen, name, a):
+            if (c := ratio(left, term)) and seen.explained(left - c * term):
+                yield Claim("missing-term", "product", factor=c, detail=(formula,), cost=3.0 + odd(c))
+
+
+def two_factors(case: Case, seen: Seen) -> Iterator[Claim]:
+    """right - got = c * dy * u * v, entry by entry."""
+    left = lacking(case, seen)
+    if left is None or not left.any():
+        return
+    dy = spread_and_summed(case, seen, np.ones(()))
+    if dy is None:
+        return
+    there = np.flatnonzero(dy)[:400]
+    words = [(w, full) for w in case.words if (full := meets(case, seen, w)) is not None and w.cost < 1.6]
+    if not words or not there.size or np.abs(left[dy == 0]).max(initial=0) > EXPLAINED * np.abs(left).max():
+        return
+    for i, (u, a) in enumerate(words):
+        if u.cost > 1.3:  # why: one of the two is an array in play, or a slope
+            continue
+        rows = [(dy * a * b).ravel()[there] for _, b in words]
+        for j in parallel(rows, [left.ravel()[there]])[:, 0]:
+            v, b = words[j]
+            if v.cost <= 1.3 and j < i:
+                continue
+            if (c := ratio(left, dy * a * b)) and seen.explained(left - c * dy * a * b):
+                yield Claim("missing-term", "two factors", (u, v), factor=c, cost=3.0 + u.cost + v.cost + odd(c))
+
+
+def meets(case: Case, seen: Seen, word: Word) -> np.ndarray | None:
+    """A word as it meets the input, entry by entry, (m, 1)."""
+    full = aligned(case.values[word.name], seen.shape)
+    return None if full is None else full.ravel()[seen.entries][:, None]
+
+
+def a_sum(case: Case, seen: Seen) -> Iterator[Claim]:
+    """right - got = p * sum(q * dy) over an axis: a softmax or a normalisation that forgot its other entries.
+
+    Then the block of one row (or one column) is an outer product, of p and q.
+    """
+    left = lacking(case, seen)
+    n = int(np.prod(seen.shape))
+    if left is None or seen.shape != case.shape or len(seen.shape) != 2 or left.shape != (n, n) or not case.whole:
+        return
+    blocks = left.reshape(*seen.shape, *seen.shape)  # (B, D, B, D)
+    for axis, order in ((1, (0, 2, 1, 3)), (0, (1, 3, 0, 2))):
+        by_row = blocks.transpose(order)  # (B, B, D, D) or (D, D, B, B)
+        R, S = by_row.shape[0], by_row.shape[2]
+        if S < 2 or np.abs(by_row[~np.eye(R, dtype=bool)]).max(initial=0) > EXPLAINED * np.abs(left).max():
+            continue
+        own = by_row[np.arange(R), np.arange(R)]  # (R, S, S): p along the first axis, q along the second
+        if (q := rows_of_rank_one(own)) is not None:
+            yield Claim("missing-term", "sum", (named_rows(case, q, axis),), detail=(axis,), cost=2.9)
+
+
+def a_projection(case: Case, seen: Seen) -> Iterator[Claim]:
+    """right - got = a number times a word of the input's shape, or times its columns or rows: what a norm brings."""
+    left = lacking(case, seen)
+    n = int(np.prod(seen.shape))
+    if left is None or min(left.shape) < 3:
+        return
+    whole = len(seen.entries) == n and len(seen.shape) == 2
+    for place in ("all", "column", "row") if whole else ("all",):
+        parts = {  # (P, entries of a part, M)
+            "all": left[None],
+            "column": left.reshape(*seen.shape, -1).swapaxes(0, 1) if whole else left[None],
+            "row": left.reshape(*seen.shape, -1) if whole else left[None],
+        }[place]
+        if parts.shape[1] < 2:
+            continue
+        U, s, _ = np.linalg.svd(parts, full_matrices=False)
+        if (s[:, 1:] > EXPLAINED * s.max()).any() or not s[:, 0].all():
+            continue
+        for word in [ONE, *case.words]:
+            a = np.ones((len(left), 1)) if word == ONE else meets(case, seen, word)
+            if a is None:
+                continue
+            a = {"all": a.T, "column": a.reshape(seen.shape).T if whole else a, "row": a.reshape(len(parts), -1)}[place]
+            if (
+                a.any(axis=1).all()
+                and (np.abs(np.abs((U[:, :, 0] * a).sum(axis=1)) / np.linalg.norm(a, axis=1) - 1) < 1e-9).all()
+            ):
+                yield Claim("missing-term", "projection", (word,), place, cost=3.0 + word.cost)
+        return
+
+
+def rows_of_rank_one(own: np.ndarray) -> np.ndarray | None:
+    """q (R, S), up to a number a row, if every block is p q^T and not diagonal."""
+    largest = np.abs(own).max(axis=(1, 2))
+    if not largest.all() or not np.abs(own * (1 - np.eye(own.shape[1]))).any():
+        return None
+    _, s, Vt = np.linalg.svd(own)
+    return Vt[:, 0] if (s[:, 1] <= 1e-6 * s[:, 0]).all() else None
+
+
+def named_rows(case: Case, q: np.ndarray, axis: int) -> Word:
+    """The word whose rows (or columns) are parallel to q; none has an empty name."""
+    for word in [ONE, *case.words]:
+        a = aligned(case.values[word.name] if word != ONE else np.ones(()), case.shape)
+        if a is None:
+            continue
+        a = a if axis == 1 else a.T  # (R, S)
+        norms = np.linalg.norm(a, axis=1)
+        if norms.all() and (np.abs(np.abs((a * q).sum(axis=1)) / norms - 1) < 1e-9).all():
+            return word
+    return Word("", "", 0.5)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Whole models, whose terms and heads are known
+
+
+def one_term_of_the_objective(case: Case, seen: Seen) -> Iterator[Claim]:
     """Is the gradient of one term missing, or scaled, while the others are right?"""
-    for name, part in case.parts.items():
-        rest = case.expected - part  # (K, m)
+    if not seen.fits or not seen.linear:
+        return
+    for name, part in seen.parts.items():
+        rest = seen.right - part  # (m, M)
         if np.abs(part).max() <= EXPLAINED * np.abs(rest).max() or np.abs(rest).max() <= EXPLAINED * np.abs(part).max():
             continue
-        left = case.got - rest  # (K, m)  what the backward returns for this term
+        left = seen.got - rest  # what the backward returns for this term
         if np.abs(left).max() <= EXPLAINED * np.abs(part).max():
-            return Verdict("missing-term", f"the gradient of {name} never reaches {case.name}; at a fork gradients add")
-        what = f"in d{case.name} the part that comes from {name}"
-        if found := scaled(case, what, part, left) or scaled_by_an_array(case, what, part, left):
-            return found._replace(message=f"{found.message}; the rest is right")
-    return None
+            yield Claim("missing-term", "objective", detail=(name,), cost=1.0)
+            continue
+        if c := ratio(part, left):
+            yield constant(c)._replace(kind="constant of", detail=(name,), cost=1.2)
+        for claim in array_factors(case, seen, part, left):
+            yield claim._replace(kind=f"{claim.kind} of", detail=(name,), cost=claim.cost + 0.5)
 
 
-def one_side_of_a_fork(case: Case) -> Verdict | None:
+def one_side_of_a_fork(case: Case, seen: Seen) -> Iterator[Claim]:
     """The encoder's gradient combines the derivatives of its two outputs; does got combine those of one only?"""
-    for name in case.spans:
-        others = [span for other, span in case.spans.items() if other != name]
-        if others and inside(case.got, others[0]) and not inside(case.expected, others[0]):
-            text = f"d{case.name} lacks the path through {name}: at a fork gradients add, and this one was dropped"
-            return Verdict("missing-term", text)
-    return None
+    for name in seen.spans:
+        others = [span for other, span in seen.spans.items() if other != name]
+        if seen.fits and others and inside(seen.got.T, others[0]) and not inside(seen.right.T, others[0]):
+            yield Claim("missing-term", "fork", detail=(name,), cost=2.0)
 
 
 def inside(rows: np.ndarray, spans: np.ndarray) -> bool:
-    """Is every row (m,) a combination of the columns of its span (m, Z)?"""
+    """Is every row (m,) a combination of the columns of its span (m, Z), which has fewer of them than rows?"""
+    if spans.shape[1] <= spans.shape[2] + 1:
+        return False
     left = [row - span @ np.linalg.lstsq(span, row, rcond=None)[0] for row, span in zip(rows, spans, strict=True)]
     return bool(np.abs(left).max() <= EXPLAINED * np.abs(rows).max())
 
 
-def plain_term(case: Case) -> Verdict | None:
-    """expected - got = c * dy * a for an array a in play, or dy alone, or a product of dy and a matrix in play."""
-    return missing_term(case, {"": np.ones(1), **case.arrays})
-
-
-def derived_term(case: Case) -> Verdict | None:
-    """The same with simple functions of the arrays in play."""
-    return missing_term(case, derived(case.arrays))
-
-
-def missing_term(case: Case, arrays: Mapping[str, np.ndarray]) -> Verdict | None:
-    for name, a in arrays.items():
-        for what, term in terms(case, name, a):
-            if c := ratio(case.expected - case.got, term):
-                text = f"a term of d{case.name} is missing: add {number(c)}{what}"
-                return Verdict("missing-term", f"{text}; whatever is used twice has two paths, and their gradients add")
-    return None
-
-
-def product_term(case: Case) -> Verdict | None:
-    """expected - got = c * dy * a * b for two arrays in play, entry by entry."""
-    upstream = [spread(dy, case.shape) for dy in case.dys]
-    if any(dy is None for dy in upstream):
-        return None
-    dy = np.stack([case.pick(full) for full in upstream if full is not None])  # (K, m)
-    named = list(factors(case))
-    residual = case.expected - case.got
-    for name, a in named:
-        for j in parallel([(dy * a * b).ravel() for _, b in named], [residual.ravel()])[:, 0]:
-            if c := ratio(residual, dy * a * named[j][1]):
-                return Verdict(
-                    "missing-term", f"a term of d{case.name} is missing: add {number(c)}dy * {name} * {named[j][0]}"
-                )
-    return None
-
-
-def terms(case: Case, name: str, a: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """dy * a brought to the shape of the input, and the matrix products of dy and a that have it; (K, m) each."""
-    made: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        f"dy * {name}" if name else "dy": lambda dy: to_shape(
-            dy if name or not case.row_by_row else dy.sum(), a, case.shape
-        )
-    }
-    if name and a.shape == case.shape == case.dys.shape[1:]:
-        made[f"{name} * (dy * {name}).sum(axis=-1)"] = lambda dy: a * (dy * a).sum(axis=-1, keepdims=True)
-    yield from products(case, name, a)
-    for what, make in made.items():
-        try:
-            yield what, np.stack([case.pick(make(dy)) for dy in case.dys])
-        except ValueError:  # shapes that do not fit: not this one
-            continue
-
-
-def to_shape(dy: np.ndarray, a: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """dy * a, with dy spread over the axes that it lacks and summed over those that the input lacks."""
-    target = max((dy.shape, a.shape, shape), key=len)
-    full = spread(dy, target)
-    product = (dy if full is None else full) * a
-    while product.ndim > len(shape):
-        product = product.sum(axis=0)
-    return np.broadcast_to(product, shape)
+HYPOTHESES = (
+    a_term,
+    a_term_inside,
+    a_product,
+    two_factors,
+    a_sum,
+    a_projection,
+    one_term_of_the_objective,
+    one_side_of_a_fork,
+)

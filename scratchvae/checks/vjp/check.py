@@ -4,22 +4,18 @@ Sizes: K upstream gradients, n entries of an input, m of them measured, M entrie
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from scratchvae.backend import to_numpy
 from scratchvae.checks.report import SEED, Finding, Report, Row
-from scratchvae.checks.vjp.arrays import in_play
 from scratchvae.checks.vjp.call import Pair, Values, copied
-from scratchvae.checks.vjp.case import Case
 from scratchvae.checks.vjp.directions import is_coarse, look
-from scratchvae.checks.vjp.explain import diagnose
+from scratchvae.checks.vjp.explain import explain
 from scratchvae.checks.vjp.function import bad_output, impurities, is_float32, not_finite
-from scratchvae.checks.vjp.gather import without_consequences
+from scratchvae.checks.vjp.point import Hints
 from scratchvae.checks.vjp.subject import Subject, entry_by_entry, off_the_kink
-
-FEW_ROWS = 16  # a batch of at most so many is looked at row by row
 
 
 def check_vjp(
@@ -53,7 +49,7 @@ def check_vjp(
         raise ValueError(f"inputs should hold at least one array of floats, got {', '.join(arrays) or 'none'}")
     pair = Pair(forward, backward, list(x), {**fixed, **(constants or {})})
     with np.errstate(all="ignore"):  # why: steps may leave the domain; what is not finite is then left out
-        report = without_consequences(examine(pair, x, title or getattr(forward, "__name__", "pair"), rng))
+        report = examine(pair, x, title or getattr(forward, "__name__", "pair"), rng)
     narrow = [name for name in x if arrays[name].dtype != np.float64]
     if narrow:
         text = (
@@ -61,15 +57,6 @@ def check_vjp(
         )
         report.findings.append(Finding((narrow[0],), "precision", text))
     return report
-
-
-class Hints(NamedTuple):
-    """What is known about a whole model beside its objective, for the diagnosis; functions of the point x."""
-
-    dys: np.ndarray | None = None  # (K, *y.shape) upstream gradients that are easier to read than random ones
-    arrays: Callable[[Values], Mapping[str, np.ndarray]] | None = None  # in play
-    parts: Callable[[Values, str, np.ndarray, np.ndarray], Mapping[str, np.ndarray]] = lambda x, name, index, dys: {}
-    spans: Callable[[Values, str, np.ndarray], Mapping[str, np.ndarray]] = lambda x, name, index: {}
 
 
 def examine(pair: Pair, x: Values, title: str, rng: np.random.Generator | None, hints: Hints | None = None) -> Report:
@@ -84,75 +71,82 @@ def examine(pair: Pair, x: Values, title: str, rng: np.random.Generator | None, 
         if finding.cause != "mutates-input":
             report.rows = [subject.row("untested", "see the finding") for subject in subjects]
             return report
+    wrong: dict[str, tuple[Values, np.ndarray, np.ndarray]] = {}  # the point, the entries, their columns
     for subject in subjects:
-        row, wrong = examine_input(subject, dys, rng, hints or Hints())
+        row, told, seen = examine_input(subject, dys, rng)
         report.rows.append(row)
-        if wrong and (subject.name,) not in {f.inputs for f in report.findings}:
-            report.findings.append(wrong)
-    return report
+        if told:
+            report.findings.append(told)
+        if seen:
+            wrong[subject.name] = seen
+    report.findings += findings_of(pair, wrong, hints)
+    return noted(report)
 
 
 def examine_input(
-    subject: Subject, dys: np.ndarray, rng: np.random.Generator, hints: Hints, moved: bool = False
-) -> tuple[Row, Finding | None]:
+    subject: Subject, dys: np.ndarray, rng: np.random.Generator, moved: bool = False
+) -> tuple[Row, Finding | None, tuple[Values, np.ndarray, np.ndarray] | None]:
     """One input: directions first, its entries where they fail, then the cause; on a kink all of it a little beside."""
     name, value = subject.name, subject.value
     gots = [subject.grad(dy) for dy in dys]
     fits = all(g is not None and g.shape == value.shape for g in gots)
     grads = [np.asarray(g, float) if fits else np.zeros(value.shape) for g in gots]
     if bad := next(filter(None, (not_finite(name, f"d{name}", g) for g in grads)), None):
-        return subject.row("wrong", "not finite"), bad
+        return subject.row("wrong", "not finite"), bad, None
     if is_coarse(subject.y, value, rng):
         text = f"{name} is rounded to float32 or coarser inside forward: differences need float64 throughout"
-        return subject.row("wrong", "not in float64"), Finding((name,), "precision", text)
+        return subject.row("wrong", "not in float64"), Finding((name,), "precision", text), None
 
     looks = [look(subject.y, value, dy, g, rng) for dy, g in zip(dys, grads, strict=True)]
     worst = max(looks, key=lambda seen: seen.error)
     row = Row(name, value.shape, worst.error, "ok", "", worst.line, worst.second)
     if all(seen.passes and seen.blind for seen in looks) and (fits or all(g is None for g in gots)):
         if worst.second is not None and any(map(np.any, grads)) and worst.second < 1e-6:
-            return row._replace(error=worst.second, note="too small for differences; the complex step sees it"), None
-        return row._replace(error=0.0, status="untested", note="no slope here on either side: try other inputs"), None
+            return (
+                row._replace(error=worst.second, note="too small for differences; the complex step sees it"),
+                None,
+                None,
+            )
+        return (
+            row._replace(error=0.0, status="untested", note="no slope here on either side: try other inputs"),
+            None,
+            None,
+        )
     if fits and all(is_float32(g) for g in gots) and worst.error < 1e-5:
         text = f"d{name} is computed in float32, right to {worst.error:.0e} only: keep everything in float64"
-        return row._replace(status="wrong"), Finding((name,), "precision", text)
+        return row._replace(status="wrong"), Finding((name,), "precision", text), None
     if fits and all(seen.passes for seen in looks):
-        return row._replace(note="as far as rounding lets one see" if worst.error > 1e-6 else ""), None
+        return row._replace(note="as far as rounding lets one see" if worst.error > 1e-6 else ""), None, None
 
     if not moved and (beside := off_the_kink(subject, rng)):
-        row, wrong = examine_input(beside, dys, rng, hints, moved=True)
-        return row._replace(note=row.note or "x is on a kink: checked a little beside it"), wrong
+        row, told, seen = examine_input(beside, dys, rng, moved=True)
+        return row._replace(note=row.note or "x is on a kink: checked a little beside it"), told, seen
 
     index, entries = entry_by_entry(subject, dys, grads if fits else None, worst, rng)
     if fits and not any(e.verdict == "wrong" for e in entries):
         error = max(e.error for e in entries)
         note = "steps in a random direction cross a kink or drown in rounding; entry by entry it agrees"
-        return row._replace(note=note, error=error), None
+        return row._replace(note=note, error=error), None, None
     columns = np.stack([e.column for e in entries])  # (m, M)
-    finding = diagnose(case(subject, index, columns, dys, hints))
-    if finding.cause == "unknown" and hints.dys is None and dys.ndim > 1 and 1 < dys.shape[1] <= FEW_ROWS:
-        finding = diagnose(case(subject, index, columns, dys, hints, row_by_row=True))
-    return row._replace(status="wrong"), finding
+    return row._replace(status="wrong"), None, (subject.x, index, columns)
 
 
-def case(
-    subject: Subject, entries: np.ndarray, columns: np.ndarray, dys: np.ndarray, hints: Hints, row_by_row: bool = False
-) -> Case:
-    """All that the diagnosis wants to know: more upstream gradients, and the arrays in play."""
-    pair, x, name = subject
-    rng = np.random.default_rng(SEED)
-    B = dys.shape[1] if dys.ndim > 1 else 1
-    if hints.dys is not None:
-        dys = hints.dys
-    elif row_by_row:
-        dys = rng.standard_normal(dys.shape[1:]) * np.eye(B).reshape(B, B, *(1,) * (dys.ndim - 2))
-    else:  # why: as many as it takes to tell the rows of the batch apart
-        more = min(64, 2 + 3 * B // len(entries))
-        dys = np.concatenate([dys, rng.standard_normal((more, *dys.shape[1:]))])
-    y, cache = pair.run(copied(x))
-    arrays = in_play({**pair.constants, **x}, to_numpy(y), cache) if hints.arrays is None else hints.arrays(x)
-    grads = [pair.grads(x, dy) for dy in dys]
-    others = {key: [g[key] for g in grads] for key in x if key != name}
-    parts, spans = hints.parts(x, name, entries, dys), hints.spans(x, name, entries)
-    gots = [g[name] for g in grads]
-    return Case(name, subject.value.shape, entries, gots, columns, dys, arrays, subject.grad, parts, spans, others)
+def findings_of(
+    pair: Pair, wrong: dict[str, tuple[Values, np.ndarray, np.ndarray]], hints: Hints | None
+) -> list[Finding]:
+    """Why all of them are wrong, told together; at the first point that was moved off a kink, if there is one."""
+    if not wrong:
+        return []
+    x = next(iter(wrong.values()))[0]
+    return explain(pair, x, {n: w[1] for n, w in wrong.items()}, {n: w[2] for n, w in wrong.items()}, hints)
+
+
+def noted(report: Report) -> Report:
+    """One mistake makes many gradients wrong: rows without an explanation of their own may follow from the others."""
+    told = {name for finding in report.findings for name in finding.inputs}
+    if told:
+        report.rows = [
+            row._replace(note="may follow from the finding") if row.status == "wrong" and row.name not in told else row
+            for row in report.rows
+        ]
+    return report

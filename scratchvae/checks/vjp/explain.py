@@ -1,74 +1,178 @@
-"""Naming the cause: what would have to be done to a wrong gradient to make it right?
+"""Naming the cause: the smallest set of explanations that covers all wrong gradients.
 
-Each hypothesis is a small function that proposes "expected = something done to got". It is believed when that explains
-every entry that was measured, for several upstream gradients at once, to one part in a million. They are tried from
-the simplest on, and the first that holds names the cause.
+Every hypothesis speaks about every wrong input, at two points; what it says at one point and not at the other is a
+coincidence, and dropped. What is said in the same words of several inputs is one explanation. Of all sets of
+explanations that cover as many inputs as can be covered the smallest is told, and of several the simplest.
 """
+
+import itertools
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from scratchvae.checks.report import Finding
-from scratchvae.checks.vjp.case import Case, Verdict
-from scratchvae.checks.vjp.causes_factor import (
-    array_factor,
-    constant_factor,
-    factor_at_the_output,
-    one_array_for_another,
-    unnamed_factor,
-)
-from scratchvae.checks.vjp.causes_layout import (
-    another_order,
-    another_shape,
-    diagonal_only,
-    jacobian_for_its_transpose,
-    nothing_there,
-    some_rows,
-    transposed,
-    wrong_axis,
-    wrong_product,
-)
-from scratchvae.checks.vjp.causes_term import (
-    derived_term,
-    one_side_of_a_fork,
-    one_term_of_the_objective,
-    plain_term,
-    product_term,
-)
+from scratchvae.checks.vjp import causes_factor, causes_layout, causes_term
+from scratchvae.checks.vjp.call import Pair, Values
+from scratchvae.checks.vjp.case import Case, Claim, Hypothesis, ratio
+from scratchvae.checks.vjp.one_row import one_row
+from scratchvae.checks.vjp.point import Hints, case_at, fewer, measured, second_point
+from scratchvae.checks.vjp.sentences import Told, told
 
-HYPOTHESES = (
-    nothing_there,
-    another_order,
-    another_shape,
-    constant_factor,
-    transposed,
-    wrong_product,
-    jacobian_for_its_transpose,
-    diagonal_only,
-    wrong_axis,
-    one_term_of_the_objective,
-    one_side_of_a_fork,
-    array_factor,
-    some_rows,
-    factor_at_the_output,
-    plain_term,
-    one_array_for_another,
-    derived_term,
-    product_term,
-    unnamed_factor,
-)
+HYPOTHESES: dict[str, Hypothesis] = {
+    hypothesis.__name__: hypothesis
+    for module in (causes_layout, causes_factor, causes_term)
+    for hypothesis in module.HYPOTHESES
+}
+MANY = 32  # rows of a batch that are looked at one by one
+VAGUE = 5.0  # claims of this cost name no array: they are told where nothing better is known
+SEVERAL = 5  # more explanations than so many are no explanation
+
+Numbers = tuple[tuple[int, ...], float, float]  # where, expected, got
+Believed = tuple[Claim, frozenset[str]]  # a claim, and the inputs that it explains
 
 
-def diagnose(case: Case) -> Finding:
-    """The first hypothesis that holds, and the worst entry."""
+def explain(
+    pair: Pair,
+    x: Values,
+    index: Mapping[str, np.ndarray],
+    columns: Mapping[str, np.ndarray],
+    hints: Hints | None = None,
+    hypotheses: Iterable[Hypothesis] | None = None,
+) -> list[Finding]:
+    """The findings about all wrong inputs together, in the order of the inputs.
+
+    index and columns hold, for every wrong input, the entries that were measured at x, and their columns (m, M).
+    """
+    hints, hypotheses = hints or Hints(), list(HYPOTHESES.values() if hypotheses is None else hypotheses)
     with np.errstate(all="ignore"):  # why: most hypotheses are nonsense, and what is not finite explains nothing
-        verdict = next(filter(None, (hypothesis(case) for hypothesis in HYPOTHESES)), None)
-    if verdict is None:
-        text = f"d{case.name} is wrong, and no simple repair explains it: work out this one entry by hand"
-        verdict = Verdict("unknown", text)
-    finding = Finding((case.name,), verdict.cause, verdict.message, factor=verdict.factor, also=verdict.also)
-    if any(g is None or g.shape != case.shape for g in case.gots):
-        return finding
-    error = np.abs(case.expected - case.got)  # (K, m)
-    k, worst = np.unravel_index(int(error.argmax()), error.shape)
-    where = tuple(int(i) for i in np.unravel_index(case.entries[worst], case.shape))
-    return finding._replace(where=where, expected=float(case.expected[k, worst]), got=float(case.got[k, worst]))
+        cases = cases_at(pair, x, index, columns, hints)
+        believed = {name: believed_about(name, cases, hypotheses) for name in index}
+        plain = {name: [claim for claim in claims if claim.cost < VAGUE] for name, claims in believed.items()}
+        chosen = smallest_cover(plain) or in_one_row(pair, x, index, hypotheses) or smallest_cover(believed)
+        chosen = chosen or [(Claim("unknown", "unknown"), frozenset(index))]
+        return [
+            finding(cases[0], claim, [name for name in index if name in names], numbers_at(pair, x, index, columns))
+            for claim, names in chosen
+        ]
+
+
+def cases_at(
+    pair: Pair, x: Values, index: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray], hints: Hints
+) -> list[Case]:
+    """What is known at x, and at a second point."""
+    rng = np.random.default_rng(1)
+    cases = [case_at(pair, x, index, columns, hints)]
+    if moved := second_point(pair, x, rng):
+        few = fewer(index, rng)
+        cases.append(case_at(pair, moved, few, measured(pair, moved, few), hints))
+    return cases
+
+
+def in_one_row(pair: Pair, x: Values, index: Mapping[str, np.ndarray], hypotheses: list[Hypothesis]) -> list[Believed]:
+    """What is believed about batches of one row, for the inputs that are shared by all rows.
+
+    There the words at such an input are those of the gradient that arrives at its layer.
+    """
+    for smaller, row in one_row(pair, x, 0):
+        shared = {name: i for name, i in index.items() if row[name].shape == x[name].shape}
+        few = fewer(shared, np.random.default_rng(1))
+        if not few or len(shared) < len(index) / 2:
+            continue
+        cases = cases_at(smaller, row, few, measured(smaller, row, few), Hints())
+        if all(seen.is_right for case in cases for seen in case.seen.values()):
+            added = adds_up(pair, x, few)
+            kind = ("batch-sum", "not added up") if added else ("missing-term", "not passed on")
+            return [(Claim(*kind), frozenset(shared))]
+        believed = {
+            name: [claim for claim in believed_about(name, cases, hypotheses) if claim.cost < VAGUE] for name in shared
+        }
+        if chosen := smallest_cover(believed):
+            return [(c._replace(place="mid" if c.place == "in" else c.place), names) for c, names in chosen]
+    return []
+
+
+def adds_up(pair: Pair, x: Values, index: Mapping[str, np.ndarray]) -> bool:
+    """Is the right gradient of a batch the sum, or the mean, of those of its rows?"""
+    few = {name: entries[:4] for name, entries in index.items()}
+    rows: list[dict[str, np.ndarray]] = []
+    for b in range(MANY):
+        if (smaller := next(one_row(pair, x, b), None)) is None:
+            break
+        rows.append({name: column.sum(axis=1) for name, column in measured(*smaller, few).items()})
+    total = {name: column.sum(axis=1) for name, column in measured(pair, x, few).items()}
+    pairs = [(total[name], sum(row[name] for row in rows)) for name in few]
+    return all(ratio(whole, np.asarray(parts)) for whole, parts in pairs)
+
+
+def believed_about(name: str, cases: list[Case], hypotheses: list[Hypothesis]) -> list[Claim]:
+    """What is said about one input at every point."""
+    said = [[claim for hypothesis in hypotheses for claim in hypothesis(case, case.seen[name])] for case in cases]
+    return [claim for claim in said[0] if all(any(claim.same_as(other) for other in more) for more in said[1:])]
+
+
+def smallest_cover(believed: Mapping[str, list[Claim]]) -> list[Believed]:
+    """The explanations that cover the most inputs; of such sets the smallest, then the simplest, then by name."""
+    by_names: dict[frozenset[str], Claim] = {}
+    for claim in (claim for claims in believed.values() for claim in claims):
+        names = frozenset(name for name, claims in believed.items() if any(claim.same_as(other) for other in claims))
+        if names not in by_names or simpler(claim) < simpler(by_names[names]):
+            by_names[names] = claim
+    candidates = [(claim, names) for names, claim in by_names.items()]
+    sets = (
+        chosen for n in range(1, min(SEVERAL, len(candidates)) + 1) for chosen in itertools.combinations(candidates, n)
+    )
+    best = min(sets, key=lambda chosen: (-len(union(chosen)), len(chosen), *cost(chosen)), default=())
+    return sorted(best, key=lambda each: min(list(believed).index(name) for name in each[1]))
+
+
+def simpler(claim: Claim) -> tuple[float, str]:
+    return claim.cost, repr(claim)
+
+
+def cost(chosen: Iterable[Believed]) -> tuple[float, str]:
+    """What a set of explanations costs, and an order among equals that is no accident."""
+    return sum(claim.cost for claim, _ in chosen), repr(sorted(repr(claim) for claim, _ in chosen))
+
+
+def union(chosen: Iterable[Believed]) -> set[str]:
+    return {name for _, names in chosen for name in names}
+
+
+def finding(case: Case, claim: Claim, names: list[str], numbers: Mapping[str, Numbers]) -> Finding:
+    """The finding, with the numbers at the worst entry of the first input."""
+    about = [case.seen[name] for name in names]
+    shapes = [each.shape for each in about], [() if each.raw[0] is None else each.raw[0].shape for each in about]
+    message, repair = told(Told(claim, names, *shapes, sizes(case)))
+    also = "sign" if claim.factor < 0 and claim.cause not in ("sign", "missing-term") else ""
+    if not also and claim.cause in ("transpose", "batch-sum", "shape") and abs(claim.factor - 1) > 1e-6:
+        also = "factor"
+    factor = claim.factor if claim.cause in ("sign", "factor") or also else None
+    where, expected, got = numbers.get(names[0], (None, None, None))
+    return Finding(tuple(names), claim.cause, message, repair, factor, where or None, expected, got, also)
+
+
+def numbers_at(
+    pair: Pair, x: Values, index: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]
+) -> dict[str, Numbers]:
+    """For every input whose gradient has its shape: where it is worst for a random dy, and the two numbers there."""
+    dy = np.random.default_rng(2).standard_normal(pair.y(x).shape)
+    found = {}
+    for name, g in pair.grads(x, dy).items():
+        if name in index and g is not None and g.shape == x[name].shape:
+            expected, got = columns[name] @ dy.ravel(), g.ravel()[index[name]]  # (m,) each
+            worst = int(np.abs(expected - got).argmax())
+            where = tuple(int(i) for i in np.unravel_index(index[name][worst], g.shape))
+            found[name] = where, float(expected[worst]), float(got[worst])
+    return found
+
+
+def sizes(case: Case) -> dict[str, int]:
+    """The numbers that a mean could have divided by, in words: the rows of the batch first, then the other axes."""
+    batch = case.shape or case.arrays.get("x", np.zeros(())).shape
+    named = {f"the batch has {batch[0]} rows": batch[0]} if batch else {}
+    for name, a in case.arrays.items():
+        axes = ("rows", "columns") if a.ndim < 3 else [f"entries along axis {axis}" for axis in range(a.ndim)]
+        for size, what in (*zip(a.shape, axes, strict=False), (a.size, "entries")):
+            if size not in named.values():
+                named[f"{name} has {size} {what}"] = size
+    return named

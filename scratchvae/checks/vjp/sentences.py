@@ -1,62 +1,440 @@
-"""A constant factor, in words: where it usually comes from and what to do."""
+"""What is told: for every kind of claim one sentence that says what is wrong and where to look, and one that mends it.
 
-from collections.abc import Mapping
+Each function takes a Told and returns the message and the repair. {it} stands for the gradients, dx or "dW and db".
+"""
 
-from scratchvae.checks.vjp.case import EXPLAINED, Verdict
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
-USUAL = {
-    2.0: ("half of what it should be", "a factor 2 is missing, or there is a 1/2 too many"),
-    0.5: ("twice what it should be", "a factor 1/2 is missing"),
-    4.0: ("a quarter of what it should be", "look for two factors 1/2 too many"),
-    0.25: ("four times what it should be", "look for two missing factors 1/2"),
+from scratchvae.checks.vjp.case import Claim
+from scratchvae.checks.vjp.words import ONE
+
+EXACT = 1e-6
+HALVES = {
+    2.0: ("half of", "a factor 2 is missing, or there is a 1/2 too many"),
+    0.5: ("twice", "a factor 1/2 is missing"),
+    4.0: ("a quarter of", "a factor 4 is missing, or there are two 1/2 too many"),
+    0.25: ("four times", "a factor 1/4 is missing"),
 }
-WRONG_SIGN = "has the wrong sign: somewhere a minus is missing, or is there twice"
+PATHS = "whatever is used twice has two paths, and their gradients add"
 
 
-def number(c: float) -> str:
+class Told(NamedTuple):
+    """A claim, the inputs that it is about, and the sizes in play by name."""
+
+    claim: Claim
+    names: list[str]
+    shapes: list[tuple[int, ...]]  # of the inputs
+    got: list[tuple[int, ...]]  # of the gradients
+    sizes: Mapping[str, int]
+
+    @property
+    def it(self) -> str:
+        return gradients(self.names)
+
+    @property
+    def be(self) -> str:
+        return "are" if len(self.names) > 1 else "is"
+
+    @property
+    def they(self) -> str:
+        return "they" if len(self.names) > 1 else "it"
+
+    @property
+    def u(self) -> str:
+        return self.claim.words[0].name
+
+    @property
+    def v(self) -> str:
+        return self.claim.words[1].name
+
+    @property
+    def c(self) -> str:
+        return number(self.claim.factor, self.sizes)
+
+    @property
+    def constant(self) -> str:
+        """The constant beside an array, for a message; nothing if there is none."""
+        c = self.claim.factor
+        if abs(c - 1) < EXACT:
+            return ""
+        if abs(c + 1) < EXACT:
+            return ", and a minus"
+        return f", and a factor {self.c[:-3]}"
+
+
+def told(t: Told) -> tuple[str, str]:
+    """The message and the repair."""
+    return SENTENCES[t.claim.kind](t)
+
+
+def gradients(names: list[str]) -> str:
+    """dx, dW and db; the gradients of encoder.0.W and encoder.0.b, since those are no names in Python."""
+    if all(name.isidentifier() for name in names):
+        names = [f"d{name}" for name in names]
+        start = ""
+    else:
+        start = "the gradient of " if len(names) == 1 else "the gradients of "
+    return start + " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def number(c: float, sizes: Mapping[str, int] = {}) -> str:
     """c as the front of a product: nothing for 1, a minus for -1, else the number and a star."""
-    for value, text in ((1.0, ""), (-1.0, "-"), (0.5, "1/2 * "), (-0.5, "-1/2 * ")):
-        if abs(c - value) < EXPLAINED:
-            return text
+    if abs(abs(c) - 1) < EXACT:
+        return "" if c > 0 else "-"
+    size, sign = abs(c), "-" if c < 0 else ""
+    for n in (2, 4, *sizes.values()):
+        if n > 1 and abs(size * n - 1) < EXACT:
+            return f"{sign}1/{n} * "
     return f"{c:.6g} * "
 
 
+# ---------------------------------------------------------------------------------------------------------------------
+# A constant
+
+
+def scaled(t: Told) -> tuple[str, str]:
+    how, why, repair = constant_words(t.claim.factor, t.sizes)
+    return f"{t.it} {t.be} {how} what {t.they} should be: {why}", repair
+
+
+def scaled_of(t: Told) -> tuple[str, str]:
+    how, why, repair = constant_words(t.claim.factor, t.sizes)
+    return f"{t.it}: the part that comes from {t.claim.detail[0]} is {how} what it should be: {why}", repair
+
+
+def constant_words(c: float, sizes: Mapping[str, int]) -> tuple[str, str, str]:
+    """How large, why, and the repair, for a gradient that has to be multiplied by c."""
+    if abs(c + 1) < EXACT:
+        return "the negative of", "a minus is missing, or is there twice", "change the sign"
+    minus = "minus " if c < 0 else ""
+    size, repair = abs(c), f"multiply by {c:.6g}"
+    for name, n in sizes.items():
+        if n == 2 and not name.startswith("the batch"):
+            continue  # why: 2 and 1/2 have better reasons than an axis of two
+        if n > 1 and abs(size - n) < EXACT * n:
+            also = " (or a factor 2 is missing)" if n == 2 else ""
+            return f"{minus}1/{n} of", f"{name}; a mean was taken where a sum belongs{also}", repair
+        if n > 1 and abs(size * n - 1) < EXACT:
+            also = " (or a factor 1/2 is missing)" if n == 2 else ""
+            return f"{minus}{n} times", f"{name}; a division by it is missing{also}", f"divide by {n}"
+    for value, (how, why) in HALVES.items():
+        if abs(size - value) < EXACT * value:
+            return minus + how, why, repair
+    for name, n in sizes.items():
+        if n > 2 and abs(size * n - 2) < EXACT:
+            return f"{minus}{n / 2:g} times", f"{name}; a mean is missing, and a factor 2", f"multiply by 2/{n}"
+        if n > 2 and abs(size / n - 0.5) < EXACT:
+            return f"{minus}2/{n} of", f"{name}; a mean where a sum belongs, and a factor 2 too many", repair
+    return f"{minus}{1 / size:.6g} times", "look for a constant that only the forward or only the backward has", repair
+
+
+def nearly_right(t: Told) -> tuple[str, str]:
+    text = f"{t.it} {t.be} nearly right, as if forward and backward differed by a small constant"
+    return (
+        f"{text}: inside a log, a square root or a division?",
+        "use the same small constant in both, in the same place",
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# An array
+
+
+def where_it_enters(t: Told) -> str:
+    """Where to look, for a word at its place."""
+    if t.claim.place == "out":
+        return "where dy enters"
+    if t.claim.place == "mid":
+        return "in the gradient that arrives there"
+    return "entry by entry"
+
+
+def of(t: Told) -> str:
+    """The beginning of a sentence about a gradient, or about one term's part in it."""
+    return f"{t.it}: in the part that comes from {t.claim.detail[0]}, " if t.claim.detail else f"{t.it}: "
+
+
+def what_to_multiply(t: Told) -> str:
+    return {"out": "dy", "mid": "that gradient"}.get(t.claim.place, "it")
+
+
+def lacks(t: Told) -> tuple[str, str]:
+    return (
+        f"{of(t)}{t.u} is missing {where_it_enters(t)}{t.constant}",
+        f"multiply {what_to_multiply(t)} by {t.c}{t.claim.words[0].formula}",
+    )
+
+
+def too_many(t: Told) -> tuple[str, str]:
+    v = t.claim.words[1]
+    return (
+        f"{of(t)}{v.name} is a factor too many {where_it_enters(t)}, or a division by it is missing{t.constant}",
+        f"multiply {what_to_multiply(t)} by {t.c}1 / {v.formula}",
+    )
+
+
+def in_place_of(t: Told) -> tuple[str, str]:
+    return (
+        f"{of(t)}{t.v} stands in place of {t.u} {where_it_enters(t)}{t.constant}",
+        f"multiply {what_to_multiply(t)} by {t.c}{t.claim.words[0].formula} instead",
+    )
+
+
+def some_array(t: Told) -> tuple[str, str]:
+    where = {
+        "in": "every entry has a factor of its own, whatever dy is",
+        "out": "dy is multiplied by a wrong array where it enters, or by none",
+        "mid": "the gradient that arrives there is wrong, and what is made of it is right; look further back",
+    }[t.claim.place]
+    return f"{t.it}: {where}", ""
+
+
+def paths(t: Told) -> tuple[str, str]:
+    text = f"{t.it} {t.be} right as far as {t.they} go, but some paths are missing"
+    return (
+        f"{text}: from some entries of y nothing arrives (is something overwritten, or skipped?)",
+        "add all of them up",
+    )
+
+
+def slope(t: Told) -> tuple[str, str]:
+    return f"{t.it}: what multiplies dy is not the slope of the forward", "differentiate the forward once more"
+
+
+def upstream_forgotten(t: Told) -> tuple[str, str]:
+    c = t.claim.factor
+    mean = next((f" (it is the gradient of a mean over {n})" for n in t.sizes.values() if abs(c - n) < EXACT * n), "")
+    return f"{t.it} {t.be} the same whatever dy is: dy, the upstream gradient, is forgotten{mean}", "multiply by dy"
+
+
+def upstream_decides(t: Told) -> tuple[str, str]:
+    text = f"{t.it}: the sign of dy decides what passes"
+    return f"{text}; a mask belongs to what went into the forward", "take the mask from the forward"
+
+
+def not_linear(t: Told) -> tuple[str, str]:
+    text = f"{t.it} {t.be} not proportional to dy, and a gradient is: twice dy gives twice as much"
+    return f"{text}; is dy clipped, squared, or its sign taken?", ""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The wrong place
+
+
+def none(t: Told) -> tuple[str, str]:
+    return (
+        f"backward returns no gradient for {', '.join(t.names)}, which would never be trained",
+        "return one (does a zip stop short, is a key missing?); what is no input but a constant is handed in as one",
+    )
+
+
+def zeros(t: Told) -> tuple[str, str]:
+    return f"{t.it} {t.be} zero everywhere, but y does depend on {', '.join(t.names)}", ""
+
+
+def shapes(t: Told) -> str:
+    pairs = zip(t.names, t.got, t.shapes, strict=True)
+    return "; ".join(f"d{name} has the shape {got}, but {name} has {expected}" for name, got, expected in pairs)
+
+
+def shape(t: Told) -> tuple[str, str]:
+    return shapes(t), "return the shape of what the gradient belongs to"
+
+
+def transposed_shape(t: Told) -> tuple[str, str]:
+    return f"{shapes(t)}: it is transposed{t.constant}", "transpose it, or swap the two factors of the product"
+
+
+def not_summed(t: Told) -> tuple[str, str]:
+    text = f"{shapes(t)}: every row uses the same {t.names[0]}, so what the rows contribute adds up"
+    return text + t.constant, "sum over the batch, .sum(axis=0)" if len(t.shapes[0]) < 2 else "sum over the batch"
+
+
+def axis_of_length_1(t: Told) -> tuple[str, str]:
+    return (
+        f"{shapes(t)}: the numbers are right, but an update would broadcast silently{t.constant}",
+        f"return the shape of {t.names[0]}",
+    )
+
+
+def summed_away(t: Told) -> tuple[str, str]:
+    return f"{shapes(t)}: it is summed over an axis too many", f"keep the axes of {t.names[0]}"
+
+
+def another_order(t: Told) -> tuple[str, str]:
+    return (
+        f"the gradients come back in another order: what belongs to {' and '.join(t.names)} is returned for another input",
+        "return the gradients in the order of the inputs",
+    )
+
+
+def transposed(t: Told) -> tuple[str, str]:
+    text = f"{t.it} {t.be} the transpose of what {t.they} should be; the matrix is square, so the shapes do not tell"
+    return text + t.constant, "transpose it, or swap the two factors of the product"
+
+
+def another_product(t: Told) -> tuple[str, str]:
+    wrong, right = t.claim.detail
+    return f"{t.it} {t.be} {wrong}, which is the wrong product", f"{t.it} = {right}"
+
+
+def jacobian(t: Told) -> tuple[str, str]:
+    return (
+        f"{t.it} {t.be} the Jacobian times dy, and should be its transpose times dy{t.constant}",
+        "W^T for W, or the sum in reversed order",
+    )
+
+
+def diagonal(t: Told) -> tuple[str, str]:
+    return (
+        f"{t.it}: each output is taken for a function of its own entry of {t.names[0]} alone; the others count too",
+        "add the sum over the other outputs",
+    )
+
+
+def wrong_axis(t: Told) -> tuple[str, str]:
+    text = f"{t.it}: the {t.claim.detail[0]} numbers of dy, one a row, meet the columns and broadcast"
+    return text, "write dy[:, None]"
+
+
+def some_rows(t: Told) -> tuple[str, str]:
+    axis, B, used, _ = t.claim.detail
+    of_what = "row" if axis == 0 else "column"
+    which = f"{of_what}{'s' * (len(used) > 1)} {', '.join(map(str, used))}"
+    return f"{t.it}: only {which} of the {B} in the batch {'count' if len(used) > 1 else 'counts'}", "sum over all rows"
+
+
+def weighted_rows(t: Told) -> tuple[str, str]:
+    return f"{t.it}: the rows of the batch count with different weights", "sum over all rows, each with weight 1"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A term
+
+
+def not_added_up(t: Told) -> tuple[str, str]:
+    text = f"{t.it} {t.be} right for a batch of one row, and for several not the sum over them"
+    return f"{text}: does one row overwrite another?", "add up what every row contributes"
+
+
+def not_passed_on(t: Told) -> tuple[str, str]:
+    text = f"{t.it} {t.be} right for a single row or step, and wrong for several: what one passes on to the others"
+    return f"{text} (a state, a statistic of the batch) brings no gradient back", "add the path through it"
+
+
+def shuffled(t: Told) -> tuple[str, str]:
+    what = "dy enters" if t.claim.place == "out" else f"{t.it} {t.be} returned"
+    text = f"{t.it}: the right numbers in another order, from where {what}"
+    return text, "look for a reshape without its transpose, a flip, or an index"
+
+
+def term(t: Told) -> tuple[str, str]:
+    word = t.claim.words[0]
+    product = "dy" if word == ONE else f"dy * {word.formula}"
+    what = "dy itself" if word == ONE else f"dy times {word.name}"
+    return f"{t.it}: a term is missing, or has the wrong sign: {what}; {PATHS}", f"add {t.c}{product}"
+
+
+def term_inside(t: Told) -> tuple[str, str]:
+    word = t.claim.words[0]
+    what = "dy itself" if word == ONE else f"dy times {word.name}"
+    text = f"{t.it}: in the gradient that arrives there a term is missing, or has the wrong sign: {what}"
+    return text, f"add {t.c}dy" if word == ONE else f"add {t.c}dy * {word.formula}"
+
+
+def product(t: Told) -> tuple[str, str]:
+    (formula,) = t.claim.detail
+    return f"{t.it}: a path is missing, or has the wrong sign: {formula}; {PATHS}", f"add {t.c}{formula}"
+
+
+def two_factors(t: Told) -> tuple[str, str]:
+    u, v = t.claim.words
+    text = f"{t.it}: a term is missing, or has the wrong sign: dy times {u.name} times {v.name}"
+    return text, f"add {t.c}dy * {u.formula} * {v.formula}"
+
+
+def missing_sum(t: Told) -> tuple[str, str]:
+    (axis,), word = t.claim.detail, t.claim.words[0]
+    over = "the entries of its row" if axis == 1 else "the rows of the batch"
+    times = "" if word == ONE else f" times {word.name}" if word.name else " times something"
+    text = f"{t.it}: a term with a sum over {over} is wrong or missing, the sum of dy{times}"
+    return (
+        text,
+        "every output of that sum depends on every entry in it: look for the mean or the norm that was kept fixed",
+    )
+
+
+def projection(t: Told) -> tuple[str, str]:
+    word = t.claim.words[0]
+    what = f"a multiple of {word.name}" if word != ONE else "the same number for all entries"
+    text = f"{t.it}: a term is missing or wrong, {what}"
+    return text, "a norm, a mean or a sum depends on every entry: differentiate it as well"
+
+
+def objective(t: Told) -> tuple[str, str]:
+    return (
+        f"the gradient of {t.claim.detail[0]} never reaches {' and '.join(t.names)}",
+        "add it: at a fork gradients add",
+    )
+
+
+def fork(t: Told) -> tuple[str, str]:
+    return f"{t.it}: the path through {t.claim.detail[0]} is missing", "add it: at a fork gradients add"
+
+
+def unknown(t: Told) -> tuple[str, str]:
+    text = f"{t.it} {t.be} wrong, and no simple repair explains {'all of them' if len(t.names) > 1 else 'it'}"
+    return text, "work out one entry by hand"
+
+
+SENTENCES: dict[str, Callable[[Told], tuple[str, str]]] = {
+    "constant": scaled,
+    "constant of": scaled_of,
+    "nearly": nearly_right,
+    "lacks": lacks,
+    "lacks of": lacks,
+    "too many": too_many,
+    "too many of": too_many,
+    "in place of": in_place_of,
+    "in place of of": in_place_of,
+    "some array": some_array,
+    "paths": paths,
+    "slope": slope,
+    "upstream forgotten": upstream_forgotten,
+    "upstream decides": upstream_decides,
+    "not linear": not_linear,
+    "none": none,
+    "zeros": zeros,
+    "shape": shape,
+    "transposed shape": transposed_shape,
+    "not summed": not_summed,
+    "axis of length 1": axis_of_length_1,
+    "summed away": summed_away,
+    "another order": another_order,
+    "transposed": transposed,
+    "another product": another_product,
+    "jacobian": jacobian,
+    "diagonal": diagonal,
+    "wrong axis": wrong_axis,
+    "some rows": some_rows,
+    "not added up": not_added_up,
+    "not passed on": not_passed_on,
+    "shuffled": shuffled,
+    "weighted rows": weighted_rows,
+    "term": term,
+    "term inside": term_inside,
+    "product": product,
+    "two factors": two_factors,
+    "sum": missing_sum,
+    "projection": projection,
+    "objective": objective,
+    "fork": fork,
+    "unknown": unknown,
+}
+
+
 def factor_sentence(c: float, sizes: Mapping[str, int]) -> str:
-    """What is wrong with something, if it has to be multiplied by c, given the sizes in play by name."""
-    if abs(c + 1) < EXPLAINED:
-        return WRONG_SIGN
-    size, front = abs(c), "has the wrong sign, and is " if c < 0 else "is "
-    for value, (text, why) in USUAL.items():
-        if abs(size - value) < EXPLAINED * value:
-            return f"{front}{text}: {why}{also_a_size(size, sizes)}"
-    for name, n in sizes.items():
-        if n > 1 and abs(size - n) < EXPLAINED * n:
-            why = "a mean was taken where a sum belongs"
-            if name == "B":
-                why = "the mean over the batch was taken once too often; take it in the loss only"
-            return f"{front}1/{name} of what it should be ({name} = {n}): {why}"
-        if n > 1 and abs(size * n - 1) < EXPLAINED:
-            why = "a division by B is missing" if name == "B" else "a sum was taken where a mean belongs"
-            return f"{front}{name} times what it should be ({name} = {n}): {why}"
-    for name, n in sizes.items():
-        if abs(size * n - 2) < EXPLAINED:
-            return f"{front}{name} / 2 times what it should be ({name} = {n}): a mean is missing, and a factor 2"
-        if abs(size / n - 0.5) < EXPLAINED:
-            return f"{front}2 / {name} of what it should be ({name} = {n}): a mean too many, and a factor 2 too many"
-    return f"{front}{1 / size:.6g} times what it should be, in every entry: look for a constant {number(size)[:-3]}"
-
-
-def also_a_size(size: float, sizes: Mapping[str, int]) -> str:
-    """The batch size is sometimes 2 or 4: then both readings fit."""
-    B = sizes.get("B", 0)
-    if B in (2, 4) and min(abs(size - B), abs(size * B - 1)) < EXPLAINED:
-        return f" (or it is the batch size, which is {B} here; check with another)"
-    return ""
-
-
-def times(verdict: Verdict, c: float) -> Verdict:
-    """A verdict that holds up to a constant: the constant becomes its second cause."""
-    if abs(c - 1) < EXPLAINED:
-        return verdict
-    also = "sign" if abs(c + 1) < EXPLAINED else "factor"
-    return verdict._replace(also=also, factor=c, message=f"{verdict.message}; and multiply by {c:.6g}")
+    """What is wrong with something that has to be multiplied by c, as the end of a sentence."""
+    how, why, _ = constant_words(c, {f"{n} is {name}": n for name, n in sizes.items()})
+    return f"is {how} what it should be: {why}"

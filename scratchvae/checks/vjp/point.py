@@ -1,0 +1,135 @@
+"""All that is known about wrong gradients, collected at a point; and a second point, to see what is no coincidence.
+
+Sizes: m entries that were measured, M entries of y that were asked.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchvae.backend import to_numpy
+from scratchvae.checks.vjp.call import Pair, Values, copied
+from scratchvae.checks.vjp.case import Case, Seen
+from scratchvae.checks.vjp.differences import entry
+from scratchvae.checks.vjp.words import in_play, vocabulary
+
+OUTPUTS = 128  # so many entries of y are asked one by one; of more, a sample
+ENTRIES = 64  # and so many entries of an input at the second point
+
+
+class Hints(NamedTuple):
+    """What is known about a whole model beside its objective, for the diagnosis; functions of the point x."""
+
+    arrays: Callable[[Values], Mapping[str, np.ndarray]] | None = None  # in play
+    parts: Callable[[Values, str, np.ndarray], Mapping[str, np.ndarray]] = lambda x, name, index: {}  # (m, M) each
+    spans: Callable[[Values, str, np.ndarray], Mapping[str, np.ndarray]] = lambda x, name, index: {}  # (M, m, Z) each
+
+
+def case_at(
+    pair: Pair, x: Values, index: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray], hints: Hints
+) -> Case:
+    """What is known at x about the inputs in index, whose measured columns (m, M) are given."""
+    rng = np.random.default_rng(0)
+    y, cache = pair.run(copied(x))
+    y = np.asarray(to_numpy(y), float)
+    outs = outputs(pair, x, y.shape, index, columns)
+    scale = rng.choice([-1.0, 1.0], len(outs)) * rng.uniform(0.5, 2.0, len(outs))  # why: 1 would hide a forgotten dy
+    raw = [pair.grads(x, at_one(y.shape, o, s)) for o, s in zip(outs, scale, strict=True)]
+    linear = linear_in_dy(pair, x, y.shape, rng)
+    arrays = in_play({**pair.constants, **x}, y, cache) if hints.arrays is None else hints.arrays(x)
+    known = vocabulary(arrays)
+    seen = {
+        name: Seen(
+            name,
+            x[name].shape,
+            entries,
+            columns[name][:, outs],
+            [g[name] for g in raw],
+            scale,
+            *linear[name],
+            {part: full[:, outs] for part, full in hints.parts(x, name, entries).items()},
+            {part: full[outs] for part, full in hints.spans(x, name, entries).items()},
+        )
+        for name, entries in index.items()
+    }
+    return Case(seen, y.shape, outs, arrays, list(known), {word.name: a for word, a in known.items()})
+
+
+def outputs(
+    pair: Pair, x: Values, shape: tuple[int, ...], index: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Which entries of y to ask: all of them, or a sample with those that the worst entry of each input depends on."""
+    size, rng = int(np.prod(shape)), np.random.default_rng(0)
+    if size <= OUTPUTS:
+        return np.arange(size)
+    dy = rng.standard_normal(shape)
+    chosen = set(rng.choice(size, OUTPUTS // 2, replace=False).tolist())
+    for name, g in pair.grads(x, dy).items():
+        if name in index and g is not None and g.shape == x[name].shape:
+            worst = int(np.abs(columns[name] @ dy.ravel() - g.ravel()[index[name]]).argmax())
+            chosen |= set(np.argsort(-np.abs(columns[name][worst]))[: OUTPUTS // 4].tolist())
+    return np.array(sorted(chosen))
+
+
+def at_one(shape: tuple[int, ...], o: int, value: float) -> np.ndarray:
+    """The upstream gradient that asks for one entry of y."""
+    dy = np.zeros(shape)
+    dy.flat[o] = value
+    return dy
+
+
+def linear_in_dy(
+    pair: Pair, x: Values, shape: tuple[int, ...], rng: np.random.Generator
+) -> dict[str, tuple[bool, bool]]:
+    """Does backward give for a sum the sum, and twice as much for twice dy?"""
+    one, other = rng.standard_normal((2, *shape))
+    grads = [pair.grads(x, dy) for dy in (one, other, one - 0.7 * other, 2 * one)]
+
+    def equal(a: Any, b: Any) -> bool:
+        return bool(np.abs(a - b).max(initial=0) <= 1e-5 * np.abs(b).max(initial=0) + 1e-300)
+
+    found = {}
+    for name in x:
+        a, b, both, twice = (g[name] for g in grads)
+        some = [g for g in (a, b, both, twice) if g is not None]
+        fits = len({g.shape for g in some}) == 1 and len(some) == 4
+        found[name] = (equal(a - 0.7 * b, both), equal(2 * a, twice)) if fits else (True, True)
+    return found
+
+
+def second_point(pair: Pair, x: Values, rng: np.random.Generator) -> Values | None:
+    """The entries of every input shuffled and stretched a little; less of that where the function then fails."""
+    for shuffled, much in ((True, 0.2), (False, 0.2), (False, 0.02)):
+        moved = {
+            name: (rng.permutation(a.ravel()).reshape(a.shape) if shuffled else a)
+            * rng.uniform(1 - much, 1 + much, a.shape)
+            for name, a in x.items()
+        }
+        try:
+            if np.isfinite(pair.y(moved)).all():
+                return moved
+        except Exception:  # somebody's function may refuse what it does not like
+            continue
+    return None
+
+
+def measured(pair: Pair, x: Values, index: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The columns of some entries at x, (m, M) each."""
+    found = {}
+    for name, entries in index.items():
+
+        def y(value: np.ndarray, name: str = name) -> np.ndarray:
+            return pair.y({**x, name: value})
+
+        size = pair.y(x).size
+        dys = np.random.default_rng(0).standard_normal((2, size))
+        found[name] = np.stack([entry(y, x[name], int(i), dys).column for i in entries])
+    return found
+
+
+def fewer(index: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """A sample of the entries, where there are many."""
+    return {
+        name: i if len(i) <= ENTRIES else np.sort(rng.choice(i, ENTRIES, replace=False)) for name, i in index.items()
+    }
