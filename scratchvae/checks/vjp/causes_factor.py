@@ -115,9 +115,20 @@ def some_array(case: Case, seen: Seen) -> Iterator[Claim]:
     if (r := ratios(seen)) is None:
         return
     for place, group in groups(case, seen):
-        if one_number_each(r, group):
+        if one_number_each(r, group) or (place == "out" and as_for_another(case, seen, r)):
             cause = "unknown" if place == "mid" else "elementwise-factor"
             yield Claim(cause, "some array", place=place, cost=5.0)
+
+
+def as_for_another(case: Case, seen: Seen, r: np.ndarray) -> bool:
+    """Does every entry of y have the number that it has for another input, where it shows in several entries?"""
+    for other in case.seen.values():
+        if other.name == seen.name or (r_other := ratios(other)) is None:
+            continue
+        if one_number_each(r_other, np.broadcast_to(np.arange(r_other.shape[1])[None], r_other.shape)):
+            each = np.nanmean(r_other, axis=0)  # (M,)
+            return bool(np.nanmax(np.abs(r - each)) <= 1e-5 * np.nanmax(np.abs(each)))
+    return False
 
 
 def some_paths(case: Case, seen: Seen) -> Iterator[Claim]:

@@ -13,6 +13,9 @@ from scratchvae.checks.vjp.causes_layout import products
 from scratchvae.checks.vjp.words import ONE, Word
 
 
+PAIRED = 60  # words that are tried beside every other one
+
+
 def lacking(case: Case, seen: Seen) -> np.ndarray | None:
     """right - got, if that may be a term."""
     return seen.right - seen.got if seen.fits and seen.linear and not nearly_right(seen) else None
@@ -117,14 +120,10 @@ def two_factors(case: Case, seen: Seen) -> Iterator[Claim]:
     words = [(w, full) for w in case.words if (full := meets(case, seen, w)) is not None and w.cost < 1.6]
     if not words or not there.size or np.abs(left[dy == 0]).max(initial=0) > EXPLAINED * np.abs(left).max():
         return
-    for i, (u, a) in enumerate(words):
-        if u.cost > 1.3:  # why: one of the two is an array in play, or a slope
-            continue
-        rows = [(dy * a * b).ravel()[there] for _, b in words]
+    for i, (u, a) in enumerate(words[:PAIRED]):  # why: the simplest come first
+        rows = [(dy * a * b).ravel()[there] for _, b in words[i:]]
         for j in parallel(rows, [left.ravel()[there]])[:, 0]:
-            v, b = words[j]
-            if v.cost <= 1.3 and j < i:
-                continue
+            v, b = words[i + j]
             if (c := ratio(left, dy * a * b)) and seen.explained(left - c * dy * a * b):
                 yield Claim("missing-term", "two factors", (u, v), factor=c, cost=3.0 + u.cost + v.cost + odd(c))
 

@@ -170,7 +170,7 @@ def sizes(case: Case) -> dict[str, int]:
     """The numbers that a mean could have divided by, in words: the rows of the batch first, then the other axes."""
     batch = case.shape or case.arrays.get("x", np.zeros(())).shape
     named = {f"the batch has {batch[0]} rows": batch[0]} if batch else {}
-    for name, a in case.arrays.items():
+    for name, a in {**{name: np.empty(seen.shape) for name, seen in case.seen.items()}, **case.arrays}.items():
         axes = ("rows", "columns") if a.ndim < 3 else [f"entries along axis {axis}" for axis in range(a.ndim)]
         for size, what in (*zip(a.shape, axes, strict=False), (a.size, "entries")):
             if size not in named.values():

@@ -137,14 +137,14 @@ def vocabulary(arrays: Mapping[str, np.ndarray]) -> Vocabulary:
     found: dict[Word, np.ndarray] = {}
     with np.errstate(all="ignore"):
         for word, a in (*slopes(arrays), *plain(arrays), *one_hots(arrays), *simple_functions(arrays)):
-            found.setdefault(word, a)
-        found = without_twins({word: a for word, a in found.items() if a.size})
-    return found
+            if word not in found and a.size:
+                found[word] = a
+        return without_twins(dict(sorted(found.items(), key=lambda item: item[0].cost)))
 
 
 def plain(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarray]]:
     for name, a in arrays.items():
-        yield Word(name, name), a
+        yield Word(name, name, 1.55 if "[" in name else 1.0), a  # why: sigmoid(logits) says more than cache[1]
 
 
 def simple_functions(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarray]]:
@@ -186,16 +186,13 @@ def slopes(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarray]
     sites = list(activations_in(arrays))
     for name, what, a, output, y in sites:
         where = f" at {output}" if len({site[3] for site in sites}) > 1 else ""
-        short, given = ("a", f" with a = {what}") if " " in what else (what, "")
+        short = "a" if " " in what else what
         for other, curve in {**ACTIVATIONS, **with_a_parameter(a, y)}.items():
-            word = Word(f"the slope of the {other}{where}", curve.formula.format(a=short, y=output) + given, 0.9)
-            if other == name:
-                yield word, curve.slope(a)
-            else:
-                yield (
-                    word._replace(formula=curve.formula.format(a=short, y=f"{other}({short})") + given, cost=1.6),
-                    curve.slope(a),
-                )
+            out = output if other == name else f"{other}({short})"
+            formula = curve.formula.format(a=short, y=out)
+            if " " in what and short in formula.replace(output, ""):
+                formula = f"{formula} with a = {what}"
+            yield Word(f"the slope of the {other}{where}", formula, 0.9 if other == name else 1.6), curve.slope(a)
 
 
 def activations_in(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str, np.ndarray, str, np.ndarray]]:

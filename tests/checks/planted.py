@@ -1,0 +1,635 @@
+"""Planted mistakes, each a line of a backward: what a report should say of it, and which hypothesis is to see it.
+
+Points are drawn afresh from a generator, so that no example depends on its numbers.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchvae.gaussian import kl_to_standard_normal, reparameterize
+from scratchvae.layers import dense, relu, sigmoid, softplus, tanh
+from scratchvae.likelihoods import Bernoulli
+
+
+class Plant(NamedTuple):
+    """forward and backward as check_vjp takes them; inputs and constants are made by functions of a generator."""
+
+    hypothesis: str
+    forward: Any
+    backward: Any
+    inputs: Any
+    constants: Any
+    wrong: str  # the inputs of the finding, with spaces between them
+    cause: str
+    words: str  # in the message or in the repair
+
+
+def nothing(rng):
+    return {}
+
+
+def x(rng):
+    return {"x": rng.standard_normal((5, 4))}
+
+
+def layer(rng):
+    return {"x": rng.standard_normal((5, 4)), "W": rng.standard_normal((4, 3)), "b": rng.standard_normal(3)}
+
+
+def square(rng):
+    return {"x": rng.standard_normal((5, 4)), "W": rng.standard_normal((4, 4)), "b": rng.standard_normal(4)}
+
+
+def q(rng):
+    return {"mu": rng.standard_normal((6, 2)), "logvar": rng.standard_normal((6, 2))}
+
+
+def noise(rng):
+    return {"eps": rng.standard_normal((6, 2))}
+
+
+def logits(rng):
+    return {"logits": rng.standard_normal((5, 5))}
+
+
+def pixels(rng):
+    return {"x": rng.random((5, 5))}
+
+
+def network(rng):
+    shapes = {"x": (5, 4), "W1": (4, 6), "b1": (6,), "W2": (6, 3), "b2": (3,)}
+    return {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+
+
+def but(place, make):
+    """dense's gradients, with one of the three replaced by make(dy, x, W)."""
+
+    def backward(dy, cache):
+        x, W = cache
+        grads = [dy @ W.T, x.T @ dy, dy.sum(axis=0)]
+        grads[place] = make(dy, x, W)
+        return tuple(grads)
+
+    return dense, backward
+
+
+def activated(curve, slope):
+    """y = curve(x W + b), and its backward with dy * slope(a, y)."""
+
+    def forward(x, W, b):
+        a = x @ W + b
+        return curve(a), (x, W, a, curve(a))
+
+    def backward(dy, cache):
+        x, W, a, y = cache
+        da = dy * slope(a, y)
+        return da @ W.T, x.T @ da, da.sum(axis=0)
+
+    return forward, backward
+
+
+def two_layers(slope=lambda h: h > 0, rows=slice(None)):
+    """A network with one hidden layer, and its backward with another slope of the relu, or some rows only."""
+
+    def forward(x, W1, b1, W2, b2):
+        h = np.maximum(x @ W1 + b1, 0)
+        return h @ W2 + b2, (x, h, W1, W2)
+
+    def backward(dy, cache):
+        x, h, W1, W2 = cache
+        da = dy @ W2.T * slope(h)
+        grads = {"x": da @ W1.T, "W1": x[rows].T @ da[rows], "b1": da[rows].sum(axis=0)}
+        return grads | {"W2": h.T @ dy, "b2": dy.sum(axis=0)}
+
+    return forward, backward
+
+
+def squared_error(slope=lambda h: 1 - h * h, every=slice(None)):
+    """The mean of the squares, a number; the backward of a network that sees no rows of it."""
+
+    def forward(x, W1, b1, W2, b2, t):
+        h = np.tanh(x @ W1 + b1)
+        y = h @ W2 + b2
+        return ((y - t) ** 2).sum() / len(x), (x, h, W1, W2, y, t)
+
+    def backward(dloss, cache):
+        x, h, W1, W2, y, t = cache
+        dy = 2 * dloss * (y - t) / len(x)
+        da = dy @ W2.T * slope(h)
+        grads = {"x": da @ W1.T, "W1": x[every].T @ da[every], "b1": da[every].sum(axis=0)}
+        return grads | {"W2": h[every].T @ dy[every], "b2": dy[every].sum(axis=0)}
+
+    return forward, backward
+
+
+def targets(rng):
+    return {"t": rng.standard_normal((5, 3))}
+
+
+def recurrence(passed_on=0.0):
+    """h_t = tanh(x_t W + h_{t-1} U), the sum of all h; what a step passes on to the one before gets this share."""
+
+    def forward(xs, W, U):
+        h, hs = np.zeros(U.shape[0]), []
+        for x in xs:
+            h = np.tanh(x @ W + h @ U)
+            hs.append(h)
+        return np.sum(hs), (xs, W, U, hs)
+
+    def backward(dy, cache):
+        xs, W, U, hs = cache
+        dW, dU, dh = np.zeros(W.shape), np.zeros(U.shape), np.zeros(U.shape[0])
+        for t in reversed(range(len(xs))):
+            da = (dy + passed_on * dh) * (1 - hs[t] ** 2)
+            dW += np.outer(xs[t], da)
+            dU += np.outer(hs[t - 1] if t else np.zeros(len(U)), da)
+            dh = da @ U.T
+        return {"W": dW, "U": dU}
+
+    return forward, backward
+
+
+def steps(rng):
+    return {"W": rng.standard_normal((3, 4)), "U": rng.standard_normal((4, 4))}
+
+
+def sequence(rng):
+    return {"xs": rng.standard_normal((6, 3))}
+
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True), e / e.sum(axis=1, keepdims=True)
+
+
+def batch_norm(x):
+    xhat = (x - x.mean(axis=0)) / x.std(axis=0)
+    return xhat, (xhat, x.std(axis=0))
+
+
+def gelu_by_tanh(x):
+    t = np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))
+    return 0.5 * x * (1 + t), x
+
+
+def slope_of_gelu(x):
+    from math import erf
+
+    Phi = 0.5 * (1 + np.vectorize(erf)(x / np.sqrt(2)))
+    return Phi + x * np.exp(-0.5 * x * x) / np.sqrt(2 * np.pi)
+
+
+def curve(function):
+    return lambda x: (function(x), x)
+
+
+FACTORS = {
+    "minus": Plant("a_constant", *but(0, lambda dy, x, W: -dy @ W.T), layer, nothing, "x", "sign", "minus"),
+    "mean over the batch": Plant(
+        "a_constant", *but(1, lambda dy, x, W: x.T @ dy / len(x)), layer, nothing, "W", "factor", "the batch has 5 rows"
+    ),
+    "bias averaged": Plant(
+        "a_constant", *but(2, lambda dy, x, W: dy.mean(axis=0)), layer, nothing, "b", "factor", "the batch has 5 rows"
+    ),
+    "a half too few": Plant(
+        "a_constant",
+        reparameterize,
+        lambda dz, c: (dz, dz * c[0] * c[1]),
+        q,
+        noise,
+        "logvar",
+        "factor",
+        "twice what it should be: a factor 1/2 is missing",
+    ),
+    "times B": Plant(
+        "a_constant", *but(1, lambda dy, x, W: x.T @ dy * 5), layer, nothing, "W", "factor", "5 times what it should be"
+    ),
+    "over D": Plant(
+        "a_constant",
+        lambda x: ((x * x).sum(axis=1), x),
+        lambda dy, x: 2 * dy[:, None] * x / 7,
+        lambda rng: {"x": rng.random((5, 7))},
+        nothing,
+        "x",
+        "factor",
+        "x has 7 columns",
+    ),
+    "odd constant": Plant(
+        "a_constant", tanh, lambda dy, y: 1.37 * dy * (1 - y * y), x, nothing, "x", "factor", "1.37 times"
+    ),
+    "a mean forgotten everywhere": Plant(
+        "a_constant",
+        lambda p, t: (((p - t) ** 2).mean(axis=0).sum(), (p, t)),
+        lambda d, c: {"p": 2 * d * (c[0] - c[1])},
+        lambda rng: {"p": rng.standard_normal((4, 3))},
+        lambda rng: {"t": rng.standard_normal((4, 3))},
+        "p",
+        "factor",
+        "p has 4 rows",
+    ),
+    "neither the mean nor its 2": Plant(
+        "a_constant",
+        lambda p: ((p * p).mean(), p),
+        lambda d, p: d * p,
+        lambda rng: {"p": rng.standard_normal((5, 4))},
+        nothing,
+        "p",
+        "factor",
+        "10 times what it should be",
+    ),
+    "a small constant in a log": Plant(
+        "nearly",
+        lambda p: (np.log(p + 1e-6), p),
+        lambda dy, p: dy / p,
+        lambda rng: {"p": rng.uniform(0.1, 0.9, (5, 4))},
+        nothing,
+        "p",
+        "elementwise-factor",
+        "inside a log, a square root or a division",
+    ),
+    "sigma forgotten": Plant(
+        "an_array",
+        reparameterize,
+        lambda dz, c: (dz, 0.5 * dz * c[1]),
+        q,
+        noise,
+        "logvar",
+        "elementwise-factor",
+        "sigma",
+    ),
+    "eps forgotten": Plant(
+        "an_array", reparameterize, lambda dz, c: (dz, 0.5 * dz * c[0]), q, noise, "logvar", "elementwise-factor", "eps"
+    ),
+    "sigma squared": Plant(
+        "an_array",
+        reparameterize,
+        lambda dz, c: (dz, 0.5 * dz * c[0] ** 2 * c[1]),
+        q,
+        noise,
+        "logvar",
+        "elementwise-factor",
+        "sigma is a factor too many",
+    ),
+    "no mask": Plant(
+        "an_array", relu, lambda dy, m: dy, x, nothing, "x", "elementwise-factor", "the slope of the relu is missing"
+    ),
+    "no slope": Plant(
+        "an_array", tanh, lambda dy, y: dy, x, nothing, "x", "elementwise-factor", "multiply dy by (1 - y^2)"
+    ),
+    "1 - y for 1 - y^2": Plant(
+        "an_array",
+        tanh,
+        lambda dy, y: dy * (1 - y),
+        x,
+        nothing,
+        "x",
+        "elementwise-factor",
+        "(1 - y) stands in place of the slope of the tanh",
+    ),
+    "1 - y forgotten": Plant(
+        "an_array", sigmoid, lambda dy, y: dy * y, x, nothing, "x", "elementwise-factor", "(1 - y)"
+    ),
+    "at the pre-activation": Plant(
+        "an_array",
+        lambda x: (sigmoid(x)[0], x),
+        lambda dy, x: dy * x * (1 - x),
+        x,
+        nothing,
+        "x",
+        "elementwise-factor",
+        "x (1 - x) stands in place of the slope of the sigmoid",
+    ),
+    "|mu| for mu^2": Plant(
+        "an_array",
+        lambda mu: (np.abs(mu).sum(axis=1), mu),
+        lambda d, mu: d[:, None] * mu,
+        lambda rng: {"mu": rng.standard_normal((6, 2))},
+        nothing,
+        "mu",
+        "elementwise-factor",
+        "|mu|",
+    ),
+    "a layer without its slope": Plant(
+        "an_array",
+        *activated(lambda a: softplus(a)[0], lambda a, y: 1.0),
+        layer,
+        nothing,
+        "x W b",
+        "elementwise-factor",
+        "the slope of the softplus is missing where dy enters",
+    ),
+    "a layer with a neighbour's slope": Plant(
+        "an_array",
+        *activated(np.tanh, lambda a, y: y * (1 - y)),
+        layer,
+        nothing,
+        "x W b",
+        "elementwise-factor",
+        "in place of the slope of the tanh",
+    ),
+    "the erf slope in the tanh gelu": Plant(
+        "an_array",
+        gelu_by_tanh,
+        lambda dy, x: dy * slope_of_gelu(x),
+        x,
+        nothing,
+        "x",
+        "elementwise-factor",
+        "the slope of the gelu stands in place of the slope of the tanh gelu",
+    ),
+    "dy twice": Plant(
+        "an_array", tanh, lambda dy, y: dy * dy * (1 - y * y), x, nothing, "x", "elementwise-factor", "dy"
+    ),
+    "the mask of the output inside a network": Plant(
+        "an_array",
+        *two_layers(lambda h: h >= 0),
+        network,
+        nothing,
+        "W1 b1",
+        "elementwise-factor",
+        "the slope of the relu is missing in the gradient that arrives there",
+    ),
+    "inside a network whose loss is a number": Plant(
+        "an_array",
+        *squared_error(lambda h: h * (1 - h)),
+        network,
+        targets,
+        "W1 b1",
+        "elementwise-factor",
+        "in place of the slope of the tanh",
+    ),
+    "upstream forgotten": Plant(
+        "the_upstream",
+        kl_to_standard_normal,
+        lambda d, c: (c[0], 0.5 * (c[1] - 1)),
+        q,
+        nothing,
+        "mu logvar",
+        "elementwise-factor",
+        "dy, the upstream gradient, is forgotten",
+    ),
+    "the gradient of the mean, whatever dy": Plant(
+        "the_upstream",
+        kl_to_standard_normal,
+        lambda d, c: (c[0] / 6, 0.5 * (c[1] - 1) / 6),
+        q,
+        nothing,
+        "mu logvar",
+        "elementwise-factor",
+        "a mean over 6",
+    ),
+    "the mask of dy": Plant(
+        "the_upstream",
+        *activated(lambda a: a, lambda a, y: 1.0)[:1],
+        lambda dy, c: (np.maximum(dy, 0) @ c[1].T, c[0].T @ np.maximum(dy, 0), np.maximum(dy, 0).sum(axis=0)),
+        layer,
+        nothing,
+        "x W b",
+        "elementwise-factor",
+        "dy > 0",
+    ),
+    "clipped": Plant(
+        "the_upstream",
+        *but(1, lambda dy, x, W: np.clip(x.T @ dy, -0.5, 0.5)),
+        layer,
+        nothing,
+        "W",
+        "unknown",
+        "not proportional to dy",
+    ),
+    "a wrong array where dy enters": Plant(
+        "some_array",
+        *activated(np.sin, lambda a, y: np.cos(1.1 * a)),
+        layer,
+        nothing,
+        "x W b",
+        "elementwise-factor",
+        "dy is multiplied by a wrong array where it enters",
+    ),
+    "an array that nobody knows": Plant(
+        "the_slope",
+        tanh,
+        lambda dy, y: dy * (1 - y * y) * np.linspace(1, 2, 20).reshape(5, 4),
+        x,
+        nothing,
+        "x",
+        "elementwise-factor",
+        "not the slope of the forward",
+    ),
+}
+
+
+def windows(x):
+    """Every entry and its neighbour to the right, (B, D - 1, 2)."""
+    return np.stack([x[:, :-1], x[:, 1:]], axis=2), x.shape
+
+
+def overwritten(dy, shape):
+    """dx of windows, with = where += belongs: each window wipes out half of the one before."""
+    dx = np.zeros(shape)
+    for d in range(shape[1] - 1):
+        dx[:, d : d + 2] = dy[:, d]
+    return dx
+
+
+LAYOUT = {
+    "no gradient at all": Plant(
+        "nothing_there",
+        dense,
+        lambda dy, c: (dy @ c[1].T, c[0].T @ dy),
+        layer,
+        nothing,
+        "b",
+        "zero",
+        "no gradient for b",
+    ),
+    "zeros": Plant(
+        "nothing_there", *but(2, lambda dy, x, W: 0 * dy[0]), layer, nothing, "b", "zero", "zero everywhere"
+    ),
+    "bias not summed": Plant(
+        "another_shape", *but(2, lambda dy, x, W: dy), layer, nothing, "b", "batch-sum", ".sum(axis=0)"
+    ),
+    "summed to nothing": Plant(
+        "another_shape", *but(2, lambda dy, x, W: dy.sum()), layer, nothing, "b", "shape", "an axis too many"
+    ),
+    "keepdims": Plant(
+        "another_shape",
+        *but(2, lambda dy, x, W: dy.sum(axis=0, keepdims=True)),
+        layer,
+        nothing,
+        "b",
+        "shape",
+        "broadcast silently",
+    ),
+    "dW transposed": Plant(
+        "another_shape", *but(1, lambda dy, x, W: dy.T @ x), layer, nothing, "W", "transpose", "(3, 4)"
+    ),
+    "gradients in another order": Plant(
+        "another_order",
+        lambda a, b: (np.sin(a) * np.cos(b), (a, b)),
+        lambda dy, c: (-dy * np.sin(c[0]) * np.sin(c[1]), dy * np.cos(c[0]) * np.cos(c[1])),
+        lambda rng: {"a": rng.standard_normal((5, 4)), "b": rng.standard_normal((5, 4))},
+        nothing,
+        "a b",
+        "transpose",
+        "in the order of the inputs",
+    ),
+    "dW transposed, square": Plant(
+        "transposed",
+        lambda x, W, V: (np.tanh(x @ W) @ V, (x, W, V)),
+        lambda dy, c: {"W": (c[0].T @ (dy @ c[2].T * (1 - np.tanh(c[0] @ c[1]) ** 2))).T},
+        lambda rng: {"W": rng.standard_normal((4, 4))},
+        lambda rng: {"x": rng.standard_normal((5, 4)), "V": rng.standard_normal((4, 3))},
+        "W",
+        "transpose",
+        "square",
+    ),
+    "W for W^T, square": Plant(
+        "another_product", *but(0, lambda dy, x, W: dy @ W), square, nothing, "x", "transpose", "dx = dy @ W^T"
+    ),
+    "a running sum the wrong way": Plant(
+        "jacobian_for_its_transpose",
+        lambda x: (np.cumsum(np.cumsum(x, axis=1), axis=0) + x, None),
+        lambda dy, _: np.cumsum(np.cumsum(dy, axis=1), axis=0) + dy,
+        x,
+        nothing,
+        "x",
+        "transpose",
+        "Jacobian",
+    ),
+    "softmax entry by entry": Plant(
+        "diagonal_only", softmax, lambda dy, p: dy * p * (1 - p), x, nothing, "x", "missing-term", "own entry"
+    ),
+    "dnll along the columns": Plant(
+        "wrong_axis",
+        Bernoulli().nll,
+        lambda d, c: d * (c[1] - c[0]),
+        logits,
+        pixels,
+        "logits",
+        "shape",
+        "dy[:, None]",
+    ),
+    "last row only": Plant(
+        "some_rows", *but(2, lambda dy, x, W: dy[-1]), layer, nothing, "b", "batch-sum", "only row 4 of the 5"
+    ),
+    "last rows lost": Plant(
+        "some_rows", *two_layers(rows=slice(3)), network, nothing, "W1 b1", "batch-sum", "rows 0, 1, 2"
+    ),
+    "a reshape without its transpose": Plant(
+        "shuffled",
+        lambda x, W: ((x @ W).T.copy(), (x, W)),
+        lambda dy, c: (dy.reshape(5, 3) @ c[1].T, c[0].T @ dy.reshape(5, 3)),
+        lambda rng: {"x": rng.standard_normal((5, 4)), "W": rng.standard_normal((4, 3))},
+        nothing,
+        "x W",
+        "transpose",
+        "in another order",
+    ),
+}
+TERMS = {
+    "a term": Plant(
+        "a_term",
+        curve(lambda x: x * x + 3 * x),
+        lambda dy, x: 2 * dy * x,
+        x,
+        nothing,
+        "x",
+        "missing-term",
+        "add 3 * dy",
+    ),
+    "a term of the KL": Plant(
+        "a_term",
+        kl_to_standard_normal,
+        lambda d, c: (d[:, None] * c[0], 0.5 * d[:, None] * c[1]),
+        q,
+        nothing,
+        "logvar",
+        "missing-term",
+        "-1/2 * dy",
+    ),
+    "the one-hot of a label": Plant(
+        "a_term",
+        lambda s, label: (-np.log(softmax(s)[0][np.arange(5), label]), (softmax(s)[0], label)),
+        lambda d, c: d[:, None] * c[0],
+        lambda rng: {"s": rng.standard_normal((5, 4))},
+        lambda rng: {"label": rng.integers(0, 4, 5)},
+        "s",
+        "missing-term",
+        "the one-hot of label",
+    ),
+    "a path at a fork": Plant(
+        "a_term",
+        lambda x, g: (x * np.tanh(g) + x, (x, np.tanh(g))),
+        lambda dy, c: (dy * c[1], dy * c[0] * (1 - c[1] ** 2)),
+        lambda rng: {"x": rng.standard_normal((5, 4)), "g": rng.standard_normal((5, 4))},
+        nothing,
+        "x",
+        "missing-term",
+        "add dy",
+    ),
+    "a term of a hidden layer": Plant(
+        "a_term_inside",
+        lambda x, W, b: ((0.5 * (np.exp(x @ W + b) - (x @ W + b))).sum(axis=1), (x, np.exp(x @ W + b))),
+        lambda d, c: {"W": c[0].T @ (0.5 * d[:, None] * c[1]), "b": (0.5 * d[:, None] * c[1]).sum(axis=0)},
+        lambda rng: {"W": rng.standard_normal((4, 3)), "b": rng.standard_normal(3)},
+        x,
+        "W b",
+        "missing-term",
+        "in the gradient that arrives there a term is missing",
+    ),
+    "a path through a matrix": Plant(
+        "a_product",
+        lambda x, W: (x @ W + x, (x, W)),
+        lambda dy, c: (dy.copy(), c[0].T @ dy),
+        lambda rng: {"x": rng.standard_normal((5, 4)), "W": rng.standard_normal((4, 4))},
+        nothing,
+        "x",
+        "missing-term",
+        "dy @ W^T",
+    ),
+    "half of the cross-entropy": Plant(
+        "two_factors",
+        Bernoulli().nll,
+        lambda d, c: -d[:, None] * c[0] * (1 - c[1]),
+        logits,
+        pixels,
+        "logits",
+        "missing-term",
+        "(1 - x)",
+    ),
+    "softmax without its sum": Plant(
+        "a_sum", softmax, lambda dy, p: dy * p, x, nothing, "x", "missing-term", "the sum of dy times y"
+    ),
+    "batch norm with a fixed spread": Plant(
+        "a_sum",
+        batch_norm,
+        lambda dy, c: (dy - dy.mean(axis=0)) / c[1],
+        x,
+        nothing,
+        "x",
+        "missing-term",
+        "a sum over the rows of the batch",
+    ),
+    "a norm that was kept fixed": Plant(
+        "a_projection",
+        lambda x, v: (x @ (v / np.linalg.norm(v)), (x, v)),
+        lambda dy, c: {"v": c[0].T @ dy / np.linalg.norm(c[1])},
+        lambda rng: {"v": rng.standard_normal((4, 3))},
+        x,
+        "v",
+        "missing-term",
+        "a multiple of v",
+    ),
+    "a path that is overwritten": Plant(
+        "some_paths", windows, overwritten, x, nothing, "x", "missing-term", "from some entries of y nothing arrives"
+    ),
+    "a sum over rows that nobody sees": Plant(
+        "in_one_row", *squared_error(every=slice(-1, None)), network, targets, "W1 b1 W2 b2", "batch-sum", "one row"
+    ),
+    "what a step passes on": Plant(
+        "in_one_row", *recurrence(), steps, sequence, "W U", "missing-term", "what one passes on to the others"
+    ),
+}
+PLANTED = {**FACTORS, **LAYOUT, **TERMS}
