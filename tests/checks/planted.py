@@ -351,7 +351,7 @@ FACTORS = {
         "the slope of the relu is missing in the gradient that arrives there",
     ),
     "inside a network whose loss is a number": Plant(
-        "an_array",
+        "in_one_row",
         *squared_error(lambda h: h * (1 - h)),
         network,
         targets,
@@ -380,7 +380,7 @@ FACTORS = {
         "a mean over 6",
     ),
     "the mask of dy": Plant(
-        "the_upstream",
+        "an_array",
         *activated(lambda a: a, lambda a, y: 1.0)[:1],
         lambda dy, c: (np.maximum(dy, 0) @ c[1].T, c[0].T @ np.maximum(dy, 0), np.maximum(dy, 0).sum(axis=0)),
         layer,
@@ -388,6 +388,22 @@ FACTORS = {
         "x W b",
         "elementwise-factor",
         "dy > 0",
+    ),
+    "the mask of a gradient inside": Plant(
+        "the_upstream",
+        two_layers()[0],
+        lambda dy, c: {
+            "W1": c[0].T @ np.maximum(dy @ c[3].T, 0),
+            "b1": np.maximum(dy @ c[3].T, 0).sum(axis=0),
+            "x": np.maximum(dy @ c[3].T, 0) @ c[2].T,
+            "W2": c[1].T @ dy,
+            "b2": dy.sum(axis=0),
+        },
+        network,
+        nothing,
+        "x W1 b1",
+        "elementwise-factor",
+        "the sign of dy decides what passes",
     ),
     "clipped": Plant(
         "the_upstream",

@@ -12,7 +12,6 @@ from scratchvae.checks.vjp.causes_factor import array_factors, constant, nearly_
 from scratchvae.checks.vjp.causes_layout import products
 from scratchvae.checks.vjp.words import ONE, Word
 
-
 PAIRED = 60  # words that are tried beside every other one
 
 

@@ -6,6 +6,7 @@ explanations that cover as many inputs as can be covered the smallest is told, a
 """
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -28,6 +29,7 @@ VAGUE = 5.0  # claims of this cost name no array: they are told where nothing be
 SEVERAL = 5  # more explanations than so many are no explanation
 
 Numbers = tuple[tuple[int, ...], float, float]  # where, expected, got
+Opinions = dict[str, dict[str, list[Claim]]]  # by hypothesis, by input
 Believed = tuple[Claim, frozenset[str]]  # a claim, and the inputs that it explains
 
 
@@ -37,23 +39,20 @@ def explain(
     index: Mapping[str, np.ndarray],
     columns: Mapping[str, np.ndarray],
     hints: Hints | None = None,
-    hypotheses: Iterable[Hypothesis] | None = None,
+    hypotheses: Mapping[str, Hypothesis] | None = None,
 ) -> list[Finding]:
     """The findings about all wrong inputs together, in the order of the inputs.
 
     index and columns hold, for every wrong input, the entries that were measured at x, and their columns (m, M).
     """
-    hints, hypotheses = hints or Hints(), list(HYPOTHESES.values() if hypotheses is None else hypotheses)
+    hints, hypotheses = hints or Hints(), HYPOTHESES if hypotheses is None else hypotheses
     with np.errstate(all="ignore"):  # why: most hypotheses are nonsense, and what is not finite explains nothing
         cases = cases_at(pair, x, index, columns, hints)
-        believed = {name: believed_about(name, cases, hypotheses) for name in index}
-        plain = {name: [claim for claim in claims if claim.cost < VAGUE] for name, claims in believed.items()}
-        chosen = smallest_cover(plain) or in_one_row(pair, x, index, hypotheses) or smallest_cover(believed)
+        said = opinions(cases, hypotheses)
+        chosen = smallest_cover(said, VAGUE) or in_one_row(pair, x, index, hypotheses) or smallest_cover(said)
         chosen = chosen or [(Claim("unknown", "unknown"), frozenset(index))]
-        return [
-            finding(cases[0], claim, [name for name in index if name in names], numbers_at(pair, x, index, columns))
-            for claim, names in chosen
-        ]
+        numbers = numbers_at(pair, x, index, columns)
+        return [finding(cases[0], claim, [n for n in index if n in names], numbers) for claim, names in chosen]
 
 
 def cases_at(
@@ -68,7 +67,9 @@ def cases_at(
     return cases
 
 
-def in_one_row(pair: Pair, x: Values, index: Mapping[str, np.ndarray], hypotheses: list[Hypothesis]) -> list[Believed]:
+def in_one_row(
+    pair: Pair, x: Values, index: Mapping[str, np.ndarray], hypotheses: Mapping[str, Hypothesis]
+) -> list[Believed]:
     """What is believed about batches of one row, for the inputs that are shared by all rows.
 
     There the words at such an input are those of the gradient that arrives at its layer.
@@ -83,10 +84,7 @@ def in_one_row(pair: Pair, x: Values, index: Mapping[str, np.ndarray], hypothese
             added = adds_up(pair, x, few)
             kind = ("batch-sum", "not added up") if added else ("missing-term", "not passed on")
             return [(Claim(*kind), frozenset(shared))]
-        believed = {
-            name: [claim for claim in believed_about(name, cases, hypotheses) if claim.cost < VAGUE] for name in shared
-        }
-        if chosen := smallest_cover(believed):
+        if chosen := smallest_cover(opinions(cases, hypotheses), VAGUE):
             return [(c._replace(place="mid" if c.place == "in" else c.place), names) for c, names in chosen]
     return []
 
@@ -104,25 +102,35 @@ def adds_up(pair: Pair, x: Values, index: Mapping[str, np.ndarray]) -> bool:
     return all(ratio(whole, np.asarray(parts)) for whole, parts in pairs)
 
 
-def believed_about(name: str, cases: list[Case], hypotheses: list[Hypothesis]) -> list[Claim]:
-    """What is said about one input at every point."""
-    said = [[claim for hypothesis in hypotheses for claim in hypothesis(case, case.seen[name])] for case in cases]
+def opinions(cases: list[Case], hypotheses: Mapping[str, Hypothesis]) -> Opinions:
+    """What every hypothesis says about every input, at every point."""
+    return {
+        key: {name: said_everywhere(hypothesis, cases, name) for name in cases[0].seen}
+        for key, hypothesis in hypotheses.items()
+    }
+
+
+def said_everywhere(hypothesis: Hypothesis, cases: list[Case], name: str) -> list[Claim]:
+    said = [list(hypothesis(case, case.seen[name])) for case in cases]
     return [claim for claim in said[0] if all(any(claim.same_as(other) for other in more) for more in said[1:])]
 
 
-def smallest_cover(believed: Mapping[str, list[Claim]]) -> list[Believed]:
-    """The explanations that cover the most inputs; of such sets the smallest, then the simplest, then by name."""
+def smallest_cover(said: Opinions, below: float = math.inf) -> list[Believed]:
+    """The explanations that cover the most inputs; of such sets the smallest, then the simplest, then by name.
+
+    Only claims that cost less than below take part.
+    """
+    claims = [(name, c) for about in said.values() for name, cs in about.items() for c in cs if c.cost < below]
     by_names: dict[frozenset[str], Claim] = {}
-    for claim in (claim for claims in believed.values() for claim in claims):
-        names = frozenset(name for name, claims in believed.items() if any(claim.same_as(other) for other in claims))
+    for _, claim in claims:
+        names = frozenset(name for name, other in claims if claim.same_as(other))
         if names not in by_names or simpler(claim) < simpler(by_names[names]):
             by_names[names] = claim
     candidates = [(claim, names) for names, claim in by_names.items()]
-    sets = (
-        chosen for n in range(1, min(SEVERAL, len(candidates)) + 1) for chosen in itertools.combinations(candidates, n)
-    )
+    most = min(SEVERAL, len(candidates))
+    sets = (chosen for n in range(1, most + 1) for chosen in itertools.combinations(candidates, n))
     best = min(sets, key=lambda chosen: (-len(union(chosen)), len(chosen), *cost(chosen)), default=())
-    return sorted(best, key=lambda each: min(list(believed).index(name) for name in each[1]))
+    return sorted(best, key=lambda each: sorted(each[1]))
 
 
 def simpler(claim: Claim) -> tuple[float, str]:

@@ -264,7 +264,7 @@ def summed_away(t: Told) -> tuple[str, str]:
 
 def another_order(t: Told) -> tuple[str, str]:
     return (
-        f"the gradients come back in another order: what belongs to {' and '.join(t.names)} is returned for another input",
+        f"the gradients come back in another order: that of {' and '.join(t.names)} is returned for another input",
         "return the gradients in the order of the inputs",
     )
 
