@@ -12,6 +12,7 @@ from scratchvae.checks.vjp.words import ONE, Word
 
 FEW = 300  # numbers that a first look compares
 NEARLY = 1e-4
+OF_DY = (Word("dy, the upstream gradient,", "dy", 0.8), Word("mask dy > 0", "(dy > 0)", 1.5))
 
 
 def a_constant(case: Case, seen: Seen) -> Iterator[Claim]:
@@ -37,7 +38,9 @@ def nearly_right(seen: Seen) -> bool:
 def an_array(case: Case, seen: Seen) -> Iterator[Claim]:
     """right * v = c * got * u: the word u is missing, v is one too many, or v stands where u belongs."""
     if seen.fits and not nearly_right(seen):
-        yield from array_factors(case, seen, seen.right, seen.got)
+        for claim in array_factors(case, seen, seen.right, seen.got):
+            if seen.linear or any(word in OF_DY for word in claim.words):
+                yield claim
 
 
 def array_factors(case: Case, seen: Seen, right: np.ndarray, got: np.ndarray) -> Iterator[Claim]:
@@ -84,8 +87,7 @@ def at_place(case: Case, seen: Seen, place: str) -> Iterator[tuple[Word, np.ndar
             elif a.shape == (seen.shape[0], case.shape[-1]):  # features first
                 yield word, a[unit[0][:, None], row[-1][None, :]]
     if place == "out":
-        yield Word("dy, the upstream gradient,", "dy", 0.8), seen.scale[None]
-        yield Word("mask dy > 0", "(dy > 0)", 1.5), (seen.scale > 0)[None] * 1.0
+        yield from zip(OF_DY, (seen.scale[None], (seen.scale > 0)[None] * 1.0), strict=True)
 
 
 def parallel(one: list[np.ndarray], other: list[np.ndarray]) -> np.ndarray:
