@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
-from planted import PLANTED
+from planted import PLANTED, activated, layer, slope_of_gelu
 
 from scratchvae.checks import check_vjp
 from scratchvae.checks.vjp import check
 from scratchvae.checks.vjp.explain import HYPOTHESES, VAGUE, cases_at, opinions, smallest_cover
 from scratchvae.checks.vjp.point import Hints
+from scratchvae.checks.vjp.words import Phi
+from scratchvae.layers import sigmoid, softplus
 
 
 def report_of(plant, seed):
@@ -66,3 +68,95 @@ def test_the_order_of_the_hypotheses_does_not_matter(name, monkeypatch):
 def test_every_hypothesis_has_an_example():
     models_only = {"one_term_of_the_objective", "one_side_of_a_fork"}
     assert {plant.hypothesis for plant in PLANTED.values()} - {"in_one_row"} | models_only == HYPOTHESES.keys()
+
+
+# -- no coincidence is told --------------------------------------------------------------------------------------------
+
+
+def odd_slope(a, y):
+    """No slope of any activation, and no simple function of what is in play."""
+    return 0.3 + np.sin(1.7 * a + 0.4) ** 2
+
+
+@pytest.mark.parametrize("units", [1, 2, 3])
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_a_bias_of_a_few_units_does_not_fit_everything(units, rows):
+    forward, backward = activated(np.tanh, odd_slope)
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        constants = {"x": rng.standard_normal((rows, 4)), "W": rng.standard_normal((4, units))}
+        report = check_vjp(
+            lambda b, x, W: forward(x, W, b),
+            lambda dy, c: {"b": backward(dy, c)[2]},
+            {"b": rng.standard_normal(units)},
+            constants=constants,
+            rng=rng,
+        )
+        told = {(f.cause, f.message) for f in report.findings}
+        assert {cause for cause, _ in told} <= {"unknown", "elementwise-factor"}, str(report)
+        assert all(
+            "wrong array" in text or "no simple repair" in text or "slope of the forward" in text for _, text in told
+        ), told
+
+
+def test_a_number_that_is_already_a_mean_is_no_function_of_dy():
+    """Whatever dy is, got / expected is the same for a loss that is one number: that explains nothing."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        p, t, off = rng.standard_normal((3, 4, 3))
+        report = check_vjp(
+            lambda p, t: (((p - t) ** 2).mean(), (p, t)),
+            lambda d, c, off=off: {"p": 2 * d * (c[0] - c[1]) / 12 + 0.1 * d * np.sin(3 * c[0] + off)},
+            {"p": p},
+            constants={"t": t},
+        )
+        assert [f.cause for f in report.findings] == ["unknown"], str(report)
+
+
+def test_a_missing_mean_is_said_as_the_rows_of_the_batch():
+    """4 rows: a factor of 4 is the batch, and no two halves."""
+    rng = np.random.default_rng(0)
+    inputs = {"p": rng.standard_normal((4, 3))}
+    report = check_vjp(lambda p: ((p * p).sum() / len(p), p), lambda d, p: 2 * d * p, inputs)
+    assert "4 times what it should be: p has 4 rows" in report.findings[0].message
+
+
+CURVES = {
+    "tanh": (np.tanh, lambda a: 1 - np.tanh(a) ** 2),
+    "sigmoid": (lambda a: sigmoid(a)[0], lambda a: sigmoid(a)[0] * (1 - sigmoid(a)[0])),
+    "softplus": (lambda a: softplus(a)[0], lambda a: sigmoid(a)[0]),
+    "relu": (lambda a: np.maximum(a, 0), lambda a: (a > 0) * 1.0),
+    "leaky relu": (lambda a: np.where(a > 0, a, 0.01 * a), lambda a: np.where(a > 0, 1, 0.01)),
+    "elu": (
+        lambda a: np.where(a > 0, a, np.exp(np.minimum(a, 0)) - 1),
+        lambda a: np.where(a > 0, 1, np.exp(np.minimum(a, 0))),
+    ),
+    "silu": (lambda a: a * sigmoid(a)[0], lambda a: sigmoid(a)[0] * (1 + a * (1 - sigmoid(a)[0]))),
+    "gelu": (lambda a: a * Phi(a), slope_of_gelu),
+}
+
+
+@pytest.mark.parametrize("right", CURVES)
+@pytest.mark.parametrize("wrong", [None, *CURVES])
+def test_a_slope_in_place_of_another_or_none_is_one_finding_for_the_layer(right, wrong):
+    """Neither the pre-activation nor the output is in the cache: the checks work them out."""
+    if right == wrong or (right, wrong) == ("sigmoid", "softplus"):  # that is y, which lacks its (1 - y)
+        return
+    curve, _ = CURVES[right]
+    slope = (lambda a: np.ones(a.shape)) if wrong is None else CURVES[wrong][1]
+    rng = np.random.default_rng(3)
+
+    def backward(dy, c):
+        da = dy * slope(c[0] @ c[1] + c[2])
+        return da @ c[1].T, c[0].T @ da, da.sum(axis=0)
+
+    report = check_vjp(lambda x, W, b: (curve(x @ W + b), (x, W, b)), backward, layer(rng), rng=rng)
+    assert len(report.findings) == 1, str(report)
+    finding = report.findings[0]
+    assert (finding.inputs, finding.cause) == (("x", "W", "b"), "elementwise-factor"), str(report)
+    what = "is missing" if wrong is None else "in place of"
+    assert f"the slope of the {right}" in finding.message, str(report)
+    assert what in finding.message or right == "relu", str(
+        report
+    )  # times the mask, any slope that is 1 above 0 is right
+    assert "where dy enters" in finding.message, str(report)

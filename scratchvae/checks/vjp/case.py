@@ -62,8 +62,8 @@ class Seen(NamedTuple):
 
     def picked(self, arrays: Any) -> np.ndarray:
         """One array for every output, made by a gradient of the input's shape: its measured entries, (m, M)."""
-        full = [np.broadcast_to(a, self.shape).ravel()[self.entries] for a in arrays]
-        return np.stack(full, axis=1) / self.scale
+        full = np.broadcast_to(np.asarray(arrays, float), (len(arrays), *self.shape))
+        return full.reshape(len(full), -1)[:, self.entries].T / self.scale
 
     @property
     def is_right(self) -> bool:

@@ -68,7 +68,12 @@ def told_apart(u: np.ndarray, v: np.ndarray, right: np.ndarray, got: np.ndarray)
 
 def factor_claim(u: Word, v: Word, place: str, c: float) -> Claim:
     kind = "lacks" if v == ONE else "too many" if u == ONE else "in place of"
-    cost = u.cost + v.cost + {"out": 0.0, "in": 0.1, "mid": 0.2}[place] + (0.3 if abs(abs(c) - 1) > 1e-6 else 0.0)
+    slopes = u.cost < 1 and v.name.startswith("the slope")  # why: another one for that of the forward is a usual slip
+    cost = (
+        (1.4 if slopes else u.cost + v.cost)
+        + {"out": 0.0, "in": 0.1, "mid": 0.2}[place]
+        + (0.3 if abs(abs(c) - 1) > 1e-6 else 0.0)
+    )
     return Claim("elementwise-factor", kind, (u, v), place, c, cost=cost)
 
 

@@ -8,6 +8,7 @@ explanations that cover as many inputs as can be covered the smallest is told, a
 import itertools
 import math
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from scratchvae.checks.vjp import causes_factor, causes_layout, causes_term
 from scratchvae.checks.vjp.call import Pair, Values
 from scratchvae.checks.vjp.case import Case, Claim, Hypothesis, ratio
 from scratchvae.checks.vjp.one_row import one_row
-from scratchvae.checks.vjp.point import Hints, case_at, fewer, measured, second_point
+from scratchvae.checks.vjp.point import Hints, another_point, case_at, fewer, measured
 from scratchvae.checks.vjp.sentences import Told, told
 
 HYPOTHESES: dict[str, Hypothesis] = {
@@ -25,10 +26,22 @@ HYPOTHESES: dict[str, Hypothesis] = {
     for hypothesis in module.HYPOTHESES
 }
 MANY = 32  # rows of a batch that are looked at one by one
+EVIDENCE = 12  # numbers to be met by an explanation, which has one constant of its own and was chosen among many
+POINTS = 6
 VAGUE = 5.0  # claims of this cost name no array: they are told where nothing better is known
 SEVERAL = 5  # more explanations than so many are no explanation
 
-Numbers = tuple[tuple[int, ...], float, float]  # where, expected, got
+
+class Numbers(NamedTuple):
+    """The worst entry of a gradient for one dy, and how many of the entries that were measured are wrong."""
+
+    where: tuple[int, ...]
+    expected: float
+    got: float
+    wrong: int
+    of: int
+
+
 Opinions = dict[str, dict[str, list[Claim]]]  # by hypothesis, by input
 Believed = tuple[Claim, frozenset[str]]  # a claim, and the inputs that it explains
 
@@ -50,21 +63,30 @@ def explain(
         cases = cases_at(pair, x, index, columns, hints)
         said = opinions(cases, hypotheses)
         chosen = smallest_cover(said, VAGUE) or in_one_row(pair, x, index, hypotheses) or smallest_cover(said)
-        chosen = chosen or [(Claim("unknown", "unknown"), frozenset(index))]
         numbers = numbers_at(pair, x, index, columns)
+        chosen = chosen or [
+            (nothing_known(index, numbers, [name for name in x if name not in index]), frozenset(index))
+        ]
         return [finding(cases[0], claim, [n for n in index if n in names], numbers) for claim, names in chosen]
 
 
 def cases_at(
     pair: Pair, x: Values, index: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray], hints: Hints
 ) -> list[Case]:
-    """What is known at x, and at a second point."""
+    """What is known at x, at a second point, and at more of them where an input has few numbers to be explained."""
     rng = np.random.default_rng(1)
     cases = [case_at(pair, x, index, columns, hints)]
-    if moved := second_point(pair, x, rng):
+    while len(cases) < 2 or (len(cases) < POINTS and fewest_numbers(cases) < EVIDENCE):
+        if (moved := another_point(pair, x, rng)) is None:
+            break
         few = fewer(index, rng)
         cases.append(case_at(pair, moved, few, measured(pair, moved, few), hints))
     return cases
+
+
+def fewest_numbers(cases: list[Case]) -> int:
+    """How many numbers an explanation of an input has to meet, for the input that has the fewest."""
+    return min(sum(int(np.count_nonzero(case.seen[name].right)) for case in cases) for name in cases[0].seen)
 
 
 def in_one_row(
@@ -146,6 +168,12 @@ def union(chosen: Iterable[Believed]) -> set[str]:
     return {name for _, names in chosen for name in names}
 
 
+def nothing_known(index: Mapping[str, np.ndarray], numbers: Mapping[str, Numbers], right: list[str]) -> Claim:
+    """No cause; but which entries alone are wrong, and which gradients are right, help to find it."""
+    few = [(n.wrong, n.of, n.where) for n in numbers.values() if n.wrong <= n.of // 5 and len(index) == 1]
+    return Claim("unknown", "unknown", detail=(few, right))
+
+
 def finding(case: Case, claim: Claim, names: list[str], numbers: Mapping[str, Numbers]) -> Finding:
     """The finding, with the numbers at the worst entry of the first input."""
     about = [case.seen[name] for name in names]
@@ -155,8 +183,10 @@ def finding(case: Case, claim: Claim, names: list[str], numbers: Mapping[str, Nu
     if not also and claim.cause in ("transpose", "batch-sum", "shape") and abs(claim.factor - 1) > 1e-6:
         also = "factor"
     factor = claim.factor if claim.cause in ("sign", "factor") or also else None
-    where, expected, got = numbers.get(names[0], (None, None, None))
-    return Finding(tuple(names), claim.cause, message, repair, factor, where or None, expected, got, also)
+    made = Finding(tuple(names), claim.cause, message, repair, factor, also=also)
+    if n := numbers.get(names[0]):
+        made = made._replace(where=n.where or None, expected=n.expected, got=n.got)
+    return made
 
 
 def numbers_at(
@@ -170,7 +200,8 @@ def numbers_at(
             expected, got = columns[name] @ dy.ravel(), g.ravel()[index[name]]  # (m,) each
             worst = int(np.abs(expected - got).argmax())
             where = tuple(int(i) for i in np.unravel_index(index[name][worst], g.shape))
-            found[name] = where, float(expected[worst]), float(got[worst])
+            off = np.abs(expected - got) > 1e-6 * np.abs(expected).max()  # (m,)
+            found[name] = Numbers(where, float(expected[worst]), float(got[worst]), int(off.sum()), len(off))
     return found
 
 

@@ -1,4 +1,4 @@
-"""All that is known about wrong gradients, collected at a point; and a second point, to see what is no coincidence.
+"""All that is known about wrong gradients, collected at a point; and at another, to see what is no coincidence.
 
 Sizes: m entries that were measured, M entries of y that were asked.
 """
@@ -98,7 +98,7 @@ def linear_in_dy(
     return found
 
 
-def second_point(pair: Pair, x: Values, rng: np.random.Generator) -> Values | None:
+def another_point(pair: Pair, x: Values, rng: np.random.Generator) -> Values | None:
     """The entries of every input shuffled and stretched a little; less of that where the function then fails."""
     for shuffled, much in ((True, 0.2), (False, 0.2), (False, 0.02)):
         moved = {

@@ -384,7 +384,14 @@ def fork(t: Told) -> tuple[str, str]:
 
 
 def unknown(t: Told) -> tuple[str, str]:
+    few, right = t.claim.detail
     text = f"{t.it} {t.be} wrong, and no simple repair explains {'all of them' if len(t.names) > 1 else 'it'}"
+    if few:
+        ((wrong, of_all, where),) = few
+        one = f"in one entry alone, [{', '.join(map(str, where))}]"
+        text += f"; it is wrong {one if wrong == 1 else f'in {wrong} of {of_all} entries alone'}"
+    if right:
+        text += f"; {gradients(right)} {'are' if len(right) > 1 else 'is'} right"
     return text, "work out one entry by hand"
 
 

@@ -192,7 +192,7 @@ def slopes(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarray]
             formula = curve.formula.format(a=short, y=out)
             if " " in what and short in formula.replace(output, ""):
                 formula = f"{formula} with a = {what}"
-            yield Word(f"the slope of the {other}{where}", formula, 0.9 if other == name else 1.6), curve.slope(a)
+            yield Word(f"the slope of the {other}{where}", formula, 0.9 if other == name else 1.45), curve.slope(a)
 
 
 def activations_in(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str, np.ndarray, str, np.ndarray]]:
