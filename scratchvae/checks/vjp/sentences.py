@@ -6,6 +6,7 @@ Each function takes a Told and returns the message and the repair. {it} stands f
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from scratchvae.checks.report import listed
 from scratchvae.checks.vjp.case import Claim
 from scratchvae.checks.vjp.words import ONE
 
@@ -71,11 +72,8 @@ def told(t: Told) -> tuple[str, str]:
 def gradients(names: list[str]) -> str:
     """dx, dW and db; the gradients of encoder.0.W and encoder.0.b, since those are no names in Python."""
     if all(name.isidentifier() for name in names):
-        names = [f"d{name}" for name in names]
-        start = ""
-    else:
-        start = "the gradient of " if len(names) == 1 else "the gradients of "
-    return start + " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+        return listed([f"d{name}" for name in names])
+    return f"the gradient{'s' * (len(names) > 1)} of {listed(names)}"
 
 
 def number(c: float, sizes: Mapping[str, int] = {}) -> str:
@@ -224,13 +222,13 @@ def not_linear(t: Told) -> tuple[str, str]:
 
 def none(t: Told) -> tuple[str, str]:
     return (
-        f"backward returns no gradient for {', '.join(t.names)}, which would never be trained",
+        f"backward returns no gradient for {listed(t.names)}, which would never be trained",
         "return one (does a zip stop short, is a key missing?); what is no input but a constant is handed in as one",
     )
 
 
 def zeros(t: Told) -> tuple[str, str]:
-    return f"{t.it} {t.be} zero everywhere, but y does depend on {', '.join(t.names)}", ""
+    return f"{t.it} {t.be} zero everywhere, but y does depend on {listed(t.names)}", ""
 
 
 def shapes(t: Told) -> str:
@@ -264,7 +262,7 @@ def summed_away(t: Told) -> tuple[str, str]:
 
 def another_order(t: Told) -> tuple[str, str]:
     return (
-        f"the gradients come back in another order: that of {' and '.join(t.names)} is returned for another input",
+        f"the gradients come back in another order: that of {listed(t.names)} is returned for another input",
         "return the gradients in the order of the inputs",
     )
 
@@ -374,7 +372,7 @@ def projection(t: Told) -> tuple[str, str]:
 
 def objective(t: Told) -> tuple[str, str]:
     return (
-        f"the gradient of {t.claim.detail[0]} never reaches {' and '.join(t.names)}",
+        f"the gradient of {t.claim.detail[0]} never reaches {listed(t.names)}",
         "add it: at a fork gradients add",
     )
 
