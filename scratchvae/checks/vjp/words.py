@@ -136,7 +136,13 @@ def vocabulary(arrays: Mapping[str, np.ndarray]) -> Vocabulary:
     """The arrays, the slopes, and the simple functions of arrays, the simplest first; each value under one name."""
     found: dict[Word, np.ndarray] = {}
     with np.errstate(all="ignore"):
-        for word, a in (*slopes(arrays), *plain(arrays), *one_hots(arrays), *simple_functions(arrays)):
+        for word, a in (
+            *slopes(arrays),
+            *plain(arrays),
+            *one_hots(arrays),
+            *softmaxes(arrays),
+            *simple_functions(arrays),
+        ):
             if word not in found and a.size:
                 found[word] = a
         return without_twins(dict(sorted(found.items(), key=lambda item: item[0].cost)))
@@ -179,6 +185,15 @@ def one_hots(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarra
             for C in {b.shape[1] for b in arrays.values() if b.ndim == 2 and len(b) == len(a)}:
                 if a.max() < C:
                     yield Word(f"the one-hot of {name}", f"one_hot({name})", 1.2), np.eye(C)[a.astype(int)]
+
+
+def softmaxes(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarray]]:
+    """Shares along either axis, of an array and of its negative."""
+    for name, a in arrays.items():
+        for sign, axis in ((1, 1), (1, 0), (-1, 1), (-1, 0)) if a.ndim == 2 and min(a.shape) > 1 else ():
+            e = np.exp(sign * a - (sign * a).max(axis=axis, keepdims=True))
+            text = f"softmax({'-' if sign < 0 else ''}{name}, axis={axis})"
+            yield Word(text, text, 1.5), e / e.sum(axis=axis, keepdims=True)
 
 
 def slopes(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarray]]:
