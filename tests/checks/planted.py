@@ -405,6 +405,15 @@ FACTORS = {
         "elementwise-factor",
         "the sign of dy decides what passes",
     ),
+    "a weight decay of its own": Plant(
+        "an_offset",
+        *but(1, lambda dy, x, W: x.T @ dy + 0.01 * W),
+        layer,
+        nothing,
+        "W",
+        "missing-term",
+        "0.01 * W that is added whatever dy is",
+    ),
     "clipped": Plant(
         "the_upstream",
         *but(1, lambda dy, x, W: np.clip(x.T @ dy, -0.5, 0.5)),

@@ -47,6 +47,7 @@ class Seen(NamedTuple):
     scale: np.ndarray  # (M,)
     linear: bool  # in dy
     homogeneous: bool  # twice dy gives twice as much
+    at_zero: np.ndarray | None  # (m,) what comes back for dy = 0, which should be nothing
     parts: Mapping[str, np.ndarray]  # (m, M) each: what the terms of a sum contribute to right
     spans: Mapping[str, np.ndarray]  # (M, m, Z) each: the derivatives of the two sides of a fork, row by row
 

@@ -117,6 +117,19 @@ def the_upstream(case: Case, seen: Seen) -> Iterator[Claim]:
         yield Claim("unknown", "not linear", cost=6.0)
 
 
+def an_offset(case: Case, seen: Seen) -> Iterator[Claim]:
+    """got = right + c * u, whatever dy is: what belongs to a term that the forward does not have, as a decay."""
+    if not seen.fits or seen.linear or seen.at_zero is None or not seen.at_zero.any():
+        return
+    rest = seen.at_zero[:, None]  # (m, 1)
+    if not seen.explained(seen.right - (seen.got - rest / seen.scale)):
+        return
+    for word, full in at_place(case, seen, "in"):
+        if c := ratio(rest, full):
+            yield Claim("missing-term", "offset", (word,), factor=c, cost=1.0 + word.cost)
+    yield Claim("missing-term", "offset", cost=5.5)
+
+
 def some_array(case: Case, seen: Seen) -> Iterator[Claim]:
     """got / right is an array without a name: the same for every entry of y, of the input, or of a hidden layer."""
     if (r := ratios(seen)) is None:
@@ -191,4 +204,4 @@ def the_slope(case: Case, seen: Seen) -> Iterator[Claim]:
         yield Claim("elementwise-factor", "slope", cost=6.0)
 
 
-HYPOTHESES = (a_constant, nearly, an_array, the_upstream, some_array, some_paths, the_slope)
+HYPOTHESES = (a_constant, nearly, an_array, the_upstream, an_offset, some_array, some_paths, the_slope)

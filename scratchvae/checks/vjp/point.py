@@ -36,6 +36,7 @@ def case_at(
     outs = outputs(pair, x, y.shape, index, columns)
     scale = rng.choice([-1.0, 1.0], len(outs)) * rng.uniform(0.5, 2.0, len(outs))  # why: 1 would hide a forgotten dy
     raw = [pair.grads(x, at_one(y.shape, o, s)) for o, s in zip(outs, scale, strict=True)]
+    nothing = pair.grads(x, np.zeros(y.shape))
     linear = linear_in_dy(pair, x, y.shape, rng)
     arrays = in_play({**pair.constants, **x}, y, cache) if hints.arrays is None else hints.arrays(x)
     known = vocabulary(arrays)
@@ -48,6 +49,7 @@ def case_at(
             [g[name] for g in raw],
             scale,
             *linear[name],
+            None if (rest := nothing[name]) is None or rest.shape != x[name].shape else rest.ravel()[entries],
             {part: full[:, outs] for part, full in hints.parts(x, name, entries).items()},
             {part: full[outs] for part, full in hints.spans(x, name, entries).items()},
         )

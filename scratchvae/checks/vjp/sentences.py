@@ -211,6 +211,12 @@ def upstream_decides(t: Told) -> tuple[str, str]:
     return f"{text}; a mask belongs to what went into the forward", "take the mask from the forward"
 
 
+def offset(t: Told) -> tuple[str, str]:
+    what = f"{t.c}{t.u}" if t.claim.words else "something"
+    text = f"{t.it} {t.be} right but for {what} that is added whatever dy is"
+    return f"{text}: the gradient of a term (a weight decay?) that the forward does not have", "leave it to the loss"
+
+
 def not_linear(t: Told) -> tuple[str, str]:
     text = f"{t.it} {t.be} not proportional to dy, and a gradient is: twice dy gives twice as much"
     return f"{text}; is dy clipped, squared, or its sign taken?", ""
@@ -408,6 +414,7 @@ SENTENCES: dict[str, Callable[[Told], tuple[str, str]]] = {
     "slope": slope,
     "upstream forgotten": upstream_forgotten,
     "upstream decides": upstream_decides,
+    "offset": offset,
     "not linear": not_linear,
     "none": none,
     "zeros": zeros,
