@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from scratchvae import VAE, Adam, Autoencoder, fit, load_checkpoint
-from scratchvae.checks import check_evidence, check_gradients, check_likelihood
+from scratchvae.checks import check_evidence, check_gradients, check_likelihood, check_vjp
 from scratchvae.checks.pixels import drawn_pixels
+from scratchvae.checks.vjp.explain import HYPOTHESES
+from scratchvae.checks.vjp.sentences import SENTENCES
 from scratchvae.cli import main
 from scratchvae.data import load_data
 from scratchvae.evaluation import evaluate_terms, log_evidence
@@ -236,3 +238,33 @@ def test_that_objective_is_checked_and_is_what_it_says():
     one, two = (goal.objective(x, goal.draw_eps(n, rng))[0].objective for goal in (vae, two))  # (n,) each
     assert abs(one.mean() - two.mean()) < 5 * math.hypot(one.std(), two.std()) / math.sqrt(n)
     assert abs(two.std() / one.std() - math.sqrt(0.5)) < 0.03
+
+
+# -- a check -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_hypothesis():
+    """What the page adds is taken out again."""
+    before = dict(HYPOTHESES), dict(SENTENCES)
+    yield
+    for known, kept in zip((HYPOTHESES, SENTENCES), before, strict=True):
+        known.clear()
+        known.update(kept)
+
+
+def test_a_check_of_ones_own():
+    check_rows = extension("check").check_rows
+    assert check_rows(lambda x: (np.tanh(x), x), GREY[:, 0]).ok
+    report = check_rows(lambda x: (x - x.mean(axis=0), None), GREY[:, 0])
+    assert "depend on each other" in report.findings[0].message
+
+
+def test_a_hypothesis_of_ones_own(own_hypothesis, capsys):
+    namespace = vars(extension("check"))
+    exec(blocks("check")[1], namespace)
+    assert "dx: the first step's gradient comes last" in capsys.readouterr().out
+    del HYPOTHESES["steps_backwards"]
+    running_sum, backward = namespace["running_sum"], namespace["running_sum_backward"]
+    report = check_vjp(running_sum, backward, {"x": np.random.default_rng(0).standard_normal((5, 3))})
+    assert "in another order" in report.findings[0].message
