@@ -3,7 +3,6 @@
 A report prints as a table in a terminal, shows itself as one in a notebook, and draws the differences behind it.
 """
 
-import html
 import math
 import textwrap
 from collections.abc import Callable
@@ -13,27 +12,29 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CAUSES = (
-    "sign",
-    "factor",
-    "elementwise-factor",
-    "transpose",
-    "batch-sum",
-    "missing-term",
-    "zero",
-    "shape",
-    "non-finite",
-    "noise-redrawn",
-    "mutates-input",
-    "accumulates",
-    "precision",
-    "unknown",
-)
+CAUSES = {
+    "sign": "Every entry has the wrong sign: a minus is missing, or is there twice.",
+    "factor": "Every entry is off by one and the same number, such as 1/2 or the number of rows.",
+    "elementwise-factor": (
+        "Every entry is off by a number of its own: a slope, a mask, sigma or eps is missing, is there once too often, "
+        "or stands where another one belongs."
+    ),
+    "transpose": "The right numbers stand in the wrong places: a matrix, or one side of a product, is transposed.",
+    "batch-sum": "A sum over the batch is missing, leaves rows out, or weighs them unequally.",
+    "missing-term": "Something is missing from a sum, or is too much in it: a path, a term of a bound, a constant.",
+    "zero": "Nothing arrives where something should: the gradient is zero or None, or an input has no influence.",
+    "shape": "The result has another shape than it should have, or is summed or spread along the wrong axis.",
+    "non-finite": "There is a NaN or an infinity in it.",
+    "noise-redrawn": "The same call gives another result: noise is drawn inside that should be an argument.",
+    "mutates-input": "Something is written to that belongs to the caller, or that another call still needs.",
+    "accumulates": "A second backward returns more than the first: the gradient is added to the one before.",
+    "precision": "There are too few digits for differences to confirm anything: float32 somewhere, or rounding.",
+    "unknown": "Something is wrong, and no simple repair explains it: the report says where.",
+}
 STATES = ("ok", "wrong", "untested", "not written yet")  # of a row
-
-
 SEED = 13126114  # of the checks' own draws: students seed with 0, and an upstream equal to x would hide a transpose
-BAD = "background: #f6d5c3; color: black"
+WIDTH = 80  # columns of a terminal
+SHAPE = 16  # so many of them at most for a shape; a name gets what is left
 
 
 class Line(NamedTuple):
@@ -87,7 +88,12 @@ class Finding(NamedTuple):
     @property
     def headline(self) -> str:
         """What is wrong, and which cause."""
-        return f"{', '.join(self.inputs)}: {self.cause}{f', {self.also}' if self.also else ''}"
+        return f"{listed(list(self.inputs))}: {self.causes}"
+
+    @property
+    def causes(self) -> str:
+        """The cause, or the two that fit."""
+        return f"{self.cause}, {self.also}" if self.also else self.cause
 
     @property
     def numbers(self) -> str:
@@ -95,16 +101,18 @@ class Finding(NamedTuple):
         if self.expected is None or self.got is None:
             return ""
         place = f"{self.inputs[0]}[{', '.join(map(str, self.where))}]" if self.where else self.inputs[0]
-        return f"at {place}: expected {self.expected:.6g}, got {self.got:.6g}"
+        return f"expected {self.expected:.6g}, got {self.got:.6g}, at {place}"
 
     def __str__(self) -> str:
-        parts = [self.message, f"repair: {self.repair}" if self.repair else "", self.numbers]
-        return "\n".join([f"  {self.headline}", *(wrapped(part, "    ") for part in parts if part)])
+        parts = {"cause": f"{self.causes} ({listed(list(self.inputs))})", "repair": self.repair, "worst": self.numbers}
+        fields = [wrapped(text, f"    {name:<6}  ", " " * 12) for name, text in parts.items() if text]
+        return "\n".join([wrapped(self.message, "  "), *fields])
 
 
-def wrapped(text: str, indent: str) -> str:
-    """A text in lines of 80 columns at most, all of them indented."""
-    return textwrap.fill(text, 80, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+def wrapped(text: str, first: str, later: str | None = None) -> str:
+    """A text in lines that fit, all of them indented like the first, or otherwise from the second on."""
+    later = first if later is None else later
+    return textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=later, break_on_hyphens=False)
 
 
 @dataclass
@@ -146,33 +154,35 @@ class Report:
         return [heading, *(cells_of(row) for row in self.rows)]
 
     def __str__(self) -> str:
-        table = self.cells()
+        head = wrapped(f"{self.title.strip()}: {self.state}", "", "  ")
+        findings = [str(finding) for finding in self.findings]
+        return ("\n\n" if findings else "\n").join(filter(None, [head, *findings, self.table]))
+
+    @property
+    def table(self) -> str:
+        """The rows, in columns."""
+        table = [(name, shortened(shape, SHAPE), *rest) for name, shape, *rest in self.cells()]
         widths = [max(len(row[i]) for row in table) for i in range(5)]
-        lines = [f"{self.title}: {self.state}", *map(str, self.findings)]
+        room = WIDTH - sum(width + 2 for width in widths[1:] if width) - 2
+        table = [(shortened(name, room), *rest) for name, *rest in table]
+        widths[0] = max(len(row[0]) for row in table)
+        lines = []
         for name, shape, *numbers, status, note in table if self.rows else ():
             parts = [f"{name:<{widths[0]}}", f"{shape:>{widths[1]}}"]
             parts += [f"{text:>{width}}" for text, width in zip(numbers, widths[2:4], strict=True) if width]
             line = "  ".join(["", *parts, f"{status:<{widths[4]}}"])
-            fits = len(line) + 2 + len(note) <= 80
+            fits = not note or len(line) + 2 + len(note) <= WIDTH
             lines.append(f"{line}  {note}".rstrip() if fits else line.rstrip())
             lines += [] if fits else [wrapped(note, "      ")]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        table = self.cells()
-        columns = [i for i in range(6) if any(row[i] for row in table)]
-        rows = [
-            f'<tr style="{BAD if "wrong" in cells else ""}">'
-            + "".join(f'<td style="text-align: left">{html.escape(cells[i])}</td>' for i in columns)
-            + "</tr>"
-            for cells in table
-        ]
-        findings = [f"<li><b>{html.escape(f.headline)}</b><br>{html.escape(f.message)}</li>" for f in self.findings]
-        title = f"<b>{html.escape(self.title)}: {html.escape(self.state)}</b>"
-        return f"{title}<ul>{''.join(findings)}</ul><table>{''.join(rows)}</table>"
+        from scratchvae.checks.page import page  # why: a terminal has no use for it
+
+        return page(self)
 
     def plot(self) -> "Figure":
-        """Error against step size, and the Taylor remainder.
+        """Error against step size, and the Taylor remainder. In a notebook it shows itself; .alt says it in words.
 
         Raises    ValueError: nothing to draw; only gradients have steps.
         """
@@ -188,6 +198,12 @@ def listed(names: list[str]) -> str:
     if len(names) > 4:
         names = [*names[:3], f"{len(names) - 3} more"]
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def shortened(text: str, most: int) -> str:
+    """One line of so many characters at most: a longer one loses its middle."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most // 2 - 1]}…{line[len(line) - (most - most // 2) :]}"
 
 
 def cells_of(row: Row) -> tuple[str, ...]:
