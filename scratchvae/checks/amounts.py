@@ -1,0 +1,52 @@
+"""Constants in words: how many times what it should be something is, and where such a number comes from."""
+
+from collections.abc import Mapping
+
+CLOSE = 1e-5  # relative: two constants are the same
+SIMPLE = {2.0: "twice", 0.5: "half of", 0.25: "a quarter of", 1 / 3: "a third of"}
+
+
+def number(c: float) -> str:
+    """Six digits, and none that says nothing."""
+    return f"{c:.6g}"
+
+
+def same(a: float, b: float) -> bool:
+    return abs(a - b) <= CLOSE * abs(b)
+
+
+def times(c: float) -> str:
+    """The front of "... what it should be": twice, half of, 1/7 of, 10 times, -1 times."""
+    for value, text in SIMPLE.items():
+        if same(c, value):
+            return text
+    n = round(1 / c) if c else 0
+    if n > 1 and same(c * n, 1.0):
+        return f"1/{n} of"
+    return f"{number(c)} times"
+
+
+def off_by(c: float, sizes: Mapping[str, int] | None = None) -> tuple[str, str]:
+    """What is wrong with something that is c times what it should be, and what to write; sizes are those in play."""
+    if same(c, -1.0):
+        return "has the wrong sign", "turn the sign"
+    if abs(c - 1) < 1e-3:
+        text = f"is off by {c - 1:.2g} of itself, nearly right: look for a small constant inside a root or a division"
+        return text, "leave the small constant out"
+    turn, size = ("turn the sign, and ", abs(c)) if c < 0 else ("", c)
+    where, repair = origin(size, sizes or {})
+    return f"is {times(c)} what it should be{where}", turn + (repair or f"multiply by {number(1 / size)}")
+
+
+def origin(c: float, sizes: Mapping[str, int]) -> tuple[str, str]:
+    """Which sizes a factor is made of, and what to do about it; twice nothing if it is made of none."""
+    for name, n in sizes.items():
+        if n > 1 and same(c * n, 1.0):
+            return f" ({name} is {n}): a mean where a sum belongs", f"sum over {name}, without the division by {n}"
+        if n > 1 and same(c, n):
+            return f" ({name} is {n}): a sum where a mean belongs, or one sum too many", f"divide by {name}"
+    for name, n in sizes.items():
+        for half in (0.5, 2.0):
+            if n > 2 and same(c * n, half):
+                return f" ({name} is {n}): a mean over {name}, and a factor {number(half)}", ""
+    return "", ""
