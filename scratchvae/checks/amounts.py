@@ -21,7 +21,7 @@ def times(c: float) -> str:
         if same(c, value):
             return text
     n = round(1 / c) if c else 0
-    if n > 1 and same(c * n, 1.0):
+    if 1 < n <= 12 and same(c * n, 1.0):
         return f"1/{n} of"
     return f"{number(c)} times"
 
@@ -33,20 +33,17 @@ def off_by(c: float, sizes: Mapping[str, int] | None = None) -> tuple[str, str]:
     if abs(c - 1) < 1e-3:
         text = f"is off by {c - 1:.2g} of itself, nearly right: look for a small constant inside a root or a division"
         return text, "leave the small constant out"
-    turn, size = ("turn the sign, and ", abs(c)) if c < 0 else ("", c)
-    where, repair = origin(size, sizes or {})
-    return f"is {times(c)} what it should be{where}", turn + (repair or f"multiply by {number(1 / size)}")
+    where, repair = origin(abs(c), sizes or {})
+    repair = repair or f"multiply by {number(1 / abs(c))}"
+    return f"is {times(c)} what it should be{where}", f"turn the sign, and {repair}" if c < 0 else repair
 
 
 def origin(c: float, sizes: Mapping[str, int]) -> tuple[str, str]:
-    """Which sizes a factor is made of, and what to do about it; twice nothing if it is made of none."""
+    """Which size a factor is, and what to do about it; twice nothing if it is none."""
     for name, n in sizes.items():
+        maybe = "perhaps " if n == 2 else ""  # why: a 2 has other origins
         if n > 1 and same(c * n, 1.0):
-            return f" ({name} is {n}): a mean where a sum belongs", f"sum over {name}, without the division by {n}"
+            return f" ({name} is {n}): {maybe}a mean where a sum belongs", f"sum over {name}, do not average"
         if n > 1 and same(c, n):
-            return f" ({name} is {n}): a sum where a mean belongs, or one sum too many", f"divide by {name}"
-    for name, n in sizes.items():
-        for half in (0.5, 2.0):
-            if n > 2 and same(c * n, half):
-                return f" ({name} is {n}): a mean over {name}, and a factor {number(half)}", ""
+            return f" ({name} is {n}): {maybe}a sum too many", f"divide by {name}"
     return "", ""

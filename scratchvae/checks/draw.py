@@ -17,7 +17,7 @@ import numpy as np
 
 LINEAR = 1e-6  # of the largest |z|: what a linear draw may leave over, float32 included
 CALLS = 32
-SCALES = np.repeat([0.01, 0.3, 1.0, 3.0], CALLS // 4)[:, None, None]  # of eps: a bend is far out, or at 0
+SCALES = np.array([0.01, 0.3, 1.0, 3.0])
 ROUNDING = 30.0  # in units of what is left over
 Draw = Callable[[np.ndarray], np.ndarray]  # eps (B, Z) -> z (B, Z)
 
@@ -46,9 +46,14 @@ class Linear(NamedTuple):
         return np.abs(self.mixing) > 1e-9 * np.abs(self.mixing).max() + self.error[:, None]
 
 
+def noises(n: int, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """eps of all sizes that occur, and larger ones: a bend may be far out, or at 0; (n, B, Z)."""
+    return np.clip(np.resize(SCALES, (n, 1, 1)) * rng.standard_normal((n, *shape)), -6, 6)
+
+
 def entry_by_entry(draw: Draw, shape: tuple[int, int], rng: np.random.Generator) -> Linear | None:
     """The draw, if every z is linear in its own eps."""
-    eps = SCALES * rng.standard_normal((CALLS, *shape))  # (CALLS, B, Z)
+    eps = noises(CALLS, shape, rng)  # (CALLS, B, Z)
     z = np.stack([draw(e) for e in eps])  # (CALLS, B, Z)
     scale = np.abs(z).max(axis=0)  # (B, Z)
     e = eps - eps.mean(axis=0)  # (CALLS, B, Z)
@@ -64,7 +69,7 @@ def all_together(draw: Draw, shape: tuple[int, int], rng: np.random.Generator) -
     """The draw, if every z is linear in the eps of all."""
     N = shape[0] * shape[1]
     calls = 2 * N + CALLS
-    eps = np.resize(SCALES, (calls, 1, 1)) * rng.standard_normal((calls, *shape))  # (calls, B, Z)
+    eps = noises(calls, shape, rng)  # (calls, B, Z)
     z = np.stack([draw(e) for e in eps]).reshape(calls, N)  # (calls, N)
     table = np.column_stack([np.ones(calls), eps.reshape(calls, N)])  # (calls, 1 + N)
     weights = np.linalg.lstsq(table, z, rcond=None)[0]  # (1 + N, N)

@@ -18,7 +18,7 @@ from scratchvae.checks.takes import wrong_eps
 
 FALSE_ALARM = 1e-6  # the chance that random draws of a right sampler are called wrong; most draws are no random ones
 CURVE, GAP = 4001, 1e-3  # points of a curve, and how far its distribution function may be from the normal one
-CORRELATED = 1e-6  # of a draw that is linear in eps
+CORRELATED = 1e-4  # of a draw that is linear in eps
 
 Point = tuple[np.ndarray, np.ndarray, Draw]  # mu (B, Z), logvar (B, Z), and the draw there
 

@@ -47,7 +47,7 @@ SPREADS = [  # what stands for sigma
     (lambda m, v: np.exp(v), "elementwise-factor", "the spread of z is sigma^2,"),
     (lambda m, v: 10 * sigma(v), "factor", "the spread of z is 10 times sigma,"),
     (lambda m, v: 0.5 * sigma(v), "factor", "half of sigma"),
-    (lambda m, v: 0.01 * sigma(v), "factor", "1/100 of sigma"),
+    (lambda m, v: 0.01 * sigma(v), "factor", "0.01 times sigma"),
     (lambda m, v: 1.002 * sigma(v), "factor", "1.002 times sigma"),
     (lambda m, v: 2 * sigma(v), "factor", "twice sigma"),
     (lambda m, v: np.ones(v.shape), "elementwise-factor", "1, whatever logvar is"),
