@@ -12,13 +12,13 @@ import numpy as np
 from scratchvae.backend import to_numpy
 from scratchvae.checks.amounts import off_by, same
 from scratchvae.checks.draw import Draw, entry_by_entry
-from scratchvae.checks.fitted import fitted
+from scratchvae.checks.fitted import fitted, usual_starts
 from scratchvae.checks.inside import inner, look_inside
 from scratchvae.checks.instead import DRAW, Measured
 from scratchvae.checks.instead import findings as of_the_numbers
 from scratchvae.checks.law import Point, Question, law_of
 from scratchvae.checks.quadrature import NllAt, expected_kl
-from scratchvae.checks.readings import AS_AGREED, READINGS, Reading
+from scratchvae.checks.readings import AS_AGREED, READINGS, Reading, fits, of_encode
 from scratchvae.checks.report import Finding
 from scratchvae.checks.terms import ALLOWED, Heads, close, is_analytic, kl_fits, wrong_kl, wrong_nll, wrong_sum
 
@@ -156,32 +156,19 @@ def fitted_draw(b: Bound) -> Drawn:
         where = ": it is mu" if close(nll, b.nll_of(at_mu)) or "nll" not in b.terms else ""
         text = f"z does not depend on eps{where}"
         return Drawn(at_mu, None, [Finding(("sampler",), "zero", text, DRAW)])
-    meant = [reading.heads(*b.heads) for reading in (AS_AGREED, *READINGS)]
-    starts = [(m, np.exp(0.5 * v)) for m, v in meant if np.isfinite(v).all() and np.abs(v).max() < 20]
-    starts += [(mu, 0.1 * sigma), (-mu, sigma), (0 * mu, sigma)]
-    found = fitted(b.nll_at, b.x, b.eps, nll, starts, "nll" not in b.terms) if not is_analytic(nll) else None
+
+    def value_at(z: np.ndarray, row: int) -> np.ndarray:
+        return b.nll_at(z, b.x[row])
+
+    starts, found = usual_starts(*b.heads), None
+    if not is_analytic(nll):
+        found = fitted(value_at, b.eps, nll, starts, "nll" not in b.terms)
     if found is None:
         return Drawn(mu + sigma * b.eps[:, None], None, [], assumed=True)
     shift, spread = found
     error = FITTED * (np.abs(shift) + np.abs(spread))
     numbers = Measured(*(a[None] for a in (*b.heads, shift, spread, error, error)))
     return Drawn(shift + spread * b.eps[:, None], numbers, of_the_sampler(of_the_numbers(numbers)))
-
-
-def fits(numbers: Measured | None, reading: Reading) -> bool:
-    """Is the draw right for what encode returns, read in this way?"""
-    if numbers is None:
-        return False
-    mu, logvar = reading.heads(numbers.mu, numbers.logvar)
-    if not (np.isfinite(mu).all() and np.isfinite(logvar).all()):
-        return False
-    read = numbers._replace(mu=mu, logvar=logvar)
-    return not (read.mean_wrong.any() or read.spread_wrong.any())
-
-
-def of_encode(reading: Reading) -> Finding:
-    text = f"encode returns {reading.name}, where the log-variance belongs; sampler and kl both read it so"
-    return Finding(("encode",), reading.cause, text, reading.repair, reading.factor)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -15,12 +15,13 @@ from scratchvae.backend import Array, as_backend, get_xp, to_numpy
 from scratchvae.checks.bound import explain_bound, seen
 from scratchvae.checks.claims import add
 from scratchvae.checks.inside import Fault, inner, require_rows_apart
+from scratchvae.checks.many import Many, draws_of
 from scratchvae.checks.normalised import claims_of_the_nll
 from scratchvae.checks.pixels import require_pixels
 from scratchvae.checks.quadrature import NllAt, by_quadrature, expected_terms
 from scratchvae.checks.report import SEED, Finding, Report, Row
 from scratchvae.checks.terms import ALLOWED, Heads, wrong_sum
-from scratchvae.checks.weighted import bound_of_many, draws_of
+from scratchvae.checks.weighted import bound_of_many
 from scratchvae.likelihoods import Bernoulli
 
 
@@ -53,7 +54,7 @@ def check_evidence(model: Any, x: Array, *, likelihood: Any = None) -> Report:
             add(report, "nll", lambda: claims_of_the_nll(own, rng, []), share=False)
         nll_at = nll_of(base, trusted)
         if K := draws_of(model, rng):
-            bound_of_many(report, model, trusted, nll_at, x, heads, K, rng)
+            bound_of_many(report, Many(model, nll_at, x, heads, K), rng)
         else:
             identity(report, model, trusted, nll_at, x, heads, rng)
     except NotImplementedError:

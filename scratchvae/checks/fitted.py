@@ -1,6 +1,6 @@
-"""The z inside an objective that cannot be listened to, from how its nll depends on eps.
+"""The z inside an objective that cannot be listened to, from how its value depends on eps.
 
-nll(x, eps) = -log p(x|z) with z = shift + spread * eps, and -log p(x|z) is known for every z: the two are fitted.
+The value is a known function of z = shift + spread * eps, such as -log p(x|z): the two are fitted.
 
 Sizes: E noises, B rows, Z latents.
 """
@@ -9,41 +9,49 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scratchvae.checks.quadrature import NllAt
+from scratchvae.checks.readings import AS_AGREED, READINGS
 
 SOLVED = 1e-8  # of the largest value, what a fit may leave over
 ROUNDS = 60
+Start = tuple[np.ndarray, np.ndarray]  # shift and spread, (B, Z) each
 
 
 def fitted(
-    nll_at: NllAt,
-    x: np.ndarray,
+    value_at: Callable[[np.ndarray, int], np.ndarray],
     eps: np.ndarray,
-    nll: np.ndarray,
-    starts: list[tuple[np.ndarray, np.ndarray]],
+    values: np.ndarray,
+    starts: list[Start],
     up_to: bool,
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """shift and spread, (B, Z) each, with nll (E, B) = nll_at(shift + spread * eps), eps (E, Z); None if none are found.
+) -> Start | None:
+    """shift and spread with values (E, B) = value_at(shift + spread * eps, row), eps (E, Z); None if none are found.
 
-    starts are pairs of shift and spread, (B, Z) each. up_to: up to a number for each row of x.
+    up_to: up to a number for each row.
     """
     found = []
-    for b, row in enumerate(x):
-        target = nll[:, b] - up_to * nll[:, b].mean()  # (E,)
+    for b in range(values.shape[1]):
+        target = values[:, b] - up_to * values[:, b].mean()  # (E,)
 
-        def left(theta: np.ndarray, row: np.ndarray = row, target: np.ndarray = target) -> np.ndarray:
+        def left(theta: np.ndarray, b: int = b, target: np.ndarray = target) -> np.ndarray:
             shift, spread = theta.reshape(2, -1)
-            value = nll_at(shift + spread * eps, row)  # (E,)
+            value = value_at(shift + spread * eps, b)  # (E,)
             return value - up_to * value.mean() - target
 
-        scale = np.abs(nll[:, b]).max()
-        solutions = (solved(left, np.concatenate([d[b], s[b]]), SOLVED * scale) for d, s in starts)
+        allowed = SOLVED * float(np.abs(values[:, b]).max())
+        solutions = (solved(left, np.concatenate([d[b], s[b]]), allowed) for d, s in starts)
         theta = next((theta for theta in solutions if theta is not None), None)
         if theta is None:
             return None
         found.append(theta.reshape(2, -1))
     shift, spread = np.stack(found, axis=1)
     return shift, spread
+
+
+def usual_starts(mu: np.ndarray, logvar: np.ndarray) -> list[Start]:
+    """Where to look first: encode's arrays in every reading, and the usual slips of a draw."""
+    meant = [reading.heads(mu, logvar) for reading in (AS_AGREED, *READINGS)]
+    starts = [(m, np.exp(0.5 * v)) for m, v in meant if np.isfinite(v).all() and np.abs(v).max() < 20]
+    sigma = np.exp(0.5 * logvar)
+    return [*starts, (mu, 0.1 * sigma), (mu, 0.01 * sigma), (-mu, sigma), (0 * mu, sigma)]
 
 
 def solved(left: Callable[[np.ndarray], np.ndarray], theta: np.ndarray, allowed: float) -> np.ndarray | None:

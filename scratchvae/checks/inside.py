@@ -24,10 +24,16 @@ class Fault(Exception):
 
 
 class Inside(NamedTuple):
-    """The terms, (B,) each, as far as the model has them, elbo always; z (B, Z) if its decoder was called for them."""
+    """The terms, (B,) each, as far as the model has them, elbo always; and every z that its decoder was called for."""
 
     terms: dict[str, np.ndarray]
-    z: np.ndarray | None
+    heard: list[np.ndarray]
+
+    @property
+    def z(self) -> np.ndarray | None:
+        """The last that is one a row, (B, Z)."""
+        z = self.heard[-1] if self.heard else np.zeros(0)
+        return z if z.ndim == 2 and len(z) == len(self.terms["elbo"]) else None
 
 
 @contextmanager
@@ -54,7 +60,7 @@ def listening(model: Any, heard: list[np.ndarray]) -> Iterator[None]:
 
 
 def look_inside(model: Any, x: np.ndarray, eps: np.ndarray) -> Inside:
-    """The terms and z for x (B, D) and eps (B, Z), of which copies are handed over.
+    """The terms and z for x (B, D) and eps (B, Z) or (K, B, Z), of which copies are handed over.
 
     Raises    Fault: x or eps is written to, the bound is not one number a row.
     """
@@ -76,8 +82,7 @@ def look_inside(model: Any, x: np.ndarray, eps: np.ndarray) -> Inside:
         hint = ": did (B,) meet (B, 1)?" if found[bound].ndim == 2 else ""
         raise Fault(bound, "shape", text + hint, f"({len(x)},): the mean over the batch is taken in the loss")
     found.setdefault("elbo", found[bound])
-    z = heard[-1] if heard and heard[-1].shape == (len(x), eps.shape[-1]) else None
-    return Inside({name: term for name, term in found.items() if term.shape == (len(x),)}, z)
+    return Inside({name: term for name, term in found.items() if term.shape == (len(x),)}, heard)
 
 
 def inner(model: Any) -> Any:
@@ -102,7 +107,7 @@ def require_rows_apart(model: Any, x: np.ndarray, eps: np.ndarray) -> None:
         if not np.isfinite(term).all():
             raise Fault(name, "non-finite", f"{name} is not finite, for x and eps that are")
     try:
-        rows = [look_inside(model, x[b : b + 1], eps[b : b + 1]).terms for b in range(len(x))]
+        rows = [look_inside(model, x[[b]], eps[..., [b], :]).terms for b in range(len(x))]
     except Fault:
         raise
     except Exception as error:  # somebody's code may do anything

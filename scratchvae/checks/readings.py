@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchvae.checks.formulas import softplus
+from scratchvae.checks.instead import Measured
+from scratchvae.checks.report import Finding
 
 Heads = tuple[np.ndarray, np.ndarray]  # mu, logvar
 
@@ -38,3 +40,19 @@ READINGS = (
     Reading("the variance before a softplus", lambda m, v: (m, log(softplus(v))), "return logvar = log softplus(it)"),
     Reading("mu, after the log-variance", lambda m, v: (v, m), "return mu, logvar, in this order", "transpose"),
 )
+
+
+def fits(numbers: Measured | None, reading: Reading) -> bool:
+    """Is the draw right for what encode returns, read in this way?"""
+    if numbers is None:
+        return False
+    mu, logvar = reading.heads(numbers.mu, numbers.logvar)
+    if not (np.isfinite(mu).all() and np.isfinite(logvar).all()):
+        return False
+    read = numbers._replace(mu=mu, logvar=logvar)
+    return not (read.mean_wrong.any() or read.spread_wrong.any())
+
+
+def of_encode(reading: Reading) -> Finding:
+    text = f"encode returns {reading.name}, where the log-variance belongs; sampler and kl both read it so"
+    return Finding(("encode",), reading.cause, text, reading.repair, reading.factor)

@@ -156,7 +156,7 @@ def wrong_nll(nll: np.ndarray, right: np.ndarray, z: np.ndarray, x: np.ndarray, 
         for name, other in others.items():
             if close(nll, at(other)):
                 return Finding(
-                    ("nll",), "transpose" if "rows" in name else "unknown", f"the nll is that of {name}", "x"
+                    ("nll",), "transpose" if "rows" in name else "elementwise-factor", f"the nll is that of {name}", "x"
                 )
         squares = ((many - to_numpy(p.mean(logits))) ** 2).sum(axis=1).reshape(nll.shape)  # (E, B)
         if c := ratio(nll, squares):

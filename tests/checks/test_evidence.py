@@ -246,3 +246,123 @@ def images(seed=0, B=5):
 def only(report):
     assert len(report.findings) == 1, str(report)
     return report.findings[0]
+
+
+# -- bounds of K draws -------------------------------------------------------------------------------------------------
+
+
+def lme(w):
+    return np.logaddexp.reduce(w, axis=0) - math.log(len(w))
+
+
+class ManyDraws(Student):
+    """An importance-weighted bound of the same course: weight and average may be wrong."""
+
+    K = 4
+
+    def draw_eps(self, B, rng):
+        return rng.standard_normal((self.K, B, self.M.shape[1]))
+
+    def log_q(self, z, mu, logvar):
+        return log_normal(z, mu, logvar)
+
+    def weight(self, nll, log_p, log_q, kl):
+        return log_p - nll - log_q
+
+    def average(self, log_w):
+        return lme(log_w)
+
+    def nll_of(self, x, z):
+        logits = np.tanh(z @ self.A + self.a) @ self.C + self.c if "deaf" in self.told else self.decode(z)[0]
+        return self.nll(x, logits)
+
+    def objective(self, x, eps):
+        mu, logvar = self.encode(x)
+        log_w = []
+        for e in eps:
+            z = self.draw(mu, logvar, e)
+            kl = self.kl(mu, logvar, z)
+            log_w.append(self.weight(self.nll_of(x, z), log_normal(z), self.log_q(z, mu, logvar), kl))
+        return BoundAlone(self.average(np.array(log_w))), None
+
+
+class AllAtOnce(ManyDraws):
+    """The same with one pass for all draws, the draws of an example side by side."""
+
+    def objective(self, x, eps):
+        K, B, Z = eps.shape
+        mu, logvar = (np.repeat(a, K, axis=0) for a in self.encode(x))  # (B K, Z)
+        z = self.draw(mu, logvar, eps.swapaxes(0, 1).reshape(B * K, Z))
+        nll = self.nll_of(np.repeat(x, K, axis=0), z)
+        log_w = self.weight(nll, log_normal(z), self.log_q(z, mu, logvar), self.kl(mu, logvar, z))
+        return BoundAlone(self.average(log_w.reshape(B, K).T)), None
+
+
+def many(kind=ManyDraws, told="bound", seed=0, n_z=2, K=4, **parts):
+    model = type("Student", (kind,), parts)(seed, n_z, told)
+    model.K = K
+    return model
+
+
+def weights(f):
+    return {"weight": lambda self, n, p, q, kl: f(n, p, q, kl)}
+
+
+def averages(f):
+    return {"average": lambda self, w: f(w)}
+
+
+def tiled_rows(self, x, z):
+    """Rows repeated in the order of a tile, where those of z lie side by side."""
+    return Student.nll(self, np.tile(x[:: len(z) // len(x)], (len(z) // len(x), 1))[: len(z)], self.decode(z)[0])
+
+
+RIGHT_MANY = {
+    "plain": {},
+    "logsumexp by hand": averages(lambda w: w.max(0) + np.log(np.exp(w - w.max(0)).mean(0))),
+    "the other sign of eps": draws(lambda m, v, e: m - s(v) * e),
+    "another order of the draws": averages(lambda w: lme(w[::-1])),
+}
+SLIPS_MANY = [  # parts, inputs[0], cause, words
+    (averages(lambda w: w.mean(0)), "bound", "elementwise-factor", "the logarithms of the weights are averaged"),
+    (averages(lambda w: np.logaddexp.reduce(w, axis=0)), "bound", "missing-term", "log K is missing"),
+    (averages(lambda w: lme(w) - math.log(len(w))), "bound", "missing-term", "taken away twice"),
+    (averages(lambda w: lme(w) + 2 * math.log(len(w))), "bound", "sign", "added, not taken away"),
+    (averages(lambda w: w.sum(0)), "bound", "factor", "summed over the draws"),
+    (averages(lambda w: w.max(0)), "bound", "missing-term", "the largest weight alone"),
+    (averages(lambda w: w[0]), None, None, "the first draw alone"),
+    (averages(lambda w: -lme(w)), "bound", "sign", "it is the loss"),
+    (averages(lambda w: -lme(-w)), "bound", "sign", "upside down"),
+    (averages(lambda w: 0.5 * lme(w)), "bound", "factor", "half of what it should be"),
+    (averages(lambda w: lme(w) + 0.7), "bound", "missing-term", "by the same 0.7 nats"),
+    (
+        averages(lambda w: (np.exp(w - lme(w)) * w).mean(0)),
+        "bound",
+        "elementwise-factor",
+        "averaged by their weights",
+    ),
+    (weights(lambda n, p, q, kl: -n), "weights", "missing-term", "no log p(z) and no log q(z|x)"),
+    (weights(lambda n, p, q, kl: -n - q), "weights", "missing-term", "no log p(z)"),
+    (weights(lambda n, p, q, kl: p - n), "weights", "missing-term", "no log q(z|x)"),
+    (weights(lambda n, p, q, kl: p - q), "weights", "missing-term", "no nll"),
+    (weights(lambda n, p, q, kl: p - n + q), "weights", "sign", "log q(z|x) has the wrong sign"),
+    (weights(lambda n, p, q, kl: -p - n - q), "weights", "sign", "log p(z) has the wrong sign"),
+    (weights(lambda n, p, q, kl: q - n - p), "weights", "sign", "changed places"),
+    (weights(lambda n, p, q, kl: p + n - q), "weights", "sign", "nll has the wrong sign"),
+    (weights(lambda n, p, q, kl: p - n / D - q), "weights", "factor", "nll is 1/6 of what it should be (D is 6)"),
+    (weights(lambda n, p, q, kl: p - n - 2 * q), "weights", "factor", "log q(z|x) is twice"),
+    (weights(lambda n, p, q, kl: -n - kl), "weights", "missing-term", "closed form stands outside"),
+    (draws(lambda m, v, e: m + np.exp(v) * e), "sampler", "elementwise-factor", "sigma^2"),
+    (draws(lambda m, v, e: m + 0.01 * s(v) * e), "sampler", "factor", "0.01 times sigma"),
+    ({"log_q": lambda self, z, m, v: log_normal(z, m, 2 * v)}, "weights", "factor", "the logarithm of sigma"),
+    (
+        {
+            "encode": encode_as(lambda v: 0.5 * v),
+            "draw": lambda self, m, v, e: m + np.exp(v) * e,
+            "log_q": lambda self, z, m, v: log_normal(z, m, 2 * v),
+        },
+        "encode",
+        "factor",
+        "the logarithm of sigma",
+    ),
+]
