@@ -47,3 +47,8 @@ def origin(c: float, sizes: Mapping[str, int]) -> tuple[str, str]:
         if n > 1 and same(c, n):
             return f" ({name} is {n}): {maybe}a sum too many", f"divide by {name}"
     return "", ""
+
+
+def nats(c: float) -> str:
+    """1 nat, 2.5 nats."""
+    return f"{number(abs(c))} nat{'' if number(abs(c)) == '1' else 's'}"

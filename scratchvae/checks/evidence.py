@@ -85,9 +85,12 @@ def encoded(model: Any, x: np.ndarray) -> Heads:
 
 def nll_of(model: Any, trusted: Any) -> NllAt:
     """-log p(x|z) for many z and one x, by the model's decoder and the trusted likelihood."""
+    last: list[Any] = [None, None]  # the z that was decoded last, for one x after another, and its logits
 
     def nll_at(z: np.ndarray, row: np.ndarray) -> np.ndarray:
-        logits = model.decode(z)[0]  # (G, D n_params)
+        if last[0] is not z:
+            last[:] = z, model.decode(z)[0]  # (G, D n_params)
+        logits = last[1]
         rows = as_backend(np.broadcast_to(row, (len(z), len(row))), get_xp(logits), logits.dtype)  # (G, D)
         return to_numpy(trusted.nll(rows, logits)[0]).astype(float)  # (G,)
 

@@ -113,7 +113,7 @@ def require_rows_apart(model: Any, x: np.ndarray, eps: np.ndarray) -> None:
     except Exception as error:  # somebody's code may do anything
         text = f"objective fails on a batch of one row, with {type(error).__name__}: {error}"
         raise Fault("objective", "shape", " ".join(text.split())) from error
-    for name in ("nll", "kl", "elbo", "objective"):
+    for name in ("nll", "kl", "objective", "elbo"):
         if name in together:
             alone = np.concatenate([row[name] for row in rows])  # (B,)
             require_same(name, together[name], alone)

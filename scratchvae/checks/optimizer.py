@@ -65,5 +65,14 @@ def check_optimizer(
         Row(name, SHAPES[name], float(h.off.max()), "wrong" if name in wrong else "ok") for name, h in history.items()
     ]
     if wrong:
-        report.findings += explain_steps({name: history[name] for name in wrong}, list(got), optimizer, reference)
+        found = explain_steps({name: history[name] for name in wrong}, list(got), optimizer, reference)
+        report.findings += [in_shape(finding) for finding in found]
     return report
+
+
+def in_shape(finding: Finding) -> Finding:
+    """The place of an entry that was counted along .ravel()."""
+    if not finding.where:
+        return finding
+    place = np.unravel_index(finding.where[0], SHAPES[finding.inputs[-1]])
+    return finding._replace(where=tuple(int(i) for i in place))

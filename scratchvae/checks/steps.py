@@ -35,10 +35,10 @@ class Steps(NamedTuple):
             )
         return np.nan_to_num(off, nan=np.inf)
 
-    def follows(self, move: np.ndarray) -> bool:
-        """Is this what it did?"""
-        allowed = EXPLAINED * np.abs(move) + ROUNDING * (np.abs(self.p) + np.abs(move))
-        return bool((np.abs(self.move - move) <= allowed).all())
+    def follows(self, move: np.ndarray, times: np.ndarray | float = 1.0) -> bool:
+        """Is this, times something, what it did?"""
+        rounding = ROUNDING * np.maximum(1, np.abs(times)) * (np.abs(self.p) + np.abs(move))
+        return bool((np.abs(self.move - times * move) <= EXPLAINED * np.abs(times * move) + rounding).all())
 
 
 def joined(parts: Mapping[str, Steps]) -> Steps:
@@ -86,7 +86,7 @@ def explain_moves(wrong: Mapping[str, Steps], names: list[str], optimizer: Any, 
 def by_a_constant(wrong: Mapping[str, Steps], reference: Any) -> Finding | None:
     """One for all of them, or one that each has of its own size."""
     c = {name: float(np.median(h.move / h.wanted)) for name, h in wrong.items()}
-    if not all(h.follows(c[name] * h.wanted) for name, h in wrong.items()):
+    if not all(h.follows(h.wanted, c[name]) for name, h in wrong.items()):
         return None
     first = next(iter(c.values()))
     if all(same(a, first) for a in c.values()):
@@ -116,7 +116,7 @@ def is_number(reference: Any, name: str, one: str, c: float) -> bool:
 def by_a_number_a_step(h: Steps) -> Finding | None:
     """Whole steps are too long or too short."""
     r = np.median(h.move / h.wanted, axis=1)  # (T,)
-    if not h.follows(r[:, None] * h.wanted):
+    if not h.follows(h.wanted, r[:, None]):
         return None
     t = np.arange(1, len(r) + 1)
     for what, shape in (("1 / t", 1 / t), ("1 / sqrt(t)", t**-0.5), ("t", 1.0 * t)):
@@ -137,7 +137,7 @@ def by_a_curve(h: Steps) -> Finding | None:
     curves = {"|grad|": size, "1 / |grad|": 1 / size, "sqrt(|grad|)": np.sqrt(size), "1 / sqrt(|grad|)": size**-0.5}
     for name, a in curves.items():
         c = float(np.median(h.move / (h.wanted * a)))
-        if Steps(*(part[:1] for part in h)).follows(c * (h.wanted * a)[:1]):
+        if Steps(*(part[:1] for part in h)).follows(h.wanted[:1], c * a[:1]):
             return Finding((), "elementwise-factor", f"a move has a factor too many, {name}, entry by entry")
     largest = float(np.abs(h.move).max())
     if h.follows(np.clip(h.wanted, -largest, largest)):

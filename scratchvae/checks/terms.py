@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import as_backend, get_xp, to_numpy
-from scratchvae.checks.amounts import number, off_by, same
+from scratchvae.checks.amounts import nats, number, off_by, same
 from scratchvae.checks.quadrature import expected_kl
 from scratchvae.checks.report import Finding
 from scratchvae.checks.vjp.case import ratio
@@ -17,6 +17,7 @@ from scratchvae.gaussian import LOG_2PI
 
 ALLOWED = 1e-5  # nats, relative to a term where that exceeds 1
 ANALYTIC = "0.5 * sum(mu^2 + sigma^2 - 1 - logvar) with sigma^2 = exp(logvar), over the latents"
+REPAIR = "-log p(x|z) of x itself, summed over its pixels"
 PIECES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {  # what a KL may be made of, for one latent
     "mu^2": lambda mu, logvar: mu * mu,
     "sigma^2": lambda mu, logvar: np.exp(logvar),
@@ -49,7 +50,7 @@ def by_a_number(name: str, got: np.ndarray, right: np.ndarray, sizes: Mapping[st
     if got.size > 2 and np.ptp(got - right) < ALLOWED * max(1.0, float(np.abs(right).max())):
         lacks = float((right - got).mean())
         word = "too small" if lacks > 0 else "too large"
-        text = f"the {name} is {word} by the same {number(abs(lacks))} nats for every x: a constant"
+        text = f"the {name} is {word} by the same {nats(lacks)} for every x: a constant"
         return Finding((name,), "missing-term", text, f"{'add' if lacks > 0 else 'take away'} the constant")
     return None
 
@@ -131,7 +132,7 @@ def wrong_sampled_kl(kl: np.ndarray, heads: Heads, z: np.ndarray | None) -> Find
             text, repair = off_by(weight / right)
             cause = "sign" if same(weight, -right) else "factor"
             return Finding(("kl",), cause, f"in the kl {name} {text}", repair, right / weight)
-    text = f"the kl is off by the same {number(abs(weights[0]))} nats for every z: a constant"
+    text = f"the kl is off by the same {nats(weights[0])} for every z: a constant"
     return Finding(("kl",), "missing-term", text, "log q(z) - log p(z), each with its 0.5 * log(2 pi) or both without")
 
 
@@ -156,19 +157,22 @@ def wrong_nll(nll: np.ndarray, right: np.ndarray, z: np.ndarray, x: np.ndarray, 
         for name, other in others.items():
             if close(nll, at(other)):
                 return Finding(
-                    ("nll",), "transpose" if "rows" in name else "elementwise-factor", f"the nll is that of {name}", "x"
+                    ("nll",),
+                    "transpose" if "rows" in name else "elementwise-factor",
+                    f"the nll is that of {name}",
+                    REPAIR,
                 )
         squares = ((many - to_numpy(p.mean(logits))) ** 2).sum(axis=1).reshape(nll.shape)  # (E, B)
         if c := ratio(nll, squares):
             text = f"the nll is {number(c)} times the squared distance of x from the decoder's mean"
             return Finding(("nll",), "missing-term", text, "-log p(x|z) of the likelihood, with its constants")
-    own = getattr(model, "likelihood", p)
+    own = getattr(model, "likelihood", None) or p
     lacks = np.array([to_numpy(p.nll(row, logits[:1])[0] - own.nll(row, logits[:1])[0]).item() for row in x[:, None]])
     if np.abs(lacks).min() > ALLOWED and np.ptp(lacks) < ALLOWED:
         text = "the nll lacks a term that depends on the logits and not on x: a normalising term"
         return Finding(("nll",), "missing-term", text, "a log-likelihood with all its normalising terms")
     text = "the nll is not -log p(x|z) at its own z, by another amount for each x, in no usual way"
-    return Finding(("nll",), "unknown", text, "-log p(x|z), summed over x")
+    return Finding(("nll",), "unknown", text, REPAIR)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -184,7 +188,7 @@ def wrong_sum(name: str, bound: np.ndarray, nll: np.ndarray, kl: np.ndarray, bet
     repair = f"{name} = -nll - kl"
     if not close(table @ weights, bound.ravel()):
         if np.ptp(bound + nll + kl) < ALLOWED:
-            text = f"{name} is off by the same {number(abs(float((bound + nll + kl).mean())))} nats for every x"
+            text = f"{name} is off by the same {nats(float((bound + nll + kl).mean()))} for every x"
             return Finding((name,), "missing-term", f"{text}: a constant", repair)
         return Finding((name,), "unknown", f"{name} is not made of nll and kl alone, though both are right", repair)
     if (np.abs(weights - 1) < ALLOWED).all():

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.amounts import number, off_by, same
+from scratchvae.checks.amounts import nats, off_by, same
 from scratchvae.checks.fitted import fitted, usual_starts
 from scratchvae.checks.instead import DRAW, Measured
 from scratchvae.checks.instead import findings as of_the_numbers
@@ -227,7 +227,7 @@ def of_the_average(got: np.ndarray, parts: np.ndarray, weights: list[float], con
         text, repair = off_by(whole, {"K": K})
         return [Finding(("bound",), "factor", f"the bound {text}", repair, 1 / whole)]
     if close(got, log_mean_exp(log_w) + constant):
-        text = f"the bound is off by the same {number(abs(constant))} nats for every x: a constant"
+        text = f"the bound is off by the same {nats(constant)} for every x: a constant"
         return [Finding(("bound",), "missing-term", text, f"{AVERAGE}, with {WEIGHT} and all constants")]
     return [unknown()]
 

@@ -3,14 +3,19 @@
 Sizes: B rows, D data, Z latents.
 """
 
+import contextlib
 import math
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from scratchvae import Bernoulli, Gaussian
+import scratchvae.vae as vae_module
+from scratchvae import VAE, Bernoulli, Gaussian, ImportanceWeighted
 from scratchvae.checks import check_evidence
+from scratchvae.checks.pixels import drawn_pixels
+from scratchvae.exact import grid_log_evidence
+from scratchvae.likelihoods import LIKELIHOODS
 
 D, H = 6, 7
 
@@ -74,8 +79,7 @@ TOLD = ("terms", "deaf terms", "bound", "deaf bound")
 
 def with_parts(told="terms", seed=0, n_z=2, gaussian=False, **parts):
     """A student's model with some of its methods replaced."""
-    model = type("Student", (Student,), parts)(seed, n_z, told, gaussian)
-    return model
+    return type("Student", (Student,), parts)(seed, n_z, told, gaussian)
 
 
 def sampled_kl(mu, logvar, z):
@@ -160,7 +164,7 @@ SLIPS = [  # parts, inputs[0], cause, words
         kls(lambda m, v, z: 0.5 * (m**2 + np.exp(v) - v).sum(axis=1)),
         "kl",
         "missing-term",
-        "too large by the same 1 nats",
+        "too large by the same 1 nat",
     ),
     (
         kls(lambda m, v, z: 0.5 * (m**2 + np.exp(2 * v) - 1 - 2 * v).sum(axis=1)),
@@ -312,11 +316,6 @@ def averages(f):
     return {"average": lambda self, w: f(w)}
 
 
-def tiled_rows(self, x, z):
-    """Rows repeated in the order of a tile, where those of z lie side by side."""
-    return Student.nll(self, np.tile(x[:: len(z) // len(x)], (len(z) // len(x), 1))[: len(z)], self.decode(z)[0])
-
-
 RIGHT_MANY = {
     "plain": {},
     "logsumexp by hand": averages(lambda w: w.max(0) + np.log(np.exp(w - w.max(0)).mean(0))),
@@ -366,3 +365,305 @@ SLIPS_MANY = [  # parts, inputs[0], cause, words
         "the logarithm of sigma",
     ),
 ]
+
+
+# -- no false alarm ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gaussian", [False, True])
+@pytest.mark.parametrize("told", TOLD)
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_model_passes_however_much_it_tells(name, told, gaussian):
+    for n_z, seed in ((1, 3), (2, 4)):
+        model = with_parts(told, seed, n_z, gaussian, **RIGHT[name])
+        report = check_evidence(model, images(seed), likelihood=Gaussian() if gaussian else None)
+        assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("kind", [ManyDraws, AllAtOnce])
+@pytest.mark.parametrize("name", RIGHT_MANY)
+def test_a_right_bound_of_many_draws_passes(name, kind):
+    for n_z, K, told in ((1, 1, "bound"), (1, 2, "deaf bound"), (2, 4, "bound")):
+        report = check_evidence(many(kind, told, n_z=n_z, K=K, **RIGHT_MANY[name]), images())
+        assert report.state == "ok", str(report)
+
+
+def build(kind=VAE, likelihood=None, n_z=2, dtype="float64"):
+    rng = np.random.default_rng(3)
+    model = kind(D, (H,), n_z, "tanh", likelihood, rng=rng, dtype=dtype)
+    for p in model.params.values():
+        p += (0.3 * rng.standard_normal(p.shape)).astype(dtype)
+    return model
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS.values(), ids=LIKELIHOODS)
+@pytest.mark.parametrize("n_z", [1, 2])
+def test_the_identity_holds_for_right_models(n_z, likelihood):
+    model = build(n_z=n_z, likelihood=likelihood())
+    x = drawn_pixels(model.likelihood, 5, D, np.random.default_rng(4))
+    report = check_evidence(model, x)
+    assert report.ok, str(report)
+    assert max(row.error for row in report.rows) < 1e-6
+    assert check_evidence(ImportanceWeighted(model, K=3), x).ok
+
+
+def test_models_in_float32_pass():
+    assert check_evidence(build(dtype="float32"), images()).ok
+
+
+def test_the_model_is_left_as_it_was():
+    """Listening to a decoder leaves no trace, also where it fails."""
+
+    class Fails(Student):
+        def objective(self, x, eps):
+            self.decode(eps)
+            raise RuntimeError("not today")
+
+    for model in (build(), Student(), Fails()):
+        before = dict(vars(model))
+        with contextlib.suppress(RuntimeError):
+            check_evidence(model, images())
+        assert vars(model) == before
+
+
+def test_log_px_of_the_check_is_that_of_the_oracle():
+    model = build()
+    log_px = grid_log_evidence(model, images())[0]
+    rows = [row for row in check_evidence(model, images()).rows if row.name.startswith("x[")]
+    np.testing.assert_allclose([float(row.note.split()[2].rstrip(",")) for row in rows], log_px, atol=1e-4)
+
+
+def test_more_draws_are_told_to_lie_between_the_elbo_and_the_evidence():
+    report = check_evidence(ImportanceWeighted(build(), K=4), images())
+    rows = {row.name: row for row in report.rows}
+    for b in range(5):
+        words = rows[f"x[{b}]"].note.replace(",", "").split()
+        elbo, bound, log_px = float(words[1]), float(words[5]), float(words[-1])
+        assert elbo < bound < log_px
+    assert rows["K = 1"].note == "is the ELBO"
+    assert rows["K = 8"].note == "is at least K = 4"
+
+
+# -- planted slips -----------------------------------------------------------------------------------------------------
+
+
+def see(model, where, cause, words, seed=0):
+    report = check_evidence(model, images(seed))
+    finding = only(report)
+    assert where is None or finding.inputs[0] == where, str(report)
+    assert cause is None or finding.cause == cause, str(report)
+    assert words in finding.message, str(report)
+    assert len(finding.message.split()) <= 30
+    assert not finding.repair or finding.repair not in finding.message
+
+
+@pytest.mark.parametrize(("parts", "where", "cause", "words"), SLIPS + ROWS, ids=[a[3] for a in SLIPS + ROWS])
+def test_the_part_at_fault_is_named_by_what_it_does(parts, where, cause, words):
+    see(with_parts(**parts), where, cause, words)
+
+
+@pytest.mark.parametrize(("parts", "where", "cause", "words"), SLIPS[::3], ids=[a[3] for a in SLIPS[::3]])
+def test_a_decoder_that_cannot_be_listened_to_hides_nothing(parts, where, cause, words):
+    see(with_parts("deaf terms", **parts), where, cause, words)
+
+
+@pytest.mark.parametrize(("parts", "where", "cause", "words"), SLIPS[::3], ids=[a[3] for a in SLIPS[::3]])
+def test_a_bound_alone_is_taken_apart_as_far_as_it_can_be(parts, where, cause, words):
+    """What is a factor or a constant of kl or nll is one of the bound, and is said to be."""
+    shared = where in ("kl", "nll") and (cause in ("sign", "factor") or "same" in words)
+    words = {"leaves out latent 1": "the kl leaves out", "the kl is missing": "the kl is missing from"}.get(
+        words, words
+    )
+    model = with_parts("bound", **parts)
+    report = check_evidence(model, images())
+    finding = only(report)
+    assert finding.inputs[0] in ((where, "elbo") if shared else (where,)), str(report)
+    assert finding.cause == cause, str(report)
+    assert words in finding.message, str(report)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("told", TOLD[:3])
+@pytest.mark.parametrize(("parts", "where", "cause", "words"), SLIPS, ids=[a[3] for a in SLIPS])
+def test_a_slip_is_one_finding_whatever_the_seed(parts, where, cause, words, told):
+    for seed in range(1, 5):
+        report = check_evidence(with_parts(told, seed, **parts), images(seed))
+        assert only(report).cause == cause, str(report)
+        assert words in only(report).message, str(report)
+
+
+@pytest.mark.parametrize(("parts", "where", "cause", "words"), SLIPS_MANY, ids=[a[3] for a in SLIPS_MANY])
+def test_a_bound_of_many_draws_is_taken_apart(parts, where, cause, words):
+    see(many(**parts), where, cause, words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n_z", "K"), [(1, 2), (1, 5), (2, 3)])
+@pytest.mark.parametrize(("parts", "where", "cause", "words"), SLIPS_MANY, ids=[a[3] for a in SLIPS_MANY])
+def test_a_bound_of_many_draws_is_taken_apart_for_other_sizes(parts, where, cause, words, n_z, K):
+    for kind, told, seed in ((ManyDraws, "deaf bound", 1), (AllAtOnce, "bound", 2), (AllAtOnce, "deaf bound", 3)):
+        see(many(kind, told, seed, n_z, K, **parts), where, cause, words, seed)
+
+
+def test_draws_that_share_their_eps():
+    class Shares(ManyDraws):
+        def objective(self, x, eps):
+            return super().objective(x, np.broadcast_to(eps[:1], eps.shape))
+
+    see(Shares(told="bound"), "sampler", "shape", "share one eps")
+
+
+def test_rows_that_are_mixed_up_with_draws():
+    class Mixed(AllAtOnce):
+        def average(self, log_w):
+            K, B = log_w.shape
+            return lme(log_w.T.reshape(K, B))
+
+    see(many(Mixed), "objective", "batch-sum", "changes with the other rows")
+
+
+def test_two_slips_are_two_findings():
+    parts = {**draws(lambda m, v, e: m + np.exp(v) * e), **totals(lambda n, k: -n + k)}
+    findings = check_evidence(with_parts(**parts), images()).findings
+    assert [f.inputs[0] for f in findings] == ["sampler", "elbo"]
+
+
+def test_what_could_not_be_told_apart_is_said():
+    def odd(self, x, a):
+        return Student.nll(self, x, a) ** 1.1
+
+    report = check_evidence(with_parts("deaf bound", nll=odd), images())
+    finding = only(report)
+    assert finding.cause == "unknown"
+    for words in ("terms.nll is not there", "terms.kl is not there", "the decoder is not called as self.decode"):
+        assert words in finding.message
+
+
+def test_an_objective_beside_a_right_elbo():
+    """beta may be any number; a sign may not."""
+
+    class WithObjective(NamedTuple):
+        nll: np.ndarray
+        kl: np.ndarray
+        elbo: np.ndarray
+        objective: np.ndarray
+
+    def trained(f):
+        class Trained(Student):
+            def objective(self, x, eps):
+                t, _ = super().objective(x, eps)
+                return WithObjective(*t, f(t.nll, t.kl)), None
+
+        return Trained()
+
+    assert check_evidence(trained(lambda n, k: -n - k), images()).ok
+    assert check_evidence(trained(lambda n, k: -n - 4 * k), images()).ok
+    see(trained(lambda n, k: -n + k), "objective", "sign", "in objective the kl has the wrong sign")
+    see(trained(lambda n, k: n + k), "objective", "sign", "it is nll + kl, the loss")
+
+
+def test_what_belongs_to_the_caller():
+    class Centres(Student):
+        def encode(self, x):
+            x -= 0.5
+            return super().encode(x)
+
+    class ScalesNoise(Student):
+        def objective(self, x, eps):
+            eps *= 0.5
+            return super().objective(x, eps)
+
+    see(Centres(), "x", "mutates-input", "encode writes into x")
+    see(ScalesNoise(), "eps", "mutates-input", "objective writes into eps")
+
+
+def test_noise_of_its_own():
+    generator = np.random.default_rng(0)
+
+    class Own(Student):
+        def objective(self, x, eps):
+            return super().objective(x, generator.standard_normal(eps.shape))
+
+    see(Own(), None, "noise-redrawn", "noise of its own")
+
+
+def test_an_empty_cell_is_not_written_yet():
+    class Blank(Student):
+        def objective(self, x, eps):
+            raise NotImplementedError
+
+    report = check_evidence(Blank(), images())
+    assert not report.findings
+    assert [row.status for row in report.rows] == ["not written yet"]
+
+
+# -- the package's own models ------------------------------------------------------------------------------------------
+
+
+class NoConstant(Gaussian):
+    def nll(self, x, logits):
+        nll, cache = super().nll(x, logits)
+        return nll - 0.5 * x.shape[1] * math.log(2 * math.pi), cache
+
+
+class MeanOverPixels(Bernoulli):
+    def nll(self, x, logits):
+        nll, cache = super().nll(x, logits)
+        return nll / x.shape[1], cache
+
+
+class SignOfTheKL(VAE):
+    def objective(self, x, eps, beta=1.0):
+        terms, cache = super().objective(x, eps, beta)
+        return terms._replace(elbo=-terms.nll + terms.kl), cache
+
+
+class UsesMuForZ(VAE):
+    def objective(self, x, eps, beta=1.0):
+        return super().objective(x, 0 * eps, beta)
+
+
+@pytest.mark.parametrize(
+    ("kind", "likelihood", "where", "cause", "words"),
+    [
+        (SignOfTheKL, None, "elbo", "sign", "in elbo the kl has the wrong sign"),
+        (UsesMuForZ, None, "sampler", "zero", "it is mu"),
+        (VAE, NoConstant(), "nll", "missing-term", "a normalising constant is missing"),
+        (VAE, MeanOverPixels(), "nll", "factor", "1/5 of what it should be (D is 5)"),
+    ],
+)
+def test_bounds_of_the_package_that_are_none(kind, likelihood, where, cause, words):
+    see(build(kind, likelihood), where, cause, words)
+
+
+def test_a_wrong_likelihood_is_found_once_beside_the_one_that_is_meant():
+    for wrong in (NoConstant(), MeanOverPixels()):
+        meant = Gaussian() if isinstance(wrong, NoConstant) else Bernoulli()
+        assert only(check_evidence(build(likelihood=wrong), images(), likelihood=meant)).inputs == ("nll",)
+
+
+@pytest.mark.parametrize(
+    ("function", "slip", "where", "words"),
+    [
+        ("reparameterize", lambda m, v, e: m + np.exp(v) * e, "sampler", "sigma^2"),
+        ("kl_to_standard_normal", lambda m, v: (m * m + np.exp(v) - 1 - v).sum(axis=1), "kl", "twice"),
+    ],
+)
+def test_a_part_of_the_package_that_is_replaced(function, slip, where, words, monkeypatch):
+    monkeypatch.setattr(vae_module, function, lambda *a: (slip(*a), None))
+    see(build(), where, None, words)
+
+
+def test_pixels_outside_the_support_are_refused():
+    x = np.full((4, D), 1.5)
+    for check in (
+        lambda: check_evidence(build(), x),
+        lambda: check_evidence(build(likelihood=Gaussian()), x, likelihood=Bernoulli()),
+    ):
+        with pytest.raises(ValueError, match=r"^x should lie in \[0, 1\], the support of bernoulli"):
+            check()
+
+
+def test_evidence_needs_a_grid_that_fits():
+    with pytest.raises(ValueError, match="with 1 or 2 latents, got 3"):
+        check_evidence(build(n_z=3), images())

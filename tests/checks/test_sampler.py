@@ -254,7 +254,7 @@ def test_no_seed_is_an_unlucky_one(name, place):
 
 def test_right_random_draws_fail_as_rarely_as_is_said(monkeypatch):
     """Draws that are counted: with one alarm in five allowed there are fewer than that, and not none."""
-    rng, mu, logvar = asked("two rows of four", 0)
+    _, mu, logvar = asked("two rows of four", 0)
     alarms = {1e-6: 0, 0.2: 0}
     for rate in alarms:
         monkeypatch.setattr(law, "FALSE_ALARM", rate)
