@@ -1,37 +1,30 @@
-"""Which term of a bound is at fault, and what that usually means.
+"""Why a bound does not fit log p(x): encode, the sampler, the kl, the nll or their sum, each by what it is seen to do.
 
-Sizes: B rows, D data, Z latents.
+Sizes: B rows, D data, Z latents, E noises.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from scratchvae.backend import to_numpy
-from scratchvae.checks.quadrature import NllAt, Sides, expected_kl, expected_nll
+from scratchvae.checks.amounts import off_by, same
+from scratchvae.checks.draw import Draw, entry_by_entry
+from scratchvae.checks.fitted import fitted, usual_starts
+from scratchvae.checks.inside import inner, look_inside
+from scratchvae.checks.instead import DRAW, Measured
+from scratchvae.checks.instead import findings as of_the_numbers
+from scratchvae.checks.law import Point, Question, law_of
+from scratchvae.checks.quadrature import NllAt, expected_kl
+from scratchvae.checks.readings import AS_AGREED, READINGS, Reading, fits, of_encode
 from scratchvae.checks.report import Finding
-from scratchvae.checks.vjp.case import EXPLAINED, ratio
-from scratchvae.checks.vjp.sentences import factor_sentence
+from scratchvae.checks.terms import ALLOWED, Heads, close, is_analytic, kl_fits, wrong_kl, wrong_nll, wrong_sum
 
-ALLOWED = 1e-5  # nats, relative to a term where that exceeds 1
-SPREADS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
-    "sigma^2": ("elementwise-factor", lambda s: s * s),
-    "sqrt(sigma)": ("elementwise-factor", lambda s: np.sqrt(s)),
-    "sigma / 2": ("factor", lambda s: 0.5 * s),
-    "2 sigma": ("factor", lambda s: 2 * s),
-    "0": ("zero", lambda s: 0 * s),
-}
-PIECES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {  # what a KL may be made of, for one latent
-    "mu^2": lambda mu, logvar: mu * mu,
-    "sigma^2": lambda mu, logvar: np.exp(logvar),
-    "logvar": lambda mu, logvar: logvar,
-    "constant": lambda mu, logvar: np.ones(mu.shape),
-    "|mu|": lambda mu, logvar: np.abs(mu),
-    "mu": lambda mu, logvar: mu,
-    "sigma": lambda mu, logvar: np.exp(0.5 * logvar),
-    "logvar^2": lambda mu, logvar: logvar * logvar,
-}
+NOISES = 24
+BOUND = "elbo = -nll - kl"
+FITTED = 1e-5  # relative: what a fit knows of shift and spread
 
 
 class Bound(NamedTuple):
@@ -41,109 +34,216 @@ class Bound(NamedTuple):
     likelihood: Any  # the trusted one
     nll_at: NllAt
     x: np.ndarray  # (B, D)
-    mu: np.ndarray  # (B, Z)
-    logvar: np.ndarray  # (B, Z)
-    sides: Sides  # what quadrature says
-    claimed: dict[str, np.ndarray]  # what the model says: elbo, perhaps nll and kl, (B,) each
-    excess: np.ndarray  # (B,)
-
-    @property
-    def side(self) -> str:
-        """Which side of the identity is too large, and by how much."""
-        which = "above" if self.excess.mean() > 0 else "below"
-        return f"ELBO + KL(q || p(z|x)) lies up to {np.abs(self.excess).max():.3g} nats {which} log p(x)"
+    heads: Heads  # what encode returns
+    eps: np.ndarray  # (E, Z)
+    terms: dict[str, np.ndarray]  # those that the model tells, (E, B) each
+    z: np.ndarray | None  # (E, B, Z), as far as they were heard
+    rng: np.random.Generator
 
     @property
     def sizes(self) -> dict[str, int]:
-        return {"B": len(self.x), "Z": self.mu.shape[1], "D": self.x.shape[1]}
+        return {"D": self.x.shape[1], "Z": self.eps.shape[1]}
+
+    def nll_of(self, z: np.ndarray) -> np.ndarray:
+        """-log p(x|z) for z (E, B, Z), (E, B)."""
+        return np.stack([self.nll_at(z[:, b], row) for b, row in enumerate(self.x)], axis=1)
 
 
-def explain_bound(bound: Bound) -> list[Finding]:
-    """A finding for every term that is not what quadrature says; for their sum, if the terms are right."""
-    findings = []
-    for name, explain in (("kl", explain_kl), ("nll", explain_nll)):
-        true = getattr(bound.sides, name)
-        if name in bound.claimed and not same(bound.claimed[name], true):
-            findings.append(off_by_a_number(bound, name, bound.claimed[name], true) or explain(bound))
-    return findings or [explain_sum(bound)]
+def seen(model: Any, likelihood: Any, nll_at: NllAt, x: np.ndarray, heads: Heads, rng: np.random.Generator) -> Bound:
+    """Terms and z at some noises, the same for every row."""
+    eps = rng.standard_normal((NOISES, heads[0].shape[1]))  # (E, Z)
+    looks = [look_inside(model, x, np.broadcast_to(e, heads[0].shape)) for e in eps]
+    terms = {name: np.stack([look.terms[name] for look in looks]) for name in looks[0].terms}
+    z = [look.z for look in looks if look.z is not None]
+    return Bound(model, likelihood, nll_at, x, heads, eps, terms, np.stack(z) if len(z) == len(eps) else None, rng)
 
 
-def same(a: np.ndarray, b: np.ndarray) -> bool:
-    return bool(np.allclose(a, b, rtol=ALLOWED, atol=ALLOWED))
+class Drawn(NamedTuple):
+    """The z in the objective, (E, B, Z): heard, fitted, or assumed to be right because nothing else is known."""
+
+    z: np.ndarray
+    numbers: Measured | None  # shift and spread, if it has them
+    findings: list[Finding]
+    assumed: bool = False
 
 
-def off_by_a_number(bound: Bound, name: str, claimed: np.ndarray, true: np.ndarray) -> Finding | None:
-    """A term that is off by a factor, or by the same amount for every x."""
-    if c := ratio(true, claimed):
-        cause = "sign" if abs(c + 1) < EXPLAINED else "factor"
-        return Finding((name,), cause, f"{bound.side}: the {name} {factor_sentence(c, bound.sizes)}", factor=c)
-    if len(true) > 2 and np.ptp(true - claimed) < ALLOWED:
-        number = float((true - claimed).mean())
-        text = f"{bound.side}: the {name} lacks {number:.6g} nats, the same for every x: a constant"
-        return Finding((name,), "missing-term", text)
+def explain_bound(b: Bound) -> list[Finding]:
+    """A finding for each of the parts that is wrong."""
+    drawn = heard(b, b.z) if b.z is not None else fitted_draw(b)
+    whole, found = completed(b, drawn.z)
+    found += of_the_parts(whole, drawn)
+    if not {"nll", "kl"} & b.terms.keys() and any(finding.cause == "unknown" for finding in found):
+        kl = np.broadcast_to(expected_kl(*b.heads), b.terms["elbo"].shape)  # (E, B)
+        other = of_the_parts(b._replace(terms={**b.terms, "kl": kl, "nll": -b.terms["elbo"] - kl}), drawn)
+        found = other if not any(finding.cause == "unknown" for finding in other) else found
+    if drawn.assumed and any(finding.cause == "unknown" for finding in found):
+        return [not_to_be_told_apart(b)]
+    return found or [not_to_be_told_apart(b)]
+
+
+def of_the_parts(b: Bound, drawn: Drawn) -> list[Finding]:
+    """encode, sampler, kl, nll and their sum, each by itself."""
+    kl, nll, found = b.terms["kl"], b.terms["nll"], []
+    readings = [reading for reading in (AS_AGREED, *READINGS) if kl_fits(kl, reading.heads(*b.heads), drawn.z)]
+    agreed = [reading for reading in readings if drawn.findings and fits(drawn.numbers, reading)]
+    if agreed and AS_AGREED not in readings:
+        found.append(of_encode(agreed[0]))
+    else:
+        found += drawn.findings
+        found += [] if AS_AGREED in readings else [of_the_kl(b, drawn, readings)]
+    right = b.nll_of(drawn.z)  # (E, B)
+    if not close(nll, right):
+        found.append(wrong_nll(nll, right, drawn.z, b.x, inner(b.model), b.likelihood))
+    wrong = wrong_sum("elbo", b.terms["elbo"], nll, kl)
+    return [*found, wrong] if wrong else found
+
+
+def not_to_be_told_apart(b: Bound) -> Finding:
+    """Nothing that is wrong could be pinned to a part."""
+    lacks = [f"terms.{name} is not there" for name in ("nll", "kl") if name not in b.terms]
+    lacks += ["the decoder is not called as self.decode"] if b.z is None else []
+    text = "the bound does not fit, and sampler, kl, likelihood and signs could not be told apart"
+    return Finding(("elbo",), "unknown", text + (f": {', '.join(lacks)}" if lacks else ""))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The sampler, and what encode returns
+
+
+def heard(b: Bound, z: np.ndarray) -> Drawn:
+    """z as the decoder got it: what is wrong with it as a draw from q?"""
+    law = law_of(Question(draw_at(b.model, b.x), *b.heads, lambda: mixtures(b), b.rng, n=500))
+    linear, shape = entry_by_entry(draw_at(b.model, b.x), b.heads[0].shape, b.rng), (1, *b.heads[0].shape)
+    if linear is None:
+        return Drawn(z, None, of_the_sampler(law.findings))
+    numbers = (a.reshape(shape) for a in (*b.heads, linear.shift, np.diag(linear.mixing), linear.error, linear.error))
+    return Drawn(z, Measured(*numbers), of_the_sampler(law.findings))
+
+
+def of_the_sampler(findings: list[Finding]) -> list[Finding]:
+    return [finding._replace(inputs=("sampler",)) for finding in findings]
+
+
+def draw_at(model: Any, x: np.ndarray) -> Draw:
+    """The z that is heard, as a function of eps."""
+
+    def draw(eps: np.ndarray) -> np.ndarray:
+        z = look_inside(model, x, eps).z
+        assert z is not None  # why: it was heard for the same x before
+        return z
+
+    return draw
+
+
+def mixtures(b: Bound) -> Iterator[Point]:
+    """Other mu and logvar: those of equal rows, and of mixtures of the rows."""
+    B = len(b.x)
+    shares = [np.eye(B)[np.zeros(B, int)], *(b.rng.dirichlet(np.full(B, 0.5), size=B) for _ in range(6))]
+    for share in shares:
+        x = share @ b.x  # (B, D)
+        with suppress(Exception):  # a likelihood of whole numbers may refuse mixtures
+            mu, logvar = (to_numpy(a).astype(float) for a in inner(b.model).encode(x.copy())[:2])
+            if look_inside(b.model, x, mu).z is not None:
+                yield mu, logvar, draw_at(b.model, x)
+
+
+def fitted_draw(b: Bound) -> Drawn:
+    """z from how nll depends on eps, or the bound does, if the decoder could not be listened to."""
+    nll = b.terms.get("nll", -b.terms["elbo"])  # (E, B)
+    mu, sigma = b.heads[0], np.exp(0.5 * b.heads[1])
+    at_mu = np.broadcast_to(mu, (*nll.shape, mu.shape[1]))  # (E, B, Z)
+    if is_analytic(nll) and ("nll" in b.terms or kl_fits(nll - b.nll_of(at_mu), b.heads, at_mu)):
+        where = ": it is mu" if close(nll, b.nll_of(at_mu)) or "nll" not in b.terms else ""
+        text = f"z does not depend on eps{where}"
+        return Drawn(at_mu, None, [Finding(("sampler",), "zero", text, DRAW)])
+
+    def value_at(z: np.ndarray, row: int) -> np.ndarray:
+        return b.nll_at(z, b.x[row])
+
+    starts, found = usual_starts(*b.heads), None
+    if not is_analytic(nll):
+        found = fitted(value_at, b.eps, nll, starts, "nll" not in b.terms)
+    if found is None:
+        return Drawn(mu + sigma * b.eps[:, None], None, [], assumed=True)
+    shift, spread = found
+    error = FITTED * (np.abs(shift) + np.abs(spread))
+    numbers = Measured(*(a[None] for a in (*b.heads, shift, spread, error, error)))
+    return Drawn(shift + spread * b.eps[:, None], numbers, of_the_sampler(of_the_numbers(numbers)))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The terms
+
+
+def completed(b: Bound, z: np.ndarray) -> tuple[Bound, list[Finding]]:
+    """With nll and kl, from the bound where the model does not tell them; and what is wrong with the bound then."""
+    terms, found = dict(b.terms), []
+    if not {"nll", "kl"} & terms.keys():
+        terms["nll"], elbo = b.nll_of(z), terms["elbo"]  # (E, B), (E, B)
+        c = weight_of(terms["nll"], elbo)
+        if c and not same(c, 1.0) and kl_fits(-elbo / c - terms["nll"], b.heads, z):
+            found, terms["elbo"] = [of_the_whole(c)], elbo / c
+        elif not same(c, 1.0):
+            found, terms["elbo"] = [of_the_nll_in_the_bound(c, b.sizes)], elbo + (c - 1) * terms["nll"]
+    if "nll" not in terms:
+        terms["nll"] = -terms["elbo"] - terms["kl"]
+    if "kl" not in terms:
+        terms["kl"] = -terms["elbo"] - terms["nll"]
+    return b._replace(terms=terms), found
+
+
+def weight_of(nll: np.ndarray, elbo: np.ndarray) -> float:
+    """The c in elbo = -c nll + what does not depend on eps, (E, B) each; 1 where it is not of this form."""
+    rest, moves = elbo - elbo.mean(axis=0), nll - nll.mean(axis=0)
+    if is_analytic(nll):
+        return 1.0
+    c = -float((rest * moves).sum() / (moves * moves).sum())
+    return (c if abs(c) > ALLOWED else 0.0) if close(rest, -c * moves) else 1.0
+
+
+def of_the_whole(c: float) -> Finding:
+    if same(c, -1.0):
+        return Finding(("elbo",), "sign", "the bound has the wrong sign: it is nll + kl, the loss", BOUND, -1.0)
+    text, repair = off_by(c)
+    return Finding(("elbo",), "factor", f"the bound {text}", repair, 1 / c)
+
+
+def of_the_nll_in_the_bound(c: float, sizes: dict[str, int]) -> Finding:
+    if not c:
+        return Finding(("elbo",), "missing-term", "the nll is missing from the bound", BOUND)
+    text, repair = off_by(c, {"D": sizes["D"]})
+    return Finding(("elbo",), "sign" if same(c, -1.0) else "factor", f"in the bound the nll {text}", repair, 1 / c)
+
+
+def of_the_kl(b: Bound, drawn: Drawn, readings: list[Reading]) -> Finding:
+    """The kl does not fit what encode should return."""
+    if readings:
+        text = f"the kl reads what encode returns as {readings[0].name}, and the sampler does not"
+        return Finding(("kl",), readings[0].cause, text, "the kl of the same mu and logvar as the sampler")
+    at_eps = np.broadcast_to(b.eps[0], b.heads[0].shape)
+    told = "kl" in look_inside(b.model, b.x, at_eps).terms
+    finding = wrong_kl(b.terms["kl"], b.heads, drawn.z, kl_at_mixtures(b, told), {"Z": b.sizes["Z"], "D": b.sizes["D"]})
+    if told:
+        return finding
+    if finding.cause == "zero":
+        return Finding(("elbo",), "missing-term", "the kl is missing from the bound", BOUND)
+    if finding.message.endswith("a constant"):
+        text = finding.message.replace("the kl", "the kl or the nll in the bound")
+        return finding._replace(inputs=("elbo",), message=text)
+    if finding.cause in ("sign", "factor") and finding.message.startswith("the kl"):
+        return finding._replace(inputs=("elbo",), message=f"in the bound {finding.message}")
+    return finding
+
+
+def kl_at_mixtures(b: Bound, told: bool) -> tuple[np.ndarray, Heads] | None:
+    """Other values of a kl in closed form, (64,), with their heads, (64, Z) each."""
+    x = np.random.default_rng(0).dirichlet(np.full(len(b.x), 0.5), size=64) @ b.x  # (64, D)
+    with suppress(Exception):
+        mu, logvar = (to_numpy(a).astype(float) for a in inner(b.model).encode(x.copy())[:2])  # (64, Z)
+        look = look_inside(b.model, x, np.zeros(mu.shape))
+        if told:
+            return look.terms["kl"], (mu, logvar)
+        z = mu if look.z is None else look.z  # (64, Z)
+        nll = np.concatenate([b.nll_at(z[[i]], row) for i, row in enumerate(x)])  # (64,)
+        return -look.terms["elbo"] - nll, (mu, logvar)
     return None
-
-
-def explain_sum(bound: Bound) -> Finding:
-    """The ELBO as a combination of nll and kl, which are right: which weight is not -1?"""
-    terms = np.stack([bound.claimed.get(name, getattr(bound.sides, name)) for name in ("nll", "kl")], axis=1)  # (B, 2)
-    weights, *_ = np.linalg.lstsq(terms, bound.claimed["elbo"], rcond=None)
-    if len(terms) > 2 and same(terms @ weights, bound.claimed["elbo"]):
-        for name, weight in zip(("nll", "kl"), weights, strict=True):
-            if abs(weight) < EXPLAINED:
-                return Finding(("elbo",), "missing-term", f"{bound.side}: the {name} is missing from the ELBO")
-            if abs(weight + 1) > EXPLAINED:
-                cause = "sign" if abs(weight - 1) < EXPLAINED else "factor"
-                text = f"{bound.side}: in the ELBO the {name} {factor_sentence(-1 / weight, bound.sizes)}"
-                return Finding(("elbo",), cause, text, factor=-1 / weight)
-    text = f"{bound.side}, and the terms cannot be told apart: look at the sampler, the kl, the likelihood, the signs"
-    return Finding(("elbo",), "unknown", text)
-
-
-def explain_kl(bound: Bound) -> Finding:
-    """Is it the KL of a q whose logvar was read as something else? Otherwise: which piece of it is off?"""
-    readings = {"the logarithm of the standard deviation": 2 * bound.logvar, "twice the log-variance": bound.logvar / 2}
-    for what, logvar in readings.items():
-        if same(bound.claimed["kl"], expected_kl(bound.mu, logvar)):
-            text = f"{bound.side}: the kl reads logvar as {what}, and the sampler does not; both need the same q"
-            return Finding(("kl",), "elementwise-factor", text)
-    for piece, right, found in pieces_of_the_kl(bound):
-        if abs(found) < EXPLAINED:
-            return Finding(("kl",), "missing-term", f"{bound.side}: the kl has no part that grows with {piece}")
-        cause = "sign" if abs(found + right) < EXPLAINED else "factor"
-        text = f"{bound.side}: the part of the kl that grows with {piece} {factor_sentence(right / found, bound.sizes)}"
-        return Finding(("kl",), cause, text, factor=right / found)
-    text = f"{bound.side}: the kl is off by another amount for each x; it is never negative, and 0 only where q = prior"
-    return Finding(("kl",), "unknown", text)
-
-
-def pieces_of_the_kl(bound: Bound) -> list[tuple[str, float, float]]:
-    """Pieces whose weight is wrong: name, right weight, the model's. Fitted at mixtures of the rows, with eps = 0."""
-    mixtures = np.random.default_rng(0).dirichlet(np.full(len(bound.x), 0.5), size=64) @ bound.x  # (64, D)
-    mu, logvar = (to_numpy(a).astype(float) for a in bound.model.encode(mixtures)[:2])  # (64, Z) each
-    terms, _ = bound.model.objective(mixtures, np.zeros(mu.shape))
-    table = np.stack([piece(mu, logvar).sum(axis=1) for piece in PIECES.values()], axis=1)  # (64, 8)
-    right, found = (
-        np.linalg.lstsq(table, kl, rcond=1e-12)[0] for kl in (expected_kl(mu, logvar), to_numpy(terms.kl).astype(float))
-    )
-    if not np.allclose(table @ found, to_numpy(terms.kl), rtol=1e-8, atol=1e-8):
-        return []
-    off = [(name, float(r), float(f)) for name, r, f in zip(PIECES, right, found, strict=True) if abs(r - f) > 1e-5]
-    return [(name, r, f) for name, r, f in off if abs(r) > 1e-5]
-
-
-def explain_nll(bound: Bound) -> Finding:
-    """Is it the nll of draws with another standard deviation, or of a density that is not normalised?"""
-    sigma = np.exp(0.5 * bound.logvar)
-    for what, (cause, change) in SPREADS.items():
-        if same(bound.claimed["nll"], expected_nll(bound.nll_at, bound.x, bound.mu, change(sigma))):
-            text = f"{bound.side}: z is drawn with the standard deviation {what}, and the kl takes it to be sigma"
-            return Finding(("sampler",), cause, text)
-    own = getattr(bound.model, "likelihood", bound.likelihood)
-    logits = bound.model.decode(bound.mu[:1])[0]  # (1, D n_params)
-    lacks = [(bound.likelihood.nll(row[None], logits)[0] - own.nll(row[None], logits)[0]).item() for row in bound.x]
-    if min(map(abs, lacks)) > ALLOWED and np.ptp(lacks) < ALLOWED:
-        text = f"{bound.side}: the nll lacks a term that depends on the logits and not on x: a normalising term"
-        return Finding(("nll",), "missing-term", text)
-    text = f"{bound.side}: the nll is not -log p(x|z) at draws from q, by another amount for each x; see check_sampler"
-    return Finding(("nll",), "unknown", text)

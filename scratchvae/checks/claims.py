@@ -60,10 +60,10 @@ def frozen(array: np.ndarray) -> np.ndarray:
 def not_like(name: str, got: np.ndarray, shape: tuple[int, ...], narrow: np.ndarray) -> Finding | None:
     """Another shape than the one expected, or, made of float32 logits, another dtype than theirs."""
     if got.shape != shape:
-        return Finding((name,), "shape", f"{name} has the shape {got.shape}, expected {shape}")
+        return Finding((name,), "shape", f"{name} has the shape {got.shape}", f"the shape {shape}")
     if narrow.dtype != np.float32:
-        text = f"{name} makes {narrow.dtype} of float32 logits, and should keep their dtype"
-        return Finding((name,), "precision", text)
+        text = f"{name} makes {narrow.dtype} of float32 logits"
+        return Finding((name,), "precision", text, "keep the dtype of the logits: Python floats as constants")
     return None
 
 

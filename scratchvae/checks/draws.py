@@ -25,6 +25,7 @@ from scratchvae.checks.report import Finding
 DRAWS = 5_000
 FALSE_ALARM = 1e-6  # the chance that a right sample fails one of its statistics
 ALLOWED = 1e-6  # of a mean, relative to the size of x
+REPAIR = "draws from the density exp(-nll)"
 POWERS = {"the square of": 2.0, "the square root of": 0.5}  # usual slips about a standard deviation
 
 
@@ -51,11 +52,11 @@ def of_the_generator(p: Any, logits: np.ndarray, x: np.ndarray, seed: int) -> Cl
     again, next_ones = (to_numpy(p.sample(logits, rng)) for _ in range(2))
     finding = None
     if not np.array_equal(x, again):
-        text = "the same seed gives other draws: sample uses a generator of its own; use the rng that it is given"
-        finding = Finding(("sample",), "noise-redrawn", text)
+        text = "the same seed gives other draws: sample uses a generator of its own"
+        finding = Finding(("sample",), "noise-redrawn", text, "use the rng that is given")
     elif np.array_equal(again, next_ones):
-        text = "every call gives the same draws: is it a mean, or a new generator each time? Use the rng that is given"
-        finding = Finding(("sample",), "zero", text)
+        text = "every call gives the same draws: is it a mean, or a new generator each time?"
+        finding = Finding(("sample",), "zero", text, "draw from the rng that is given")
     return Claim("sample: generator", float(finding is not None), 0.5, "same seed, same draws", finding)
 
 
@@ -126,11 +127,35 @@ def normal_scores(u: np.ndarray) -> np.ndarray:
 
 def wrong_mean(x: np.ndarray, masses: list[Mass], j: int) -> Finding | None:
     """The draws' mean beside the density's; nothing if it is that of `mean`, which is wrong itself and said to be."""
-    got, expected = float(x[:, j].mean()), masses[j].mean
-    if follows_mean(masses[j], got, float(x[:, j].std()) / math.sqrt(len(x))):
+    got, expected = x.mean(axis=0), np.array([mass.mean for mass in masses])  # (L,), (L,)
+    error = 5 * x.std(axis=0) / math.sqrt(len(x))  # (L,)
+    if follows_mean(masses[j], float(got[j]), float(error[j] / 5)):
         return None
-    text = f"{at(masses[j].pixel.logits)} the draws have the mean {got:.4g}, and exp(-nll) has {expected:.4g}"
-    return Finding(("sample",), "unknown", text, where=(j,), expected=expected, got=got)
+    if not same_shape(x, masses) or abs(got[j] - expected[j]) <= error[j]:
+        return wrong_shape(x, masses, j)
+    text, cause = f"the draws have another mean than exp(-nll), {at(masses[j].pixel.logits)}", "unknown"
+    known = np.isfinite(expected) & np.isfinite(error)
+    best = int(np.where(known, error, np.inf).argmin())
+    shift = float(got[best] - expected[best])
+    if (np.abs(got - expected - shift) <= error + error[best])[known].all():
+        side = "high" if shift > 0 else "low"
+        text, cause = f"the mean of the draws is {abs(shift):.2g} too {side}, at all logits", "missing-term"
+    return Finding(("sample",), cause, text, REPAIR, None, (j,), float(expected[j]), float(got[j]))
+
+
+def same_shape(x: np.ndarray, masses: list[Mass]) -> bool:
+    """Would the draws be those of the density, moved and scaled? On a half line or an interval nobody can tell."""
+    n = len(x)
+    allowed = math.sqrt(math.log(2 * len(masses) / FALSE_ALARM) / (2 * n))
+    for mass, column in zip(masses, x.T, strict=True):
+        if not mass.levels and not any(map(math.isfinite, mass.pixel.support)) and math.isfinite(mass.spread):
+            moved = mass.mean + (np.sort(column) - column.mean()) * mass.spread / max(
+                float(column.std()), 1e-300
+            )  # (n,)
+            gap = np.abs(mass.distribution(moved)[1] - (np.arange(n) + 0.5) / n).max()
+            if gap > allowed:
+                return False
+    return True
 
 
 def follows_mean(mass: Mass, got: float, standard_error: float) -> bool:
@@ -145,30 +170,29 @@ def follows_mean(mass: Mass, got: float, standard_error: float) -> bool:
 def wrong_spread(x: np.ndarray, masses: list[Mass], j: int) -> Finding:
     """The draws' standard deviation beside the density's; a slip with squares is named."""
     got, expected = x.std(axis=0), np.array([mass.spread for mass in masses])  # (L,), (L,)
-    where, text = at(masses[j].pixel.logits), "the draws have the standard deviation"
-    text = f"{where} {text} {got[j]:.4g}, and exp(-nll) has {expected[j]:.4g}"
-    cause, c = "unknown", got / expected  # (L,)
+    if not same_shape(x, masses):
+        return wrong_shape(x, masses, j)
+    text, cause, c = "the standard deviation of the draws", "unknown", got / expected  # (L,)
+    how = f"is not that of exp(-nll) {at(masses[j].pixel.logits)}"
     if (np.abs(c / np.median(c) - 1) < 0.1).all():
-        text, cause = f"{text}: {np.median(c):.3g} times what it should be, at all logits", "factor"
+        how, cause = f"is {np.median(c):.2g} times that of exp(-nll), at all logits", "factor"
     for what, power in POWERS.items():
         if (np.abs(got / expected**power - 1) < 0.1).all():
-            text, cause = f"{text}: {what} what it should be", "elementwise-factor"
-    return Finding(("sample",), cause, text, where=(j,), expected=float(expected[j]), got=float(got[j]))
+            how, cause = f"is {what} that of exp(-nll)", "elementwise-factor"
+    return Finding(("sample",), cause, f"{text} {how}", REPAIR, None, (j,), float(expected[j]), float(got[j]))
 
 
 def wrong_shape(x: np.ndarray, masses: list[Mass], j: int) -> Finding:
-    """Where the two distribution functions are farthest apart, though mean and spread agree."""
+    """Where the two distribution functions are farthest apart."""
     values = np.sort(x[:, j])  # (n,)
     share, F = (np.arange(len(x)) + 0.5) / len(x), np.mean(masses[j].distribution(values), axis=0)  # (n,), (n,)
     i = int(np.abs(F - share).argmax())
-    text = (
-        f"{at(masses[j].pixel.logits)} {100 * share[i]:.3g} % of the draws lie below {values[i]:.4g}, and "
-        f"{100 * F[i]:.3g} % of exp(-nll): mean and spread are about right, the distribution is another one"
-    )
-    return Finding(("sample",), "unknown", text, where=(j,))
+    text = f"the draws have another distribution than exp(-nll): {at(masses[j].pixel.logits)}"
+    text = f"{text} {100 * share[i]:.3g} % of them lie below {values[i]:.4g}"
+    return Finding(("sample",), "unknown", text, f"{REPAIR}: {100 * F[i]:.3g} % there", where=(j,))
 
 
 def dependent(x: np.ndarray, masses: list[Mass], j: int) -> Finding:
     """Every pixel for itself is right, and knows of another one."""
-    text = "pixels move together: each needs its own noise; does a (B, 1) noise broadcast?"
-    return Finding(("sample",), "shape", text, where=(j,))
+    text = "pixels move together: does a noise of the shape (B, 1) broadcast?"
+    return Finding(("sample",), "shape", text, "a noise of its own for every pixel", where=(j,))

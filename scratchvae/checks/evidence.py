@@ -6,59 +6,122 @@ sampler, the KL, the likelihood and their signs have to fit together, or the two
 Sizes: B rows, D data, Z latents, G grid points.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 
 from scratchvae.backend import Array, as_backend, get_xp, to_numpy
-from scratchvae.checks.bound import ALLOWED, Bound, explain_bound
+from scratchvae.checks.bound import explain_bound, seen
 from scratchvae.checks.claims import add
+from scratchvae.checks.inside import Fault, inner, require_rows_apart
+from scratchvae.checks.many import Many, draws_of
 from scratchvae.checks.normalised import claims_of_the_nll
 from scratchvae.checks.pixels import require_pixels
-from scratchvae.checks.quadrature import by_quadrature, expected_terms
+from scratchvae.checks.quadrature import NllAt, by_quadrature, expected_terms
 from scratchvae.checks.report import SEED, Finding, Report, Row
+from scratchvae.checks.terms import ALLOWED, Heads, wrong_sum
+from scratchvae.checks.weighted import bound_of_many
 from scratchvae.likelihoods import Bernoulli
 
 
 def check_evidence(model: Any, x: Array, *, likelihood: Any = None) -> Report:
-    """The identity log p(x) = ELBO + KL(q || p(z|x)), for a model with one or two latents.
+    """The identity log p(x) = ELBO + KL(q || p(z|x)), for a model with one or two latents; or a bound of K draws.
 
     model has encode(x) -> mu, logvar, ...;  decode(z) -> logits, ...;  objective(x, eps) -> terms, cache with
     terms.elbo or terms.objective (B,). likelihood says what the logits mean: the model's own if it has one, else
-    Bernoulli. With terms.nll and terms.kl the report says which of them is at fault.
+    Bernoulli. With terms.nll and terms.kl, and a decoder that is called as self.decode, the report says more of what is
+    at fault.
+
+    An objective whose draw_eps(B, rng) is (K, B, Z) is an importance-weighted bound, log (1/K) sum_k w_k, such as
+    ImportanceWeighted(vae, K); encode and decode are its own, or those of its .model. It is to lie between the ELBO and
+    log p(x), to be the ELBO for K = 1 and to grow with K.
 
     Shapes    x (B, D), at least 4 rows that differ; what decode returns is the likelihood's, (G, D n_params).
     Units     nats.
     Raises    ValueError: more than two latents, an x outside the support of the likelihood.
     """
     report = Report(f"evidence of {type(model).__name__}", unit="nats")
-    own = getattr(model, "likelihood", None)
+    base = inner(model)
+    own = getattr(base, "likelihood", None)
     trusted = likelihood or own or Bernoulli()
     require_pixels(x, trusted)
-    mu, logvar = (to_numpy(a).astype(float) for a in model.encode(x)[:2])  # (B, Z) each
+    x = to_numpy(x).astype(float)  # (B, D)
+    rng = np.random.default_rng(SEED)
+    try:
+        heads = encoded(base, x)
+        if own is not None:
+            add(report, "nll", lambda: claims_of_the_nll(own, rng, []), share=False)
+        nll_at = nll_of(base, trusted)
+        if K := draws_of(model, rng):
+            bound_of_many(report, Many(model, nll_at, x, heads, K), rng)
+        else:
+            identity(report, model, trusted, nll_at, x, heads, rng)
+    except NotImplementedError:
+        report.rows, report.findings = [Row("evidence", (), math.nan, "not written yet")], []
+    except Fault as fault:
+        report.findings.append(fault.finding)
+        report.rows.append(Row("evidence", (), math.nan, "untested"))
+    return report
+
+
+def encoded(model: Any, x: np.ndarray) -> Heads:
+    """mu and logvar, (B, Z) each.
+
+    Raises    Fault: encode writes to x, or returns something else.  ValueError: more than two latents.
+    """
+    given = x.copy()
+    mu, logvar = (to_numpy(a).astype(float) for a in model.encode(given)[:2])
+    if not np.array_equal(given, x):
+        text = "encode writes into x, which belongs to the caller, and the nll is that of other images"
+        raise Fault("x", "mutates-input", text, "make a new array")
+    if mu.ndim != 2 or mu.shape != logvar.shape or len(mu) != len(x):
+        text = f"encode returns the shapes {mu.shape} and {logvar.shape} for {len(x)} rows"
+        raise Fault("encode", "shape", text, "mu and logvar, (B, Z) each")
     if mu.shape[1] > 2:
         raise ValueError(f"the identity is checked on a grid: build the model with 1 or 2 latents, got {mu.shape[1]}")
-    if own is not None:
-        add(report, "nll", lambda: claims_of_the_nll(own, np.random.default_rng(SEED), []), share=False)
+    return mu, logvar
+
+
+def nll_of(model: Any, trusted: Any) -> NllAt:
+    """-log p(x|z) for many z and one x, by the model's decoder and the trusted likelihood."""
+    last: list[Any] = [None, None]  # the z that was decoded last, for one x after another, and its logits
 
     def nll_at(z: np.ndarray, row: np.ndarray) -> np.ndarray:
-        logits = model.decode(z)[0]  # (G, D n_params)
+        if last[0] is not z:
+            last[:] = z, model.decode(z)[0]  # (G, D n_params)
+        logits = last[1]
         rows = as_backend(np.broadcast_to(row, (len(z), len(row))), get_xp(logits), logits.dtype)  # (G, D)
         return to_numpy(trusted.nll(rows, logits)[0]).astype(float)  # (G,)
 
-    sides = by_quadrature(nll_at, x, mu, logvar)
-    try:
-        claimed = expected_terms(model, x, mu.shape[1])
-    except ValueError as error:
-        text = f"objective fails on a batch of another size: {error}; is something summed over the wrong axis?"
-        report.findings.append(Finding(("objective",), "shape", " ".join(text.split())))
-        return report
+    return nll_at
+
+
+def identity(
+    report: Report, model: Any, trusted: Any, nll_at: NllAt, x: np.ndarray, heads: Heads, rng: np.random.Generator
+) -> None:
+    """A row for every row of x, and what is wrong if one does not fit."""
+    require_rows_apart(model, x, rng.standard_normal(heads[0].shape))
+    sides, claimed = by_quadrature(nll_at, x, *heads), expected_terms(model, x, heads[0].shape[1])
     excess = claimed["elbo"] + sides.kl_posterior - sides.log_px  # (B,)
     allowed = ALLOWED * np.maximum(1, np.abs(claimed["elbo"]))  # (B,)
     for b, off in enumerate(excess):
         log_px, elbo, kl = sides.log_px[b], claimed["elbo"][b], sides.kl_posterior[b]
         note = f"log p(x) {log_px:.4f}, ELBO {elbo:.4f}, KL to the posterior {kl:.4f}"
-        report.rows.append(Row(f"x[{b}]", (), abs(float(off)), "ok" if abs(off) <= allowed[b] else "wrong", note))
-    if not (np.abs(excess) <= allowed).all():
-        report.findings += explain_bound(Bound(model, trusted, nll_at, x, mu, logvar, sides, claimed, excess))
-    return report
+        wrong = not abs(off) <= allowed[b]
+        side = f": {'above' if off > 0 else 'below'} log p(x)" if wrong else ""
+        report.rows.append(Row(f"x[{b}]", (), abs(float(off)), "wrong" if wrong else "ok", note + side))
+    known = {name for finding in report.findings for name in finding.inputs}
+    bound = seen(model, trusted, nll_at, x, heads, rng)
+    found = [] if (np.abs(excess) <= allowed).all() else explain_bound(bound)
+    report.findings += [f for f in found if not set(f.inputs) & known] if known else found
+    if not found and {"nll", "kl"} <= bound.terms.keys():
+        report.findings += of_the_objective(bound.terms)
+
+
+def of_the_objective(terms: dict[str, np.ndarray]) -> list[Finding]:
+    """What is trained beside a right elbo: -nll - beta kl, with any beta."""
+    if "objective" not in terms:
+        return []
+    finding = wrong_sum("objective", terms["objective"], terms["nll"], terms["kl"], beta=True)
+    return [finding] if finding else []

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import to_numpy
+from scratchvae.checks.amounts import off_by
 from scratchvae.checks.claims import Claim, add, as_image, at, frozen, not_like
 from scratchvae.checks.density import EPSILON, Mass
 from scratchvae.checks.draws import ALLOWED, claims_of_the_draws
@@ -21,7 +22,6 @@ from scratchvae.checks.report import SEED, Finding, Report, Row
 from scratchvae.checks.vjp.case import ratio
 from scratchvae.checks.vjp.check import check_vjp
 from scratchvae.checks.vjp.differences import TOLERANCE
-from scratchvae.checks.vjp.sentences import factor_sentence
 from scratchvae.layers import sigmoid, softplus
 
 
@@ -43,8 +43,8 @@ def check_likelihood(p: Any, rng: np.random.Generator | None = None) -> Report:
         ...     def nll(self, x, logits):
         ...         u = (x - logits) / self.sigma
         ...         return 0.5 * (u * u).sum(axis=1), u
-        >>> print(check_likelihood(WithoutConstant(sigma=0.5)).findings[0].headline)
-        nll: missing-term (expected 1, got 1.25331)
+        >>> check_likelihood(WithoutConstant(sigma=0.5)).findings[0].message
+        'exp(-nll) integrates to 1.25331 instead of 1, for every logit: a normalising constant is missing'
     """
     rng = np.random.default_rng(SEED) if rng is None else rng
     report = Report(f"likelihood {getattr(p, 'name', type(p).__name__)}", unit="of what is allowed")
@@ -66,13 +66,23 @@ def check_likelihood(p: Any, rng: np.random.Generator | None = None) -> Report:
 
 
 def without_consequences(report: Report) -> Report:
-    """If exp(-nll) is not a density, a mean and draws that differ from it may well be right."""
+    """If exp(-nll) is not a density, a mean and draws that differ from it may well be right: nobody can tell.
+
+    What does not depend on the density stays: shapes, dtypes, the generator, what fails.
+    """
     if any(finding.inputs[0] in ("nll", "support") for finding in report.findings):
-        report.findings = [finding for finding in report.findings if finding.inputs[0] not in ("mean", "sample")]
+        report.findings = [finding for finding in report.findings if not follows_from_the_nll(finding)]
+        named = {finding.inputs[0] for finding in report.findings}
         for i, row in enumerate(report.rows):
-            if row.status == "wrong" and row.name.startswith(("mean", "sample")):
-                report.rows[i] = row._replace(note="may follow from the nll")
+            what = row.name.split(":")[0]
+            if row.status == "wrong" and what in ("mean", "sample") and what not in named:
+                report.rows[i] = row._replace(status="untested", note="it may follow from the nll")
     return report
+
+
+def follows_from_the_nll(finding: Finding) -> bool:
+    judged = finding.cause in ("sign", "factor", "elementwise-factor", "missing-term", "unknown")
+    return finding.inputs[0] in ("mean", "sample") and judged and " fails, with " not in finding.message
 
 
 def mean_of_the_density(p: Any, masses: list[Mass]) -> Claim:
@@ -94,20 +104,22 @@ def mean_of_the_density(p: Any, masses: list[Mass]) -> Claim:
 
 def wrong_mean(rows: np.ndarray, mean: np.ndarray, expected: np.ndarray, j: int) -> Finding:
     """The two means at the logits where it is worst, and what the wrong one is, if that is something known."""
-    text, cause, factor = f"mean is {mean[j]:.6g} {at(rows[j])}, and exp(-nll) has {expected[j]:.6g}", "unknown", None
+    text, cause, factor, repair = "mean is not that of exp(-nll)", "unknown", None, "the integral of x exp(-nll)"
     known = {
         "the sigmoid, which is the mean of a Bernoulli alone": sigmoid(rows[:, 0])[0],
         "the softplus": softplus(rows[:, 0])[0],
         "the first parameter itself": rows[:, 0],
         "the last parameter": rows[:, -1],
     }
-    for what, other in known.items():
-        if np.allclose(mean, other, rtol=1e-9):
-            text, cause = f"{text}: it is {what}", "elementwise-factor"
-            break
-    if cause == "unknown" and (factor := ratio(expected, mean)):
-        text, cause = f"{text}: it {factor_sentence(factor, {})}", "factor"
-    return Finding(("mean",), cause, text, factor=factor, where=(j,), expected=float(expected[j]), got=float(mean[j]))
+    found = [what for what, other in known.items() if np.allclose(mean, other, rtol=1e-9)]
+    if found:
+        text, cause = f"{text}: it is {found[0]}", "elementwise-factor"
+    elif c := ratio(mean, expected):
+        how, repair = off_by(c)
+        text, cause, factor = f"mean {how}, beside that of exp(-nll)", "sign" if "sign" in how else "factor", 1 / c
+    else:
+        text = f"{text}, {at(rows[j])} and elsewhere"
+    return Finding(("mean",), cause, text, repair, factor, (j,), float(expected[j]), float(mean[j]))
 
 
 def slope(p: Any, masses: list[Mass], rng: np.random.Generator) -> Claim:
@@ -140,12 +152,10 @@ def start(p: Any) -> Claim:
     bias = np.asarray(p.output_bias(pixel_mean))
     shape, finding = (len(pixel_mean) * getattr(p, "n_params", 1),), None
     if bias.shape != shape:
-        text = (
-            f"output_bias has the shape {bias.shape} for {len(pixel_mean)} pixels, expected {shape}, a number a logit"
-        )
-        finding = Finding(("output_bias",), "shape", text)
+        text = f"output_bias has the shape {bias.shape} for {len(pixel_mean)} pixels, where each logit has a number"
+        finding = Finding(("output_bias",), "shape", text, f"the shape {shape}")
     elif not np.isfinite(bias).all():
         d = int(np.argmin(np.isfinite(bias))) % len(pixel_mean)
-        text = f"output_bias is not finite for a pixel whose mean is {pixel_mean[d]:g}: clip the mean first"
-        finding = Finding(("output_bias",), "non-finite", text, where=(d,))
+        text = f"output_bias is not finite for a pixel whose mean is {pixel_mean[d]:g}"
+        finding = Finding(("output_bias",), "non-finite", text, "clip the mean first", where=(d,))
     return Claim("output_bias", float(finding is not None), 0.5, finding=finding)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import to_numpy
+from scratchvae.checks.amounts import off_by
 from scratchvae.checks.claims import Claim, as_image, at
 from scratchvae.checks.density import Mass, Pixel, integrated, summed
 from scratchvae.checks.report import SEED, Finding
 from scratchvae.checks.vjp.case import ratio
-from scratchvae.checks.vjp.sentences import factor_sentence
 
 VALUES = np.array([-3.0, -0.5, 0.2, 1.0, 4.0])  # of a parameter: both signs, small and large
 EXTREME = 20.0  # of one parameter at a time: as the log of a variance, nothing, or five hundred million
@@ -89,7 +89,7 @@ def lattice_of_the_draws(pixels: list[Pixel], levels: list[int]) -> int:
 
 def adds_up(masses: list[Mass]) -> Claim:
     """exp(-nll) of one pixel integrates or sums to 1, at all logits where that can be told."""
-    off = np.array([off_by(mass) for mass in masses])  # (L,)
+    off = np.array([distance(mass) for mass in masses])  # (L,)
     unseen = [mass for mass, error in zip(masses, off, strict=True) if math.isnan(error)]
     within = [mass.error for mass in masses if mass.settled]
     notes = [f"it {verb(masses)}, to within {max(within):.0e}"] if within else []
@@ -108,7 +108,7 @@ def verb(masses: list[Mass]) -> str:
     return "sums" if masses[0].levels else "integrates"
 
 
-def off_by(mass: Mass) -> float:
+def distance(mass: Mass) -> float:
     """|total - 1|; NaN where less than 1 was found and there may be more."""
     return abs(mass.total - 1) if mass.settled or mass.total > 1 + ALLOWED else math.nan
 
@@ -121,15 +121,16 @@ def wrong_total(masses: list[Mass], off: np.ndarray) -> Finding:
         pixels = [mass.pixel._replace(support=other) for mass in masses[: len(VALUES)]]
         if other != support and off_one(attempt(pixels, worst.levels)) < ALLOWED:
             text = f"exp(-nll) {verb(masses)} to 1 over {other}, and {where} to {total:.6g} over the support {support}"
-            return Finding(
-                ("support",), "missing-term", f"{text}: name the range of its pixels", expected=1.0, got=total
-            )
+            return Finding(("support",), "missing-term", text, f"support = {other}", expected=1.0, got=total)
     totals = [mass.total for mass in masses]
-    how = f"{where}, and to other values at other logits"
+    how, repair = (
+        f"{where}, and to other values at other logits: a normalising term is missing",
+        "exp(-nll) adds up to 1",
+    )
     if max(totals) < math.inf and np.ptp(totals) < ALLOWED * max(totals):
-        how = f"for every logit: a constant is missing, {math.log(total):.6g} nats a pixel"
-    text = f"exp(-nll) {verb(masses)} to {total:.6g} instead of 1, {how}; a log-likelihood needs its normalising terms"
-    return Finding(("nll",), "missing-term", text, expected=1.0, got=total)
+        how, repair = "for every logit: a normalising constant is missing", f"{math.log(total):.6g} nats a pixel more"
+    text = f"exp(-nll) {verb(masses)} to {total:.6g} instead of 1, {how}"
+    return Finding(("nll",), "missing-term", text, repair, expected=1.0, got=total)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -148,12 +149,14 @@ def sums_over_pixels(p: Any, masses: list[Mass], rng: np.random.Generator) -> Cl
     if claim.status == "ok":
         return claim
     if np.allclose(nll_of(p, x, np.tile(rows.reshape(1, -1), (B, 1))), sums, rtol=SUM):
-        text = "nll reads the logits pixel by pixel: the first D columns are the first parameter, and so on"
-        return claim._replace(finding=Finding(("nll",), "transpose", text))
-    c = ratio(sums, whole)
-    what = factor_sentence(c, {"D": D}) if c else "has nothing of them"
-    text = f"the nll of {D} pixels is not the sum of theirs: it {what}"
-    return claim._replace(finding=Finding(("nll",), "factor" if c else "unknown", text, factor=c))
+        text = "nll reads the logits pixel by pixel, not parameter by parameter"
+        repair = "the first D columns are the first parameter, the next D the second"
+        return claim._replace(finding=Finding(("nll",), "transpose", text, repair))
+    c = ratio(whole, sums)
+    how, repair = off_by(c, {"D": D}) if c else ("has nothing of them", "a sum over the pixels of a row, axis 1")
+    text = f"the nll of {D} pixels is not the sum of theirs: it {how}"
+    cause = "unknown" if c is None else "sign" if abs(c + 1) < 1e-5 else "factor"
+    return claim._replace(finding=Finding(("nll",), cause, text, repair, 1 / c if c else None))
 
 
 def nll_of(p: Any, x: np.ndarray, logits: np.ndarray) -> np.ndarray:

@@ -1,0 +1,149 @@
+"""A draw as a function of its noise: z = shift + mixing eps if it is linear in eps, otherwise its distribution.
+
+A number that a function returns can be measured to the last digits, one that only its draws show to within a standard
+error. So the noise is regressed out first: of a draw that is linear in all of eps nothing is left over, its mean, its
+spread and its correlations are then known exactly. If z takes only its own eps, in whatever way, it is a curve, and the
+curve is followed from one end of the normal distribution to the other.
+
+Sizes: n draws, B rows, Z latents, N = B Z entries.
+"""
+
+import math
+from collections.abc import Callable
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+
+LINEAR = 1e-6  # of the largest |z|: what a linear draw may leave over, float32 included
+CALLS = 32
+SCALES = np.array([0.01, 0.3, 1.0, 3.0])
+ROUNDING = 30.0  # in units of what is left over
+Draw = Callable[[np.ndarray], np.ndarray]  # eps (B, Z) -> z (B, Z)
+
+
+class Linear(NamedTuple):
+    """z = shift + mixing eps, entry by entry of what is flattened."""
+
+    shift: np.ndarray  # (N,)
+    mixing: np.ndarray  # (N, N)
+    error: np.ndarray  # (N,) of each
+
+    @property
+    def spread(self) -> np.ndarray:
+        """(N,)."""
+        return np.sqrt((self.mixing**2).sum(axis=1))
+
+    @property
+    def correlation(self) -> np.ndarray:
+        """(N, N), with 0 on its diagonal and where nothing is drawn."""
+        covariance, s = self.mixing @ self.mixing.T, self.spread
+        return covariance / np.maximum(np.outer(s, s), 1e-300) * (1 - np.eye(len(s)))
+
+    @property
+    def takes(self) -> np.ndarray:
+        """Which eps each z takes, (N, N)."""
+        return np.abs(self.mixing) > 1e-9 * np.abs(self.mixing).max() + self.error[:, None]
+
+
+def noises(n: int, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """eps of all sizes that occur, and larger ones: a bend may be far out, or at 0; (n, B, Z)."""
+    return np.clip(np.resize(SCALES, (n, 1, 1)) * rng.standard_normal((n, *shape)), -6, 6)
+
+
+def entry_by_entry(draw: Draw, shape: tuple[int, int], rng: np.random.Generator) -> Linear | None:
+    """The draw, if every z is linear in its own eps."""
+    eps = noises(CALLS, shape, rng)  # (CALLS, B, Z)
+    z = np.stack([draw(e) for e in eps])  # (CALLS, B, Z)
+    scale = np.abs(z).max(axis=0)  # (B, Z)
+    e = eps - eps.mean(axis=0)  # (CALLS, B, Z)
+    spread = (e * z).sum(axis=0) / (e * e).sum(axis=0)  # (B, Z)
+    shift = z.mean(axis=0) - spread * eps.mean(axis=0)  # (B, Z)
+    left = np.abs(z - shift - spread * eps).max(axis=0)  # (B, Z)
+    if not (left <= LINEAR * scale).all():
+        return None
+    return Linear(shift.ravel(), np.diag(spread.ravel()), ROUNDING * left.ravel() + 1e-14 * scale.ravel())
+
+
+def all_together(draw: Draw, shape: tuple[int, int], rng: np.random.Generator) -> Linear | None:
+    """The draw, if every z is linear in the eps of all."""
+    N = shape[0] * shape[1]
+    calls = 2 * N + CALLS
+    eps = noises(calls, shape, rng)  # (calls, B, Z)
+    z = np.stack([draw(e) for e in eps]).reshape(calls, N)  # (calls, N)
+    table = np.column_stack([np.ones(calls), eps.reshape(calls, N)])  # (calls, 1 + N)
+    weights = np.linalg.lstsq(table, z, rcond=None)[0]  # (1 + N, N)
+    left = np.abs(z - table @ weights).max(axis=0)  # (N,)
+    scale = np.abs(z).max(axis=0)  # (N,)
+    if not (left <= LINEAR * scale).all():
+        return None
+    return Linear(weights[0], weights[1:].T, ROUNDING * left + 1e-13 * scale)
+
+
+def takes_its_own(draw: Draw, shape: tuple[int, int], rng: np.random.Generator) -> bool:
+    """Does every z keep its value when all other eps change?"""
+    eps, other = rng.standard_normal((2, *shape))
+    z = draw(eps)
+    for index in np.ndindex(*shape):
+        mixed = other.copy()
+        mixed[index] = eps[index]
+        if draw(mixed)[index] != z[index]:
+            return False
+    return True
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Draws that are not linear
+
+
+class Sample(NamedTuple):
+    """Draws of every entry, and how far from those of N(mu, sigma^2) they may be."""
+
+    eps: np.ndarray  # (n, N)
+    z: np.ndarray  # (n, N)
+    errors: float  # how many standard errors are allowed; 0 if the draws are no random ones
+
+    @property
+    def shift(self) -> np.ndarray:
+        """(N,)."""
+        return self.z.mean(axis=0)
+
+    @property
+    def spread(self) -> np.ndarray:
+        """(N,), beside that of the eps themselves where they are no random ones."""
+        return self.z.std(axis=0) / (1.0 if self.errors else self.eps.std(axis=0))
+
+    @property
+    def shift_error(self) -> np.ndarray:
+        return self.errors * self.spread / math.sqrt(len(self.z)) + 1e-3 * self.spread * (not self.errors)
+
+    @property
+    def spread_error(self) -> np.ndarray:
+        """(N,), from the fourth moment, and at least what a normal distribution has."""
+        u = (self.z - self.shift) / np.maximum(self.z.std(axis=0), 1e-300)  # (n, N)
+        fourth = np.maximum((u**4).mean(axis=0), 3.0)  # (N,)
+        random = self.errors * self.spread * np.sqrt((fourth - 1) / 4 / len(u))
+        return random + 1e-3 * self.spread * (not self.errors)
+
+    def gap(self) -> np.ndarray:
+        """How far the distribution function is from the normal one of the same mean and spread, (N,)."""
+        u = np.sort((self.z - self.shift) / np.maximum(self.spread, 1e-300), axis=0)  # (n, N)
+        F = normal_function(u)  # (n, N)
+        steps = (np.arange(len(u)) + 0.5)[:, None] / len(u)  # (n, 1)
+        return np.abs(F - steps).max(axis=0)
+
+    def correlation(self) -> np.ndarray:
+        """(N, N), with 0 on its diagonal."""
+        u = (self.z - self.shift) / np.maximum(self.z.std(axis=0), 1e-300)  # (n, N)
+        return u.T @ u / len(u) * (1 - np.eye(u.shape[1]))
+
+
+def normal_function(u: np.ndarray) -> np.ndarray:
+    """P(N(0, 1) < u), from a table whose steps are too small to matter."""
+    points = np.linspace(-8, 8, 4001)
+    return np.interp(u, points, [NormalDist().cdf(p) for p in points])
+
+
+def along_the_curve(n: int) -> np.ndarray:
+    """n noises in order, each with the same chance 1/n: the middles of n equal slices, (n,)."""
+    return np.array([NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)])

@@ -1,0 +1,140 @@
+"""What a model does inside its objective: its terms for chosen x and eps, and the z that it hands to its decoder.
+
+Sizes: B rows, D data, Z latents.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchvae.backend import to_numpy
+from scratchvae.checks.report import Finding
+
+NAMES = ("nll", "kl", "elbo", "objective")
+
+
+class Fault(Exception):
+    """Something that ends the check."""
+
+    def __init__(self, name: str, cause: str, message: str, repair: str = "", factor: float | None = None) -> None:
+        super().__init__(message)
+        self.finding = Finding((name,), cause, message, repair, factor)
+
+
+class Inside(NamedTuple):
+    """The terms, (B,) each, as far as the model has them, elbo always; and every z that its decoder was called for."""
+
+    terms: dict[str, np.ndarray]
+    heard: list[np.ndarray]
+
+    @property
+    def z(self) -> np.ndarray | None:
+        """The last that is one a row, (B, Z)."""
+        z = self.heard[-1] if self.heard else np.zeros(0)
+        return z if z.ndim == 2 and len(z) == len(self.terms["elbo"]) else None
+
+
+@contextmanager
+def listening(model: Any, heard: list[np.ndarray]) -> Iterator[None]:
+    """Within this block heard receives every z that the model decodes, if it lets itself be listened to."""
+    decode, own = model.decode, "decode" in getattr(model, "__dict__", {})
+
+    def listener(z: Any, *rest: Any, **named: Any) -> Any:
+        heard.append(np.array(to_numpy(z), float))
+        return decode(z, *rest, **named)
+
+    try:
+        model.decode = listener
+    except Exception:  # somebody's class may forbid it
+        yield
+        return
+    try:
+        yield
+    finally:
+        if own:
+            model.decode = decode
+        else:
+            del model.decode
+
+
+def look_inside(model: Any, x: np.ndarray, eps: np.ndarray) -> Inside:
+    """The terms and z for x (B, D) and eps (B, Z) or (K, B, Z), of which copies are handed over.
+
+    Raises    Fault: x or eps is written to, the bound is not one number a row.
+    """
+    heard: list[np.ndarray] = []
+    given = {"x": x, "eps": eps}
+    handed = {name: a.copy() for name, a in given.items()}
+    with listening(inner(model), heard):
+        terms, *_ = model.objective(*handed.values())
+    for name, a in handed.items():
+        if not np.array_equal(a, given[name]):
+            text = f"objective writes into {name}, which belongs to the caller, and what comes after sees other numbers"
+            raise Fault(name, "mutates-input", text, "make a new array")
+    found = {name: np.array(to_numpy(getattr(terms, name)), float) for name in NAMES if hasattr(terms, name)}
+    bound = "elbo" if "elbo" in found else "objective"
+    if bound not in found:
+        raise Fault("objective", "unknown", "the terms have neither elbo nor objective", "terms.elbo, a number a row")
+    if found[bound].shape != (len(x),):
+        text = f"{bound} has the shape {found[bound].shape} for {len(x)} rows, where each row has a bound of its own"
+        hint = ": did (B,) meet (B, 1)?" if found[bound].ndim == 2 else ""
+        raise Fault(bound, "shape", text + hint, f"({len(x)},): the mean over the batch is taken in the loss")
+    found.setdefault("elbo", found[bound])
+    return Inside({name: term for name, term in found.items() if term.shape == (len(x),)}, heard)
+
+
+def inner(model: Any) -> Any:
+    """Where encode and decode are: an objective over a model keeps it as .model."""
+    return model if hasattr(model, "decode") else model.model
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What has to hold before a bound can be judged
+
+
+def require_rows_apart(model: Any, x: np.ndarray, eps: np.ndarray) -> None:
+    """Nothing, if the terms of a row are the same in a batch and alone, and the same again.
+
+    Raises    Fault: they are not.
+    """
+    together, again = look_inside(model, x, eps).terms, look_inside(model, x, eps).terms
+    for name, term in together.items():
+        if not np.array_equal(term, again[name], equal_nan=True):
+            text = f"the same eps gives another {name}: objective draws noise of its own"
+            raise Fault(name, "noise-redrawn", text, "use the eps that is given")
+        if not np.isfinite(term).all():
+            raise Fault(name, "non-finite", f"{name} is not finite, for x and eps that are")
+    try:
+        rows = [look_inside(model, x[[b]], eps[..., [b], :]).terms for b in range(len(x))]
+    except Fault:
+        raise
+    except Exception as error:  # somebody's code may do anything
+        text = f"objective fails on a batch of one row, with {type(error).__name__}: {error}"
+        raise Fault("objective", "shape", " ".join(text.split())) from error
+    for name in ("nll", "kl", "objective", "elbo"):
+        if name in together:
+            alone = np.concatenate([row[name] for row in rows])  # (B,)
+            require_same(name, together[name], alone)
+
+
+def require_same(name: str, together: np.ndarray, alone: np.ndarray) -> None:
+    """Nothing, if a term of the rows of a batch is what each of them has alone, (B,) each."""
+    B = len(alone)
+    tolerance = 1e-5 * np.maximum(np.abs(alone), 1)
+    if (np.abs(together - alone) <= tolerance).all():
+        return
+    known = {
+        f"the {name} of a row is divided by the number of rows": (alone / B, "factor", 1.0 * B),
+        f"the {name} of a row is multiplied by the number of rows": (alone * B, "factor", 1.0 / B),
+        f"the {name} of every row is the mean over all rows": (np.full(B, alone.mean()), "batch-sum", None),
+        f"the {name} of every row is the sum over all rows": (np.full(B, alone.sum()), "batch-sum", None),
+    }
+    repair = (
+        "a term is summed over the pixels or the latents of its row, axis 1; the mean over rows belongs in the loss"
+    )
+    for text, (value, cause, factor) in known.items():
+        if (np.abs(together - value) <= tolerance * max(1, B)).all():
+            raise Fault(name, cause, text, repair, factor)
+    raise Fault(name, "batch-sum", f"the {name} of a row changes with the other rows of the batch", repair)

@@ -1,0 +1,205 @@
+"""The law of a draw beside N(mu, sigma^2): its rows and its findings, by the way in which z depends on eps.
+
+Sizes: n draws, K points, B rows, Z latents, N = B Z entries.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+
+from scratchvae.checks.curves import curve_of, noise_of
+from scratchvae.checks.draw import Draw, Linear, Sample, all_together, along_the_curve, entry_by_entry, takes_its_own
+from scratchvae.checks.instead import DRAW, Measured, findings
+from scratchvae.checks.report import Finding, Row
+from scratchvae.checks.takes import wrong_eps
+
+FALSE_ALARM = 1e-6  # the chance that random draws of a right sampler are called wrong; most draws are no random ones
+CURVE, GAP = 4001, 1e-3  # points of a curve, and how far its distribution function may be from the normal one
+CORRELATED = 1e-4  # of a draw that is linear in eps
+
+Point = tuple[np.ndarray, np.ndarray, Draw]  # mu (B, Z), logvar (B, Z), and the draw there
+
+
+class Law(NamedTuple):
+    """What was seen."""
+
+    rows: list[Row]
+    findings: list[Finding]
+
+
+class Question(NamedTuple):
+    """A draw at one mu and logvar, (B, Z) each; others are those at which it may be asked for an explanation."""
+
+    draw: Draw
+    mu: np.ndarray
+    logvar: np.ndarray
+    others: Callable[[], Iterable[Point]]
+    rng: np.random.Generator
+    n: int
+
+    @property
+    def sigma(self) -> np.ndarray:
+        return np.exp(0.5 * self.logvar)
+
+    def row(self, name: str, off: float, wrong: bool, note: str) -> Row:
+        return Row(name, self.mu.shape, off, "wrong" if wrong else "ok", note)
+
+
+def law_of(q: Question) -> Law:
+    """In order: noise of its own, no noise at all, linear in eps, a curve of its own eps, anything else."""
+    eps, other = q.rng.standard_normal((2, *q.mu.shape))
+    if not np.array_equal(q.draw(eps), q.draw(eps)):
+        return of_its_own_noise(q)
+    visible = q.sigma > 1e3 * np.finfo(q.mu.dtype).eps * np.abs(q.mu)  # (B, Z)  beside mu, in its digits
+    if visible.any() and np.array_equal(q.draw(eps), q.draw(other)):
+        return without_eps(q, q.draw(eps))
+    for linear_in in (entry_by_entry, all_together):
+        if (linear := linear_in(q.draw, q.mu.shape, q.rng)) is not None:
+            return of_a_linear_draw(q, linear)
+    return of_a_curve(q) if takes_its_own(q.draw, q.mu.shape, q.rng) else of_random_draws(q)
+
+
+def without_eps(q: Question, z: np.ndarray) -> Law:
+    """The same z for every eps: mu alone, or always the same noise."""
+    where = "z does not depend on eps"
+    if np.allclose(z, q.mu):
+        return Law([], [Finding(("z",), "zero", f"{where}: it is mu, and the model a plain autoencoder", DRAW)])
+    repeated = [draw(q.mu) for mu, logvar, draw in q.others() if np.ptp(mu, axis=0).max() == 0]
+    if any(np.ptp(a, axis=0).any() for a in repeated):
+        text = f"{where}, but equal rows get different z: always the same noise, from a generator of its own"
+        return Law([], [Finding(("z",), "noise-redrawn", text, "use the eps that is given")])
+    return Law([], [Finding(("z",), "zero", where, DRAW)])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Linear in eps: exact
+
+
+def of_a_linear_draw(q: Question, linear: Linear) -> Law:
+    """Mean, spread and correlations are those of the numbers themselves; linear in eps is normal."""
+    m = measured(q, linear)
+    together = np.abs(linear.correlation)  # (N, N)
+    law_is_right = together.max() <= CORRELATED and not m.spread_wrong.any()
+    taken = wrong_eps(linear.takes, q.mu.shape, law_is_right)
+    mean, spread = bool(m.mean_wrong.any()), bool(m.spread_wrong.any())
+    rows = [
+        q.row("mean", float(m.mean_off.max()), mean, "of sigma; measured exactly"),
+        q.row("spread", float(m.spread_off.max()), spread, "of sigma; measured exactly"),
+        q.row("distribution", 0.0, False, "linear in eps, so normal"),
+        q.row("independence", float(together.max()), bool(together.max() > CORRELATED), "largest correlation"),
+        q.row("eps", float(taken is not None), taken is not None, "" if taken else "each z takes its own"),
+    ]
+    if taken is None:
+        return Law(rows, findings(m))
+    if (linear.takes.sum(axis=1) > 1).any():
+        return Law(
+            rows, [taken, *(f for f in findings(m) if f.inputs == ("mean",))]
+        )  # why: a mixture has its own spread
+    return Law(rows, [taken, *findings(m)])
+
+
+def measured(q: Question, linear: Linear) -> Measured:
+    """Shift and spread at what was asked, and at the other points, where each z takes one eps."""
+    shape = (1, *q.mu.shape)
+    spread = linear.spread * np.sign(linear.mixing[np.arange(q.mu.size), np.abs(linear.mixing).argmax(axis=1)])
+    asked = (q.mu, q.logvar, linear.shift, spread, linear.error, linear.error)
+    points = [Measured(*(a.reshape(shape).astype(float) for a in asked))]
+    if (linear.takes.sum(axis=1) <= 1).all():
+        noise = (linear.error / (np.abs(linear.shift) + linear.spread)).max()
+        source = np.abs(linear.mixing).argmax(axis=1)  # (N,)
+        points += [measured_at(point, source, noise, q.rng) for point in q.others()]
+    return Measured(*(np.concatenate(parts) for parts in zip(*points, strict=True)))
+
+
+def measured_at(point: Point, source: np.ndarray, noise: float, rng: np.random.Generator) -> Measured:
+    """Half the sum and half the difference of the draws for eps and -eps."""
+    mu, logvar, draw = point
+    eps = rng.choice([-1.0, 1.0], mu.shape)  # (B, Z)
+    above, below = draw(eps), draw(-eps)  # (B, Z)
+    spread = 0.5 * (above - below) * eps.ravel()[source].reshape(mu.shape)  # (B, Z)
+    error = noise * (np.abs(above) + np.abs(below))  # (B, Z)
+    parts = (mu, logvar, 0.5 * (above + below), spread, error, error)
+    return Measured(*(a[None].astype(float) for a in parts))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Otherwise: along the curve, or at random
+
+
+def of_a_curve(q: Question) -> Law:
+    """Each z is a function of its own eps, and is followed from one end of the normal distribution to the other."""
+    eps = np.broadcast_to(along_the_curve(CURVE)[:, None, None], (CURVE, *q.mu.shape))  # (n, B, Z)
+    sample = drawn(q, eps, 0.0)
+    law = of_a_sample(q, sample, GAP)
+    law.rows.append(q.row("independence", 0.0, False, "each z takes its own eps"))
+    law.rows.append(q.row("eps", 0.0, False, "each z takes its own"))
+    if not any(row.status == "wrong" for row in law.rows):
+        return law
+    curve = curve_of(sample, q.mu.ravel(), q.logvar.ravel())
+    text = "z is not normal, since it is not linear in eps" + (f": {curve}" if curve else "")
+    cause = "elementwise-factor" if curve else "unknown"
+    return law._replace(findings=[Finding(("distribution",), cause, text, DRAW)])
+
+
+def of_random_draws(q: Question) -> Law:
+    """z takes the eps of others as well, and not linearly."""
+    sample = drawn(q, q.rng.standard_normal((q.n, *q.mu.shape)), allowed_errors(q.mu.size))
+    law = of_a_sample(q, sample, allowed_gap(q.mu.size, q.n))
+    if not any(row.status == "wrong" for row in law.rows):
+        return law
+    text = "z takes the eps of other rows or latents as well, and not linearly: it is not drawn from N(mu, sigma^2)"
+    return law._replace(findings=[Finding(("z",), "shape", text, DRAW)])
+
+
+def of_its_own_noise(q: Question) -> Law:
+    """The same eps gives another z. Is eps used at all, and what is the noise like?"""
+    sample = drawn(q, q.rng.standard_normal((q.n, *q.mu.shape)), allowed_errors(q.mu.size))
+    text, repair = "the same eps gives another z: the sampler draws noise of its own", "use the eps that is given"
+    follows = (sample.eps * (sample.z - sample.shift)).mean(axis=0) / np.maximum(sample.z.std(axis=0), 1e-300)  # (N,)
+    if np.abs(follows).max() > sample.errors / math.sqrt(q.n):
+        return Law([], [Finding(("z",), "noise-redrawn", f"{text}, beside eps", repair)])
+    law = of_a_sample(q, sample, gap := allowed_gap(q.mu.size, q.n))
+    if {row.name for row in law.rows if row.status == "wrong"} & {"distribution", "independence"}:
+        noise = noise_of(sample, gap)
+        text += f", and it is {noise}, not normal" if noise else ", and it is not normal or not independent"
+        return law._replace(findings=[Finding(("z",), "noise-redrawn", text, repair)])
+    others = [finding for finding in law.findings if finding.cause != "unknown"]  # why: the noise may explain the rest
+    return law._replace(findings=[Finding(("z",), "noise-redrawn", text, repair), *others])
+
+
+def drawn(q: Question, eps: np.ndarray, errors: float) -> Sample:
+    """The draws for many eps (n, B, Z)."""
+    z = np.stack([q.draw(e) for e in eps])  # (n, B, Z)
+    return Sample(eps.reshape(len(eps), -1), z.reshape(len(z), -1), errors)
+
+
+def of_a_sample(q: Question, sample: Sample, allowed: float) -> Law:
+    """Each of the four with its own error, and what is wrong with mean and spread."""
+    shape, correlation = (1, *q.mu.shape), np.abs(sample.correlation()) if sample.errors else np.zeros((1, 1))
+    parts = (q.mu, q.logvar, sample.shift, sample.spread, sample.shift_error, sample.spread_error)
+    m = Measured(*(a.reshape(shape).astype(float) for a in parts))
+    gap, together = float(sample.gap().max()), float(correlation.max())
+    limit = sample.errors / math.sqrt(len(sample.z))
+    mean, spread = ((error / m.sigma).max() for error in (m.shift_error, m.spread_error))
+    rows = [
+        q.row("mean", float(m.mean_off.max()), bool(m.mean_wrong.any()), f"of sigma; {mean:.2g} allowed"),
+        q.row("spread", float(m.spread_off.max()), bool(m.spread_wrong.any()), f"of sigma; {spread:.2g} allowed"),
+        q.row("distribution", gap, gap > allowed, f"between the distribution functions; {allowed:.2g} allowed"),
+    ]
+    if sample.errors:
+        note = f"largest correlation; {limit:.2g} allowed"
+        rows.append(q.row("independence", together, together > limit, note))
+    return Law(rows, findings(m))
+
+
+def allowed_errors(N: int) -> float:
+    """Standard errors of one of the means, spreads and correlations of N entries."""
+    return -NormalDist().inv_cdf(FALSE_ALARM / (3 * N + N * (N - 1) // 2) / 2)
+
+
+def allowed_gap(N: int, n: int) -> float:
+    """Between two distribution functions, after Dvoretzky, Kiefer, Wolfowitz and Massart."""
+    return math.sqrt(math.log(2 * (3 * N + N * (N - 1) // 2) / FALSE_ALARM) / (2 * n))

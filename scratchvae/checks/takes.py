@@ -1,0 +1,31 @@
+"""Which eps each z takes, and in words which it should not.
+
+Sizes: B rows, Z latents, N = B Z entries.
+"""
+
+import numpy as np
+
+from scratchvae.checks.instead import DRAW
+from scratchvae.checks.report import Finding
+
+
+def wrong_eps(takes: np.ndarray, shape: tuple[int, ...], law_is_right: bool) -> Finding | None:
+    """takes (N, N): does z take eps? A mixture that has the right law, such as a rotation, is no fault."""
+    N = len(takes)
+    count = takes.sum(axis=1)  # (N,)
+    if not takes[~np.eye(N, dtype=bool)].any() or ((count > 1).any() and law_is_right):
+        return None
+    z, eps = np.nonzero(takes)
+    (row, latent), (of_row, of_latent) = np.unravel_index(z, shape), np.unravel_index(eps, shape)
+    others = [what for what, a, b in (("row", row, of_row), ("latent", latent, of_latent)) if (a != b).any()]
+    where = " and ".join(f"{what}s" for what in others)
+    if (count > 1).any():
+        return Finding(("eps",), "shape", f"each z mixes the eps of several {where}", DRAW)
+    i = int(np.flatnonzero(z != eps)[0])
+    a, b = ([int(k) for k in pair] for pair in ((row[i], latent[i]), (of_row[i], of_latent[i])))
+    example = f"z{a} takes eps{b}"
+    if len(set(eps)) < len(eps):
+        text = f"{where} share their eps ({example}), so that they move together"
+        return Finding(("eps",), "shape", text, "eps has the shape of mu, a number for every entry")
+    text = f"{where} take each other's eps: {example}"
+    return Finding(("eps",), "transpose", text, "the eps in the same place: " + DRAW)

@@ -1,0 +1,207 @@
+"""Which slip a wrong kl, a wrong nll or a wrong sum of the two is, point by point.
+
+Sizes: B rows, D data, Z latents, E noises.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from scratchvae.backend import as_backend, get_xp, to_numpy
+from scratchvae.checks.amounts import nats, number, off_by, same
+from scratchvae.checks.quadrature import expected_kl
+from scratchvae.checks.report import Finding
+from scratchvae.checks.vjp.case import ratio
+from scratchvae.gaussian import LOG_2PI
+
+ALLOWED = 1e-5  # nats, relative to a term where that exceeds 1
+ANALYTIC = "0.5 * sum(mu^2 + sigma^2 - 1 - logvar) with sigma^2 = exp(logvar), over the latents"
+REPAIR = "-log p(x|z) of x itself, summed over its pixels"
+PIECES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {  # what a KL may be made of, for one latent
+    "mu^2": lambda mu, logvar: mu * mu,
+    "sigma^2": lambda mu, logvar: np.exp(logvar),
+    "logvar": lambda mu, logvar: logvar,
+    "the constant": lambda mu, logvar: np.ones(mu.shape),
+    "|mu|": lambda mu, logvar: np.abs(mu),
+    "mu": lambda mu, logvar: mu,
+    "sigma": lambda mu, logvar: np.exp(0.5 * logvar),
+    "logvar^2": lambda mu, logvar: logvar * logvar,
+}
+Heads = tuple[np.ndarray, np.ndarray]  # mu, logvar, (B, Z) each
+
+
+def close(a: np.ndarray, b: np.ndarray) -> bool:
+    return bool(np.isfinite(b).all() and np.allclose(a, b, rtol=ALLOWED, atol=ALLOWED))
+
+
+def log_normal(z: np.ndarray, mu: np.ndarray | float = 0.0, logvar: np.ndarray | float = 0.0) -> np.ndarray:
+    """log N(z; mu, exp(logvar)), summed over the latents."""
+    return -0.5 * ((z - mu) ** 2 * np.exp(-np.asarray(logvar)) + logvar + LOG_2PI).sum(axis=-1)
+
+
+def by_a_number(name: str, got: np.ndarray, right: np.ndarray, sizes: Mapping[str, int]) -> Finding | None:
+    """A term that is off by a factor, or by the same amount at every point."""
+    if not np.abs(got).max() > ALLOWED:
+        return Finding((name,), "zero", f"the {name} is 0 for every x and eps", f"the {name} belongs here")
+    if c := ratio(got, right):
+        text, repair = off_by(c, sizes)
+        return Finding((name,), "sign" if same(c, -1.0) else "factor", f"the {name} {text}", repair, 1 / c)
+    if got.size > 2 and np.ptp(got - right) < ALLOWED * max(1.0, float(np.abs(right).max())):
+        lacks = float((right - got).mean())
+        word = "too small" if lacks > 0 else "too large"
+        text = f"the {name} is {word} by the same {nats(lacks)} for every x: a constant"
+        return Finding((name,), "missing-term", text, f"{'add' if lacks > 0 else 'take away'} the constant")
+    return None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The kl
+
+
+def kl_fits(kl: np.ndarray, heads: Heads, z: np.ndarray | None) -> bool:
+    """Is kl (E, B) that of N(mu, exp(logvar)): in closed form, or log q(z) - log p(z) at its own z (E, B, Z)?"""
+    mu, logvar = heads
+    if not (np.isfinite(mu).all() and np.isfinite(logvar).all() and np.abs(logvar).max() < 50):
+        return False
+    if is_analytic(kl):
+        return close(kl.mean(axis=0), expected_kl(mu, logvar))
+    return z is not None and close(kl, log_normal(z, mu, logvar) - log_normal(z))
+
+
+def is_analytic(kl: np.ndarray) -> bool:
+    """The same for every eps, (E, B)."""
+    return bool((np.ptp(kl, axis=0) <= ALLOWED * np.maximum(1, np.abs(kl).max(axis=0))).all())
+
+
+def wrong_kl(
+    kl: np.ndarray, heads: Heads, z: np.ndarray | None, at_mixtures: tuple[np.ndarray, Heads] | None, sizes: Any
+) -> Finding:
+    """kl (E, B) is not that of q; at_mixtures are other values of it (64,), and the heads that belong to them."""
+    unknown = Finding(("kl",), "unknown", "the kl is off by another amount for each x, in no usual way", ANALYTIC)
+    if not is_analytic(kl):
+        return wrong_sampled_kl(kl, heads, z) or unknown
+    got, right = kl.mean(axis=0), expected_kl(*heads)  # (B,), (B,)
+    if finding := by_a_number("kl", got, right, sizes):
+        return finding
+    of_each = np.stack([expected_kl(*(a[:, [j]] for a in heads)) for j in range(heads[0].shape[1])], axis=1)  # (B, Z)
+    counted = np.linalg.lstsq(of_each, got, rcond=None)[0]  # (Z,)
+    if len(got) > len(counted) and close(got, of_each @ counted) and (np.abs(counted) < ALLOWED).any():
+        left_out = " and ".join(map(str, np.flatnonzero(np.abs(counted) < ALLOWED)))
+        return Finding(("kl",), "batch-sum", f"the kl leaves out latent {left_out}", "sum over all latents")
+    if at_mixtures and (finding := wrong_piece(*at_mixtures)):
+        return finding
+    return unknown
+
+
+def wrong_piece(kl: np.ndarray, heads: Heads) -> Finding | None:
+    """Of the pieces that a KL is made of, the one with a wrong weight."""
+    table = np.stack([piece(*heads).sum(axis=1) for piece in PIECES.values()], axis=1)  # (64, 8)
+    right, found = (np.linalg.lstsq(table, a, rcond=1e-12)[0] for a in (expected_kl(*heads), kl))  # (8,), (8,)
+    if not np.allclose(table @ found, kl, rtol=1e-8, atol=1e-8):
+        return None
+    off = {name: (r, f) for name, r, f in zip(PIECES, right, found, strict=True) if abs(r - f) > ALLOWED}
+    wrong = {name: pair for name, pair in off.items() if abs(pair[0]) > ALLOWED}
+    instead = [name for name, (r, _) in off.items() if abs(r) <= ALLOWED]
+    for name, (r, f) in wrong.items():
+        if abs(f) < ALLOWED:
+            other = f", but one with {instead[0]}" if instead else ""
+            return Finding(("kl",), "missing-term", f"the kl has no part with {name}{other}", ANALYTIC)
+        text, repair = off_by(f / r)
+        return Finding(
+            ("kl",), "sign" if same(f, -r) else "factor", f"the part of the kl with {name} {text}", repair, r / f
+        )
+    if instead:
+        return Finding(("kl",), "missing-term", f"the kl has a part too many, with {instead[0]}", ANALYTIC)
+    return None
+
+
+def wrong_sampled_kl(kl: np.ndarray, heads: Heads, z: np.ndarray | None) -> Finding | None:
+    """kl (E, B) is to be log q(z) - log p(z)."""
+    if z is None:
+        return None
+    parts = {"log q(z)": (log_normal(z, *heads), 1.0), "log p(z)": (log_normal(z), -1.0)}
+    table = np.stack([np.ones(kl.size), *(a.ravel() for a, _ in parts.values())], axis=1)  # (E B, 3)
+    weights = np.linalg.lstsq(table, kl.ravel(), rcond=None)[0]  # (3,)
+    if not close(table @ weights, kl.ravel()):
+        return None
+    for (name, (_, right)), weight in zip(parts.items(), weights[1:], strict=True):
+        if abs(weight) < ALLOWED:
+            return Finding(("kl",), "missing-term", f"the kl has no {name}", "log q(z) - log p(z)")
+        if not same(weight, right):
+            text, repair = off_by(weight / right)
+            cause = "sign" if same(weight, -right) else "factor"
+            return Finding(("kl",), cause, f"in the kl {name} {text}", repair, right / weight)
+    text = f"the kl is off by the same {nats(weights[0])} for every z: a constant"
+    return Finding(("kl",), "missing-term", text, "log q(z) - log p(z), each with its 0.5 * log(2 pi) or both without")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The nll
+
+
+def wrong_nll(nll: np.ndarray, right: np.ndarray, z: np.ndarray, x: np.ndarray, model: Any, p: Any) -> Finding:
+    """nll (E, B) is not -log p(x|z), right (E, B), at z (E, B, Z) and x (B, D)."""
+    if finding := by_a_number("nll", nll, right, {"D": x.shape[1]}):
+        return finding
+    logits = model.decode(z.reshape(-1, z.shape[-1]))[0]  # (E B, D n_params)
+    many = np.broadcast_to(x, (len(z), *x.shape)).reshape(-1, x.shape[1])  # (E B, D)
+
+    def at(x: np.ndarray) -> np.ndarray:
+        rows = as_backend(x, get_xp(logits), logits.dtype)
+        return to_numpy(p.nll(rows, logits)[0]).astype(float).reshape(nll.shape)
+
+    others = {"1 - x": 1 - many, "x > 0.5": 1.0 * (many > 0.5), "x - 0.5": many - 0.5, "2 x - 1": 2 * many - 1}
+    others["the x of other rows"] = many[::-1] if len(z) == 1 else np.tile(x[::-1], (len(z), 1))
+    with np.errstate(all="ignore"):
+        for name, other in others.items():
+            if close(nll, at(other)):
+                return Finding(
+                    ("nll",),
+                    "transpose" if "rows" in name else "elementwise-factor",
+                    f"the nll is that of {name}",
+                    REPAIR,
+                )
+        squares = ((many - to_numpy(p.mean(logits))) ** 2).sum(axis=1).reshape(nll.shape)  # (E, B)
+        if c := ratio(nll, squares):
+            text = f"the nll is {number(c)} times the squared distance of x from the decoder's mean"
+            return Finding(("nll",), "missing-term", text, "-log p(x|z) of the likelihood, with its constants")
+    own = getattr(model, "likelihood", None) or p
+    lacks = np.array([to_numpy(p.nll(row, logits[:1])[0] - own.nll(row, logits[:1])[0]).item() for row in x[:, None]])
+    if np.abs(lacks).min() > ALLOWED and np.ptp(lacks) < ALLOWED:
+        text = "the nll lacks a term that depends on the logits and not on x: a normalising term"
+        return Finding(("nll",), "missing-term", text, "a log-likelihood with all its normalising terms")
+    text = "the nll is not -log p(x|z) at its own z, by another amount for each x, in no usual way"
+    return Finding(("nll",), "unknown", text, REPAIR)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The sum
+
+
+def wrong_sum(name: str, bound: np.ndarray, nll: np.ndarray, kl: np.ndarray, beta: bool = False) -> Finding | None:
+    """The bound as a combination of nll and kl, (E, B) each: None if it is -nll - kl, or with beta any -nll - c kl."""
+    table = np.stack([nll.ravel(), kl.ravel()], axis=1)  # (E B, 2)
+    weights = np.linalg.lstsq(table, bound.ravel(), rcond=None)[0]  # (2,)
+    if close(bound, -nll - kl) or (beta and same(weights[0], -1.0) and weights[1] <= 0):
+        return None
+    repair = f"{name} = -nll - kl"
+    if not close(table @ weights, bound.ravel()):
+        if np.ptp(bound + nll + kl) < ALLOWED:
+            text = f"{name} is off by the same {nats(float((bound + nll + kl).mean()))} for every x"
+            return Finding((name,), "missing-term", f"{text}: a constant", repair)
+        return Finding((name,), "unknown", f"{name} is not made of nll and kl alone, though both are right", repair)
+    if (np.abs(weights - 1) < ALLOWED).all():
+        text = f"{name} has the wrong sign: it is nll + kl, the loss"
+        return Finding((name,), "sign", text, repair, -1.0)
+    if same(weights[0], weights[1]):
+        text, how = off_by(-weights[0])
+        return Finding((name,), "factor", f"{name} {text}", how, -1 / weights[0])
+    for term, weight in zip(("nll", "kl"), weights, strict=True):
+        if abs(weight) < ALLOWED:
+            return Finding((name,), "missing-term", f"the {term} is missing from {name}", repair)
+        if not same(weight, -1.0):
+            text, how = off_by(-weight)
+            cause = "sign" if same(weight, 1.0) else "factor"
+            return Finding((name,), cause, f"in {name} the {term} {text}", how, -1 / weight)
+    return None

@@ -1,0 +1,244 @@
+"""Which slip a bound of K draws is: in the draws, in the weights, or in how the weights are averaged.
+
+K draws that are the same have one and the same weight, and the bound is its logarithm, however it is averaged: that
+shows what the weights are made of. Different draws then show the average.
+
+Sizes: K draws, B rows, Z latents, n sets.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from scratchvae.checks.amounts import nats, off_by, same
+from scratchvae.checks.fitted import fitted, usual_starts
+from scratchvae.checks.instead import DRAW, Measured
+from scratchvae.checks.instead import findings as of_the_numbers
+from scratchvae.checks.many import Many, log_mean_exp
+from scratchvae.checks.quadrature import expected_kl
+from scratchvae.checks.readings import AS_AGREED, READINGS, Reading, fits, of_encode
+from scratchvae.checks.report import Finding
+from scratchvae.checks.terms import ALLOWED, close, log_normal
+
+WEIGHT = "log w = log p(x|z) + log p(z) - log q(z|x)"
+AVERAGE = "log sum_k exp(log w_k) - log K"
+SETS = 24
+MARKS = {"nll": -1.0, "log p(z)": 1.0, "log q(z|x)": -1.0}  # the sign of each part in log w
+
+
+class Average(NamedTuple):
+    """What may stand for the logarithm of the average of the weights: (K, n) -> (n,)."""
+
+    text: str
+    of: Callable[[np.ndarray], np.ndarray]
+    cause: str
+
+
+def by_their_weights(log_w: np.ndarray) -> np.ndarray:
+    w = np.exp(log_w - log_w.max(axis=0))
+    return (w * log_w).sum(axis=0) / w.sum(axis=0)
+
+
+AVERAGES = (
+    Average(
+        "the logarithms of the weights are averaged: it is the ELBO", lambda w: w.mean(axis=0), "elementwise-factor"
+    ),
+    Average("log K is missing: the weights are summed", lambda w: np.logaddexp.reduce(w, axis=0), "missing-term"),
+    Average("log K is taken away twice", lambda w: log_mean_exp(w) - math.log(len(w)), "missing-term"),
+    Average("log K is added, not taken away", lambda w: log_mean_exp(w) + 2 * math.log(len(w)), "sign"),
+    Average("it is the logarithm of the largest weight alone", lambda w: w.max(axis=0), "missing-term"),
+    Average("it is the logarithm of the smallest weight alone", lambda w: w.min(axis=0), "missing-term"),
+    Average("the weights are averaged upside down, as 1/w", lambda w: -log_mean_exp(-w), "sign"),
+    Average("the logarithms are averaged by their weights", by_their_weights, "elementwise-factor"),
+    Average("it is the weight of the first draw alone", lambda w: w[0], "missing-term"),
+    Average("it is the weight of the last draw alone", lambda w: w[-1], "missing-term"),
+    Average("it is the logarithm of the median weight", lambda w: np.median(w, axis=0), "elementwise-factor"),
+)
+SUM_OF_LOGS = "the logarithms of the weights are summed over the draws"
+CLOSED = "the kl in closed form stands outside of the average, where log p(z) - log q(z|x) belongs inside"
+
+
+class Heard(NamedTuple):
+    """The bound and its z for different draws, and for K times the same; and what is wrong with z as a draw from q."""
+
+    got: np.ndarray  # (B, n)
+    got_one: np.ndarray  # (B, n)
+    z: np.ndarray  # (B, K, n, Z)
+    z_one: np.ndarray  # (B, K, n, Z)
+    numbers: Measured | None = None  # shift and spread
+    findings: tuple[Finding, ...] = ()
+
+
+def explain_weights(many: Many, rng: np.random.Generator) -> list[Finding]:
+    """A finding for the draws, for the weights and for their average, as far as each is wrong."""
+    eps = rng.standard_normal((many.K, SETS, many.heads[0].shape[1]))  # (K, n, Z)
+    one = np.repeat(eps[:1], many.K, axis=0)  # (K, n, Z)
+    got, got_one = (np.stack([many.bound(b, e) for b in range(len(many.x))]) for e in (eps, one))
+    z, z_one = (listened(many, e, one) for e in (eps, one))
+    if z is not None and z_one is not None:
+        heard = Heard(got, got_one, z, z_one, *the_draws(many, eps, z))
+        found = as_heard(many, heard)
+        return (in_closed_form(many, heard) or [*heard.findings] if found is None else found) or [unknown()]
+    agreed = Heard(got, got_one, many.z(eps), many.z(one))
+    if found := as_heard(many, agreed) or in_closed_form(many, agreed):
+        return found
+    for reading in READINGS:
+        meant = many._replace(heads=reading.heads(*many.heads))
+        found = as_heard(meant, Heard(got, got_one, meant.z(eps), meant.z(one)), (AS_AGREED,))
+        if found is not None:
+            return [of_encode(reading), *found]
+    return fitted_draws(many, eps[0], got_one) or [unknown()]
+
+
+def as_heard(many: Many, heard: Heard, readings: tuple[Reading, ...] = (AS_AGREED, *READINGS)) -> list[Finding] | None:
+    """What is wrong, if the logarithm of a weight is a sum of its three parts, each times a number; None if not."""
+    for reading in readings:
+        parts, parts_one = (parts_of(many, reading, z) for z in (heard.z, heard.z_one))  # (3, B, K, n) each
+        table = np.stack([np.ones(heard.got.size), *(a[:, 0].ravel() for a in parts_one)], axis=1)  # (B n, 4)
+        if not np.isfinite(table).all():
+            continue
+        constant, *weights = np.linalg.lstsq(table, heard.got_one.ravel(), rcond=None)[0].tolist()
+        if close(table @ [constant, *weights], heard.got_one.ravel()):
+            found = [*of_the_reading(reading, heard), *of_the_weights(weights, many)]
+            return found + of_the_average(heard.got, parts, weights, constant, many.K)
+    return None
+
+
+def unknown() -> Finding:
+    text = "the bound is not the logarithm of the average weight, in no usual way"
+    return Finding(("bound",), "unknown", text, f"{AVERAGE}, with {WEIGHT}")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The draws
+
+
+def listened(many: Many, eps: np.ndarray, one: np.ndarray) -> np.ndarray | None:
+    """The z in the objective, (B, K, n, Z); None if the decoder could not be listened to."""
+    (K, n, Z), found = eps.shape, []
+    for b in range(len(many.x)):
+        z, same_draws = (np.concatenate([np.zeros(0), *(z.ravel() for z in many.look(b, e).heard)]) for e in (eps, one))
+        if z.size != eps.size:
+            return None
+        if not np.ptp(same_draws.reshape(K, n, Z), axis=0).any():  # why: K equal draws show which axis is theirs
+            found.append(z.reshape(K, n, Z))
+        else:
+            found.append(z.reshape(n, K, Z).swapaxes(0, 1))
+    return np.stack(found)
+
+
+def the_draws(many: Many, eps: np.ndarray, z: np.ndarray) -> tuple[Measured | None, tuple[Finding, ...]]:
+    """Shift and spread of z (B, K, n, Z), if it has them, and what is wrong with those."""
+    if many.K > 1 and not np.ptp(z, axis=1).any():
+        text = "the K draws of a row share one eps, so that they are the same"
+        return None, (Finding(("sampler",), "shape", text, "eps (K, B, Z), a draw of its own for each k"),)
+    e = eps - eps.mean(axis=(0, 1))  # (K, n, Z)
+    spread = (e * z).sum(axis=(1, 2)) / (e * e).sum(axis=(0, 1))  # (B, Z)
+    shift = z.mean(axis=(1, 2)) - spread * eps.mean(axis=(0, 1))  # (B, Z)
+    scale = np.abs(z).max(axis=(1, 2))  # (B, Z)
+    left = np.abs(z - shift[:, None, None] - spread[:, None, None] * eps).max(axis=(1, 2))  # (B, Z)
+    if not (left <= 1e-6 * scale).all():
+        return None, (Finding(("sampler",), "unknown", "z is not linear in its own eps: see check_sampler", DRAW),)
+    error = 30 * left + 1e-14 * scale  # (B, Z)
+    return of_the_sampler(Measured(*(a[None] for a in (*many.heads, shift, spread, error, error))))
+
+
+def of_the_sampler(numbers: Measured) -> tuple[Measured, tuple[Finding, ...]]:
+    return numbers, tuple(finding._replace(inputs=("sampler",)) for finding in of_the_numbers(numbers))
+
+
+def fitted_draws(many: Many, eps: np.ndarray, got_one: np.ndarray) -> list[Finding]:
+    """What is wrong with the draws, if they explain the bound of K equal ones, for eps (n, Z)."""
+
+    def value_at(z: np.ndarray, b: int) -> np.ndarray:
+        return log_normal(z) - many.nll(b, z) - log_normal(z, *(a[b] for a in many.heads))
+
+    found = fitted(value_at, eps, got_one.T, usual_starts(*many.heads), False)
+    if found is None:
+        return []
+    shift, spread = found
+    error = 1e-5 * (np.abs(shift) + np.abs(spread))
+    return [*of_the_sampler(Measured(*(a[None] for a in (*many.heads, shift, spread, error, error))))[1]]
+
+
+def of_the_reading(reading: Reading, heard: Heard) -> list[Finding]:
+    """q(z|x) is read in one way by its density: is the sampler of the same mind?"""
+    if reading is AS_AGREED:
+        return [*heard.findings]
+    if heard.findings and fits(heard.numbers, reading):
+        return [of_encode(reading)]
+    text = f"log q(z|x) reads what encode returns as {reading.name}, and the sampler does not"
+    return [*heard.findings, Finding(("weights",), reading.cause, text, "the density of the q that z is drawn from")]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The weights, and their average
+
+
+def parts_of(many: Many, reading: Reading, z: np.ndarray) -> np.ndarray:
+    """nll, log p(z) and log q(z|x) of every draw (B, K, n, Z), as (3, B, K, n)."""
+    mu, logvar = reading.heads(*many.heads)  # (B, Z), (B, Z)
+    nll = np.stack([many.nll(b, a) for b, a in enumerate(z)])  # (B, K, n)
+    with np.errstate(all="ignore"):
+        return np.stack([nll, log_normal(z), log_normal(z, mu[:, None, None], logvar[:, None, None])])
+
+
+def of_the_weights(weights: list[float], many: Many) -> list[Finding]:
+    """Each part of log w with its sign; all of them times a number are a matter of the average."""
+    c = [weight / sign for weight, sign in zip(weights, MARKS.values(), strict=True)]
+    if all(same(a, c[0]) for a in c):
+        return []
+    missing = [name for name, a in zip(MARKS, c, strict=True) if abs(a) < ALLOWED]
+    turned = [name for name, a in zip(MARKS, c, strict=True) if same(a, -1.0)]
+    found = []
+    if missing:
+        found.append(Finding(("weights",), "missing-term", f"the weights have no {' and no '.join(missing)}", WEIGHT))
+    if turned == ["log p(z)", "log q(z|x)"]:
+        text = "log p(z) and log q(z|x) have changed places in the weights"
+        found.append(Finding(("weights",), "sign", text, WEIGHT, -1.0))
+    elif turned:
+        text = f"in the weights {' and '.join(turned)} {'has' if len(turned) == 1 else 'have'} the wrong sign"
+        found.append(Finding(("weights",), "sign", text, WEIGHT, -1.0))
+    for name, a in zip(MARKS, c, strict=True):
+        if not (abs(a) < ALLOWED or same(abs(a), 1.0)):
+            text, repair = off_by(a, {"D": many.x.shape[1]} if name == "nll" else {"K": many.K})
+            found.append(Finding(("weights",), "factor", f"in the weights {name} {text}", f"{repair}: {WEIGHT}", 1 / a))
+    return found
+
+
+def of_the_average(got: np.ndarray, parts: np.ndarray, weights: list[float], constant: float, K: int) -> list[Finding]:
+    """got (B, n) is the logarithm of the average of the weights, made of parts (3, B, K, n), or of what?"""
+    whole = -weights[0]
+    scaled = all(same(weight, sign * whole) for weight, sign in zip(weights, MARKS.values(), strict=True))
+    made_of = [sign * (1.0 if scaled else weight / sign) for weight, sign in zip(weights, MARKS.values(), strict=True)]
+    log_w = np.tensordot(made_of, parts, axes=1).swapaxes(0, 1)  # (K, B, n)
+    if close(got, log_mean_exp(log_w)):
+        return []
+    for average in AVERAGES:
+        if close(got, average.of(log_w)):
+            return [Finding(("bound",), average.cause, average.text, AVERAGE)]
+    if close(got, log_w.sum(axis=0)):
+        return [Finding(("bound",), "factor", SUM_OF_LOGS, AVERAGE)]
+    if close(got, -log_mean_exp(log_w)):
+        return [Finding(("bound",), "sign", "the bound has the wrong sign: it is the loss", AVERAGE, -1.0)]
+    if scaled and close(got, whole * log_mean_exp(log_w)):
+        text, repair = off_by(whole, {"K": K})
+        return [Finding(("bound",), "factor", f"the bound {text}", repair, 1 / whole)]
+    if close(got, log_mean_exp(log_w) + constant):
+        text = f"the bound is off by the same {nats(constant)} for every x: a constant"
+        return [Finding(("bound",), "missing-term", text, f"{AVERAGE}, with {WEIGHT} and all constants")]
+    return [unknown()]
+
+
+def in_closed_form(many: Many, heard: Heard) -> list[Finding]:
+    """The kl of the ELBO beside the draws."""
+    nll = np.stack([many.nll(b, a) for b, a in enumerate(heard.z)])  # (B, K, n)
+    with np.errstate(all="ignore"):
+        kl = expected_kl(*many.heads)[:, None]  # (B, 1)
+    if close(heard.got, -nll.mean(axis=1) - kl):
+        return [Finding(("bound",), AVERAGES[0].cause, AVERAGES[0].text, AVERAGE)]
+    if close(heard.got, log_mean_exp(-nll.swapaxes(0, 1)) - kl):
+        return [Finding(("weights",), "missing-term", CLOSED, WEIGHT)]
+    return []

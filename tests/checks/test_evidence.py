@@ -1,0 +1,669 @@
+"""check_evidence: which part of a bound is at fault, by what the parts are seen to do.
+
+Sizes: B rows, D data, Z latents.
+"""
+
+import contextlib
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import scratchvae.vae as vae_module
+from scratchvae import VAE, Bernoulli, Gaussian, ImportanceWeighted
+from scratchvae.checks import check_evidence
+from scratchvae.checks.pixels import drawn_pixels
+from scratchvae.exact import grid_log_evidence
+from scratchvae.likelihoods import LIKELIHOODS
+
+D, H = 6, 7
+
+
+class Terms(NamedTuple):
+    nll: np.ndarray
+    kl: np.ndarray
+    elbo: np.ndarray
+
+
+class BoundAlone(NamedTuple):
+    objective: np.ndarray
+
+
+class Student:
+    """A VAE of a course: its parts are methods, each of which may be wrong. told: how much its objective tells."""
+
+    likelihood = None  # not even that
+
+    def __init__(self, seed=0, n_z=2, told="terms", gaussian=False):
+        rng = np.random.default_rng(seed)
+        self.W, self.b = rng.standard_normal((D, H)), rng.standard_normal(H)
+        self.M, self.V = 0.5 * rng.standard_normal((2, H, n_z))
+        self.m, self.v = rng.standard_normal((2, n_z))
+        self.A, self.a = rng.standard_normal((n_z, H)), rng.standard_normal(H)
+        self.C, self.c = rng.standard_normal((H, D)), rng.standard_normal(D)
+        self.told, self.gaussian = told, gaussian
+
+    def encode(self, x):
+        h = np.tanh(x @ self.W + self.b)
+        return h @ self.M + self.m, h @ self.V + self.v - 0.5
+
+    def decode(self, z):
+        return np.tanh(z @ self.A + self.a) @ self.C + self.c, None
+
+    def draw(self, mu, logvar, eps):
+        return mu + np.exp(0.5 * logvar) * eps
+
+    def kl(self, mu, logvar, z):
+        return 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=1)
+
+    def nll(self, x, logits):
+        if self.gaussian:
+            return 0.5 * ((x - logits) ** 2 + math.log(2 * math.pi)).sum(axis=1)
+        return (np.logaddexp(0, logits) - x * logits).sum(axis=1)
+
+    def total(self, nll, kl):
+        return -nll - kl
+
+    def objective(self, x, eps):
+        mu, logvar = self.encode(x)
+        z = self.draw(mu, logvar, eps)
+        logits = np.tanh(z @ self.A + self.a) @ self.C + self.c if "deaf" in self.told else self.decode(z)[0]
+        nll, kl = self.nll(x, logits), self.kl(mu, logvar, z)
+        elbo = self.total(nll, kl)
+        return (Terms(nll, kl, elbo) if "terms" in self.told else BoundAlone(elbo)), None
+
+
+TOLD = ("terms", "deaf terms", "bound", "deaf bound")
+
+
+def with_parts(told="terms", seed=0, n_z=2, gaussian=False, **parts):
+    """A student's model with some of its methods replaced."""
+    return type("Student", (Student,), parts)(seed, n_z, told, gaussian)
+
+
+def sampled_kl(mu, logvar, z):
+    """log q(z) - log p(z)."""
+    return 0.5 * (z**2 - (z - mu) ** 2 * np.exp(-logvar) - logvar).sum(axis=1)
+
+
+def encode_as(change):
+    """encode that returns change(logvar) for logvar."""
+
+    def encode(self, x):
+        mu, logvar = Student.encode(self, x)
+        return mu, change(logvar)
+
+    return encode
+
+
+def read_as(change):
+    """draw and kl of a model whose encode returns something whose logvar is change(it)."""
+    return {
+        "draw": lambda self, m, v, e: m + np.exp(0.5 * change(v)) * e,
+        "kl": lambda self, m, v, z: Student.kl(self, m, change(v), z),
+    }
+
+
+def swapped_encode(self, x):
+    return Student.encode(self, x)[::-1]
+
+
+def s(v):
+    return np.exp(0.5 * v)
+
+
+def draws(f):
+    return {"draw": lambda self, m, v, e: f(m, v, e)}
+
+
+def kls(f):
+    return {"kl": lambda self, m, v, z: f(m, v, z)}
+
+
+def nlls(f):
+    return {"nll": lambda self, x, a: f(Student.nll(self, x, a), x, a)}
+
+
+def totals(f):
+    return {"total": lambda self, n, k: f(n, k)}
+
+
+RIGHT = {
+    "in closed form": {},
+    "a sampled kl": kls(sampled_kl),
+    "the other sign of eps": draws(lambda m, v, e: m - s(v) * e),
+    "another eps": draws(lambda m, v, e: m + s(v) * e[:, ::-1]),
+    "written differently": {
+        **draws(lambda m, v, e: m + np.sqrt(np.exp(v)) * e),
+        **kls(lambda m, v, z: -0.5 * np.sum(1 + v - m**2 - np.exp(v), axis=1)),
+    },
+}
+log_normal = lambda z, m=0.0, v=0.0: -0.5 * ((z - m) ** 2 * np.exp(-v) + v + math.log(2 * math.pi)).sum(axis=1)  # noqa: E731
+
+SLIPS = [  # parts, inputs[0], cause, words
+    (draws(lambda m, v, e: m + np.exp(v) * e), "sampler", "elementwise-factor", "sigma^2"),
+    (draws(lambda m, v, e: m + 0.01 * s(v) * e), "sampler", "factor", "0.01 times sigma"),
+    (draws(lambda m, v, e: m + 0.5 * s(v) * e), "sampler", "factor", "half of sigma"),
+    (draws(lambda m, v, e: m + 0 * e), "sampler", "zero", "does not depend on eps"),
+    (draws(lambda m, v, e: m + e), "sampler", "elementwise-factor", "1, whatever logvar is"),
+    (draws(lambda m, v, e: m + np.logaddexp(v, 0) * e), "sampler", "elementwise-factor", "softplus(logvar)"),
+    (draws(lambda m, v, e: m + 0.3 + s(v) * e), "sampler", "missing-term", "mu + 0.3"),
+    (draws(lambda m, v, e: 2 * m + s(v) * e), "sampler", "factor", "twice mu"),
+    (draws(lambda m, v, e: -m + s(v) * e), "sampler", "sign", "-mu"),
+    (draws(lambda m, v, e: s(v) * e), "sampler", "missing-term", "mu is missing"),
+    (kls(lambda m, v, z: (m**2 + np.exp(v) - 1 - v).sum(axis=1)), "kl", "factor", "twice what it should be"),
+    (
+        kls(lambda m, v, z: 0.5 * (m**2 + np.exp(v) - 1 - v).mean(axis=1)),
+        "kl",
+        "factor",
+        "half of what it should be (Z is 2): perhaps a mean",
+    ),
+    (kls(lambda m, v, z: -0.5 * (m**2 + np.exp(v) - 1 - v).sum(axis=1)), "kl", "sign", "wrong sign"),
+    (
+        kls(lambda m, v, z: 0.5 * (m**2 + np.exp(v) - v).sum(axis=1)),
+        "kl",
+        "missing-term",
+        "too large by the same 1 nat",
+    ),
+    (
+        kls(lambda m, v, z: 0.5 * (m**2 + np.exp(2 * v) - 1 - 2 * v).sum(axis=1)),
+        "kl",
+        "factor",
+        "the logarithm of sigma",
+    ),
+    (
+        kls(lambda m, v, z: 0.5 * (m**2 + v**2 - 1 - np.log(v**2)).sum(axis=1)),
+        "kl",
+        "elementwise-factor",
+        "sigma itself",
+    ),
+    (kls(lambda m, v, z: 0.5 * (np.exp(v) - 1 - v).sum(axis=1)), "kl", "missing-term", "no part with mu^2"),
+    (kls(lambda m, v, z: 0.5 * (np.abs(m) + np.exp(v) - 1 - v).sum(axis=1)), "kl", "missing-term", "but one with |mu|"),
+    (kls(lambda m, v, z: 0.5 * (m**2 + s(v) - 1 - v).sum(axis=1)), "kl", "missing-term", "but one with sigma"),
+    (kls(lambda m, v, z: 0.5 * (m**2 + np.exp(v) - 1 + v).sum(axis=1)), "kl", "sign", "the part of the kl with logvar"),
+    (kls(lambda m, v, z: 0.5 * (m**2 + np.exp(v) - 1).sum(axis=1)), "kl", "missing-term", "no part with logvar"),
+    (kls(lambda m, v, z: 0.5 * (m**2 + np.exp(v) - 1 - v)[:, 0]), "kl", "batch-sum", "leaves out latent 1"),
+    (kls(lambda m, v, z: -log_normal(z)), "kl", "missing-term", "no log q(z)"),
+    (kls(lambda m, v, z: log_normal(z, m, v)), "kl", "missing-term", "no log p(z)"),
+    (kls(lambda m, v, z: log_normal(z, m, v) + log_normal(z)), "kl", "sign", "log p(z) has the wrong sign"),
+    (kls(lambda m, v, z: -sampled_kl(m, v, z)), "kl", "sign", "wrong sign"),
+    (nlls(lambda n, x, a: n / D), "nll", "factor", "1/6 of what it should be (D is 6): a mean"),
+    (nlls(lambda n, x, a: 2 * n), "nll", "factor", "twice"),
+    (nlls(lambda n, x, a: -n), "nll", "sign", "wrong sign"),
+    (nlls(lambda n, x, a: n - 2.5), "nll", "missing-term", "too small by the same 2.5 nats"),
+    (
+        nlls(lambda n, x, a: (np.logaddexp(0, a) - (1 - x) * a).sum(axis=1)),
+        "nll",
+        "elementwise-factor",
+        "that of 1 - x",
+    ),
+    (nlls(lambda n, x, a: ((x - 1 / (1 + np.exp(-a))) ** 2).sum(axis=1)), "nll", "missing-term", "squared distance"),
+    (totals(lambda n, k: -n + k), "elbo", "sign", "the kl has the wrong sign"),
+    (totals(lambda n, k: -n), "elbo", "missing-term", "the kl is missing"),
+    (totals(lambda n, k: -k), "elbo", "missing-term", "the nll is missing"),
+    (totals(lambda n, k: n + k), "elbo", "sign", "the loss"),
+    (totals(lambda n, k: -n - 4 * k), "elbo", "factor", "the kl is 4 times"),
+    (totals(lambda n, k: -n - k / D), "elbo", "factor", "the kl is 1/6 of"),
+    (totals(lambda n, k: 0.5 * (-n - k)), "elbo", "factor", "half of"),
+    (totals(lambda n, k: -n - k + 1.5), "elbo", "missing-term", "by the same 1.5 nats"),
+    (
+        {"encode": encode_as(lambda v: 0.5 * v), **read_as(lambda r: 2 * r)},
+        "encode",
+        "factor",
+        "the logarithm of sigma",
+    ),
+    ({"encode": encode_as(s), **read_as(lambda r: 2 * np.log(r))}, "encode", "elementwise-factor", "sigma itself"),
+    ({"encode": encode_as(np.exp), **read_as(np.log)}, "encode", "elementwise-factor", "the variance itself"),
+    ({"encode": encode_as(lambda v: -v), **read_as(lambda r: -r)}, "encode", "sign", "the precision"),
+    (
+        {"encode": encode_as(lambda v: v), **read_as(lambda r: 2 * np.log(np.logaddexp(r, 0)))},
+        "encode",
+        "elementwise-factor",
+        "sigma before a softplus",
+    ),
+    (
+        {
+            "encode": swapped_encode,
+            "draw": lambda self, m, v, e: v + s(m) * e,
+            "kl": lambda self, m, v, z: Student.kl(self, v, m, z),
+        },
+        "encode",
+        "transpose",
+        "mu, after",
+    ),
+]
+ROWS = [  # rows that are not apart, whatever is told
+    (nlls(lambda n, x, a: n / len(x)), "nll", "factor", "divided by the number of rows"),
+    (kls(lambda m, v, z: np.full(len(m), 0.5 * (m**2 + np.exp(v) - 1 - v).sum())), "kl", "batch-sum", "sum over all"),
+    (nlls(lambda n, x, a: np.full(len(x), n.mean())), "nll", "batch-sum", "the mean over all rows"),
+    (totals(lambda n, k: (-n - k) / len(n)), "elbo", "factor", "divided by the number of rows"),
+    (totals(lambda n, k: -n.mean() - k.mean()), "elbo", "shape", "has the shape ()"),
+    (totals(lambda n, k: -n - k[:, None]), "elbo", "shape", "did (B,) meet (B, 1)?"),
+]
+
+
+def images(seed=0, B=5):
+    return np.random.default_rng([seed, 1]).random((B, D))
+
+
+def only(report):
+    assert len(report.findings) == 1, str(report)
+    return report.findings[0]
+
+
+# -- bounds of K draws -------------------------------------------------------------------------------------------------
+
+
+def lme(w):
+    return np.logaddexp.reduce(w, axis=0) - math.log(len(w))
+
+
+class ManyDraws(Student):
+    """An importance-weighted bound of the same course: weight and average may be wrong."""
+
+    K = 4
+
+    def draw_eps(self, B, rng):
+        return rng.standard_normal((self.K, B, self.M.shape[1]))
+
+    def log_q(self, z, mu, logvar):
+        return log_normal(z, mu, logvar)
+
+    def weight(self, nll, log_p, log_q, kl):
+        return log_p - nll - log_q
+
+    def average(self, log_w):
+        return lme(log_w)
+
+    def nll_of(self, x, z):
+        logits = np.tanh(z @ self.A + self.a) @ self.C + self.c if "deaf" in self.told else self.decode(z)[0]
+        return self.nll(x, logits)
+
+    def objective(self, x, eps):
+        mu, logvar = self.encode(x)
+        log_w = []
+        for e in eps:
+            z = self.draw(mu, logvar, e)
+            kl = self.kl(mu, logvar, z)
+            log_w.append(self.weight(self.nll_of(x, z), log_normal(z), self.log_q(z, mu, logvar), kl))
+        return BoundAlone(self.average(np.array(log_w))), None
+
+
+class AllAtOnce(ManyDraws):
+    """The same with one pass for all draws, the draws of an example side by side."""
+
+    def objective(self, x, eps):
+        K, B, Z = eps.shape
+        mu, logvar = (np.repeat(a, K, axis=0) for a in self.encode(x))  # (B K, Z)
+        z = self.draw(mu, logvar, eps.swapaxes(0, 1).reshape(B * K, Z))
+        nll = self.nll_of(np.repeat(x, K, axis=0), z)
+        log_w = self.weight(nll, log_normal(z), self.log_q(z, mu, logvar), self.kl(mu, logvar, z))
+        return BoundAlone(self.average(log_w.reshape(B, K).T)), None
+
+
+def many(kind=ManyDraws, told="bound", seed=0, n_z=2, K=4, **parts):
+    model = type("Student", (kind,), parts)(seed, n_z, told)
+    model.K = K
+    return model
+
+
+def weights(f):
+    return {"weight": lambda self, n, p, q, kl: f(n, p, q, kl)}
+
+
+def averages(f):
+    return {"average": lambda self, w: f(w)}
+
+
+RIGHT_MANY = {
+    "plain": {},
+    "logsumexp by hand": averages(lambda w: w.max(0) + np.log(np.exp(w - w.max(0)).mean(0))),
+    "the other sign of eps": draws(lambda m, v, e: m - s(v) * e),
+    "another order of the draws": averages(lambda w: lme(w[::-1])),
+}
+SLIPS_MANY = [  # parts, inputs[0], cause, words
+    (averages(lambda w: w.mean(0)), "bound", "elementwise-factor", "the logarithms of the weights are averaged"),
+    (averages(lambda w: np.logaddexp.reduce(w, axis=0)), "bound", "missing-term", "log K is missing"),
+    (averages(lambda w: lme(w) - math.log(len(w))), "bound", "missing-term", "taken away twice"),
+    (averages(lambda w: lme(w) + 2 * math.log(len(w))), "bound", "sign", "added, not taken away"),
+    (averages(lambda w: w.sum(0)), "bound", "factor", "summed over the draws"),
+    (averages(lambda w: w.max(0)), "bound", "missing-term", "the largest weight alone"),
+    (averages(lambda w: w[0]), None, None, "the first draw alone"),
+    (averages(lambda w: -lme(w)), "bound", "sign", "it is the loss"),
+    (averages(lambda w: -lme(-w)), "bound", "sign", "upside down"),
+    (averages(lambda w: 0.5 * lme(w)), "bound", "factor", "half of what it should be"),
+    (averages(lambda w: lme(w) + 0.7), "bound", "missing-term", "by the same 0.7 nats"),
+    (
+        averages(lambda w: (np.exp(w - lme(w)) * w).mean(0)),
+        "bound",
+        "elementwise-factor",
+        "averaged by their weights",
+    ),
+    (weights(lambda n, p, q, kl: -n), "weights", "missing-term", "no log p(z) and no log q(z|x)"),
+    (weights(lambda n, p, q, kl: -n - q), "weights", "missing-term", "no log p(z)"),
+    (weights(lambda n, p, q, kl: p - n), "weights", "missing-term", "no log q(z|x)"),
+    (weights(lambda n, p, q, kl: p - q), "weights", "missing-term", "no nll"),
+    (weights(lambda n, p, q, kl: p - n + q), "weights", "sign", "log q(z|x) has the wrong sign"),
+    (weights(lambda n, p, q, kl: -p - n - q), "weights", "sign", "log p(z) has the wrong sign"),
+    (weights(lambda n, p, q, kl: q - n - p), "weights", "sign", "changed places"),
+    (weights(lambda n, p, q, kl: p + n - q), "weights", "sign", "nll has the wrong sign"),
+    (weights(lambda n, p, q, kl: p - n / D - q), "weights", "factor", "nll is 1/6 of what it should be (D is 6)"),
+    (weights(lambda n, p, q, kl: p - n - 2 * q), "weights", "factor", "log q(z|x) is twice"),
+    (weights(lambda n, p, q, kl: -n - kl), "weights", "missing-term", "closed form stands outside"),
+    (draws(lambda m, v, e: m + np.exp(v) * e), "sampler", "elementwise-factor", "sigma^2"),
+    (draws(lambda m, v, e: m + 0.01 * s(v) * e), "sampler", "factor", "0.01 times sigma"),
+    ({"log_q": lambda self, z, m, v: log_normal(z, m, 2 * v)}, "weights", "factor", "the logarithm of sigma"),
+    (
+        {
+            "encode": encode_as(lambda v: 0.5 * v),
+            "draw": lambda self, m, v, e: m + np.exp(v) * e,
+            "log_q": lambda self, z, m, v: log_normal(z, m, 2 * v),
+        },
+        "encode",
+        "factor",
+        "the logarithm of sigma",
+    ),
+]
+
+
+# -- no false alarm ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gaussian", [False, True])
+@pytest.mark.parametrize("told", TOLD)
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_model_passes_however_much_it_tells(name, told, gaussian):
+    for n_z, seed in ((1, 3), (2, 4)):
+        model = with_parts(told, seed, n_z, gaussian, **RIGHT[name])
+        report = check_evidence(model, images(seed), likelihood=Gaussian() if gaussian else None)
+        assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("kind", [ManyDraws, AllAtOnce])
+@pytest.mark.parametrize("name", RIGHT_MANY)
+def test_a_right_bound_of_many_draws_passes(name, kind):
+    for n_z, K, told in ((1, 1, "bound"), (1, 2, "deaf bound"), (2, 4, "bound")):
+        report = check_evidence(many(kind, told, n_z=n_z, K=K, **RIGHT_MANY[name]), images())
+        assert report.state == "ok", str(report)
+
+
+def build(kind=VAE, likelihood=None, n_z=2, dtype="float64"):
+    rng = np.random.default_rng(3)
+    model = kind(D, (H,), n_z, "tanh", likelihood, rng=rng, dtype=dtype)
+    for p in model.params.values():
+        p += (0.3 * rng.standard_normal(p.shape)).astype(dtype)
+    return model
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS.values(), ids=LIKELIHOODS)
+@pytest.mark.parametrize("n_z", [1, 2])
+def test_the_identity_holds_for_right_models(n_z, likelihood):
+    model = build(n_z=n_z, likelihood=likelihood())
+    x = drawn_pixels(model.likelihood, 5, D, np.random.default_rng(4))
+    report = check_evidence(model, x)
+    assert report.ok, str(report)
+    assert max(row.error for row in report.rows) < 1e-6
+    assert check_evidence(ImportanceWeighted(model, K=3), x).ok
+
+
+def test_models_in_float32_pass():
+    assert check_evidence(build(dtype="float32"), images()).ok
+
+
+def test_the_model_is_left_as_it_was():
+    """Listening to a decoder leaves no trace, also where it fails."""
+
+    class Fails(Student):
+        def objective(self, x, eps):
+            self.decode(eps)
+            raise RuntimeError("not today")
+
+    for model in (build(), Student(), Fails()):
+        before = dict(vars(model))
+        with contextlib.suppress(RuntimeError):
+            check_evidence(model, images())
+        assert vars(model) == before
+
+
+def test_log_px_of_the_check_is_that_of_the_oracle():
+    model = build()
+    log_px = grid_log_evidence(model, images())[0]
+    rows = [row for row in check_evidence(model, images()).rows if row.name.startswith("x[")]
+    np.testing.assert_allclose([float(row.note.split()[2].rstrip(",")) for row in rows], log_px, atol=1e-4)
+
+
+def test_more_draws_are_told_to_lie_between_the_elbo_and_the_evidence():
+    report = check_evidence(ImportanceWeighted(build(), K=4), images())
+    rows = {row.name: row for row in report.rows}
+    for b in range(5):
+        words = rows[f"x[{b}]"].note.replace(",", "").split()
+        elbo, bound, log_px = float(words[1]), float(words[5]), float(words[-1])
+        assert elbo < bound < log_px
+    assert rows["K = 1"].note == "is the ELBO"
+    assert rows["K = 8"].note == "is at least K = 4"
+
+
+# -- planted slips -----------------------------------------------------------------------------------------------------
+
+
+def see(model, where, cause, words, seed=0):
+    report = check_evidence(model, images(seed))
+    finding = only(report)
+    assert where is None or finding.inputs[0] == where, str(report)
+    assert cause is None or finding.cause == cause, str(report)
+    assert words in finding.message, str(report)
+    assert len(finding.message.split()) <= 30
+    assert not finding.repair or finding.repair not in finding.message
+
+
+@pytest.mark.parametrize(("parts", "where", "cause", "words"), SLIPS + ROWS, ids=[a[3] for a in SLIPS + ROWS])
+def test_the_part_at_fault_is_named_by_what_it_does(parts, where, cause, words):
+    see(with_parts(**parts), where, cause, words)
+
+
+@pytest.mark.parametrize(("parts", "where", "cause", "words"), SLIPS[::3], ids=[a[3] for a in SLIPS[::3]])
+def test_a_decoder_that_cannot_be_listened_to_hides_nothing(parts, where, cause, words):
+    see(with_parts("deaf terms", **parts), where, cause, words)
+
+
+@pytest.mark.parametrize(("parts", "where", "cause", "words"), SLIPS[::3], ids=[a[3] for a in SLIPS[::3]])
+def test_a_bound_alone_is_taken_apart_as_far_as_it_can_be(parts, where, cause, words):
+    """What is a factor or a constant of kl or nll is one of the bound, and is said to be."""
+    shared = where in ("kl", "nll") and (cause in ("sign", "factor") or "same" in words)
+    words = {"leaves out latent 1": "the kl leaves out", "the kl is missing": "the kl is missing from"}.get(
+        words, words
+    )
+    model = with_parts("bound", **parts)
+    report = check_evidence(model, images())
+    finding = only(report)
+    assert finding.inputs[0] in ((where, "elbo") if shared else (where,)), str(report)
+    assert finding.cause == cause, str(report)
+    assert words in finding.message, str(report)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("told", TOLD[:3])
+@pytest.mark.parametrize(("parts", "where", "cause", "words"), SLIPS, ids=[a[3] for a in SLIPS])
+def test_a_slip_is_one_finding_whatever_the_seed(parts, where, cause, words, told):
+    for seed in range(1, 5):
+        report = check_evidence(with_parts(told, seed, **parts), images(seed))
+        assert only(report).cause == cause, str(report)
+        assert words in only(report).message, str(report)
+
+
+@pytest.mark.parametrize(("parts", "where", "cause", "words"), SLIPS_MANY, ids=[a[3] for a in SLIPS_MANY])
+def test_a_bound_of_many_draws_is_taken_apart(parts, where, cause, words):
+    see(many(**parts), where, cause, words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n_z", "K"), [(1, 2), (1, 5), (2, 3)])
+@pytest.mark.parametrize(("parts", "where", "cause", "words"), SLIPS_MANY, ids=[a[3] for a in SLIPS_MANY])
+def test_a_bound_of_many_draws_is_taken_apart_for_other_sizes(parts, where, cause, words, n_z, K):
+    for kind, told, seed in ((ManyDraws, "deaf bound", 1), (AllAtOnce, "bound", 2), (AllAtOnce, "deaf bound", 3)):
+        see(many(kind, told, seed, n_z, K, **parts), where, cause, words, seed)
+
+
+def test_draws_that_share_their_eps():
+    class Shares(ManyDraws):
+        def objective(self, x, eps):
+            return super().objective(x, np.broadcast_to(eps[:1], eps.shape))
+
+    see(Shares(told="bound"), "sampler", "shape", "share one eps")
+
+
+def test_rows_that_are_mixed_up_with_draws():
+    class Mixed(AllAtOnce):
+        def average(self, log_w):
+            K, B = log_w.shape
+            return lme(log_w.T.reshape(K, B))
+
+    see(many(Mixed), "objective", "batch-sum", "changes with the other rows")
+
+
+def test_two_slips_are_two_findings():
+    parts = {**draws(lambda m, v, e: m + np.exp(v) * e), **totals(lambda n, k: -n + k)}
+    findings = check_evidence(with_parts(**parts), images()).findings
+    assert [f.inputs[0] for f in findings] == ["sampler", "elbo"]
+
+
+def test_what_could_not_be_told_apart_is_said():
+    def odd(self, x, a):
+        return Student.nll(self, x, a) ** 1.1
+
+    report = check_evidence(with_parts("deaf bound", nll=odd), images())
+    finding = only(report)
+    assert finding.cause == "unknown"
+    for words in ("terms.nll is not there", "terms.kl is not there", "the decoder is not called as self.decode"):
+        assert words in finding.message
+
+
+def test_an_objective_beside_a_right_elbo():
+    """beta may be any number; a sign may not."""
+
+    class WithObjective(NamedTuple):
+        nll: np.ndarray
+        kl: np.ndarray
+        elbo: np.ndarray
+        objective: np.ndarray
+
+    def trained(f):
+        class Trained(Student):
+            def objective(self, x, eps):
+                t, _ = super().objective(x, eps)
+                return WithObjective(*t, f(t.nll, t.kl)), None
+
+        return Trained()
+
+    assert check_evidence(trained(lambda n, k: -n - k), images()).ok
+    assert check_evidence(trained(lambda n, k: -n - 4 * k), images()).ok
+    see(trained(lambda n, k: -n + k), "objective", "sign", "in objective the kl has the wrong sign")
+    see(trained(lambda n, k: n + k), "objective", "sign", "it is nll + kl, the loss")
+
+
+def test_what_belongs_to_the_caller():
+    class Centres(Student):
+        def encode(self, x):
+            x -= 0.5
+            return super().encode(x)
+
+    class ScalesNoise(Student):
+        def objective(self, x, eps):
+            eps *= 0.5
+            return super().objective(x, eps)
+
+    see(Centres(), "x", "mutates-input", "encode writes into x")
+    see(ScalesNoise(), "eps", "mutates-input", "objective writes into eps")
+
+
+def test_noise_of_its_own():
+    generator = np.random.default_rng(0)
+
+    class Own(Student):
+        def objective(self, x, eps):
+            return super().objective(x, generator.standard_normal(eps.shape))
+
+    see(Own(), None, "noise-redrawn", "noise of its own")
+
+
+def test_an_empty_cell_is_not_written_yet():
+    class Blank(Student):
+        def objective(self, x, eps):
+            raise NotImplementedError
+
+    report = check_evidence(Blank(), images())
+    assert not report.findings
+    assert [row.status for row in report.rows] == ["not written yet"]
+
+
+# -- the package's own models ------------------------------------------------------------------------------------------
+
+
+class NoConstant(Gaussian):
+    def nll(self, x, logits):
+        nll, cache = super().nll(x, logits)
+        return nll - 0.5 * x.shape[1] * math.log(2 * math.pi), cache
+
+
+class MeanOverPixels(Bernoulli):
+    def nll(self, x, logits):
+        nll, cache = super().nll(x, logits)
+        return nll / x.shape[1], cache
+
+
+class SignOfTheKL(VAE):
+    def objective(self, x, eps, beta=1.0):
+        terms, cache = super().objective(x, eps, beta)
+        return terms._replace(elbo=-terms.nll + terms.kl), cache
+
+
+class UsesMuForZ(VAE):
+    def objective(self, x, eps, beta=1.0):
+        return super().objective(x, 0 * eps, beta)
+
+
+@pytest.mark.parametrize(
+    ("kind", "likelihood", "where", "cause", "words"),
+    [
+        (SignOfTheKL, None, "elbo", "sign", "in elbo the kl has the wrong sign"),
+        (UsesMuForZ, None, "sampler", "zero", "it is mu"),
+        (VAE, NoConstant(), "nll", "missing-term", "a normalising constant is missing"),
+        (VAE, MeanOverPixels(), "nll", "factor", "1/5 of what it should be (D is 5)"),
+    ],
+)
+def test_bounds_of_the_package_that_are_none(kind, likelihood, where, cause, words):
+    see(build(kind, likelihood), where, cause, words)
+
+
+def test_a_wrong_likelihood_is_found_once_beside_the_one_that_is_meant():
+    for wrong in (NoConstant(), MeanOverPixels()):
+        meant = Gaussian() if isinstance(wrong, NoConstant) else Bernoulli()
+        assert only(check_evidence(build(likelihood=wrong), images(), likelihood=meant)).inputs == ("nll",)
+
+
+@pytest.mark.parametrize(
+    ("function", "slip", "where", "words"),
+    [
+        ("reparameterize", lambda m, v, e: m + np.exp(v) * e, "sampler", "sigma^2"),
+        ("kl_to_standard_normal", lambda m, v: (m * m + np.exp(v) - 1 - v).sum(axis=1), "kl", "twice"),
+    ],
+)
+def test_a_part_of_the_package_that_is_replaced(function, slip, where, words, monkeypatch):
+    monkeypatch.setattr(vae_module, function, lambda *a: (slip(*a), None))
+    see(build(), where, None, words)
+
+
+def test_pixels_outside_the_support_are_refused():
+    x = np.full((4, D), 1.5)
+    for check in (
+        lambda: check_evidence(build(), x),
+        lambda: check_evidence(build(likelihood=Gaussian()), x, likelihood=Bernoulli()),
+    ):
+        with pytest.raises(ValueError, match=r"^x should lie in \[0, 1\], the support of bernoulli"):
+            check()
+
+
+def test_evidence_needs_a_grid_that_fits():
+    with pytest.raises(ValueError, match="with 1 or 2 latents, got 3"):
+        check_evidence(build(n_z=3), images())

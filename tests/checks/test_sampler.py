@@ -1,0 +1,373 @@
+"""check_sampler: what is off is named, in numbers, and nothing that is right is accused.
+
+Sizes: B rows, Z latents.
+"""
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+
+from scratchvae import reparameterize
+from scratchvae.checks import check_sampler, law
+
+Phi, quantile = (np.vectorize(f, otypes=[float]) for f in (NormalDist().cdf, NormalDist().inv_cdf))
+generator = np.random.default_rng(0)
+
+
+def sigma(v):
+    return np.exp(0.5 * v)
+
+
+def softplus(v):
+    return np.logaddexp(v, 0)
+
+
+def write(into, value):
+    into[...] = value
+    return into
+
+
+def in_shape(rng, B, Z, centre=0.0, width=1.0):
+    return rng.standard_normal((B, Z)), centre + width * rng.standard_normal((B, Z))
+
+
+PLACES = {  # how mu and logvar are drawn
+    "a few rows": lambda rng: in_shape(rng, 3, 2),
+    "one row": lambda rng: in_shape(rng, 1, 3),
+    "two rows of four": lambda rng: in_shape(rng, 2, 4),
+    "logvar near 0": lambda rng: in_shape(rng, 3, 2, width=0.05),
+    "small sigma": lambda rng: in_shape(rng, 3, 2, centre=-7.0),
+    "large sigma": lambda rng: in_shape(rng, 3, 2, centre=7.0),
+    "many": lambda rng: in_shape(rng, 30, 5),
+}
+
+SPREADS = [  # what stands for sigma
+    (lambda m, v: np.exp(v), "elementwise-factor", "the spread of z is sigma^2,"),
+    (lambda m, v: 10 * sigma(v), "factor", "the spread of z is 10 times sigma,"),
+    (lambda m, v: 0.5 * sigma(v), "factor", "half of sigma"),
+    (lambda m, v: 0.01 * sigma(v), "factor", "0.01 times sigma"),
+    (lambda m, v: 1.002 * sigma(v), "factor", "1.002 times sigma"),
+    (lambda m, v: 2 * sigma(v), "factor", "twice sigma"),
+    (lambda m, v: np.ones(v.shape), "elementwise-factor", "1, whatever logvar is"),
+    (lambda m, v: np.full(v.shape, 0.3), "elementwise-factor", "0.3, whatever logvar is"),
+    (lambda m, v: np.exp(0.25 * v), "elementwise-factor", "sqrt(sigma)"),
+    (lambda m, v: np.exp(-0.5 * v), "elementwise-factor", "1 / sigma"),
+    (lambda m, v: v, "elementwise-factor", "logvar itself"),
+    (lambda m, v: 0.5 * v, "elementwise-factor", "logvar / 2"),
+    (lambda m, v: softplus(v), "elementwise-factor", "softplus(logvar)"),
+    (lambda m, v: np.sqrt(softplus(v)), "elementwise-factor", "sqrt(softplus(logvar))"),
+    (lambda m, v: softplus(0.5 * v), "elementwise-factor", "softplus(logvar / 2)"),
+    (lambda m, v: 1 / (1 + np.exp(-v)), "elementwise-factor", "sigmoid(logvar)"),
+    (lambda m, v: 0.5 * np.exp(v), "elementwise-factor", "half of sigma^2"),
+    (lambda m, v: np.exp(1.5 * v), "elementwise-factor", "sigma to the power 3"),
+    (lambda m, v: np.maximum(sigma(v), 0.5), "elementwise-factor", "clipped: 0.5 for every logvar below -1.39"),
+    (lambda m, v: sigma(np.minimum(v, 1.0)), "elementwise-factor", "clipped: 1.64872 for every logvar above 1"),
+    (lambda m, v: sigma(np.clip(v, -1, 1)), "elementwise-factor", "clipped: 0.606531 for every logvar below -1"),
+    (lambda m, v: sigma(v) + 0.1, "missing-term", "sigma + 0.1"),
+    (lambda m, v: np.sqrt(np.exp(v) + 0.01), "missing-term", "sqrt(sigma^2 + 0.01)"),
+    (lambda m, v: 1 + sigma(v), "missing-term", "sigma + 1"),
+    (lambda m, v: 2 ** (0.5 * v), "elementwise-factor", "2^(logvar / 2)"),
+    (lambda m, v: np.exp(0.5 * np.abs(v)), "elementwise-factor", "exp(|logvar| / 2)"),
+    (lambda m, v: sigma(m), "elementwise-factor", "exp(mu / 2)"),
+    (lambda m, v: sigma(v)[:, ::-1], "transpose", "sigma of the latents in reverse order"),
+    (lambda m, v: sigma(v)[:, :1] + 0 * v, "shape", "sigma of the first latent"),
+    (lambda m, v: sigma(v) * (np.arange(v.shape[1]) > 0), "zero", "depend on eps in latent 0 alone"),
+    (lambda m, v: sigma(v) * np.where(np.arange(v.shape[1]), 1, 2), "factor", "twice sigma in latent 0 alone"),
+]
+MEANS = [  # what stands for mu
+    (lambda m, v: m + 0.3, "missing-term", "the mean of z is mu + 0.3"),
+    (lambda m, v: m - 1.5, "missing-term", "mu - 1.5"),
+    (lambda m, v: 2 * m, "factor", "twice mu"),
+    (lambda m, v: m / 3, "factor", "a third of mu"),
+    (lambda m, v: 1.002 * m, "factor", "1.002 times mu"),
+    (lambda m, v: -m, "sign", "-mu"),
+    (lambda m, v: 0 * m, "missing-term", "mu is missing"),
+    (lambda m, v: m + sigma(v), "missing-term", "mu + sigma"),
+    (lambda m, v: m + 0.5 * np.exp(v), "missing-term", "mu + sigma^2 / 2"),
+    (lambda m, v: m + v, "missing-term", "mu + logvar"),
+    (lambda m, v: m * sigma(v), "elementwise-factor", "mu * sigma"),
+    (lambda m, v: v, "elementwise-factor", "logvar"),
+    (lambda m, v: np.tanh(m), "elementwise-factor", "tanh(mu)"),
+    (lambda m, v: np.maximum(m, 0), "elementwise-factor", "relu(mu)"),
+    (lambda m, v: np.clip(m, -1, 1), "elementwise-factor", "mu, but clipped: -1 for every mu below -1"),
+    (lambda m, v: m - m.mean(axis=0), "missing-term", "mu minus its mean over the rows"),
+    (lambda m, v: m[:, ::-1], "transpose", "mu of the latents in reverse order"),
+]
+DRAWS = [  # the whole draw
+    (lambda m, v, e: v + sigma(m) * e, "transpose", "mu and logvar have changed places"),
+    (lambda m, v, e: sigma(v) + m * e, "transpose", "mu and sigma have changed places"),
+    (lambda m, v, e: 3 * (m + sigma(v) * e), "factor", "the whole draw, mu + sigma * eps, is multiplied by 3"),
+    (lambda m, v, e: sigma(v) * (m + sigma(v) * e), "elementwise-factor", "is multiplied by sigma"),
+    (lambda m, v, e: m, "zero", "does not depend on eps: it is mu"),
+    (lambda m, v, e: m + sigma(v), "zero", "does not depend on eps"),
+    (lambda m, v, e: m + sigma(v) * e**2, "elementwise-factor", "eps enters squared"),
+    (lambda m, v, e: m + sigma(v) * np.abs(e), "elementwise-factor", "eps enters as |eps|"),
+    (lambda m, v, e: m + sigma(v) * np.sign(e), "elementwise-factor", "as its sign alone"),
+    (lambda m, v, e: m + sigma(v) * np.clip(e, -2, 2), "elementwise-factor", "eps is clipped at -2 and 2"),
+    (lambda m, v, e: m + sigma(v) * Phi(e), "elementwise-factor", "makes it uniform"),
+    (lambda m, v, e: np.tanh(m + sigma(v) * e), "elementwise-factor", "z is tanh of mu + sigma * eps"),
+    (lambda m, v, e: m + sigma(v) * e[:, ::-1], "transpose", "latents take each other's eps"),
+    (lambda m, v, e: m + sigma(v) * e[::-1], "transpose", "rows take each other's eps"),
+    (lambda m, v, e: m + sigma(v) * e[:, :1], "shape", "latents share their eps"),
+    (lambda m, v, e: m + sigma(v) * e[:1], "shape", "rows share their eps"),
+    (lambda m, v, e: m + sigma(v) * e[0, 0], "shape", "rows and latents share their eps"),
+    (lambda m, v, e: m + sigma(v) * (e - e.mean(axis=0)), "shape", "mixes the eps of several rows"),
+    (lambda m, v, e: m + sigma(v) * np.cumsum(e, axis=1), "shape", "mixes the eps of several latents"),
+    (lambda m, v, e: m + sigma(v) * generator.standard_normal(m.shape), "noise-redrawn", "noise of its own"),
+    (lambda m, v, e: m + sigma(v) * generator.random(m.shape), "noise-redrawn", "it is uniform, not normal"),
+    (lambda m, v, e: m + sigma(v) * e + generator.standard_normal(m.shape), "noise-redrawn", "noise of its own"),
+    (
+        lambda m, v, e: m + sigma(v) * np.random.default_rng(0).standard_normal(m.shape),
+        "noise-redrawn",
+        "always the same noise",
+    ),
+    (lambda m, v, e: write(m, m + sigma(v) * e), "mutates-input", "the sampler writes into mu,"),
+    (lambda m, v, e: m + write(v, sigma(v)) * e, "mutates-input", "the sampler writes into logvar,"),
+    (lambda m, v, e: m + write(e, sigma(v) * e), "mutates-input", "the sampler writes into eps,"),
+    (lambda m, v, e: (m + sigma(v) * e).sum(axis=1), "shape", "z has the shape"),
+    (lambda m, v, e: (m + sigma(v) * e).T, "shape", "z has the shape"),
+    (lambda m, v, e: print(end=""), "shape", "its return is missing"),
+    (lambda m, v, e: m + np.sqrt(v) * e, "non-finite", "not finite"),
+    (lambda m, v, e: m @ e, "unknown", "the sampler fails, with ValueError"),
+]
+
+
+def slips():
+    for kind, list_of in (("spread", SPREADS), ("mean", MEANS), ("z", DRAWS)):
+        for slip, cause, words in list_of:
+            if kind == "spread":
+                sampler = lambda m, v, e, s=slip: m + s(m, v) * e  # noqa: E731
+            elif kind == "mean":
+                sampler = lambda m, v, e, d=slip: d(m, v) + sigma(v) * e  # noqa: E731
+            else:
+                sampler = slip
+            yield pytest.param(sampler, kind, cause, words, id=words)
+
+
+class Buffered:
+    """Keeps its arrays, and fills them anew."""
+
+    def __init__(self):
+        self.z = self.sigma = None
+
+    def __call__(self, m, v, e):
+        if self.z is None or self.z.shape != m.shape:
+            self.z, self.sigma = np.empty_like(m), np.empty_like(m)
+        np.multiply(v, 0.5, out=self.sigma)
+        np.exp(self.sigma, out=self.sigma)
+        np.multiply(self.sigma, e, out=self.z)
+        self.z += m
+        return self.z
+
+
+class ForOneShape(Buffered):
+    """Knows one batch size alone."""
+
+    def __call__(self, m, v, e):
+        if self.z is not None and self.z.shape != m.shape:
+            raise ValueError("another batch size")
+        return super().__call__(m, v, e)
+
+
+def narrow(m, v, e):
+    m, v, e = (a.astype(np.float32) for a in (m, v, e))
+    return m + np.exp(np.float32(0.5) * v) * e
+
+
+def row_by_row(m, v, e):
+    return np.array([[m[b, j] + math.exp(v[b, j] / 2) * e[b, j] for j in range(m.shape[1])] for b in range(len(m))])
+
+
+def rotated(m, v, e):
+    """Another eps with the same law."""
+    Q, _ = np.linalg.qr(np.random.default_rng(1).standard_normal((m.shape[1],) * 2))
+    return m + sigma(v) * (e @ Q)
+
+
+def polar(m, v, e):
+    """Not linear in eps, over pairs of latents, and normal all the same."""
+    if m.shape[1] % 2:
+        return m + sigma(v) * e
+    a, b = e[:, ::2], e[:, 1::2]
+    r, angle = np.hypot(a, b), 2 * np.arctan2(b, a)
+    u = np.stack([r * np.cos(angle), r * np.sin(angle)], axis=2).reshape(e.shape)
+    return m + sigma(v) * u
+
+
+RIGHT = {
+    "reparameterize": reparameterize,
+    "plain": lambda m, v, e: m + np.exp(0.5 * v) * e,
+    "the other order": lambda m, v, e: e * np.exp(v / 2) + m,
+    "sqrt(exp)": lambda m, v, e: m + np.sqrt(np.exp(v)) * e,
+    "a power": lambda m, v, e: m + np.exp(v) ** 0.5 * e,
+    "exp of a sum": lambda m, v, e: m + np.sign(e) * np.exp(0.5 * v + np.log(np.abs(e))),
+    "a ratio": lambda m, v, e: m + e / np.exp(-0.5 * v),
+    "base two": lambda m, v, e: m + 2 ** (v / (2 * math.log(2))) * e,
+    "the other sign": lambda m, v, e: m - sigma(v) * e,
+    "a tiny constant": lambda m, v, e: m + np.sqrt(np.exp(v) + 1e-12) * e,
+    "far clipping": lambda m, v, e: m + np.exp(0.5 * np.clip(v, -20, 20)) * e,
+    "with a cache": lambda m, v, e: (m + sigma(v) * e, (sigma(v), e)),
+    "a list": lambda m, v, e: [m + sigma(v) * e, None],
+    "float32": narrow,
+    "fsum": row_by_row,
+    "own buffers": Buffered(),
+    "one shape": ForOneShape(),
+    "Fortran order": lambda m, v, e: np.asfortranarray(m + sigma(v) * e),
+    "einsum": lambda m, v, e: m + np.einsum("bz,bz->bz", sigma(v), e),
+    "by quantiles": lambda m, v, e: m + sigma(v) * quantile(np.clip(Phi(e), 1e-300, 1 - 1e-16)),
+    "rotated": rotated,
+    "angles doubled": polar,
+    "long double": lambda m, v, e: m + np.exp(v.astype(np.longdouble) / 2) * e,
+}
+
+
+# -- no false alarm ----------------------------------------------------------------------------------------------------
+
+
+def asked(place, seed):
+    """A generator, mu and logvar."""
+    rng = np.random.default_rng([seed, *place.encode()])
+    return rng, *PLACES[place](rng)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_what_is_right_passes(name):
+    rng, mu, logvar = asked("a few rows", 1)
+    report = check_sampler(RIGHT[name], mu, logvar, rng=rng)
+    assert report.ok, str(report)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", RIGHT)
+def test_no_seed_is_an_unlucky_one(name, place):
+    if place == "many" and name in ("fsum", "by quantiles"):
+        pytest.skip("slow, and seen elsewhere")
+    for seed in range(3 if name in ("by quantiles", "angles doubled") else 50):
+        rng, mu, logvar = asked(place, seed)
+        sampler = ForOneShape() if name == "one shape" else RIGHT[name]
+        report = check_sampler(sampler, mu, logvar, rng=rng)
+        assert report.ok, f"seed {seed}: {report}"
+
+
+def test_right_random_draws_fail_as_rarely_as_is_said(monkeypatch):
+    """Draws that are counted: with one alarm in five allowed there are fewer than that, and not none."""
+    _, mu, logvar = asked("two rows of four", 0)
+    alarms = {1e-6: 0, 0.2: 0}
+    for rate in alarms:
+        monkeypatch.setattr(law, "FALSE_ALARM", rate)
+        for seed in range(60):
+            alarms[rate] += not check_sampler(polar, mu, logvar, rng=np.random.default_rng(seed), n=400).ok
+    assert alarms[1e-6] == 0
+    assert 0 < alarms[0.2] < 0.2 * 60 + 5 * math.sqrt(60 * 0.2 * 0.8)
+
+
+def test_a_sigma_below_the_digits_of_mu_is_no_fault():
+    assert check_sampler(reparameterize, np.array([[1.0, -2.0]]), np.array([[-90.0, 1.0]])).ok
+    report = check_sampler(reparameterize, np.full((2, 2), 3.0), np.full((2, 2), -90.0))
+    assert not report.findings
+
+
+# -- planted slips -----------------------------------------------------------------------------------------------------
+
+
+def only(report):
+    assert len(report.findings) == 1, str(report)
+    return report.findings[0]
+
+
+def see(place, seed, sampler, kind, cause, words):
+    rng, mu, logvar = asked(place, seed)
+    report = check_sampler(sampler, mu, logvar, rng=rng)
+    finding = only(report)
+    assert finding.cause == cause, str(report)
+    assert words in finding.message, str(report)
+    assert kind == "z" or finding.inputs == (kind,), str(report)
+    return report
+
+
+@pytest.mark.parametrize(("sampler", "kind", "cause", "words"), list(slips()))
+def test_a_slip_is_the_one_finding_in_numbers(sampler, kind, cause, words):
+    see("a few rows", 2, sampler, kind, cause, words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(("sampler", "kind", "cause", "words"), list(slips()))
+def test_a_slip_is_named_wherever_it_is_looked_for(sampler, kind, cause, words, place):
+    for seed in range(4):
+        see(place, seed, sampler, kind, cause, words)
+
+
+def test_a_wrong_spread_is_not_blamed_on_the_mean_nor_the_reverse():
+    for c in (10.0, 0.01, -3.0):
+        rows = see_rows(lambda m, v, e, c=c: m + c * sigma(v) * e)
+        assert rows == {"mean": "ok", "spread": "wrong", "distribution": "ok", "independence": "ok", "eps": "ok"}
+    for d in (0.3, -100.0, 1e-6):
+        rows = see_rows(lambda m, v, e, d=d: m + d + sigma(v) * e)
+        assert rows == {"mean": "wrong", "spread": "ok", "distribution": "ok", "independence": "ok", "eps": "ok"}
+
+
+def see_rows(sampler):
+    rng, mu, logvar = asked("a few rows", 5)
+    return {row.name: row.status for row in check_sampler(sampler, mu, logvar, rng=rng).rows}
+
+
+def test_two_slips_are_two_findings():
+    rng, mu, logvar = asked("a few rows", 3)
+    report = check_sampler(lambda m, v, e: m + 0.3 + np.exp(v) * e, mu, logvar, rng=rng)
+    assert [f.inputs for f in report.findings] == [("mean",), ("spread",)]
+    report = check_sampler(lambda m, v, e: write(m, m + 3 * sigma(v) * e), mu, logvar, rng=rng)
+    assert [f.cause for f in report.findings] == ["mutates-input", "factor"]
+
+
+def test_noise_of_its_own_is_found_beside_a_write():
+    """In either order, and what it is drawn from is not taken for right or wrong where eps enters as well."""
+    rng, mu, logvar = asked("a few rows", 4)
+    report = check_sampler(
+        lambda m, v, e: write(m, m + sigma(v) * generator.standard_normal(m.shape)), mu, logvar, rng=rng
+    )
+    assert [f.cause for f in report.findings] == ["mutates-input", "noise-redrawn"]
+    report = check_sampler(
+        lambda m, v, e: m + write(e, e + generator.standard_normal(m.shape)) * sigma(v), mu, logvar, rng=rng
+    )
+    assert [f.cause for f in report.findings] == ["mutates-input", "noise-redrawn"]
+    assert {row.status for row in report.rows} == {"untested"}
+
+
+def test_the_message_holds_no_repair_and_no_expected_number():
+    rng, mu, logvar = asked("a few rows", 6)
+    for sampler, *_ in (p.values for p in slips()):
+        for finding in check_sampler(sampler, mu, logvar, rng=rng).findings:
+            assert len(finding.message.split()) <= 30
+            assert not finding.repair or finding.repair not in finding.message
+            assert finding.expected is None or f"{finding.expected:.6g}" not in finding.message
+
+
+def test_float32_stays_float32_if_it_was_handed_in():
+    rng, mu, logvar = asked("a few rows", 7)
+    narrow_ones = mu.astype(np.float32), logvar.astype(np.float32)
+    assert check_sampler(reparameterize, *narrow_ones, rng=rng).ok
+    finding = only(check_sampler(lambda m, v, e: m + np.exp(np.float64(0.5) * v) * e, *narrow_ones, rng=rng))
+    assert finding.cause == "precision"
+    assert "z is float64 for float32" in finding.message
+    finding = only(check_sampler(lambda m, v, e: m + np.exp(v) * e, *narrow_ones, rng=rng))
+    assert (finding.inputs, finding.cause) == (("spread",), "elementwise-factor")
+    assert "sigma^2" in finding.message
+
+
+def test_an_empty_cell_is_not_written_yet():
+    def blank(mu, logvar, eps):
+        raise NotImplementedError
+
+    report = check_sampler(blank, np.ones((2, 2)), np.ones((2, 2)))
+    assert not report.findings
+    assert {row.status for row in report.rows} == {"not written yet"}
+    assert not report.ok
+
+
+def test_a_sampler_is_not_judged_where_every_power_of_sigma_is_one():
+    with pytest.raises(ValueError, match=r"^logvar should hold different values, got 0 everywhere"):
+        check_sampler(lambda mu, logvar, eps: mu + np.exp(logvar) * eps, np.ones((2, 2)), np.zeros((2, 2)))
