@@ -54,7 +54,8 @@ def table(report: Report) -> str:
     shown = [i for i in range(len(heading)) if any(row[i] for row in (heading, *cells))]
     fold = len(cells) > MANY
     head = tr([heading[i] for i in shown], shown, "th")
-    open_rows, ok_rows = [], []
+    open_rows: list[str] = []
+    ok_rows: list[str] = []
     for row, texts in zip(report.rows, cells, strict=True):
         line = tr([texts[i] for i in shown], shown, "td", row.status)
         (ok_rows if fold and row.status == "ok" else open_rows).append(line)
