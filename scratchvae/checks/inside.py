@@ -67,8 +67,13 @@ def look_inside(model: Any, x: np.ndarray, eps: np.ndarray) -> Inside:
     heard: list[np.ndarray] = []
     given = {"x": x, "eps": eps}
     handed = {name: a.copy() for name, a in given.items()}
-    with listening(inner(model), heard):
-        terms, *_ = model.objective(*handed.values())
+    try:
+        with listening(inner(model), heard):
+            terms, *_ = model.objective(*handed.values())
+    except NotImplementedError:
+        raise
+    except Exception as error:  # somebody's code may do anything
+        raise failure(error, len(x)) from error
     for name, a in handed.items():
         if not np.array_equal(a, given[name]):
             text = f"objective writes into {name}, which belongs to the caller, and what comes after sees other numbers"
@@ -83,6 +88,13 @@ def look_inside(model: Any, x: np.ndarray, eps: np.ndarray) -> Inside:
         raise Fault(bound, "shape", text + hint, f"({len(x)},): the mean over the batch is taken in the loss")
     found.setdefault("elbo", found[bound])
     return Inside({name: term for name, term in found.items() if term.shape == (len(x),)}, heard)
+
+
+def failure(error: Exception, B: int) -> Fault:
+    text = f"objective fails for {B} row{'s' * (B > 1)}, with {type(error).__name__}: {' '.join(str(error).split())}"
+    axis = "shape" in text or "axis" in text
+    repair = "a term is a number a row: summed over axis 1" if axis else ""
+    return Fault("objective", "shape" if axis else "unknown", text, repair)
 
 
 def inner(model: Any) -> Any:
@@ -106,13 +118,7 @@ def require_rows_apart(model: Any, x: np.ndarray, eps: np.ndarray) -> None:
             raise Fault(name, "noise-redrawn", text, "use the eps that is given")
         if not np.isfinite(term).all():
             raise Fault(name, "non-finite", f"{name} is not finite, for x and eps that are")
-    try:
-        rows = [look_inside(model, x[[b]], eps[..., [b], :]).terms for b in range(len(x))]
-    except Fault:
-        raise
-    except Exception as error:  # somebody's code may do anything
-        text = f"objective fails on a batch of one row, with {type(error).__name__}: {error}"
-        raise Fault("objective", "shape", " ".join(text.split())) from error
+    rows = [look_inside(model, x[[b]], eps[..., [b], :]).terms for b in range(len(x))]
     for name in ("nll", "kl", "objective", "elbo"):
         if name in together:
             alone = np.concatenate([row[name] for row in rows])  # (B,)

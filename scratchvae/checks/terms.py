@@ -103,14 +103,17 @@ def wrong_piece(kl: np.ndarray, heads: Heads) -> Finding | None:
     off = {name: (r, f) for name, r, f in zip(PIECES, right, found, strict=True) if abs(r - f) > ALLOWED}
     wrong = {name: pair for name, pair in off.items() if abs(pair[0]) > ALLOWED}
     instead = [name for name, (r, _) in off.items() if abs(r) <= ALLOWED]
-    for name, (r, f) in wrong.items():
-        if abs(f) < ALLOWED:
-            other = f", but one with {instead[0]}" if instead else ""
-            return Finding(("kl",), "missing-term", f"the kl has no part with {name}{other}", ANALYTIC)
+    gone = [name for name, (_, f) in wrong.items() if abs(f) < ALLOWED]
+    if gone:
+        other = f", but one with {instead[0]}" if instead else ""
+        return Finding(("kl",), "missing-term", f"the kl has no part with {' and no '.join(gone)}{other}", ANALYTIC)
+    if wrong:
+        r, f = next(iter(wrong.values()))
+        alike = [name for name, (right, got) in wrong.items() if same(got / right, f / r)]
         text, repair = off_by(f / r)
-        return Finding(
-            ("kl",), "sign" if same(f, -r) else "factor", f"the part of the kl with {name} {text}", repair, r / f
-        )
+        cause = "sign" if same(f, -r) else "factor"
+        where = f"the part of the kl with {' and that with '.join(alike)}"
+        return Finding(("kl",), cause, f"{where} {text}", repair, r / f)
     if instead:
         return Finding(("kl",), "missing-term", f"the kl has a part too many, with {instead[0]}", ANALYTIC)
     return None
