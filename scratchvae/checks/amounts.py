@@ -41,11 +41,11 @@ def off_by(c: float, sizes: Mapping[str, int] | None = None) -> tuple[str, str]:
 def origin(c: float, sizes: Mapping[str, int]) -> tuple[str, str]:
     """Which size a factor is, and what to do about it; twice nothing if it is none."""
     for name, n in sizes.items():
-        maybe = "perhaps " if n == 2 else ""  # why: a 2 has other origins
         if n > 1 and same(c * n, 1.0):
+            maybe = "perhaps " if n == 2 else ""  # why: a half has other origins
             return f" ({name} is {n}): {maybe}a mean where a sum belongs", f"sum over {name}, do not average"
-        if n > 1 and same(c, n):
-            return f" ({name} is {n}): {maybe}a sum too many", f"divide by {name}"
+        if n > 2 and same(c, n):
+            return f" ({name} is {n}): a sum too many", f"divide by {name}"
     return "", ""
 
 

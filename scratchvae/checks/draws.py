@@ -70,7 +70,7 @@ def of_the_support(x: np.ndarray, masses: list[Mass]) -> Claim:
         what = "whole numbers" if levels == 1 else f"multiples of 1/{levels}"
         text = f"draws are not {what}, though it is over those that exp(-nll) comes closest to the sum 1"
     share = float(out.mean())
-    example = f", {float(x[out][0]):.6g} for one, {100 * share:.2g} % of them" if share else ""
+    example = f", {float(x[out][0]):.6g} for one, {100 * share:.3g} % of them" if share else ""
     return Claim("sample: support", share, 0.5 / x.size, finding=Finding(("sample",), "unknown", text + example))
 
 

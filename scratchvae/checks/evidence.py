@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import Array, as_backend, get_xp, to_numpy
-from scratchvae.checks.bound import explain_bound, seen
+from scratchvae.checks.bound import Bound, explain_bound, seen
 from scratchvae.checks.claims import add
-from scratchvae.checks.inside import Fault, inner, require_rows_apart
+from scratchvae.checks.inside import Fault, inner, logits_of, require_rows_apart
 from scratchvae.checks.many import Many, draws_of
 from scratchvae.checks.normalised import claims_of_the_nll
 from scratchvae.checks.pixels import require_pixels
-from scratchvae.checks.quadrature import NllAt, by_quadrature, expected_terms
+from scratchvae.checks.quadrature import NllAt, by_quadrature, expected_kl, expected_terms
 from scratchvae.checks.report import SEED, Finding, Report, Row
 from scratchvae.checks.terms import ALLOWED, Heads, wrong_sum
 from scratchvae.checks.weighted import bound_of_many
@@ -71,7 +71,10 @@ def encoded(model: Any, x: np.ndarray) -> Heads:
     Raises    Fault: encode writes to x, or returns something else.  ValueError: more than two latents.
     """
     given = x.copy()
-    mu, logvar = (to_numpy(a).astype(float) for a in model.encode(given)[:2])
+    out = model.encode(given)
+    if not (isinstance(out, tuple | list) and len(out) > 1 and all(hasattr(a, "dtype") for a in out[:2])):
+        raise Fault("encode", "shape", "encode does not return two arrays, mu and logvar", "return mu, logvar")
+    mu, logvar = (to_numpy(a).astype(float) for a in out[:2])
     if not np.array_equal(given, x):
         text = "encode writes into x, which belongs to the caller, and the nll is that of other images"
         raise Fault("x", "mutates-input", text, "make a new array")
@@ -89,7 +92,7 @@ def nll_of(model: Any, trusted: Any) -> NllAt:
 
     def nll_at(z: np.ndarray, row: np.ndarray) -> np.ndarray:
         if last[0] is not z:
-            last[:] = z, model.decode(z)[0]  # (G, D n_params)
+            last[:] = z, logits_of(model, z)  # (G, D n_params)
         logits = last[1]
         rows = as_backend(np.broadcast_to(row, (len(z), len(row))), get_xp(logits), logits.dtype)  # (G, D)
         return to_numpy(trusted.nll(rows, logits)[0]).astype(float)  # (G,)
@@ -113,10 +116,29 @@ def identity(
         report.rows.append(Row(f"x[{b}]", (), abs(float(off)), "wrong" if wrong else "ok", note + side))
     known = {name for finding in report.findings for name in finding.inputs}
     bound = seen(model, trusted, nll_at, x, heads, rng)
-    found = [] if (np.abs(excess) <= allowed).all() else explain_bound(bound)
+    found = [] if (np.abs(excess) <= allowed).all() else of_decode(bound) or explain_bound(bound)
     report.findings += [f for f in found if not set(f.inputs) & known] if known else found
     if not found and {"nll", "kl"} <= bound.terms.keys():
         report.findings += of_the_objective(bound.terms)
+
+
+def of_decode(b: Bound) -> list[Finding]:
+    """Does all fit, if decode is taken to return probabilities?"""
+    p = to_numpy(logits_of(inner(b.model), b.heads[0]))  # (B, D n_params)
+    if not (getattr(b.likelihood, "name", "") == Bernoulli.name and ((p > 0) & (p < 1)).all()):
+        return []
+
+    def nll_at(z: np.ndarray, row: np.ndarray) -> np.ndarray:
+        p = to_numpy(logits_of(inner(b.model), z)).astype(float)  # (G, D)
+        return to_numpy(b.likelihood.nll(np.broadcast_to(row, p.shape), np.log(p) - np.log1p(-p))[0])
+
+    z = b.heads[0] + np.exp(0.5 * b.heads[1]) * b.eps[:, None] if b.z is None else b.z  # (E, B, Z)
+    if not np.allclose(
+        b.terms["elbo"] + b.terms.get("kl", expected_kl(*b.heads)), -b._replace(nll_at=nll_at).nll_of(z)
+    ):
+        return []
+    text = "decode returns probabilities, where logits belong; the nll reads them so"
+    return [Finding(("decode",), "elementwise-factor", text, "return the numbers before the sigmoid")]
 
 
 def of_the_objective(terms: dict[str, np.ndarray]) -> list[Finding]:

@@ -3,7 +3,7 @@
 Sizes: B rows, D data, Z latents.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -67,13 +67,18 @@ def look_inside(model: Any, x: np.ndarray, eps: np.ndarray) -> Inside:
     heard: list[np.ndarray] = []
     given = {"x": x, "eps": eps}
     handed = {name: a.copy() for name, a in given.items()}
-    with listening(inner(model), heard):
-        terms, *_ = model.objective(*handed.values())
+    try:
+        with listening(inner(model), heard):
+            out = model.objective(*handed.values())
+    except NotImplementedError:
+        raise
+    except Exception as error:  # somebody's code may do anything
+        raise failure(error, len(x)) from error
     for name, a in handed.items():
         if not np.array_equal(a, given[name]):
             text = f"objective writes into {name}, which belongs to the caller, and what comes after sees other numbers"
             raise Fault(name, "mutates-input", text, "make a new array")
-    found = {name: np.array(to_numpy(getattr(terms, name)), float) for name in NAMES if hasattr(terms, name)}
+    found = named_terms(out)
     bound = "elbo" if "elbo" in found else "objective"
     if bound not in found:
         raise Fault("objective", "unknown", "the terms have neither elbo nor objective", "terms.elbo, a number a row")
@@ -83,6 +88,31 @@ def look_inside(model: Any, x: np.ndarray, eps: np.ndarray) -> Inside:
         raise Fault(bound, "shape", text + hint, f"({len(x)},): the mean over the batch is taken in the loss")
     found.setdefault("elbo", found[bound])
     return Inside({name: term for name, term in found.items() if term.shape == (len(x),)}, heard)
+
+
+def named_terms(out: Any) -> dict[str, np.ndarray]:
+    """What objective returns: terms, or terms and a cache; terms by field, by key, or the bound alone."""
+    terms = out if any(hasattr(out, name) for name in NAMES) or not isinstance(out, tuple | list) else out[0]
+    if isinstance(terms, Mapping):
+        pairs = {name: terms[name] for name in NAMES if name in terms}
+    elif hasattr(terms, "dtype"):
+        pairs = {"objective": terms}
+    else:
+        pairs = {name: getattr(terms, name) for name in NAMES if hasattr(terms, name)}
+    return {name: np.array(to_numpy(term), float) for name, term in pairs.items()}
+
+
+def failure(error: Exception, B: int) -> Fault:
+    text = f"objective fails for {B} row{'s' * (B > 1)}, with {type(error).__name__}: {' '.join(str(error).split())}"
+    axis = "shape" in text or "axis" in text
+    repair = "a term is a number a row: summed over axis 1" if axis else ""
+    return Fault("objective", "shape" if axis else "unknown", text, repair)
+
+
+def logits_of(model: Any, z: np.ndarray) -> Any:
+    """What decode returns, alone or beside a cache."""
+    out = model.decode(z)
+    return out[0] if isinstance(out, tuple | list) else out
 
 
 def inner(model: Any) -> Any:
@@ -106,13 +136,7 @@ def require_rows_apart(model: Any, x: np.ndarray, eps: np.ndarray) -> None:
             raise Fault(name, "noise-redrawn", text, "use the eps that is given")
         if not np.isfinite(term).all():
             raise Fault(name, "non-finite", f"{name} is not finite, for x and eps that are")
-    try:
-        rows = [look_inside(model, x[[b]], eps[..., [b], :]).terms for b in range(len(x))]
-    except Fault:
-        raise
-    except Exception as error:  # somebody's code may do anything
-        text = f"objective fails on a batch of one row, with {type(error).__name__}: {error}"
-        raise Fault("objective", "shape", " ".join(text.split())) from error
+    rows = [look_inside(model, x[[b]], eps[..., [b], :]).terms for b in range(len(x))]
     for name in ("nll", "kl", "objective", "elbo"):
         if name in together:
             alone = np.concatenate([row[name] for row in rows])  # (B,)

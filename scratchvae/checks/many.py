@@ -36,7 +36,8 @@ class Many(NamedTuple):
 
     def bound(self, b: int, eps: np.ndarray) -> np.ndarray:
         """What the objective says, (n,)."""
-        return self.look(b, eps).terms["objective"]
+        terms = self.look(b, eps).terms
+        return terms.get("objective", terms["elbo"])
 
     def z(self, eps: np.ndarray) -> np.ndarray:
         """The draws as they should be, (B, K, n, Z)."""

@@ -20,6 +20,7 @@ VALUES = np.array([-3.0, -0.5, 0.2, 1.0, 4.0])  # of a parameter: both signs, sm
 EXTREME = 20.0  # of one parameter at a time: as the log of a variance, nothing, or five hundred million
 SUPPORTS = ((-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))  # what else it may have been
 ALLOWED = 1e-6  # of a total
+FACTORS = (-1.0, 0.5, 2.0, -0.5, -2.0)  # by which an nll may have to be multiplied
 SUM = 1e-9  # of the nll of an image, relative
 
 
@@ -113,8 +114,18 @@ def distance(mass: Mass) -> float:
     return abs(mass.total - 1) if mass.settled or mass.total > 1 + ALLOWED else math.nan
 
 
+class Scaled:
+    """A likelihood whose nll is multiplied by a number."""
+
+    def __init__(self, likelihood: Any, c: float) -> None:
+        self.likelihood, self.c = likelihood, c
+
+    def nll(self, x: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, None]:
+        return self.c * self.likelihood.nll(x, logits)[0], None
+
+
 def wrong_total(masses: list[Mass], off: np.ndarray) -> Finding:
-    """Is it the support, a constant, or a term that depends on the logits?"""
+    """Is it the support, a sign or a factor, a constant, or a term that depends on the logits?"""
     worst = masses[int(np.nanargmax(off))]
     total, where, support = worst.total, at(worst.pixel.logits), worst.pixel.support
     for other in SUPPORTS:
@@ -122,6 +133,11 @@ def wrong_total(masses: list[Mass], off: np.ndarray) -> Finding:
         if other != support and off_one(attempt(pixels, worst.levels)) < ALLOWED:
             text = f"exp(-nll) {verb(masses)} to 1 over {other}, and {where} to {total:.6g} over the support {support}"
             return Finding(("support",), "missing-term", text, f"support = {other}", expected=1.0, got=total)
+    for c in FACTORS:
+        pixels = [mass.pixel._replace(likelihood=Scaled(mass.pixel.likelihood, c)) for mass in masses[: len(VALUES)]]
+        if off_one(attempt(pixels, worst.levels)) < ALLOWED:
+            how, repair = off_by(1 / c)
+            return Finding(("nll",), "sign" if c == -1 else "factor", f"nll {how}", repair, c, expected=1.0, got=total)
     totals = [mass.total for mass in masses]
     how, repair = (
         f"{where}, and to other values at other logits: a normalising term is missing",

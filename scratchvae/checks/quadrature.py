@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchvae.backend import to_numpy
+from scratchvae.checks.inside import look_inside
 from scratchvae.exact import make_grid
 from scratchvae.gaussian import LOG_2PI
 
@@ -60,10 +60,5 @@ def expected_kl(mu: np.ndarray, logvar: np.ndarray) -> np.ndarray:
 def expected_terms(model: Any, x: np.ndarray, Z: int) -> dict[str, np.ndarray]:
     """What the model says: elbo, and nll and kl if it has them, averaged over eps, (B,) each."""
     eps, weights = noise_grid(Z)
-    rows = []
-    for row in x:
-        terms, _ = model.objective(np.broadcast_to(row, (len(eps), len(row))).copy(), eps.copy())
-        elbo = terms.elbo if hasattr(terms, "elbo") else terms.objective
-        named = {"elbo": elbo, **{name: getattr(terms, name) for name in ("nll", "kl") if hasattr(terms, name)}}
-        rows.append({name: float(weights @ np.broadcast_to(to_numpy(t), (len(eps),))) for name, t in named.items()})
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    rows = [look_inside(model, np.broadcast_to(row, (len(eps), len(row))), eps).terms for row in x]
+    return {name: np.array([weights @ row[name] for row in rows]) for name in rows[0]}

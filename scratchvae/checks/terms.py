@@ -10,6 +10,7 @@ import numpy as np
 
 from scratchvae.backend import as_backend, get_xp, to_numpy
 from scratchvae.checks.amounts import nats, number, off_by, same
+from scratchvae.checks.inside import logits_of
 from scratchvae.checks.quadrature import expected_kl
 from scratchvae.checks.report import Finding
 from scratchvae.checks.vjp.case import ratio
@@ -103,14 +104,17 @@ def wrong_piece(kl: np.ndarray, heads: Heads) -> Finding | None:
     off = {name: (r, f) for name, r, f in zip(PIECES, right, found, strict=True) if abs(r - f) > ALLOWED}
     wrong = {name: pair for name, pair in off.items() if abs(pair[0]) > ALLOWED}
     instead = [name for name, (r, _) in off.items() if abs(r) <= ALLOWED]
-    for name, (r, f) in wrong.items():
-        if abs(f) < ALLOWED:
-            other = f", but one with {instead[0]}" if instead else ""
-            return Finding(("kl",), "missing-term", f"the kl has no part with {name}{other}", ANALYTIC)
+    gone = [name for name, (_, f) in wrong.items() if abs(f) < ALLOWED]
+    if gone:
+        other = f", but one with {instead[0]}" if instead else ""
+        return Finding(("kl",), "missing-term", f"the kl has no part with {' and no '.join(gone)}{other}", ANALYTIC)
+    if wrong:
+        r, f = next(iter(wrong.values()))
+        alike = [name for name, (right, got) in wrong.items() if same(got / right, f / r)]
         text, repair = off_by(f / r)
-        return Finding(
-            ("kl",), "sign" if same(f, -r) else "factor", f"the part of the kl with {name} {text}", repair, r / f
-        )
+        cause = "sign" if same(f, -r) else "factor"
+        where = f"the part of the kl with {' and that with '.join(alike)}"
+        return Finding(("kl",), cause, f"{where} {text}", repair, r / f)
     if instead:
         return Finding(("kl",), "missing-term", f"the kl has a part too many, with {instead[0]}", ANALYTIC)
     return None
@@ -144,7 +148,7 @@ def wrong_nll(nll: np.ndarray, right: np.ndarray, z: np.ndarray, x: np.ndarray, 
     """nll (E, B) is not -log p(x|z), right (E, B), at z (E, B, Z) and x (B, D)."""
     if finding := by_a_number("nll", nll, right, {"D": x.shape[1]}):
         return finding
-    logits = model.decode(z.reshape(-1, z.shape[-1]))[0]  # (E B, D n_params)
+    logits = logits_of(model, z.reshape(-1, z.shape[-1]))  # (E B, D n_params)
     many = np.broadcast_to(x, (len(z), *x.shape)).reshape(-1, x.shape[1])  # (E B, D)
 
     def at(x: np.ndarray) -> np.ndarray:
@@ -171,6 +175,9 @@ def wrong_nll(nll: np.ndarray, right: np.ndarray, z: np.ndarray, x: np.ndarray, 
     if np.abs(lacks).min() > ALLOWED and np.ptp(lacks) < ALLOWED:
         text = "the nll lacks a term that depends on the logits and not on x: a normalising term"
         return Finding(("nll",), "missing-term", text, "a log-likelihood with all its normalising terms")
+    if (off := np.abs(nll - right).max()) <= 1e-3 * np.abs(right).max():
+        text = f"the nll is nearly right, off by up to {off:.1g} nats: look for a small constant inside a logarithm"
+        return Finding(("nll",), "missing-term", text, "the logarithm from the logits, where it needs no constant")
     text = "the nll is not -log p(x|z) at its own z, by another amount for each x, in no usual way"
     return Finding(("nll",), "unknown", text, REPAIR)
 

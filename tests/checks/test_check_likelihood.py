@@ -122,6 +122,20 @@ class WrongSign(Gaussian):
         return -nll, -u
 
 
+class Twice(Bernoulli):
+    """Or half of it."""
+
+    def __init__(self, c=2.0):
+        self.c = c
+
+    def nll(self, x, logits):
+        nll, cache = super().nll(x, logits)
+        return self.c * nll, cache
+
+    def nll_backward(self, dnll, cache):
+        return super().nll_backward(self.c * dnll, cache)
+
+
 class CrossEntropyOnGrey(ContinuousBernoulli):
     nll, nll_backward = Bernoulli.nll, Bernoulli.nll_backward
 
@@ -345,7 +359,9 @@ PLANTED = [
     (NoConstant(0.5), "nll", "missing-term", CONSTANT),
     (NoLogVariance(), "nll", "missing-term", "and to other values at other logits: a normalising term is missing"),
     (NoFactorial(), "nll", "missing-term", "exp(-nll) sums to"),
-    (WrongSign(), "nll", "missing-term", "exp(-nll) integrates to inf"),
+    (WrongSign(), "nll", "sign", "nll has the wrong sign"),
+    (Twice(), "nll", "factor", "nll is twice what it should be"),
+    (Twice(0.5), "nll", "factor", "nll is half of what it should be"),
     (NarrowSupport(0.5), "support", "missing-term", "to 1 over (-inf, inf)"),
     (WideSupport(), "support", "missing-term", "to 1 over (0.0, 1.0)"),
     (NegativeRates(), "support", "missing-term", "to 1 over (0.0, inf)"),

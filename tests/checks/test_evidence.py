@@ -562,6 +562,58 @@ def test_an_objective_beside_a_right_elbo():
     see(trained(lambda n, k: n + k), "objective", "sign", "it is nll + kl, the loss")
 
 
+def test_a_decoder_that_returns_probabilities():
+    def probabilities(self, z):
+        return 1 / (1 + np.exp(-Student.decode(self, z)[0]))
+
+    def nll(self, x, p):
+        return -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1)
+
+    def objective(self, x, eps):
+        mu, logvar = self.encode(x)
+        nll, kl = self.nll(x, self.decode(self.draw(mu, logvar, eps))), self.kl(mu, logvar, None)
+        return Terms(nll, kl, -nll - kl)
+
+    see(with_parts(decode=probabilities, nll=nll, objective=objective), "decode", None, "decode returns probabilities")
+
+
+def test_terms_in_any_form():
+    """A decoder without a cache; terms alone, as a dict, or the bound as an array."""
+
+    class Plain(Student):
+        form = staticmethod(lambda t: t)
+
+        def decode(self, z):
+            return super().decode(z)[0]
+
+        def objective(self, x, eps):
+            mu, logvar = self.encode(x)
+            z = self.draw(mu, logvar, eps)
+            nll, kl = self.nll(x, self.decode(z)), self.kl(mu, logvar, z)
+            return self.form(Terms(nll, kl, -nll - kl))
+
+    for form in (lambda t: t, lambda t: t._asdict(), lambda t: (t._asdict(), None), lambda t: t.elbo):
+        assert check_evidence(type("Plain", (Plain,), {"form": staticmethod(form)})(), images()).ok
+    loss = type("Plain", (Plain,), {"form": staticmethod(lambda t: -t.elbo)})
+    see(loss(), "elbo", "sign", "it is nll + kl, the loss")
+
+
+def test_a_small_constant_inside_a_logarithm():
+    def nll(c):
+        def of(self, x, a):
+            p = 1 / (1 + np.exp(-a))
+            return -(x * np.log(p + c) + (1 - x) * np.log(1 - p + c)).sum(axis=1)
+
+        return of
+
+    assert check_evidence(with_parts(nll=nll(1e-9)), images()).ok
+    see(with_parts(nll=nll(1e-5)), "nll", "missing-term", "nearly right, off by up to")
+
+
+def test_an_encoder_that_returns_something_else():
+    see(with_parts(encode=lambda self, x: x @ self.W), "encode", "shape", "does not return two arrays")
+
+
 def test_what_belongs_to_the_caller():
     class Centres(Student):
         def encode(self, x):
