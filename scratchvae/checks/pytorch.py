@@ -54,8 +54,9 @@ def check_function(
 
         Scale: 1 finding
 
-          dx lacks a factor, entry by entry: multiply by sigma
+          dx: sigma is missing where dy enters
             cause   elementwise-factor (x)
+            repair  multiply dy by sigma
 
     torch.autograd.gradcheck(Scale.apply, (x, sigma)) says of the same function: Jacobian mismatch for output 0 with
     respect to input 0, and prints both matrices, of 15 rows and columns for an x of three rows and five columns.

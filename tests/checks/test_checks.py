@@ -467,21 +467,6 @@ def test_a_call_that_makes_no_sense_says_so(forward, backward, inputs, text):
         check_vjp(forward, backward, inputs)
 
 
-def test_the_report_in_a_terminal_and_in_a_notebook():
-    report = check_vjp(*but(1, lambda dy, x, W: x.T @ dy / len(x)), DENSE, title="dense <mine>")
-    lines = str(report).splitlines()
-    assert lines[0] == "dense <mine>: 1 finding"
-    assert lines[1].split() == ["name", "shape", "error", "complex", "step"]
-    assert [line.split()[0] for line in lines[2:5]] == ["x", "W", "b"]
-    assert "expected" in lines[5]
-    assert "take it in the loss only" in lines[6]
-    page = report._repr_html_()
-    assert "dense &lt;mine&gt;" in page
-    assert page.count("<tr") == 4
-    assert "take it in the loss only" in page
-    assert str(check_vjp(tanh, tanh_backward, {"x": X})).startswith("tanh: ok")
-
-
 def slope(line, upper, lower):
     """The slope of a curve between two step sizes, in decades over decades."""
     h, e = line.get_data()

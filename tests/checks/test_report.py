@@ -45,7 +45,7 @@ def test_the_finding_is_read_first_then_its_repair_and_its_numbers_then_the_tabl
     lines = str(REPORT).splitlines()
     assert lines[0] == "dense <mine>: 1 finding, b untested"
     text = "\n".join(lines[1:])
-    numbers = "expected 1.25, got 0.25, at b[2, 1]"
+    numbers = "expected 1.25, got 0.25, at W[2, 1]"
     order = [FACTOR.message[:40], "factor (W and b)", FACTOR.repair, numbers, "name", "4x3"]
     places = [text.index(part) for part in order]
     assert places == sorted(places)
