@@ -7,6 +7,7 @@ PyTorch is an extra, and nothing else in this package imports this file:
 """
 
 import ast
+import contextlib
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -205,10 +206,8 @@ def zeros(y: Any) -> Any:
 
 def summed(grad: Any, shape: tuple[int, ...]) -> np.ndarray:
     """The gradient as PyTorch takes it: summed to the input's shape, if it is larger by broadcasting only."""
-    try:
+    with contextlib.suppress(RuntimeError):  # why: another shape is told by the check
         grad = grad.sum_to_size(shape)
-    except RuntimeError:
-        pass
     return grad.detach().numpy()
 
 

@@ -1,4 +1,4 @@
-"""check_function: the usual ways to write a torch.autograd.Function, right and wrong. Skipped where PyTorch is missing."""
+"""check_function: the usual ways to write a torch.autograd.Function, right and wrong; skipped without PyTorch."""
 
 import inspect
 import re
@@ -184,7 +184,7 @@ def averaged(ctx, dy):
 
 
 def untouched(ctx, dy):
-    x, W = ctx.saved_tensors
+    _, W = ctx.saved_tensors
     return dy @ W.T, None, dy.sum(dim=0)
 
 
