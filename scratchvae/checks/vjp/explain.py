@@ -18,7 +18,8 @@ from scratchvae.checks.vjp.call import Pair, Values
 from scratchvae.checks.vjp.case import Case, Claim, Hypothesis, ratio
 from scratchvae.checks.vjp.one_row import one_row
 from scratchvae.checks.vjp.point import Hints, another_point, case_at, fewer, measured
-from scratchvae.checks.vjp.sentences import Told, told
+from scratchvae.checks.vjp.sentences import told
+from scratchvae.checks.vjp.told import Told
 
 HYPOTHESES: dict[str, Hypothesis] = {
     hypothesis.__name__: hypothesis

@@ -1,90 +1,20 @@
 """What is told: for every kind of claim one sentence that says what is wrong and where to look, and one that mends it.
 
-Each function takes a Told and returns the message and the repair. {it} stands for the gradients, dx or "dW and db".
+Each function takes a Told and returns the message and the repair.
 """
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable
 
 from scratchvae.checks.report import listed
-from scratchvae.checks.vjp.case import Claim
+from scratchvae.checks.vjp.told import EXACT, Told, constant_words, gradients
 from scratchvae.checks.vjp.words import ONE
 
-EXACT = 1e-6
-HALVES = {
-    2.0: ("half of", "a factor 2 is missing, or there is a 1/2 too many"),
-    0.5: ("twice", "a factor 1/2 is missing"),
-    4.0: ("a quarter of", "a factor 4 is missing, or there are two 1/2 too many"),
-    0.25: ("four times", "a factor 1/4 is missing"),
-}
 PATHS = "whatever is used twice has two paths, and their gradients add"
-
-
-class Told(NamedTuple):
-    """A claim, the inputs that it is about, and the sizes in play by name."""
-
-    claim: Claim
-    names: list[str]
-    shapes: list[tuple[int, ...]]  # of the inputs
-    got: list[tuple[int, ...]]  # of the gradients
-    sizes: Mapping[str, int]
-
-    @property
-    def it(self) -> str:
-        return gradients(self.names)
-
-    @property
-    def be(self) -> str:
-        return "are" if len(self.names) > 1 else "is"
-
-    @property
-    def they(self) -> str:
-        return "they" if len(self.names) > 1 else "it"
-
-    @property
-    def u(self) -> str:
-        return self.claim.words[0].name
-
-    @property
-    def v(self) -> str:
-        return self.claim.words[1].name
-
-    @property
-    def c(self) -> str:
-        return number(self.claim.factor, self.sizes)
-
-    @property
-    def constant(self) -> str:
-        """The constant beside an array, for a message; nothing if there is none."""
-        c = self.claim.factor
-        if abs(c - 1) < EXACT:
-            return ""
-        if abs(c + 1) < EXACT:
-            return ", and a minus"
-        return f", and a factor {self.c[:-3]}"
 
 
 def told(t: Told) -> tuple[str, str]:
     """The message and the repair."""
     return SENTENCES[t.claim.kind](t)
-
-
-def gradients(names: list[str]) -> str:
-    """dx, dW and db; the gradients of encoder.0.W and encoder.0.b, since those are no names in Python."""
-    if all(name.isidentifier() for name in names):
-        return listed([f"d{name}" for name in names])
-    return f"the gradient{'s' * (len(names) > 1)} of {listed(names)}"
-
-
-def number(c: float, sizes: Mapping[str, int] = {}) -> str:
-    """c as the front of a product: nothing for 1, a minus for -1, else the number and a star."""
-    if abs(abs(c) - 1) < EXACT:
-        return "" if c > 0 else "-"
-    size, sign = abs(c), "-" if c < 0 else ""
-    for n in (2, 4, *sizes.values()):
-        if n > 1 and abs(size * n - 1) < EXACT:
-            return f"{sign}1/{n} * "
-    return f"{c:.6g} * "
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -99,32 +29,6 @@ def scaled(t: Told) -> tuple[str, str]:
 def scaled_of(t: Told) -> tuple[str, str]:
     how, why, repair = constant_words(t.claim.factor, t.sizes)
     return f"{t.it}: the part that comes from {t.claim.detail[0]} is {how} what it should be: {why}", repair
-
-
-def constant_words(c: float, sizes: Mapping[str, int]) -> tuple[str, str, str]:
-    """How large, why, and the repair, for a gradient that has to be multiplied by c."""
-    if abs(c + 1) < EXACT:
-        return "the negative of", "a minus is missing, or is there twice", "change the sign"
-    minus = "minus " if c < 0 else ""
-    size, repair = abs(c), f"multiply by {c:.6g}"
-    for name, n in sizes.items():
-        if n == 2 and not name.startswith("the batch"):
-            continue  # why: 2 and 1/2 have better reasons than an axis of two
-        if n > 1 and abs(size - n) < EXACT * n:
-            also = " (or a factor 2 is missing)" if n == 2 else ""
-            return f"{minus}1/{n} of", f"{name}; a mean was taken where a sum belongs{also}", repair
-        if n > 1 and abs(size * n - 1) < EXACT:
-            also = " (or a factor 1/2 is missing)" if n == 2 else ""
-            return f"{minus}{n} times", f"{name}; a division by it is missing{also}", f"divide by {n}"
-    for value, (how, why) in HALVES.items():
-        if abs(size - value) < EXACT * value:
-            return minus + how, why, repair
-    for name, n in sizes.items():
-        if n > 2 and abs(size * n - 2) < EXACT:
-            return f"{minus}{n / 2:g} times", f"{name}; a mean is missing, and a factor 2", f"multiply by 2/{n}"
-        if n > 2 and abs(size / n - 0.5) < EXACT:
-            return f"{minus}2/{n} of", f"{name}; a mean where a sum belongs, and a factor 2 too many", repair
-    return f"{minus}{1 / size:.6g} times", "look for a constant that only the forward or only the backward has", repair
 
 
 def nearly_right(t: Told) -> tuple[str, str]:
@@ -444,9 +348,3 @@ SENTENCES: dict[str, Callable[[Told], tuple[str, str]]] = {
     "fork": fork,
     "unknown": unknown,
 }
-
-
-def factor_sentence(c: float, sizes: Mapping[str, int]) -> str:
-    """What is wrong with something that has to be multiplied by c, as the end of a sentence."""
-    how, why, _ = constant_words(c, {f"{n} is {name}": n for name, n in sizes.items()})
-    return f"is {how} what it should be: {why}"
