@@ -109,7 +109,7 @@ def measured(q: Question, linear: Linear) -> Measured:
     points = [Measured(*(a.reshape(shape).astype(float) for a in asked))]
     if (linear.takes.sum(axis=1) <= 1).all():
         noise = (linear.error / (np.abs(linear.shift) + linear.spread)).max()
-        source = np.abs(linear.mixing).argmax(axis=1)  # (N,)
+        source = np.where(linear.takes.any(axis=1), np.abs(linear.mixing).argmax(axis=1), np.arange(q.mu.size))  # (N,)
         points += [measured_at(point, source, noise, q.rng) for point in q.others()]
     return Measured(*(np.concatenate(parts) for parts in zip(*points, strict=True)))
 
@@ -117,9 +117,9 @@ def measured(q: Question, linear: Linear) -> Measured:
 def measured_at(point: Point, source: np.ndarray, noise: float, rng: np.random.Generator) -> Measured:
     """Half the sum and half the difference of the draws for eps and -eps."""
     mu, logvar, draw = point
-    eps = rng.choice([-1.0, 1.0], mu.shape)  # (B, Z)
+    eps = rng.choice([-1.0, 1.0], mu.shape) * rng.uniform(0.5, 1.5, mu.shape)  # (B, Z)  why: none at 0, none equal
     above, below = draw(eps), draw(-eps)  # (B, Z)
-    spread = 0.5 * (above - below) * eps.ravel()[source].reshape(mu.shape)  # (B, Z)
+    spread = 0.5 * (above - below) / eps.ravel()[source].reshape(mu.shape)  # (B, Z)
     error = noise * (np.abs(above) + np.abs(below))  # (B, Z)
     parts = (mu, logvar, 0.5 * (above + below), spread, error, error)
     return Measured(*(a[None].astype(float) for a in parts))
@@ -162,9 +162,10 @@ def of_its_own_noise(q: Question) -> Law:
     if np.abs(follows).max() > sample.errors / math.sqrt(q.n):
         return Law([], [Finding(("z",), "noise-redrawn", f"{text}, beside eps", repair)])
     law = of_a_sample(q, sample, gap := allowed_gap(q.mu.size, q.n))
-    if {row.name for row in law.rows if row.status == "wrong"} & {"distribution", "independence"}:
-        noise = noise_of(sample, gap)
-        text += f", and it is {noise}, not normal" if noise else ", and it is not normal or not independent"
+    wrong = {row.name for row in law.rows if row.status == "wrong"}
+    if wrong & {"distribution", "independence"}:
+        text += ", shared by several entries" if "independence" in wrong else ""
+        text += f", {noise_of(sample, gap) or 'and it is not normal'}" if "distribution" in wrong else ""
         return law._replace(findings=[Finding(("z",), "noise-redrawn", text, repair)])
     others = [finding for finding in law.findings if finding.cause != "unknown"]  # why: the noise may explain the rest
     return law._replace(findings=[Finding(("z",), "noise-redrawn", text, repair), *others])
