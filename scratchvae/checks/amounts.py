@@ -23,6 +23,11 @@ def times(c: float) -> str:
     n = round(1 / c) if c else 0
     if 1 < n <= 12 and same(c * n, 1.0):
         return f"1/{n} of"
+    for m in range(2, 13):
+        if same(c * c * m, 1.0) and m not in (4, 9):
+            return f"1/sqrt({m}) of" if c > 0 else f"-1/sqrt({m}) of"
+        if same(c * c, m) and m not in (4, 9):
+            return f"sqrt({m}) times" if c > 0 else f"-sqrt({m}) times"
     return f"{number(c)} times"
 
 

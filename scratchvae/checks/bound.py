@@ -76,7 +76,8 @@ def explain_bound(b: Bound) -> list[Finding]:
         kl = np.broadcast_to(expected_kl(*b.heads), b.terms["elbo"].shape)  # (E, B)
         other = of_the_parts(b._replace(terms={**b.terms, "kl": kl, "nll": -b.terms["elbo"] - kl}), drawn)
         found = other if not any(finding.cause == "unknown" for finding in other) else found
-    if drawn.assumed and any(finding.cause == "unknown" for finding in found):
+    guessed = drawn.assumed or not (is_analytic(whole.terms["kl"]) or "kl" in b.terms)  # why: then it may be the nll
+    if guessed and any(finding.cause == "unknown" for finding in found):
         return [not_to_be_told_apart(b)]
     return found or [not_to_be_told_apart(b)]
 

@@ -44,13 +44,12 @@ OF_THE_DRAW: Mapping[str, Curve] = {  # of w = mu + sigma * eps
     "leaky relu": lambda w: np.where(w > 0, w, 0.01 * w),
 }
 NOISES: Mapping[str, Curve] = {  # distribution functions of other noises, of mean 0 and spread 1
-    "uniform": lambda u: np.clip(0.5 + u / math.sqrt(12), 0, 1),
-    "a Laplace noise": lambda u: (
+    "uniform, not normal": lambda u: np.clip(0.5 + u / math.sqrt(12), 0, 1),
+    "a Laplace noise, not normal": lambda u: (
         np.where(u < 0, 0.5 * np.exp(math.sqrt(2) * np.minimum(u, 0)), 0)
         + np.where(u >= 0, 1 - 0.5 * np.exp(-math.sqrt(2) * np.maximum(u, 0)), 0)
     ),
-    "an exponential noise": lambda u: np.where(u > -1, -np.expm1(-np.maximum(u + 1, 0)), 0),
-    "a logistic noise": lambda u: 0.5 * (1 + np.tanh(0.5 * u * math.pi / math.sqrt(3))),
+    "exponential, not normal": lambda u: np.where(u > -1, -np.expm1(-np.maximum(u + 1, 0)), 0),
 }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from scratchvae.checks.readings import AS_AGREED, READINGS
 
 SOLVED = 1e-8  # of the largest value, what a fit may leave over
-ROUNDS = 60
+ROUNDS, POLISH = 60, 3
 Start = tuple[np.ndarray, np.ndarray]  # shift and spread, (B, Z) each
 
 
@@ -56,10 +56,12 @@ def usual_starts(mu: np.ndarray, logvar: np.ndarray) -> list[Start]:
 
 def solved(left: Callable[[np.ndarray], np.ndarray], theta: np.ndarray, allowed: float) -> np.ndarray | None:
     """The theta where nothing is left over, after Levenberg and Marquardt; None if it is not found."""
-    damping, r = 1e-3, left(theta)
+    damping, r, polish = 1e-3, left(theta), 0
     for _ in range(ROUNDS):
         if np.abs(r).max() <= allowed:
-            return theta
+            polish += 1  # why: a solution that is just good enough has few digits
+        if polish > POLISH:
+            break
         h = 1e-6 * np.maximum(np.abs(theta), 1e-2)  # (P,)
         J = np.stack([(left(theta + step) - left(theta - step)) / (2 * step.sum()) for step in np.diag(h)], axis=1)
         while damping < 1e8:
@@ -70,5 +72,5 @@ def solved(left: Callable[[np.ndarray], np.ndarray], theta: np.ndarray, allowed:
                 break
             damping *= 10
         else:
-            return None
-    return None
+            break
+    return theta if np.abs(r).max() <= allowed else None

@@ -131,12 +131,16 @@ def constant(got: np.ndarray, base: np.ndarray, error: np.ndarray) -> float | No
     if seen.sum() < 2:
         return None
     c = float(np.median(got[seen] / base[seen]))
-    return c if c and np.isfinite(c) and fits(got, c * base, error) else None
+    if not (c and np.isfinite(c)):
+        return None
+    known = float(np.median(error[seen] / np.abs(got[seen])))  # relative: of c, no more digits than that are told
+    c = float(f"{c:.{int(np.clip(1 - np.log10(max(known, 1e-12)), 2, 12))}g}")
+    return c if fits(got, c * base, error) else None
 
 
 def varied(a: np.ndarray, error: np.ndarray) -> bool:
-    """Are there values that tell one formula from another?"""
-    return bool(np.ptp(a) > 10 * error.max() + EXACT * np.abs(a).max())
+    """Are there values, all positive, that tell one formula from another?"""
+    return bool(a.max() / a.min() > 1 + 10 * (error / a).max() + EXACT)
 
 
 def of_the_spread(m: Measured) -> Said | None:

@@ -11,13 +11,23 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchvae.checks.curves import curve_of, noise_of
-from scratchvae.checks.draw import Draw, Linear, Sample, all_together, along_the_curve, entry_by_entry, takes_its_own
+from scratchvae.checks.draw import (
+    Draw,
+    Linear,
+    Sample,
+    all_together,
+    along_the_curve,
+    entry_by_entry,
+    noises,
+    takes_its_own,
+)
 from scratchvae.checks.instead import DRAW, Measured, findings
 from scratchvae.checks.report import Finding, Row
 from scratchvae.checks.takes import wrong_eps
 
 FALSE_ALARM = 1e-6  # the chance that random draws of a right sampler are called wrong; most draws are no random ones
 CURVE, GAP = 4001, 1e-3  # points of a curve, and how far its distribution function may be from the normal one
+REPEATS = 8  # why: what takes few values may twice be the same by chance
 CORRELATED = 1e-4  # of a draw that is linear in eps
 
 Point = tuple[np.ndarray, np.ndarray, Draw]  # mu (B, Z), logvar (B, Z), and the draw there
@@ -50,12 +60,14 @@ class Question(NamedTuple):
 
 def law_of(q: Question) -> Law:
     """In order: noise of its own, no noise at all, linear in eps, a curve of its own eps, anything else."""
-    eps, other = q.rng.standard_normal((2, *q.mu.shape))
-    if not np.array_equal(q.draw(eps), q.draw(eps)):
+    eps = q.rng.standard_normal(q.mu.shape)  # (B, Z)
+    z = q.draw(eps)  # (B, Z)
+    if any((q.draw(eps) != z).any() for _ in range(REPEATS)):
         return of_its_own_noise(q)
+    others = [-eps, *noises(REPEATS, q.mu.shape, q.rng)]
     visible = q.sigma > 1e3 * np.finfo(q.mu.dtype).eps * np.abs(q.mu)  # (B, Z)  beside mu, in its digits
-    if visible.any() and np.array_equal(q.draw(eps), q.draw(other)):
-        return without_eps(q, q.draw(eps))
+    if visible.any() and all(np.array_equal(q.draw(e), z) for e in others):
+        return without_eps(q, z)
     for linear_in in (entry_by_entry, all_together):
         if (linear := linear_in(q.draw, q.mu.shape, q.rng)) is not None:
             return of_a_linear_draw(q, linear)
@@ -109,7 +121,7 @@ def measured(q: Question, linear: Linear) -> Measured:
     points = [Measured(*(a.reshape(shape).astype(float) for a in asked))]
     if (linear.takes.sum(axis=1) <= 1).all():
         noise = (linear.error / (np.abs(linear.shift) + linear.spread)).max()
-        source = np.abs(linear.mixing).argmax(axis=1)  # (N,)
+        source = np.where(linear.takes.any(axis=1), np.abs(linear.mixing).argmax(axis=1), np.arange(q.mu.size))  # (N,)
         points += [measured_at(point, source, noise, q.rng) for point in q.others()]
     return Measured(*(np.concatenate(parts) for parts in zip(*points, strict=True)))
 
@@ -117,9 +129,9 @@ def measured(q: Question, linear: Linear) -> Measured:
 def measured_at(point: Point, source: np.ndarray, noise: float, rng: np.random.Generator) -> Measured:
     """Half the sum and half the difference of the draws for eps and -eps."""
     mu, logvar, draw = point
-    eps = rng.choice([-1.0, 1.0], mu.shape)  # (B, Z)
+    eps = rng.choice([-1.0, 1.0], mu.shape) * rng.uniform(0.5, 1.5, mu.shape)  # (B, Z)  why: none at 0, none equal
     above, below = draw(eps), draw(-eps)  # (B, Z)
-    spread = 0.5 * (above - below) * eps.ravel()[source].reshape(mu.shape)  # (B, Z)
+    spread = 0.5 * (above - below) / eps.ravel()[source].reshape(mu.shape)  # (B, Z)
     error = noise * (np.abs(above) + np.abs(below))  # (B, Z)
     parts = (mu, logvar, 0.5 * (above + below), spread, error, error)
     return Measured(*(a[None].astype(float) for a in parts))
@@ -162,9 +174,10 @@ def of_its_own_noise(q: Question) -> Law:
     if np.abs(follows).max() > sample.errors / math.sqrt(q.n):
         return Law([], [Finding(("z",), "noise-redrawn", f"{text}, beside eps", repair)])
     law = of_a_sample(q, sample, gap := allowed_gap(q.mu.size, q.n))
-    if {row.name for row in law.rows if row.status == "wrong"} & {"distribution", "independence"}:
-        noise = noise_of(sample, gap)
-        text += f", and it is {noise}, not normal" if noise else ", and it is not normal or not independent"
+    wrong = {row.name for row in law.rows if row.status == "wrong"}
+    if wrong & {"distribution", "independence"}:
+        text += ", shared by several entries" if "independence" in wrong else ""
+        text += f", {noise_of(sample, gap) or 'and it is not normal'}" if "distribution" in wrong else ""
         return law._replace(findings=[Finding(("z",), "noise-redrawn", text, repair)])
     others = [finding for finding in law.findings if finding.cause != "unknown"]  # why: the noise may explain the rest
     return law._replace(findings=[Finding(("z",), "noise-redrawn", text, repair), *others])

@@ -138,3 +138,4 @@ def check_bounds(rng: np.random.Generator) -> Iterator[Report]:
         yield titled(check_evidence(vae, drawn_pixels(vae.likelihood, B, D, rng)), f"evidence of a vae, {name}")
     vae = VAE(D, (H, 3), Z, "tanh", rng=rng, dtype="float64")
     yield titled(check_gradients(ImportanceWeighted(vae, K=3), rng.random((B, D)), rng=rng), "iwae: the bound of a vae")
+    yield titled(check_evidence(ImportanceWeighted(vae, K=3), rng.random((B, D))), "iwae: between ELBO and evidence")

@@ -52,7 +52,7 @@ def check_sampler(
     calls = Calls(sampler)
     try:
         with np.errstate(all="ignore"):
-            report.rows, report.findings = law_of_the_sampler(calls, *two_rows(calls, mu, logvar), rng, n)
+            report.rows, report.findings = law_of_the_sampler(calls, *two_rows(calls, mu, logvar, rng), rng, n)
     except NotImplementedError:
         report.rows, report.findings = [Row(name, mu.shape, math.nan, "not written yet") for name in ROWS], []
     except Fault as fault:
@@ -125,14 +125,16 @@ class Calls:
         return z.astype(float)
 
 
-def two_rows(calls: Calls, mu: np.ndarray, logvar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def two_rows(
+    calls: Calls, mu: np.ndarray, logvar: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """A second row beside a single one, if the sampler takes it: rows that share their noise are seen then."""
-    calls(mu, logvar, np.ones(mu.shape))
+    calls(mu, logvar, rng.standard_normal(mu.shape))
     if len(mu) > 1:
         return mu, logvar
     more = np.concatenate([mu, mu + 1]).astype(mu.dtype), np.concatenate([logvar, logvar - 0.5]).astype(mu.dtype)
     try:
-        calls(*more, np.ones(more[0].shape))
+        calls(*more, rng.standard_normal(more[0].shape))
     except Fault:
         return mu, logvar
     return more

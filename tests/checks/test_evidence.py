@@ -539,6 +539,12 @@ def test_what_could_not_be_told_apart_is_said():
         assert words in finding.message
 
 
+def test_the_kl_is_not_blamed_for_an_nll_that_cannot_be_told_from_it():
+    finding = only(check_evidence(with_parts("bound", **nlls(lambda n, x, a: np.sqrt(n))), images()))
+    assert (finding.inputs, finding.cause) == (("elbo",), "unknown")
+    assert "could not be told apart: terms.nll is not there, terms.kl is not there" in finding.message
+
+
 def test_an_objective_beside_a_right_elbo():
     """beta may be any number; a sign may not."""
 

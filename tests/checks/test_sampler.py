@@ -116,8 +116,14 @@ DRAWS = [  # the whole draw
     (lambda m, v, e: m + sigma(v) * (e - e.mean(axis=0)), "shape", "mixes the eps of several rows"),
     (lambda m, v, e: m + sigma(v) * np.cumsum(e, axis=1), "shape", "mixes the eps of several latents"),
     (lambda m, v, e: m + sigma(v) * generator.standard_normal(m.shape), "noise-redrawn", "noise of its own"),
-    (lambda m, v, e: m + sigma(v) * generator.random(m.shape), "noise-redrawn", "it is uniform, not normal"),
+    (lambda m, v, e: m + sigma(v) * generator.random(m.shape), "noise-redrawn", "of its own, uniform, not normal"),
     (lambda m, v, e: m + sigma(v) * e + generator.standard_normal(m.shape), "noise-redrawn", "noise of its own"),
+    (lambda m, v, e: m + sigma(v) * generator.standard_normal((len(m), 1)), "noise-redrawn", "shared by several"),
+    (
+        lambda m, v, e: m + sigma(v) * (e - e.mean()) / e.std(),
+        "shape",
+        "of other rows or latents as well, and not linearly",
+    ),
     (
         lambda m, v, e: m + sigma(v) * np.random.default_rng(0).standard_normal(m.shape),
         "noise-redrawn",
