@@ -10,7 +10,6 @@ import numpy as np
 from scratchvae.backend import to_numpy
 
 Values = dict[str, np.ndarray]
-EMPTY = (None, Ellipsis)  # what a blank returns
 
 
 class Pair(NamedTuple):
@@ -48,7 +47,8 @@ class Pair(NamedTuple):
     def grads(self, x: Values, dy: np.ndarray) -> dict[str, Any]:
         """A forward and a backward, on fresh copies, and copies of what came: the next call may use its memory again."""
         _, cache = self.run(copied(x))
-        return copied(self.pull(dy.copy(), cache))
+        found = copied(self.pull(dy.copy(), cache))
+        return {name: None if g is Ellipsis else g for name, g in found.items()}
 
 
 def described(thing: Any) -> str:

@@ -134,6 +134,14 @@ def measured(y: Function, x: np.ndarray, at: np.ndarray, place: int, dys: np.nda
     return best(sights) if sights else None
 
 
+def entry(y: Function, x: np.ndarray, place: int, dys: np.ndarray) -> Sight:
+    """The derivative by one entry as the steps that show most of dys @ y see it; not a number where none does."""
+    at = y(x).ravel()
+    seen = measured(y, x, at, place, dys)
+    nothing = np.full(at.shape, math.nan)
+    return seen or Sight(math.nan, nothing, dys @ nothing, dys @ nothing, False)
+
+
 def is_fine(seen: Sight, dys: np.ndarray) -> bool:
     """Is the bar below anything that one would call an error?"""
     size = np.maximum(np.abs(seen.values), BY_CHANCE * length(dys, seen.column))
