@@ -1,21 +1,26 @@
 """The arrays in play, by name: what a cache holds, what could be a factor, and whether anything was written to."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchvae.backend import to_numpy
+from scratchvae.backend import Array, to_numpy
 
 
 def named_arrays(thing: Any, name: str = "cache", depth: int = 6) -> dict[str, np.ndarray]:
     """Every array inside tuples, lists, dicts and objects: fields and keys under their own names, the rest by place.
 
-    depth ends the search where objects refer to each other in a circle.
+    depth ends the search where objects refer to each other in a circle; at 0 objects are not looked into.
     """
+    return {key: to_numpy(array) for key, array in arrays_in(thing, name, depth).items()}
+
+
+def arrays_in(thing: Any, name: str, depth: int) -> dict[str, Array]:
+    """The same arrays themselves, also where they lie on a device."""
     if hasattr(thing, "dtype") and hasattr(thing, "shape"):
-        return {name: to_numpy(thing)}
+        return {name: thing}
     if isinstance(thing, Mapping):
         parts = [(str(key), value) for key, value in thing.items()]
     elif isinstance(thing, tuple) and hasattr(thing, "_fields"):
@@ -26,9 +31,9 @@ def named_arrays(thing: Any, name: str = "cache", depth: int = 6) -> dict[str, n
         parts = list(vars(thing).items())
     else:
         return {}
-    found: dict[str, np.ndarray] = {}
+    found: dict[str, Array] = {}
     for part, value in parts:
-        for key, array in named_arrays(value, part, depth - 1).items():
+        for key, array in arrays_in(value, part, max(0, depth - 1)).items():
             found.setdefault(key if key not in found else f"{name}.{key}", array)
     return found
 
@@ -48,18 +53,39 @@ def first_change(thing: Any, before: dict[str, np.ndarray], name: str = "cache")
     return None
 
 
+class Watched(NamedTuple):
+    """An array that is not to be written to, and what was in it."""
+
+    name: str
+    array: Array
+    before: np.ndarray
+
+    @property
+    def change(self) -> tuple[str, tuple[int, ...]] | None:
+        """Its name and the index of its first entry that changed; None if none did."""
+        return first_change(self.array, {self.name: self.before}, self.name)
+
+
+def watched(thing: Any, name: str, inside: bool = False) -> list[Watched]:
+    """The arrays in thing, themselves: whatever its names stand for later, these are the ones that were given.
+
+    What an object keeps in its attributes is its own affair, unless inside is true.
+    """
+    found = arrays_in(thing, name, 6 if inside else 0)
+    return [Watched(key, array, to_numpy(array).copy()) for key, array in found.items()]
+
+
 @contextmanager
-def read_only(*things: Any) -> Iterator[None]:
-    """Within this block the arrays inside things refuse to be written to."""
-    arrays = [a for thing in things for a in named_arrays(thing).values() if isinstance(a, np.ndarray)]
-    flags = [a.flags.writeable for a in arrays]
+def read_only(arrays: Iterable[Array]) -> Iterator[None]:
+    """Within this block these arrays refuse to be written to."""
+    frozen = [a for a in arrays if isinstance(a, np.ndarray) and a.flags.writeable]
     try:
-        for a in arrays:
+        for a in frozen:
             a.flags.writeable = False
         yield
     finally:
-        for a, flag in zip(arrays, flags, strict=True):
-            if flag and (a.base is None or not isinstance(a.base, np.ndarray) or a.base.flags.writeable):
+        for a in reversed(frozen):
+            if not isinstance(a.base, np.ndarray) or a.base.flags.writeable:
                 a.flags.writeable = True
 
 

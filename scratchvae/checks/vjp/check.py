@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.backend import to_numpy
 from scratchvae.checks.report import SEED, Finding, Report, Row
-from scratchvae.checks.vjp.call import Pair, Values, copied
-from scratchvae.checks.vjp.directions import is_coarse, look
+from scratchvae.checks.vjp.call import Pair, Values, as_array, as_output, copied, described, flattened, nested
 from scratchvae.checks.vjp.explain import explain
-from scratchvae.checks.vjp.function import bad_output, impurities, is_float32, not_finite
+from scratchvae.checks.vjp.function import coarse, impurities, not_finite
+from scratchvae.checks.vjp.keeper import keeper_of
+from scratchvae.checks.vjp.look import View, look, upstreams
 from scratchvae.checks.vjp.point import Hints
-from scratchvae.checks.vjp.subject import Subject, entry_by_entry, off_the_kink
 
 
 def check_vjp(
@@ -31,7 +30,8 @@ def check_vjp(
 
     forward(**inputs, **constants) -> y, cache. backward(dy, cache) -> a dict by input name, a tuple in the inputs'
     order, or the one array of a single input. inputs are differentiated; constants (eps, targets, a mask) are handed
-    on as they are, and no gradient of theirs is expected. Neither is written to.
+    on as they are, and no gradient of theirs is expected. Neither is written to. The arrays in a dict of parameters
+    are inputs of their own: {"params": {"W": W}} has a row params.W.
 
     Raises    ValueError: no float among the inputs, more gradients than inputs, a gradient under an unknown name.
 
@@ -40,105 +40,74 @@ def check_vjp(
         >>> report.findings[0].cause, round(report.findings[0].factor, 6)
         ('factor', 2.0)
     """
-    if not isinstance(inputs, Mapping):
-        raise ValueError(f"inputs should be a dict from names to arrays, got {type(inputs).__name__}")
-    arrays = {name: to_numpy(value) for name, value in inputs.items()}
-    fixed = {name: value for name, value in inputs.items() if arrays[name].dtype.kind != "f"}
-    x = {name: value.astype(float) for name, value in arrays.items() if name not in fixed}
-    if not x:
-        raise ValueError(f"inputs should hold at least one array of floats, got {', '.join(arrays) or 'none'}")
-    pair = Pair(forward, backward, list(x), {**fixed, **(constants or {})})
+    arrays, fixed = sorted_inputs(inputs)
+    x = {name: value.astype(float) for name, value in arrays.items()}
+
+    def by_name(**values: Any) -> tuple[Any, Any]:
+        others = {name: value for name, value in values.items() if name not in x and name not in fixed}
+        return forward(**nested(values, inputs), **others)
+
+    flat = any(isinstance(value, Mapping) for value in inputs.values())
+    pair = Pair(by_name if flat else forward, backward, list(x), {**fixed, **(constants or {})})
     with np.errstate(all="ignore"):  # why: steps may leave the domain; what is not finite is then left out
         report = examine(pair, x, title or getattr(forward, "__name__", "pair"), rng)
-    narrow = [name for name in x if arrays[name].dtype != np.float64]
-    if narrow:
-        text = (
-            f"{', '.join(narrow)} came in {arrays[narrow[0]].dtype}: differences need float64 (they were widened here)"
-        )
-        report.findings.append(Finding((narrow[0],), "precision", text))
+    if narrow := [name for name in x if arrays[name].dtype != np.float64]:
+        text = f"{', '.join(narrow)} came in {arrays[narrow[0]].dtype}: differences need float64 (they were widened here)"
+        report.findings.append(Finding(tuple(narrow), "precision", text, "make the inputs float64"))
     return report
+
+
+def sorted_inputs(inputs: Mapping[str, Any]) -> tuple[Values, dict[str, Any]]:
+    """The arrays of floats among the inputs, and the rest, which is handed on as it is."""
+    if not isinstance(inputs, Mapping):
+        raise ValueError(f"inputs should be a dict from names to arrays, got {described(inputs)}")
+    arrays, fixed = {}, {}
+    for name, value in flattened(inputs).items():
+        array = as_array(value)
+        if array is not None and array.dtype.kind == "f" and (name in inputs or hasattr(value, "dtype")):
+            arrays[name] = array
+        else:
+            fixed[name] = value
+    if not arrays:
+        raise ValueError(f"inputs should hold at least one array of floats, got {', '.join(inputs) or 'none'}")
+    return arrays, fixed
 
 
 def examine(pair: Pair, x: Values, title: str, rng: np.random.Generator | None, hints: Hints | None = None) -> Report:
     """Everything that can be said about a pair at the point x: first whether it is a function, then its derivatives."""
     rng = np.random.default_rng(SEED) if rng is None else rng
     report = Report(title)
-    y = to_numpy(pair.run(copied(x))[0])
-    dys = rng.standard_normal((2, *y.shape))
-    subjects = [Subject(pair, x, name) for name in x]
-    if finding := bad_output(y) or impurities(pair, x, dys[0]):
+    try:
+        y, cache = pair.run(copied(x))
+        y = as_output(y)
+        first = pair.pull(rng.standard_normal(y.shape), cache)
+    except NotImplementedError:
+        report.rows = [Row(name, a.shape, np.nan, "not written yet") for name, a in x.items()]
+        return report
+    pair = pair if pair.keeper is not None else pair._replace(keeper=keeper_of(pair, x))
+    blank = {name for name, g in first.items() if g is Ellipsis}
+    if finding := not_finite("y", "y", y):
+        report.findings, unseen = [finding], set(x)
+    else:
+        report.findings, unseen = impurities(pair, x, rng.standard_normal(y.shape))
+    left = [name for name in x if name not in unseen | blank]
+    if left and (finding := coarse(pair, x, y, cache)):
         report.findings.append(finding)
-        if finding.cause != "mutates-input":
-            report.rows = [subject.row("untested", "see the finding") for subject in subjects]
-            return report
-    wrong: dict[str, tuple[Values, np.ndarray, np.ndarray]] = {}  # the point, the entries, their columns
-    for subject in subjects:
-        row, told, seen = examine_input(subject, dys, rng)
-        report.rows.append(row)
-        if told:
-            report.findings.append(told)
-        if seen:
-            wrong[subject.name] = seen
-    report.findings += findings_of(pair, wrong, hints)
+    view = look(pair, x, upstreams(pair, x, y, rng), left, rng) if left else View(x, {}, [], {})
+    for name, a in x.items():
+        other = ("not written yet", "") if name in blank else ("untested", "see the finding")
+        report.rows.append(view.rows.get(name) or Row(name, a.shape, np.nan, *other))
+    report.findings += view.findings + findings_of(pair, view, hints)
     return noted(report)
 
 
-def examine_input(
-    subject: Subject, dys: np.ndarray, rng: np.random.Generator, moved: bool = False
-) -> tuple[Row, Finding | None, tuple[Values, np.ndarray, np.ndarray] | None]:
-    """One input: directions first, its entries where they fail, then the cause; on a kink all of it a little beside."""
-    name, value = subject.name, subject.value
-    gots = [subject.grad(dy) for dy in dys]
-    fits = all(g is not None and g.shape == value.shape for g in gots)
-    grads = [np.asarray(g, float) if fits else np.zeros(value.shape) for g in gots]
-    if bad := next(filter(None, (not_finite(name, f"d{name}", g) for g in grads)), None):
-        return subject.row("wrong", "not finite"), bad, None
-    if is_coarse(subject.y, value, rng):
-        text = f"{name} is rounded to float32 or coarser inside forward: differences need float64 throughout"
-        return subject.row("wrong", "not in float64"), Finding((name,), "precision", text), None
-
-    looks = [look(subject.y, value, dy, g, rng) for dy, g in zip(dys, grads, strict=True)]
-    worst = max(looks, key=lambda seen: seen.error)
-    row = Row(name, value.shape, worst.error, "ok", "", worst.line, worst.second)
-    if all(seen.passes and seen.blind for seen in looks) and (fits or all(g is None for g in gots)):
-        if worst.second is not None and any(map(np.any, grads)) and worst.second < 1e-6:
-            return (
-                row._replace(error=worst.second, note="too small for differences; the complex step sees it"),
-                None,
-                None,
-            )
-        return (
-            row._replace(error=0.0, status="untested", note="no slope here on either side: try other inputs"),
-            None,
-            None,
-        )
-    if fits and all(is_float32(g) for g in gots) and worst.error < 1e-5:
-        text = f"d{name} is computed in float32, right to {worst.error:.0e} only: keep everything in float64"
-        return row._replace(status="wrong"), Finding((name,), "precision", text), None
-    if fits and all(seen.passes for seen in looks):
-        return row._replace(note="as far as rounding lets one see" if worst.error > 1e-6 else ""), None, None
-
-    if not moved and (beside := off_the_kink(subject, rng)):
-        row, told, seen = examine_input(beside, dys, rng, moved=True)
-        return row._replace(note=row.note or "x is on a kink: checked a little beside it"), told, seen
-
-    index, entries = entry_by_entry(subject, dys, grads if fits else None, worst, rng)
-    if fits and not any(e.verdict == "wrong" for e in entries):
-        error = max(e.error for e in entries)
-        note = "steps in a random direction cross a kink or drown in rounding; entry by entry it agrees"
-        return row._replace(note=note, error=error), None, None
-    columns = np.stack([e.column for e in entries])  # (m, M)
-    return row._replace(status="wrong"), None, (subject.x, index, columns)
-
-
-def findings_of(
-    pair: Pair, wrong: dict[str, tuple[Values, np.ndarray, np.ndarray]], hints: Hints | None
-) -> list[Finding]:
-    """Why all of them are wrong, told together; at the first point that was moved off a kink, if there is one."""
-    if not wrong:
+def findings_of(pair: Pair, view: View, hints: Hints | None) -> list[Finding]:
+    """Why all that is wrong is wrong, told together."""
+    if not view.evidence:
         return []
-    x = next(iter(wrong.values()))[0]
-    return explain(pair, x, {n: w[1] for n, w in wrong.items()}, {n: w[2] for n, w in wrong.items()}, hints)
+    index = {name: entries for name, (entries, _) in view.evidence.items()}
+    columns = {name: found for name, (_, found) in view.evidence.items()}
+    return explain(pair, view.x, index, columns, hints)
 
 
 def noted(report: Report) -> Report:

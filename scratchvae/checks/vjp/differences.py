@@ -1,125 +1,182 @@
-"""Derivatives without any derivation: central differences of fourth order, and the complex step.
+"""Derivatives without any derivation: central differences, and how far off each of them may be.
 
-A function here is y(x) of one array, everything else held fixed, and dy weighs its outputs: f(x) = sum(dy * y(x)).
-Steps are tried from coarse to fine. The first that agrees with the claimed gradient settles it, so that a kink inside
-one step, or rounding in another, is no reason to call a gradient wrong.
+A reading takes y at x +- e, x +- 2e and x +- 4e. Where extrapolations of different orders disagree there is truncation,
+a kink or noise; how large y is says what rounding does. Together they are the error bar of a derivative, and from it
+follows what can be said of a claim: it agrees, it is wrong, or it cannot be seen.
+
+Steps are walked from a middling one to finer ones until nothing but rounding is left in the bar, and to coarser ones
+while rounding is what hides the derivative.
 
 Sizes: n entries of x, M entries of y, K upstream gradients.
 """
 
 import math
-import warnings
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
-STEPS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)  # in units of the size of x
-TOLERANCE = 1e-7  # relative
+START = 5e-4  # the first step, in units of an entry
+FINER = tuple(START / 10**k for k in range(11))
+COARSER = tuple(START * 10**k for k in range(1, 6))
+TOLERANCE = 1e-7  # what a claim may be off by, relative
+SEEN = 1e-4  # the largest error bar of a derivative that counts as seen, relative
+BY_CHANCE = 1e-2  # so much smaller than its terms a sum over the outputs may be by chance
 EPSILON = float(np.finfo(float).eps)
 
 Function = Callable[[np.ndarray], np.ndarray]
 
 
-class Residual(NamedTuple):
-    """How far the claimed derivative along a direction is from the measured one."""
-
-    error: float  # absolute
-    noise: float  # what rounding alone could do
-    measured: float  # the derivative
-
-
 def size_of(x: np.ndarray) -> float:
-    """The root mean square of x, 1 for an array of zeros: steps are taken in these units."""
+    """The root mean square of x, 1 for an array of zeros."""
     return math.sqrt(float((x * x).mean())) or 1.0 if x.size else 1.0
 
 
-def units(x: np.ndarray) -> tuple[float, ...]:
-    """The size of x, and 1 if x is far from it: sigmoid(1e-8) and log(1e-8) need different steps."""
-    size = size_of(x)
-    return (size,) if 0.1 < size < 10 else (size, 1.0)
+def units(x: np.ndarray) -> np.ndarray:
+    """What a step of each entry is measured in: its own size, or a tenth of the usual size where it is near 0."""
+    return np.maximum(np.abs(x), 0.1 * size_of(x))  # like x
 
 
-def central(y: Function, x: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """y(x + step) - y(x - step), what x really moved by after rounding, and |y|, which rounding is relative to."""
-    above, below = x + step, x - step
-    y_above, y_below = y(above), y(below)
-    return y_above - y_below, above - below, np.abs(y_above) + np.abs(y_below)
+def length(weights: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """The lengths of weights * a, what independent errors add up to: (K, M) and (M,) to (K,)."""
+    terms = np.abs(weights * a)
+    largest = terms.max(axis=-1, keepdims=True, initial=1e-300)  # why: the square of 1e200 is infinite
+    return largest[..., 0] * np.sqrt(((terms / largest) ** 2).sum(axis=-1))
 
 
-def residuals(y: Function, x: np.ndarray, u: np.ndarray, dy: np.ndarray, grad: np.ndarray) -> Iterator[Residual]:
-    """For each step h: the derivative of f along u, (4 D(h) - D(2h)) / 3 with D(h) = (f(x+hu) - f(x-hu)) / 2h.
-
-    Shapes    u and grad like x; dy like y.
-    """
-    for unit in units(x):
-        for h in STEPS:
-            error = measured = noise = 0.0
-            for weight, step in ((4 / 3, h * unit), (-1 / 3, 2 * h * unit)):
-                moved, by, size = central(y, x, step * u)
-                measured += weight * float((dy * moved).sum()) / (2 * step)
-                error += weight * (float((dy * moved).sum()) - float((grad * by).sum())) / (2 * step)
-                noise += 4 * EPSILON * float((np.abs(dy) * size).sum()) / step
-            if math.isfinite(error):
-                yield Residual(abs(error), noise, measured)
+def exact(x: np.ndarray, e: np.ndarray) -> np.ndarray:
+    """e rounded such that x +- 4e is exact."""
+    return (8 * x + e) - 8 * x
 
 
-class Entry(NamedTuple):
-    """What was measured at one entry of x: the derivative of every output, and how the claim compares."""
+class Reading(NamedTuple):
+    """The derivative of every output along e, how far it may be off, and how large the outputs were; (M,) each."""
 
+    column: np.ndarray
+    doubt: np.ndarray
+    level: np.ndarray
+    moved: np.ndarray
+
+
+def reading(y: Function, x: np.ndarray, at: np.ndarray, e: np.ndarray) -> Reading | None:
+    """Six values of y beside at, the one at x; None where they are not finite or not alike."""
+    odd, even = [], []
+    level, moved = np.abs(at), np.zeros(at.shape, bool)
+    for k in (1, 2, 4):
+        above, below = y(x + k * e).ravel(), y(x - k * e).ravel()
+        if above.shape != at.shape or below.shape != at.shape:
+            return None
+        odd.append((above - below) / (2 * k))
+        even.append((above - at) + (below - at))
+        level = np.maximum(level, np.maximum(np.abs(above), np.abs(below)))
+        moved |= (above != at) | (below != at)
+    fine, coarse = (4 * odd[0] - odd[1]) / 3, (4 * odd[1] - odd[2]) / 3  # of fourth order both
+    kink = np.abs(64 * even[0] - 20 * even[1] + even[2]) / 118  # of a curve only noise is left, as large as in the other
+    column, doubt = (16 * fine - coarse) / 15, np.maximum(np.abs(fine - coarse), kink)
+    return Reading(column, doubt, level, moved) if np.isfinite(column + doubt).all() else None
+
+
+class Sight(NamedTuple):
+    """The derivative of f_k = sum(dy_k * y) as one step h sees it, (K,) each; settled: only rounding is in the bars."""
+
+    h: float
     column: np.ndarray  # (M,)
-    verdict: str  # "agrees", "wrong", or "noisy" where rounding and kinks leave no measurement to disagree with
-    error: float = 0.0  # relative
+    values: np.ndarray
+    bars: np.ndarray
+    settled: bool
+
+    def agrees(self, other: "Sight") -> bool:
+        return bool((np.abs(self.values - other.values) <= self.bars + other.bars).all())
 
 
-def entry(y: Function, x: np.ndarray, place: int, dy: np.ndarray, claimed: np.ndarray | None = None) -> Entry:
-    """The derivative with respect to one entry, and whether the claimed values, one for each dy, fit it.
+def sight(found: Reading, dys: np.ndarray, by: float, h: float) -> Sight:
+    """What a reading along by times a unit says of each f_k."""
+    doubt, rounding = length(dys, found.doubt), EPSILON * length(dys, found.level)
+    settled = bool((doubt <= 16 * rounding).all())
+    column = found.column / by
+    return Sight(h, column, dys @ column, (4 * doubt + 8 * rounding) / abs(by), settled)
 
-    Shapes    place counts along x.ravel(); dy (K, M); claimed (K,) or None; column (M,).
+
+def measured(y: Function, x: np.ndarray, at: np.ndarray, place: int, dys: np.ndarray, start: float = 1.0) -> Sight | None:
+    """The best sight of the derivative by one entry, which place counts along x.ravel(); None if no step tells anything.
+
+    Shapes    at (M,), dys (K, M).
     """
-    unit = np.zeros(x.shape)
-    unit.flat[place] = 1.0
-    seen: list[tuple[np.ndarray, np.ndarray]] = []
-    for size in dict.fromkeys((*units(x), abs(float(x.flat[place])) or 1.0)):
-        before = None
-        for h in STEPS:
-            column, noise = fourth_order(y, x, h * size * unit, h * size, dy)
-            values = dy @ column  # (K,)
-            if not np.isfinite(values).all():
-                continue
-            seen.append((column, values))
-            if claimed is not None and close(values, claimed, noise):
-                error = float(np.abs(values - claimed).max() / (np.abs(claimed).max() or 1.0))
-                return Entry(column, "agrees", error)
-            if before is not None and close(values, before, noise):  # two steps agree with each other: measured
-                return Entry(column, "agrees" if claimed is None else "wrong")
-            before = values
-    if claimed is not None and (exact := complex_step(y, x, unit)) is not None and close(dy @ exact, claimed, 0.0):
-        return Entry(exact, "agrees")  # why: no two steps agree, as for sin(1e10), and this one needs no difference
-    if not seen:
-        return Entry(np.full(dy.shape[1], np.nan), "noisy")
-    all_values = np.array([values for _, values in seen])  # (steps, K)
-    distance = np.abs(np.diff(all_values, axis=0)).sum(axis=1) if len(seen) > 1 else np.zeros(1)
-    best = int(np.argmin(distance))
-    far = claimed is not None and (np.abs(all_values - claimed).min(axis=0) > np.ptp(all_values, axis=0)).any()
-    return Entry(seen[best][0], "wrong" if far else "noisy")
+    unit = start * float(units(x).flat[place])
+    slopes = np.zeros(at.shape)
+
+    def look(h: float) -> Sight | None:
+        e = np.zeros(x.shape)
+        e.flat[place] = h * unit
+        e = exact(x, e)
+        by = float(e.flat[place])
+        found = reading(y, x, at, e) if by else None
+        if found is None:
+            return None
+        stuck = ~found.moved & (slopes > 0)  # why: an output that moved for a larger step has been rounded to a halt
+        seen = sight(found._replace(doubt=np.where(stuck, slopes * by, found.doubt)), dys, by, h * unit)
+        np.maximum(slopes, np.abs(seen.column), out=slopes)
+        return seen
+
+    sights: list[Sight] = []
+    for h in FINER:
+        if seen := look(h):
+            sights.append(seen)
+            if seen.settled or (len(sights) > 1 and not seen.column.any()):
+                break
+    for h in COARSER:
+        if not sights or is_fine(best(sights), dys):
+            break
+        seen = look(h)
+        if seen is None or (not seen.settled and (seen.bars >= best(sights).bars).any()):
+            break
+        sights.append(seen)
+    return best(sights) if sights else None
 
 
-def fourth_order(y: Function, x: np.ndarray, step: np.ndarray, h: float, dy: np.ndarray) -> tuple[np.ndarray, float]:
-    """The column of derivatives by four evaluations, and the noise that rounding puts on dy @ column."""
-    index = int(np.flatnonzero(step)[0])
-    column: Any = np.zeros(dy.shape[1])
-    noise = 0.0
-    for weight, factor in ((4 / 3, 1), (-1 / 3, 2)):
-        moved, by, size = central(y, x, factor * step)
-        column = column + weight * moved.ravel() / (by.flat[index] or math.nan)
-        noise += 4 * EPSILON * float((np.abs(dy) @ size.ravel()).max()) / (factor * h)
-    return column, noise
+def entry(y: Function, x: np.ndarray, place: int, dys: np.ndarray) -> Sight:
+    """The derivative by one entry as the steps that show most of dys @ y see it; not a number where none does."""
+    at = y(x).ravel()
+    seen = measured(y, x, at, place, dys)
+    nothing = np.full(at.shape, math.nan)
+    return seen or Sight(math.nan, nothing, dys @ nothing, dys @ nothing, False)
 
 
-def close(a: np.ndarray, b: np.ndarray, noise: float) -> bool:
-    """a = b to a relative 1e-7, or as well as rounding lets one see."""
-    return bool((np.abs(a - b) <= TOLERANCE * np.maximum(np.abs(a), np.abs(b)).max() + noise).all())
+def is_fine(seen: Sight, dys: np.ndarray) -> bool:
+    """Is the bar below anything that one would call an error?"""
+    size = np.maximum(np.abs(seen.values), BY_CHANCE * length(dys, seen.column))
+    return bool((seen.bars <= TOLERANCE * size).all())
+
+
+def best(sights: list[Sight]) -> Sight:
+    """The smallest bars among the sights that the finest settled one agrees with: coarse steps may see another slope.
+
+    If none is settled there is noise larger than rounding, or more structure than any step resolves: then the noise is
+    what the steps show of it, and a sight has to have another on its side.
+    """
+    settled = [seen for seen in sights if seen.settled]
+    if settled:
+        finest = min(settled, key=lambda seen: seen.h)
+        return min((s for s in sights if s.agrees(finest)), key=lambda s: float(s.bars.sum()))
+    noise = np.median([seen.bars * seen.h for seen in sights], axis=0)  # (K,)
+    sights = [seen._replace(bars=np.maximum(seen.bars, noise / seen.h)) for seen in sights]
+    chosen = min(sights, key=lambda s: float(s.bars.sum()))
+    confirmed = any(other.agrees(chosen) and other is not chosen for other in sights)
+    return chosen if confirmed else chosen._replace(bars=np.full(chosen.bars.shape, math.inf))
+
+
+def verdict(claims: np.ndarray, seen: Sight, dys: np.ndarray, slack: float | np.ndarray = 0.0) -> str:
+    """What follows for the claimed values (K,): "agrees", "wrong" or "unseen".
+
+    To agree a claim must be seen to: for some upstream gradient to SEEN of itself, for all of them to SEEN of what they
+    would be if no terms cancelled. slack is what rounding may have done to the claims themselves.
+    """
+    off, size = np.abs(claims - seen.values), np.maximum(np.abs(claims), np.abs(seen.values))
+    if (off > seen.bars + slack + TOLERANCE * size).any():
+        return "wrong"
+    usual = np.maximum(size, BY_CHANCE * length(dys, seen.column))
+    near = off + seen.bars
+    return "agrees" if (near <= SEEN * size).any() and (near <= SEEN * usual).all() else "unseen"
 
 
 def on_a_kink(y: Callable[[float], np.ndarray]) -> bool:
@@ -131,22 +188,10 @@ def on_a_kink(y: Callable[[float], np.ndarray]) -> bool:
     """
     at = y(0.0)
     jumps, slopes = [], []
-    for h in (1e-6, 1e-7):
+    for h in (1e-5, 1e-6, 1e-7):
         right, left = ((y(s) - at) / s for s in (h, -h))  # (M,), (M,)
         jumps.append(np.abs(right - left))
         slopes.append(np.maximum(np.abs(right), np.abs(left)))
-    seen = jumps[0] > 1e-3 * slopes[0] + 64 * EPSILON * np.abs(at) / 1e-6  # (M,)  more than rounding does
-    return bool((seen & (jumps[1] > 0.5 * jumps[0])).any())
-
-
-def complex_step(y: Function, x: np.ndarray, u: np.ndarray) -> np.ndarray | None:
-    """Im y(x + i h u) / h with h = 1e-100, (M,): no cancellation at all; None where y does not take complex numbers."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            stepped = np.asarray(y(x + 1e-100j * u))
-    except Exception:  # whatever a forward does when it is not made for complex numbers
-        return None
-    if not np.iscomplexobj(stepped) or not np.isfinite(stepped).all():
-        return None
-    return stepped.imag.ravel() * 1e100
+    seen = jumps[1] > 1e-3 * slopes[1] + 64 * EPSILON * np.abs(at) / 1e-6  # (M,)  more than rounding does
+    steady = [(0.5 * a < b) & (b < 2 * a) for a, b in zip(jumps, jumps[1:], strict=False)]  # an oscillation's are not
+    return bool((seen & steady[0] & steady[1]).any())

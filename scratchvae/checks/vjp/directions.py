@@ -1,76 +1,93 @@
-"""Random directions: the cheap question, asked first, and the way down to a single wrong entry.
+"""Many entries at once: displacements in which every entry has the same share, so that none hides behind the others.
 
-A function here is y(x) of one array, everything else held fixed, and dy weighs its outputs: f(x) = sum(dy * y(x)).
+A single direction answers for all entries of a group if its error bar is small beside the share of one of them: an
+entry that is off by a thousandth of itself then shows. Entries of very different shares go into groups of their own.
+
+Sizes: n entries of x, M entries of y, K upstream gradients.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.report import Line
-from scratchvae.checks.vjp.differences import TOLERANCE, Function, Residual, complex_step, residuals
+from scratchvae.checks.vjp.differences import COARSER, FINER, SEEN, Function, exact, length, reading, sight
+
+WITHIN = 100.0  # the largest ratio of two shares in a group
+AGREES, DIFFERS, UNSEEN, ABRUPT = "agrees", "differs", "unseen", "abrupt"  # abrupt: more structure than a step resolves
 
 
-class Look(NamedTuple):
-    """One random direction u: how far g.u is from the derivative of f along it, and whether that passes."""
+class Answer(NamedTuple):
+    """What a direction says of all entries of a group, and the relative error along it."""
 
-    error: float  # relative
-    passes: bool
-    blind: bool  # nothing there to be seen: zero on both sides, or below what rounding hides
-    measured: float
-    noise: float
-    u: np.ndarray
-    dy: np.ndarray
-    grad: np.ndarray
-    line: Line
-    second: float | None  # the error in the opinion of the complex step
+    state: str
+    error: float
 
 
-def look(y: Function, x: np.ndarray, dy: np.ndarray, grad: np.ndarray, rng: np.random.Generator) -> Look:
-    """g.u against the difference along u, judged against |g| |u| / sqrt(n): g.u itself may be near zero by chance.
+def shares(claims: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """How much a step of one unit in each entry should change f, over the K upstream gradients: (K, n), (n,) to (n,)."""
+    steps = np.abs(claims * units)
+    usual = steps.max(axis=1, keepdims=True, initial=0.0)  # (K, 1)  one of the K may be much larger than another
+    return (steps / np.where(usual > 0, usual, 1.0)).max(axis=0)
 
-    Every |u_i| lies between 1/2 and 3/2, so that one wrong entry is not drowned by the others, and two do not cancel.
+
+def groups(share: np.ndarray) -> list[np.ndarray]:
+    """The places of the entries whose share is not 0, those of like shares together, the largest first."""
+    places = np.flatnonzero(share)
+    if not len(places):
+        return []
+    decade = np.floor(np.log(share[places].max() / share[places]) / np.log(WITHIN))
+    return [places[decade == d] for d in np.unique(decade)]
+
+
+def displacement(group: np.ndarray, share: np.ndarray, units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Like shares but for a factor between 1/2 and 3/2 and a sign: two that are wrong do not cancel; (n,)."""
+    u = np.zeros(units.shape)
+    alike = units[group] * (share[group].min() / share[group])
+    u[group] = alike * rng.choice([-1.0, 1.0], len(group)) * rng.uniform(0.5, 1.5, len(group))
+    return u
+
+
+def along(
+    y: Function, x: np.ndarray, at: np.ndarray, dys: np.ndarray, claims: np.ndarray, u: np.ndarray, tolerance: float
+) -> Answer:
+    """Does y change along u as the claims say, and is every entry that u moves seen to do its part? The steps that it takes.
+
+    Shapes    at (M,), dys (K, M), claims (K, n), u (n,).
     """
-    u = rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1.5, x.shape)  # like x
-    scale = float(np.linalg.norm(grad) * np.linalg.norm(u)) / math.sqrt(max(1, x.size))
-    best = Residual(math.inf, 0.0, math.nan)
-    noise, passes = 0.0, False
-    for seen in residuals(y, x, u, dy, grad):
-        noise = noise or 10 * seen.noise  # why: of the largest step; that of a small one would excuse anything
-        best = min(best, seen, key=lambda r: r.error)
-        if passes := seen.error <= TOLERANCE * scale + noise:
+
+    def ask(h: float) -> Answer:
+        e = exact(x, h * u.reshape(x.shape))
+        found = reading(y, x, at, e)
+        seen = sight(found, dys, 1.0, h) if found else None
+        if seen is None or not seen.settled:
+            return Answer(ABRUPT, np.nan)
+        parts = claims * e.ravel()  # (K, n)
+        size = length(parts, np.ones(x.size))  # (K,)
+        off = np.abs(seen.values - parts.sum(axis=1))  # (K,)
+        state = DIFFERS if (off > seen.bars + tolerance * size).any() else UNSEEN
+        if state == UNSEEN and each_is_seen(np.abs(parts[:, u != 0]), seen.bars + tolerance * size):
+            state = AGREES
+        return Answer(state, float((off / np.where(size > 0, size, 1.0)).max()))
+
+    for h in FINER[:8]:
+        answer = ask(h)
+        if answer.state != ABRUPT:
             break
-    size = max(scale, abs(best.measured)) if math.isfinite(best.measured) else scale
-    slope = float((grad * u).sum())
-    line = Line(lambda h: float((dy * y(x + h * u)).sum()), slope, size or 1.0)
-    imaginary = complex_step(y, x, u)
-    exact = math.nan if imaginary is None else float(dy.ravel() @ imaginary)
-    analytic = abs(exact - best.measured) <= 1e-5 * size + noise  # why: abs and .real drop the imaginary part
-    second = abs(exact - slope) / (size or 1.0) if analytic else None
-    blind = max(scale, abs(best.measured)) <= noise
-    return Look(best.error / (size or 1.0), passes, blind, best.measured, noise, u, dy, grad, line, second)
+    for h in COARSER[:3] if answer.state == UNSEEN else ():
+        coarser = ask(h)
+        if coarser.state == ABRUPT:
+            break
+        answer = coarser
+        if answer.state != UNSEEN:
+            break
+    return answer
 
 
-def halve(y: Function, x: np.ndarray, seen: Look) -> int:
-    """Follow the larger error through ever smaller halves of the direction, down to one entry."""
-    support = np.arange(x.size)
-    while len(support) > 1:
-        halves = np.array_split(support, 2)
-        errors = []
-        for half in halves:
-            u = np.zeros(x.size)
-            u[half] = seen.u.ravel()[half]
-            tried = zip(range(3), residuals(y, x, u.reshape(x.shape), seen.dy, seen.grad), strict=False)
-            errors.append(min((r.error for _, r in tried), default=math.inf))
-        support = halves[int(np.argmax(errors))]
-    return int(support[0])
+def each_is_seen(parts: np.ndarray, bars: np.ndarray) -> bool:
+    """Is the bar small beside the part of every entry, under one of the K at least, and beside the usual one under all?
 
-
-def is_coarse(y: Function, x: np.ndarray, rng: np.random.Generator) -> bool:
-    """Does y stand still for a step of 1e-10 that a function in float64 would feel, though it moves for 1e-5?"""
-    u = rng.choice([-1.0, 1.0], x.shape) * np.where(x == 0, 1.0, np.abs(x))
-    at = y(x)
-    rate = (y(x + 1e-5 * u) - at) / 1e-5
-    felt = np.abs(rate) * 1e-10 > 64 * np.finfo(float).eps * np.abs(at)
-    return bool(felt.any() and (y(x + 1e-10 * u) == at)[felt].mean() > 0.5)
+    Shapes    parts (K, m), bars (K,).
+    """
+    usual = np.sqrt((parts * parts).mean(axis=1))  # (K,)
+    single = (bars[:, None] <= SEEN * parts).any(axis=0)  # (m,)
+    return bool(single.all() and (bars <= SEEN * usual).all())

@@ -1,153 +1,214 @@
-"""Is it a function? The same answer twice, nothing written to, nothing kept, finite, in float64.
+"""Is it a function? The same answer twice, nothing written to that belongs to the caller, nothing kept, finite.
 
 These questions come before any derivative: a forward that draws its own noise has none.
+
+What belongs to the caller is what the caller passed in (inputs, constants, dy) and what forward handed back (y; the
+cache, in so far as a second backward needs it). An array that a layer keeps for itself is its own, and may be filled
+again in every call. A pair that hands over a cache promises that the cache is all that backward needs. Where an object
+keeps that on itself and hands over nothing, each backward belongs to the forward just before it, and is asked so.
 """
+
+from typing import Any
 
 import numpy as np
 
 from scratchvae.checks.report import Finding
-from scratchvae.checks.vjp.arrays import first_change, named_arrays, read_only, snapshot
+from scratchvae.checks.vjp.arrays import named_arrays, read_only, watched
 from scratchvae.checks.vjp.call import Pair, Values, copied
-from scratchvae.checks.vjp.case import ratio
-
-
-def bad_output(y: np.ndarray) -> Finding | None:
-    """An output without derivatives that one could measure."""
-    if y.dtype != np.float64:
-        text = f"y is {y.dtype} though every input is float64: differences need float64, so compute in float64"
-        return Finding(("y",), "precision", text)
-    return not_finite("y", "y", y)
 
 
 def not_finite(name: str, what: str, array: np.ndarray) -> Finding | None:
+    """An overflow, log(0) or 0/0, and where it shows first."""
     if np.isfinite(array).all():
         return None
     where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-    text = f"{what} is not finite: look for an exp that overflows, log(0) or 0/0, and rewrite that formula"
-    return Finding((name,), "non-finite", text, where=where or None, got=float(array[where]))
+    text = f"{what} is not finite: look for an exp that overflows, log(0) or 0/0"
+    return Finding((name,), "non-finite", text, "rewrite that formula", where=where or None, got=float(array[where]))
+
+
+def impurities(pair: Pair, x: Values, dy: np.ndarray) -> tuple[list[Finding], set[str]]:
+    """What keeps the pair from being a function and its derivative, each kind once; and the inputs this leaves untested."""
+    findings = writes(pair, x, dy) or rewrites(pair, x, dy)
+    if noise := redrawn(pair, x):
+        return [*findings, noise], set(x)
+    if another := another_answer(pair, x, dy):
+        return [*findings, another], set(another.inputs) if another.cause == "accumulates" else set(x)
+    if pair.keeper is None and not findings:
+        findings += [f for question in (spoils_its_cache, keeps_something) if (f := question(pair, x, dy))][:1]
+    return findings, set()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Writing
+
+
+def written(who: str, what: str, where: tuple[int, ...] = ()) -> Finding:
+    """The finding that who writes into what."""
+    text = f"{who} writes into {what}, which belongs to the caller: look for +=, *=, out= or a[...] ="
+    return Finding((what,), "mutates-input", text, f"make a new array in place of {what}", where=where or None)
+
+
+def writes(pair: Pair, x: Values, dy: np.ndarray) -> list[Finding]:
+    """Whose arrays are no longer what they were: inputs and constants after the forward; dy and y too after the backward."""
+    given, constants, upstream = copied(x), copied(pair.constants), dy.copy()
+    theirs = watched(given, "inputs") + watched(constants, "constants")
+    y, cache = pair.run(given, constants)
+    found = [written("forward", *w.change) for w in theirs if w.change][:1]
+    theirs = watched(upstream, "dy") + watched(given, "inputs") + watched(constants, "constants") + watched(y, "y")
+    pair.pull(upstream, cache)
+    return found + [written("backward", *w.change) for w in theirs if w.change][:1]
+
+
+def rewrites(pair: Pair, x: Values, dy: np.ndarray) -> list[Finding]:
+    """Writing back the value that was there changes nothing, and is still writing."""
+    given, constants, upstream = copied(x), copied(pair.constants), dy.copy()
+    theirs = [w.array for w in watched(given, "inputs") + watched(constants, "constants")]
+    who, what = "forward", ", ".join(x)
+    try:
+        with read_only(theirs):
+            y, cache = pair.run(given, constants)
+            who, what = "backward", "dy"
+            with read_only([upstream, *(w.array for w in watched(y, "y"))]):
+                pair.pull(upstream, cache)
+    except ValueError as error:
+        if "read-only" not in str(error) and "WRITEABLE" not in str(error):
+            raise
+        name = next(iter(x)) if who == "forward" else "dy"
+        others = f" ({what})" if who == "forward" else " (dy, or y and what shares its memory)"
+        return [written(who, f"its argument{others}")._replace(inputs=(name,))]
+    return []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The same answer twice
+
+
+def redrawn(pair: Pair, x: Values) -> Finding | None:
+    """The forward twice, on the same inputs."""
+    first, second = pair.y(x), pair.y(x)
+    if first.shape == second.shape and np.array_equal(first, second, equal_nan=True):
+        return None
+    where = np.argwhere(first != second)[0] if first.shape == second.shape and first.ndim else ()
+    text = "forward gives another result when it is called again with the same inputs: it draws its own noise"
+    repair = "draw the noise outside, hand it in as an argument (eps), and keep it in the cache for the backward"
+    return Finding(("y",), "noise-redrawn", text, repair, where=tuple(int(i) for i in where) or None)
+
+
+def another_answer(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
+    """A forward and its backward three times. What grows by the same each time is added to; what jumps is noise."""
+    one, two, three = (pair.grads(x, dy) for _ in range(3))
+    names = differing(one, two)
+    if not names:
+        return None
+    gradients = f"the gradient{'s' * (len(names) > 1)} of {' and '.join(names)}"
+    if all(grows(one[name], two[name], three[name]) for name in names):
+        text = f"a second backward adds to {gradients} of the first: look for the += that fills it"
+        return Finding(tuple(names), "accumulates", text, "start from 0 in every backward, or write = for +=")
+    where = first_difference(one[names[0]], two[names[0]])
+    _, cache = pair.run(copied(x))
+    again = [copied(pair.pull(dy.copy(), cache)) for _ in range(2)]
+    if differing(*again):
+        text = f"backward gives {gradients} anew when it is called again: it draws noise of its own"
+        return Finding(tuple(names), "noise-redrawn", text, "use what the forward used, from the cache", where=where)
+    text = f"{gradients} changes from one forward to the next though y stays the same: the cache holds other noise"
+    return Finding(tuple(names), "noise-redrawn", text, "keep the noise that y was made with", where=where)
+
+
+def differing(one: dict[str, Any], two: dict[str, Any]) -> list[str]:
+    """The names under which two answers differ."""
+    names = [name for name in one if one[name] is not two[name]]  # None and Ellipsis are the same twice
+    return [name for name in names if not np.array_equal(one[name], two[name], equal_nan=True)]
+
+
+def grows(one: Any, two: Any, three: Any) -> bool:
+    """Does an array grow by the same amount each time?"""
+    if not np.shape(one) == np.shape(two) == np.shape(three):
+        return False
+    first, second = two - one, three - two
+    size = float(np.abs(first).max(initial=0.0))
+    return size > 0 and float(np.abs(first - second).max()) <= 1e-9 * float(np.abs(three).max())
+
+
+def first_difference(one: Any, two: Any) -> tuple[int, ...] | None:
+    if np.shape(one) != np.shape(two) or not np.ndim(one):
+        return None
+    return tuple(int(i) for i in np.argwhere(one != two)[0])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What a cache promises
+
+
+def spoils_its_cache(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
+    """The backward again on the same cache, with another in between."""
+    _, cache = pair.run(copied(x))
+    kept = watched(cache, "cache", inside=True)
+    one = copied(pair.pull(dy.copy(), cache))
+    try:
+        pair.pull(0.5 * dy, cache)
+        two = pair.pull(dy.copy(), cache)
+    except Exception as error:  # whatever a backward does without what it has used up
+        text = f"backward can be called once only, the second time it fails with {type(error).__name__}: "
+        return Finding(("cache",), "mutates-input", text + "it takes something out of the cache", "leave it there")
+    names = differing(one, two)
+    if not names:
+        return None
+    if all(np.shape(two[n]) == np.shape(one[n]) and np.allclose(two[n], 2.5 * one[n], rtol=1e-9) for n in names):
+        text = f"a second backward adds to the gradient of {' and '.join(names)} of the first: look for the +="
+        return Finding(tuple(names), "accumulates", text, "start from 0 in every backward, or write = for +=")
+    if change := next(filter(None, (w.change for w in kept)), None):
+        return written("backward", *change)
+    text = f"backward gives another gradient of {names[0]} when it is called again on the same cache"
+    return Finding((names[0],), "mutates-input", text, "leave what the cache holds as it is")
+
+
+def keeps_something(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
+    """A second forward, on other inputs, between a forward and its backward must change nothing."""
+    alone = pair.grads(x, dy)
+    _, cache = pair.run(copied(x))
+    pair.run({name: 0.9 * value for name, value in x.items()})
+    after = pair.pull(dy.copy(), cache)
+    names = differing(alone, after)
+    if not names:
+        return None
+    text = (
+        f"the gradient of {names[0]} changes when another forward runs before the backward: what backward uses is "
+        "kept outside the cache, or the next forward overwrites it"
+    )
+    where = first_difference(alone[names[0]], after[names[0]])
+    return Finding((names[0],), "mutates-input", text, "return it in the cache", where=where)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Float32
+
+
+def coarse(pair: Pair, x: Values, y: np.ndarray, cache: Any) -> Finding | None:
+    """Is something computed in fewer digits than float64 has? Seen in y, in the cache, or in inputs that are rounded."""
+    because, repair = "though every input is float64: differences want all of its digits", "use float64 throughout"
+    if y.dtype.kind == "f" and y.dtype != np.float64:
+        return Finding(("y",), "precision", f"y is {y.dtype} {because}", repair)
+    moved = {name: value + 1e-3 * np.where(value == 0, 1.0, value) for name, value in x.items()}
+    if narrow := narrow_arrays(cache):
+        after = narrow_arrays(pair.run(copied(moved))[1])
+        for name, array in narrow.items():
+            if name in after and not np.array_equal(after[name], array) and is_float32(array):
+                return Finding(("y",), "precision", f"{name}, in the cache, is {array.dtype} {because}", repair)
+    for name, value in x.items():
+        rounded = value.astype(np.float32).astype(float)
+        if (rounded == value).all() or not np.array_equal(pair.y({**x, name: rounded}), y):
+            continue
+        if not np.array_equal(pair.y({**x, name: moved[name]}), y):
+            text = f"{name} is rounded to float32 inside forward: differences want all digits of float64"
+            return Finding((name,), "precision", text, repair)
+    return None
+
+
+def narrow_arrays(cache: Any) -> dict[str, np.ndarray]:
+    return {name: a for name, a in named_arrays(cache).items() if a.dtype in (np.float32, np.float16)}
 
 
 def is_float32(g: np.ndarray) -> bool:
     """Is g float32, or was it: is every number one that float32 holds, and not by being simple?"""
     simple = (g * 1024 == np.round(g * 1024)).all()
     return g.dtype == np.float32 or bool((g.astype(np.float32) == g).all() and not simple)
-
-
-def impurities(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
-    """What keeps the pair from being a function and its derivative, the most telling thing alone."""
-    questions = (overwrites, changes_its_mind, keeps_something, refuses_frozen_arrays)
-    return next(filter(None, (question(pair, x, dy) for question in questions)), None)
-
-
-def writes(who: str, what: str, where: tuple[int, ...] = ()) -> Finding:
-    """The finding that who writes into what."""
-    text = f"{who} writes into {what}, which belongs to the caller: make a new array, without +=, *=, out= or a[...] ="
-    return Finding((what,), "mutates-input", text, where=where or None)
-
-
-def overwrites(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
-    """Inputs and constants by the forward; inputs, dy, y and the cache by the backward."""
-    given, upstream = copied(x), dy.copy()
-    constants = copied(pair.constants)
-    before, constants_before = snapshot(given), snapshot(constants)
-    y, cache = pair.run(given, constants)
-    if change := first_change(given, before) or first_change(constants, constants_before):
-        return writes("forward", *change)
-    y_before, cache_before = snapshot(y, "y"), snapshot(cache)
-    pair.pull(upstream, cache)
-    for thing, was, name in (
-        (upstream, {"dy": dy}, "dy"),
-        (given, before, ""),
-        (constants, constants_before, ""),
-        (y, y_before, "y"),
-    ):
-        if change := first_change(thing, was, name):
-            return writes("backward", *change)
-    if change := first_change(cache, cache_before):
-        return writes("backward", *change)
-    return None
-
-
-def changes_its_mind(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
-    """The forward twice on the same inputs, and the backward."""
-    first, second = pair.y(x), pair.y(x)
-    if first.shape != second.shape or not np.array_equal(first, second, equal_nan=True):
-        where = np.argwhere(first != second)[0] if first.shape == second.shape and first.ndim else ()
-        return Finding(
-            ("y",),
-            "noise-redrawn",
-            "forward gives another result when it is called again with the same inputs: draw the noise outside, hand "
-            "it in as an argument (eps), and keep it in the cache for the backward",
-            where=tuple(int(i) for i in where) or None,
-        )
-    _, cache = pair.run(copied(x))
-    one, cache_before = pair.pull(dy.copy(), cache), snapshot(cache)
-    kept = snapshot(one)
-    pair.pull(0.5 * dy, cache)
-    if change := first_change(one, kept):
-        text = (
-            f"the gradient of {change[0]} from a former call is overwritten by the next: return a new array each time"
-        )
-        return Finding((change[0],), "mutates-input", text, where=change[1] or None)
-    two = pair.pull(dy.copy(), cache)
-    for name, was in kept.items():
-        now = two.get(name)
-        if now is None or np.array_equal(now, was, equal_nan=True):
-            continue
-        if now.shape == was.shape and ratio(now, was):
-            text = (
-                f"the gradient of {name} grows from call to call: it is added to the last one; start from 0 each time"
-            )
-            return Finding((name,), "mutates-input", text)
-        same_cache = first_change(cache, cache_before) is None
-        text = f"backward gives another gradient of {name} when it is called again on the same cache: " + (
-            "it draws noise of its own; use what the forward used, from the cache" if same_cache else "it writes there"
-        )
-        return Finding((name,), "noise-redrawn" if same_cache else "mutates-input", text)
-    return None
-
-
-def keeps_something(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
-    """A second forward, on other inputs, between a forward and its backward must change nothing."""
-    alone, again = pair.grads(x, dy), pair.grads(x, dy)
-    if change := first_change(again, snapshot({k: v for k, v in alone.items() if v is not None})):
-        return Finding(
-            (change[0],),
-            "noise-redrawn",
-            f"the gradient of {change[0]} changes from one forward to the next though y stays the same: the cache "
-            "holds other noise than y was made with; keep the one that was used",
-            where=change[1] or None,
-        )
-    _, cache = pair.run(copied(x))
-    pair.run({name: 0.9 * value for name, value in x.items()})
-    after = pair.pull(dy.copy(), cache)
-    if change := first_change(after, snapshot({k: v for k, v in alone.items() if v is not None})):
-        return Finding(
-            (change[0],),
-            "mutates-input",
-            f"the gradient of {change[0]} changes when another forward runs before the backward: what backward uses is "
-            "kept outside the cache, or the next forward overwrites it; return it in the cache",
-            where=change[1] or None,
-        )
-    return None
-
-
-def refuses_frozen_arrays(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
-    """Writing back the value that was there changes nothing, and is still writing."""
-    given, upstream = copied(x), dy.copy()
-    who = "forward"
-    try:
-        constants = copied(pair.constants)
-        with read_only(given, constants):
-            _, cache = pair.run(given, constants)
-            who = "backward"
-            with read_only(cache, upstream):
-                pair.pull(upstream, cache)
-    except ValueError as error:
-        if "read-only" not in str(error) and "WRITEABLE" not in str(error):
-            raise
-        what = ", ".join(given) if who == "forward" else f"dy or {', '.join(named_arrays(cache)) or 'the cache'}"
-        return writes(who, f"its argument ({what})")._replace(
-            inputs=(next(iter(given)),) if who == "forward" else ("dy",)
-        )
-    return None

@@ -1,29 +1,32 @@
-"""One input of a pair, the others held fixed: its function, its entries one by one, and a point beside the kink.
+"""One input of a pair, the others held fixed: what can be said of every entry of its gradient.
+
+First all entries together, in directions where each has its share; then, where those do not settle it, one by one.
 
 Sizes: K upstream gradients, n entries of the input, M entries of y.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.report import Row
 from scratchvae.checks.vjp.call import Pair, Values
-from scratchvae.checks.vjp.differences import Entry, entry, on_a_kink, size_of
-from scratchvae.checks.vjp.directions import Look, halve
+from scratchvae.checks.vjp.complex_step import complex_step
+from scratchvae.checks.vjp.differences import EPSILON, Sight, length, measured, on_a_kink, size_of, units, verdict
+from scratchvae.checks.vjp.still import is_idle
 
-ENTRIES = 256  # so many are looked at one by one; of a larger array a sample, and the entries that halving leads to
-SAMPLE = 60
-LEADS = 20
+ENTRIES = 256  # so many are looked at one by one
 
 
 class Subject(NamedTuple):
-    """One input of a pair, the others held fixed at x."""
+    """One input of a pair at the point x, and what its backward claims there."""
 
     pair: Pair
     x: Values
     name: str
+    at: np.ndarray  # (M,) y
+    dys: np.ndarray  # (K, M)
+    claims: np.ndarray | None  # (K, n); None where the shapes do not fit
+    rounding: float = 0.0  # of the claims, relative to the largest of them
 
     @property
     def value(self) -> np.ndarray:
@@ -32,16 +35,80 @@ class Subject(NamedTuple):
     def y(self, value: np.ndarray) -> np.ndarray:
         return self.pair.y({**self.x, self.name: value})
 
-    def grad(self, dy: np.ndarray) -> Any:
-        return self.pair.grads(self.x, dy)[self.name]
+    def exact(self, u: np.ndarray) -> np.ndarray | None:
+        """The derivatives along u by the complex step, (M,)."""
 
-    def row(self, status: str, note: str = "", error: float = math.nan) -> Row:
-        return Row(self.name, self.value.shape, error, status, note)
+        def end(value: np.ndarray) -> Any:
+            return self.pair.run({**{name: a.copy() for name, a in self.x.items()}, self.name: value})[0]
+
+        return complex_step(end, self.value, u.reshape(self.value.shape))
+
+    def slack(self, place: int) -> np.ndarray:
+        """What rounding may have done to the claims of one entry: as much as it does to y, and to its neighbours; (K,)."""
+        assert self.claims is not None
+        own = 64 * EPSILON * length(self.dys, self.at) / float(units(self.value).flat[place])
+        return own + self.rounding * np.abs(self.claims).max(axis=1)
+
+    @property
+    def most(self) -> int:
+        """How many entries are looked at one by one: their columns are kept."""
+        return max(50, min(ENTRIES, 5_000_000 // max(1, len(self.at))))
 
 
-def off_the_kink(subject: Subject, rng: np.random.Generator) -> Subject | None:
-    """The same input at a point nearby, if x itself is on a kink, where every slope between two is a right one."""
-    pair, x, _ = subject
+class Entry(NamedTuple):
+    """What was measured at one entry: the derivative of every output, and what follows for the claims."""
+
+    column: np.ndarray  # (M,)
+    state: str  # "agrees", "wrong" or "unseen"
+    off: np.ndarray  # (K,)
+    settled: bool
+
+
+def entry_at(subject: Subject, place: int) -> Entry:
+    """What stands still, by its reasons; by differences; and by the complex step where they do not see it."""
+    value, at, dys = subject.value, subject.at, subject.dys
+    idle = subject.claims is not None and not subject.claims[:, place].any()
+    if idle and is_idle(subject.y, value, at, place):
+        return Entry(np.zeros(at.shape), "agrees", np.zeros(len(dys)), True)
+    seen = measured(subject.y, value, at, place, dys)
+    if subject.claims is None:
+        column = np.full(at.shape, np.nan) if seen is None else seen.column
+        return Entry(column, "unseen" if seen is None or not is_there(seen) else "wrong", dys[:, 0], seen is not None)
+    claims, slack = subject.claims[:, place], subject.slack(place)
+    state = verdict(claims, seen, dys, slack) if seen else "unseen"
+    if state == "wrong":  # why: two bars are hardly both too short by chance
+        again = measured(subject.y, value, at, place, dys, start=0.3)
+        if again is None or verdict(claims, again, dys, slack) != "wrong" or not again.agrees(seen):
+            state = "unseen"
+    if state == "unseen" and (better := by_the_complex_step(subject, place)):
+        differ = seen is not None and seen.settled and not seen.agrees(better)
+        if not differ:
+            state, seen = verdict(claims, better, dys, slack), better
+    if seen is None:
+        return Entry(np.full(at.shape, np.nan), "unseen", np.zeros(len(dys)), False)
+    return Entry(seen.column, state, np.abs(claims - seen.values), seen.settled)
+
+
+def is_there(seen: Sight) -> bool:
+    """Is there a slope at all?"""
+    return bool((np.abs(seen.values) > seen.bars).any())
+
+
+def by_the_complex_step(subject: Subject, place: int) -> Sight | None:
+    """What the complex step sees of one entry; nothing on a kink, where it follows one of two slopes."""
+    value, unit = subject.value, float(units(subject.value).flat[place])
+    u = np.zeros(value.size)
+    u[place] = unit
+    column = subject.exact(u)
+    if column is None or on_a_kink(lambda h: subject.y(value + h * u.reshape(value.shape)).ravel()):
+        return None
+    column /= unit
+    bars = 1e-13 * length(subject.dys, column)
+    return Sight(0.0, column, subject.dys @ column, bars, True)
+
+
+def off_the_kink(pair: Pair, x: Values, rng: np.random.Generator) -> Values | None:
+    """A point nearby, if x itself is on a kink, where every slope between two is a right one."""
     for _ in range(3):
         u = {name: size_of(value) * rng.standard_normal(value.shape) for name, value in x.items()}
         beside = {name: value + 0.03 * u[name] for name, value in x.items()}
@@ -50,31 +117,5 @@ def off_the_kink(subject: Subject, rng: np.random.Generator) -> Subject | None:
             return pair.y({name: value + h * u[name] for name, value in x.items()}).ravel()
 
         if on_a_kink(y):
-            return subject._replace(x=beside) if np.isfinite(pair.y(beside)).all() else None
+            return beside if np.isfinite(pair.y(beside)).all() else None
     return None
-
-
-def entry_by_entry(
-    subject: Subject, dys: np.ndarray, grads: list[np.ndarray] | None, seen: Look, rng: np.random.Generator
-) -> tuple[np.ndarray, list[Entry]]:
-    """The entries of x one by one: all of them, or of a large array a sample and those that halving leads to."""
-    value, flat = subject.value, dys.reshape(len(dys), -1)  # (K, M)
-    claims = None if grads is None else np.stack([g.ravel() for g in grads])  # (K, n)
-
-    def measured(i: int) -> Entry:
-        return entry(subject.y, value, i, flat, None if claims is None else claims[:, i])
-
-    most = max(50, min(ENTRIES, 5_000_000 // max(1, flat.shape[1])))  # why: the columns are kept
-    if value.size <= most:
-        return np.arange(value.size), [measured(i) for i in range(value.size)]
-    found: dict[int, Entry] = {}
-    for _ in range(LEADS if grads is not None else 0):
-        i = halve(subject.y, value, seen)
-        if i in found:
-            break
-        found[i] = measured(i)
-        if found[i].verdict == "wrong":
-            break
-        seen.u.flat[i] = 0.0  # a kink: look past it
-    index = np.union1d(rng.choice(value.size, min(most, SAMPLE), replace=False), list(found)).astype(int)
-    return index, [found[i] if i in found else measured(i) for i in map(int, index)]

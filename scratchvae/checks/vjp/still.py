@@ -1,0 +1,55 @@
+"""An entry whose gradient is said to be 0, and that does not move y: is it idle, or only too small to be seen?
+
+A unit that a relu has switched off comes alive at once when it crosses the kink; what is hidden by rounding comes out
+of it gradually. What is multiplied by an exact 0 may be infinite, and what nobody uses may be no number at all.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from scratchvae.checks.vjp.differences import EPSILON, START, Function, units
+
+FAR = (1.0, 1e3, 1e6)  # how far to look for a kink, in units of the entry
+AT_ONCE = 1e4  # so many times its rounding y moves right behind a kink
+NEAR = 1.01
+
+
+def is_idle(y: Function, x: np.ndarray, at: np.ndarray, place: int) -> bool:
+    """Is the derivative of every output by this entry known to be 0?
+
+    Shapes    at (M,): y at x.
+    """
+    unit = float(units(x).flat[place])
+
+    def moved_to(value: float) -> np.ndarray:
+        there = x.copy()
+        there.flat[place] = value
+        return y(there).ravel()
+
+    def moves(h: float) -> bool:
+        return not np.array_equal(moved_to(float(x.flat[place]) + h), at)
+
+    start = 4 * START * unit
+    if moves(start) or moves(-start):
+        return False
+    sides = [wakes(lambda h, side=side: moves(side * h), start, unit) for side in (1.0, -1.0)]  # type: ignore[misc]
+    kinks = [side * h for side, h in zip((1.0, -1.0), sides, strict=True) if h]
+    if kinks:
+        there = [moved_to(float(x.flat[place]) + h) for h in kinks]
+        return all(bool((np.abs(y - at) > AT_ONCE * EPSILON * np.abs(at)).any()) for y in there)
+    if np.array_equal(moved_to(np.nan), at):
+        return True
+    return bool(np.isnan(moved_to(np.inf)).any() and np.isnan(moved_to(-np.inf)).any())
+
+
+def wakes(moves: Callable[[float], bool], still: float, unit: float) -> float | None:
+    """The first step that moves y, to one in a hundred; None if it never moves."""
+    far = next((h * unit for h in FAR if moves(h * unit)), None)
+    if far is None:
+        return None
+    still = max([still, *(h * unit for h in FAR if h * unit < far)])
+    while far > NEAR * still:
+        middle = float(np.sqrt(still * far))
+        still, far = (still, middle) if moves(middle) else (middle, far)
+    return far
