@@ -52,7 +52,9 @@ def check_vjp(
     with np.errstate(all="ignore"):  # why: steps may leave the domain; what is not finite is then left out
         report = examine(pair, x, title or getattr(forward, "__name__", "pair"), rng)
     if narrow := [name for name in x if arrays[name].dtype != np.float64]:
-        text = f"{', '.join(narrow)} came in {arrays[narrow[0]].dtype}: differences need float64 (they were widened here)"
+        text = (
+            f"{', '.join(narrow)} came in {arrays[narrow[0]].dtype}: differences need float64 (they were widened here)"
+        )
         report.findings.append(Finding(tuple(narrow), "precision", text, "make the inputs float64"))
     return report
 

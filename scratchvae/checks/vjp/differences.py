@@ -71,7 +71,9 @@ def reading(y: Function, x: np.ndarray, at: np.ndarray, e: np.ndarray) -> Readin
         level = np.maximum(level, np.maximum(np.abs(above), np.abs(below)))
         moved |= (above != at) | (below != at)
     fine, coarse = (4 * odd[0] - odd[1]) / 3, (4 * odd[1] - odd[2]) / 3  # of fourth order both
-    kink = np.abs(64 * even[0] - 20 * even[1] + even[2]) / 118  # of a curve only noise is left, as large as in the other
+    kink = (
+        np.abs(64 * even[0] - 20 * even[1] + even[2]) / 118
+    )  # of a curve only noise is left, as large as in the other
     column, doubt = (16 * fine - coarse) / 15, np.maximum(np.abs(fine - coarse), kink)
     return Reading(column, doubt, level, moved) if np.isfinite(column + doubt).all() else None
 
@@ -97,7 +99,9 @@ def sight(found: Reading, dys: np.ndarray, by: float, h: float) -> Sight:
     return Sight(h, column, dys @ column, (4 * doubt + 8 * rounding) / abs(by), settled)
 
 
-def measured(y: Function, x: np.ndarray, at: np.ndarray, place: int, dys: np.ndarray, start: float = 1.0) -> Sight | None:
+def measured(
+    y: Function, x: np.ndarray, at: np.ndarray, place: int, dys: np.ndarray, start: float = 1.0
+) -> Sight | None:
     """The best sight of the derivative by one entry, which place counts along x.ravel(); None if no step tells anything.
 
     Shapes    at (M,), dys (K, M).

@@ -12,7 +12,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from scratchvae.checks.vjp.differences import START, TOLERANCE, length, units
-from scratchvae.checks.vjp.directions import ABRUPT, AGREES, DIFFERS, UNSEEN, Answer, along, displacement, groups, shares
+from scratchvae.checks.vjp.directions import (
+    ABRUPT,
+    AGREES,
+    DIFFERS,
+    UNSEEN,
+    Answer,
+    along,
+    displacement,
+    groups,
+    shares,
+)
 from scratchvae.checks.vjp.subject import Entry, Subject, entry_at
 from scratchvae.checks.vjp.still import is_idle
 
@@ -74,9 +84,7 @@ def by_directions(subject: Subject, rng: np.random.Generator) -> Judgement:
     return judgement
 
 
-def ask(
-    subject: Subject, group: np.ndarray, share: np.ndarray, step: np.ndarray, rng: np.random.Generator
-) -> Answer:
+def ask(subject: Subject, group: np.ndarray, share: np.ndarray, step: np.ndarray, rng: np.random.Generator) -> Answer:
     """What a direction says of a group of entries."""
     claims = subject.claims
     assert claims is not None

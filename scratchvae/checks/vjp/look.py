@@ -54,7 +54,10 @@ def look(
         return view._replace(rows=rows)
     for (subject, gots), judgement in zip(subjects, judgements, strict=True):
         one_by_one(subject, judgement, rng)
-        name, wrong = subject.name, judgement.wrong or any(g is not None and g.shape != x[subject.name].shape for g in gots)
+        name, wrong = (
+            subject.name,
+            judgement.wrong or any(g is not None and g.shape != x[subject.name].shape for g in gots),
+        )
         view.rows[name] = row_of(subject, judgement, wrong, rng)
         if wrong:
             view.evidence[name] = evidence(subject, judgement, rng)
