@@ -21,14 +21,14 @@ class Pair(NamedTuple):
     constants: Mapping[str, Any]
     keeper: Any = None  # the object on which they keep what backward needs, if there is one: then there is no cache
 
-    def run(self, x: Values, constants: Mapping[str, Any] | None = None) -> tuple[Any, Any]:
+    def run(self, x: Values, constants: Mapping[str, Any] | None = None) -> Any:
         """y, cache as they came.
 
         Raises    NotImplementedError: an empty forward. ValueError: something else than y, cache.
         """
         constants = copied(self.constants) if constants is None else constants
         with np.errstate(all="ignore"):
-            out = self.forward(**x, **constants)
+            out: Any = self.forward(**x, **constants)
         if out is None or out is Ellipsis:
             raise NotImplementedError("forward returns nothing")
         if not isinstance(out, tuple) or len(out) != 2:
@@ -45,7 +45,7 @@ class Pair(NamedTuple):
             return named(self.backward(dy, cache), self.names)
 
     def grads(self, x: Values, dy: np.ndarray) -> dict[str, Any]:
-        """A forward and a backward, on fresh copies, and copies of what came: the next call may use its memory again."""
+        """A forward and a backward, on fresh copies, and copies of what came: the next call may use its memory."""
         _, cache = self.run(copied(x))
         found = copied(self.pull(dy.copy(), cache))
         return {name: None if g is Ellipsis else g for name, g in found.items()}
@@ -81,7 +81,7 @@ def as_output(y: Any) -> np.ndarray:
 
 
 def copied(thing: Any) -> Any:
-    """The same values in the same dicts, lists and tuples; arrays are copied, and so are generators, with their state."""
+    """The same values in the same dicts, lists and tuples; arrays are copied, and generators with their state."""
     if isinstance(thing, np.random.Generator):
         return copy.deepcopy(thing)
     if hasattr(thing, "dtype") and hasattr(thing, "shape"):
@@ -117,7 +117,7 @@ def nested(flat: Mapping[str, Any], like: Mapping[str, Any], front: str = "") ->
 
 
 def named(grads: Any, names: list[str]) -> dict[str, Any]:
-    """Gradients by input name: from a dict (that may say dW for W), or in the inputs' order, or dx and a dict of others.
+    """Gradients by input name: from a dict (dW means W), or in the inputs' order, or dx and a dict of others.
 
     Raises    NotImplementedError: there is nothing in it. ValueError: too many, an unknown name, no numbers.
     """

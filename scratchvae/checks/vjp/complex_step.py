@@ -43,20 +43,24 @@ class Stepped(np.ndarray):
     def __getitem__(self, key: Any) -> Any:
         return stepped(super().__getitem__(key))
 
-    def var(self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
+    def var(  # type: ignore[override]
+        self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: bool = False
+    ) -> Any:
         """The mean of the squares; NumPy's own takes those of the absolute values."""
         from_mean = self - self.mean(axis=axis, keepdims=True)
         squares = (from_mean * from_mean).mean(axis=axis, keepdims=keepdims)
         return squares * (from_mean.size / (from_mean.size - ddof * squares.size))
 
-    def std(self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
+    def std(  # type: ignore[override]
+        self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: bool = False
+    ) -> Any:
         return np.sqrt(self.var(axis, ddof=ddof, keepdims=keepdims))
 
-    @property
-    def real(self) -> Any:  # type: ignore[override]
+    def lost(self) -> Any:
         raise TypeError("the real part alone has lost the step")
 
-    imag = real
+    real: Any = property(lost)
+    imag: Any = property(lost)
 
 
 def bare(thing: Any) -> Any:

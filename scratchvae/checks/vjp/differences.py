@@ -10,6 +10,7 @@ while rounding is what hides the derivative.
 Sizes: n entries of x, M entries of y, K upstream gradients.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -102,7 +103,7 @@ def sight(found: Reading, dys: np.ndarray, by: float, h: float) -> Sight:
 def measured(
     y: Function, x: np.ndarray, at: np.ndarray, place: int, dys: np.ndarray, start: float = 1.0
 ) -> Sight | None:
-    """The best sight of the derivative by one entry, which place counts along x.ravel(); None if no step tells anything.
+    """The best sight of the derivative by one entry, the one at place along x.ravel(); None if no step tells anything.
 
     Shapes    at (M,), dys (K, M).
     """
@@ -197,5 +198,5 @@ def on_a_kink(y: Callable[[float], np.ndarray]) -> bool:
         jumps.append(np.abs(right - left))
         slopes.append(np.maximum(np.abs(right), np.abs(left)))
     seen = jumps[1] > 1e-3 * slopes[1] + 64 * EPSILON * np.abs(at) / 1e-6  # (M,)  more than rounding does
-    steady = [(0.5 * a < b) & (b < 2 * a) for a, b in zip(jumps, jumps[1:], strict=False)]  # an oscillation's are not
+    steady = [(0.5 * a < b) & (b < 2 * a) for a, b in itertools.pairwise(jumps)]  # an oscillation's are not
     return bool((seen & steady[0] & steady[1]).any())

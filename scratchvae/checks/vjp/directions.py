@@ -24,7 +24,7 @@ class Answer(NamedTuple):
 
 
 def shares(claims: np.ndarray, units: np.ndarray) -> np.ndarray:
-    """How much a step of one unit in each entry should change f, over the K upstream gradients: (K, n), (n,) to (n,)."""
+    """How much a step of one unit in each entry should change f, over K upstream gradients: (K, n), (n,) to (n,)."""
     steps = np.abs(claims * units)
     usual = steps.max(axis=1, keepdims=True, initial=0.0)  # (K, 1)  one of the K may be much larger than another
     return (steps / np.where(usual > 0, usual, 1.0)).max(axis=0)
@@ -50,7 +50,7 @@ def displacement(group: np.ndarray, share: np.ndarray, units: np.ndarray, rng: n
 def along(
     y: Function, x: np.ndarray, at: np.ndarray, dys: np.ndarray, claims: np.ndarray, u: np.ndarray, tolerance: float
 ) -> Answer:
-    """Does y change along u as the claims say, and is every entry that u moves seen to do its part? The steps that it takes.
+    """Does y change along u as the claims say, and is every entry that u moves seen to do its part?
 
     Shapes    at (M,), dys (K, M), claims (K, n), u (n,).
     """

@@ -15,6 +15,7 @@ import numpy as np
 from scratchvae.checks.report import Finding
 from scratchvae.checks.vjp.arrays import named_arrays, read_only, watched
 from scratchvae.checks.vjp.call import Pair, Values, copied
+from scratchvae.checks.vjp.differences import EPSILON
 
 
 def not_finite(name: str, what: str, array: np.ndarray) -> Finding | None:
@@ -27,7 +28,7 @@ def not_finite(name: str, what: str, array: np.ndarray) -> Finding | None:
 
 
 def impurities(pair: Pair, x: Values, dy: np.ndarray) -> tuple[list[Finding], set[str]]:
-    """What keeps the pair from being a function and its derivative, each kind once; and the inputs this leaves untested."""
+    """What keeps the pair from being a function and its derivative, each kind once; and the inputs left untested."""
     findings = writes(pair, x, dy) or rewrites(pair, x, dy)
     if noise := redrawn(pair, x):
         return [*findings, noise], set(x)
@@ -49,7 +50,7 @@ def written(who: str, what: str, where: tuple[int, ...] = ()) -> Finding:
 
 
 def writes(pair: Pair, x: Values, dy: np.ndarray) -> list[Finding]:
-    """Whose arrays are no longer what they were: inputs and constants after the forward; dy and y too after the backward."""
+    """Which arrays are not what they were: inputs and constants after the forward, dy and y too after the backward."""
     given, constants, upstream = copied(x), copied(pair.constants), dy.copy()
     theirs = watched(given, "inputs") + watched(constants, "constants")
     y, cache = pair.run(given, constants)
@@ -145,7 +146,7 @@ def spoils_its_cache(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
     kept = watched(cache, "cache", inside=True)
     one = copied(pair.pull(dy.copy(), cache))
     try:
-        pair.pull(0.5 * dy, cache)
+        left = copied(pair.pull(0 * dy, cache))
         two = pair.pull(dy.copy(), cache)
     except Exception as error:  # whatever a backward does without what it has used up
         text = f"backward can be called once only, the second time it fails with {type(error).__name__}: "
@@ -153,7 +154,8 @@ def spoils_its_cache(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
     names = differing(one, two)
     if not names:
         return None
-    if all(np.shape(two[n]) == np.shape(one[n]) and np.allclose(two[n], 2.5 * one[n], rtol=1e-9) for n in names):
+    nothing = pair.grads(x, 0 * dy)
+    if all(np.any(left[n]) and not np.any(nothing[n]) for n in names):  # what a former call left
         text = f"a second backward adds to the gradient of {' and '.join(names)} of the first: look for the +="
         return Finding(tuple(names), "accumulates", text, "start from 0 in every backward, or write = for +=")
     if change := next(filter(None, (w.change for w in kept)), None):
@@ -184,7 +186,7 @@ def keeps_something(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
 
 
 def coarse(pair: Pair, x: Values, y: np.ndarray, cache: Any) -> Finding | None:
-    """Is something computed in fewer digits than float64 has? Seen in y, in the cache, or in inputs that are rounded."""
+    """Is something computed in fewer digits than float64 has? It shows in y, in the cache, or in rounded inputs."""
     because, repair = "though every input is float64: differences want all of its digits", "use float64 throughout"
     if y.dtype.kind == "f" and y.dtype != np.float64:
         return Finding(("y",), "precision", f"y is {y.dtype} {because}", repair)
@@ -194,14 +196,23 @@ def coarse(pair: Pair, x: Values, y: np.ndarray, cache: Any) -> Finding | None:
         for name, array in narrow.items():
             if name in after and not np.array_equal(after[name], array) and is_float32(array):
                 return Finding(("y",), "precision", f"{name}, in the cache, is {array.dtype} {because}", repair)
-    for name, value in x.items():
-        rounded = value.astype(np.float32).astype(float)
-        if (rounded == value).all() or not np.array_equal(pair.y({**x, name: rounded}), y):
-            continue
-        if not np.array_equal(pair.y({**x, name: moved[name]}), y):
+    for name in x:
+        if is_rounded(pair, x, y, name, moved[name]):
             text = f"{name} is rounded to float32 inside forward: differences want all digits of float64"
             return Finding((name,), "precision", text, repair)
     return None
+
+
+def is_rounded(pair: Pair, x: Values, y: np.ndarray, name: str, moved: np.ndarray) -> bool:
+    """Does y stand still when an input is rounded to float32, though as much of a larger step would show in y?"""
+    value = x[name]
+    rounded = value.astype(np.float32).astype(float)
+    step, larger = np.abs(rounded - value).max(initial=0.0), np.abs(moved - value).max(initial=0.0)
+    if not step:
+        return False
+    share = np.abs(pair.y({**x, name: moved}) - y) * step / larger  # like y: of the rounding
+    felt = share > 64 * EPSILON * np.abs(y)
+    return bool(felt.any() and (pair.y({**x, name: rounded}) == y)[felt].all())
 
 
 def narrow_arrays(cache: Any) -> dict[str, np.ndarray]:

@@ -23,8 +23,8 @@ from scratchvae.checks.vjp.directions import (
     groups,
     shares,
 )
-from scratchvae.checks.vjp.subject import Entry, Subject, entry_at
 from scratchvae.checks.vjp.still import is_idle
+from scratchvae.checks.vjp.subject import Entry, Subject, entry_at
 
 ALONG = TOLERANCE / 10  # a direction adds up errors of both signs
 SAMPLE = 60  # so many entries of a large array are measured to explain what is wrong

@@ -54,10 +54,8 @@ def look(
         return view._replace(rows=rows)
     for (subject, gots), judgement in zip(subjects, judgements, strict=True):
         one_by_one(subject, judgement, rng)
-        name, wrong = (
-            subject.name,
-            judgement.wrong or any(g is not None and g.shape != x[subject.name].shape for g in gots),
-        )
+        name = subject.name
+        wrong = judgement.wrong or any(g is not None and g.shape != x[name].shape for g in gots)
         view.rows[name] = row_of(subject, judgement, wrong, rng)
         if wrong:
             view.evidence[name] = evidence(subject, judgement, rng)
@@ -101,7 +99,7 @@ def line_of(subject: Subject, rng: np.random.Generator) -> Line:
 
 
 def upstreams(pair: Pair, x: Values, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Two random upstream gradients, (2, *y.shape); where outputs are of very different sizes the second evens them out."""
+    """Two random upstream gradients, (2, *y.shape); the second evens out outputs of very different sizes."""
     dys = rng.standard_normal((2, *y.shape))
     size = np.abs(y)
     for _ in range(2):  # why: an output may be near 0 by chance

@@ -44,7 +44,7 @@ class Subject(NamedTuple):
         return complex_step(end, self.value, u.reshape(self.value.shape))
 
     def slack(self, place: int) -> np.ndarray:
-        """What rounding may have done to the claims of one entry: as much as it does to y, and to its neighbours; (K,)."""
+        """What rounding may have done to the claims of one entry: what it does to y, and to the neighbours; (K,)."""
         assert self.claims is not None
         own = 64 * EPSILON * length(self.dys, self.at) / float(units(self.value).flat[place])
         return own + self.rounding * np.abs(self.claims).max(axis=1)
@@ -78,7 +78,7 @@ def entry_at(subject: Subject, place: int) -> Entry:
     state = verdict(claims, seen, dys, slack) if seen else "unseen"
     if state == "wrong":  # why: two bars are hardly both too short by chance
         again = measured(subject.y, value, at, place, dys, start=0.3)
-        if again is None or verdict(claims, again, dys, slack) != "wrong" or not again.agrees(seen):
+        if again is None or verdict(claims, again, dys, slack) != "wrong" or (seen and not again.agrees(seen)):
             state = "unseen"
     if state == "unseen" and (better := by_the_complex_step(subject, place)):
         differ = seen is not None and seen.settled and not seen.agrees(better)
