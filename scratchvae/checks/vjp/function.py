@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.checks.report import Finding
+from scratchvae.checks.report import Finding, listed
 from scratchvae.checks.vjp.arrays import named_arrays, read_only, watched
 from scratchvae.checks.vjp.call import Pair, Values, copied
 from scratchvae.checks.vjp.differences import EPSILON
@@ -101,7 +101,7 @@ def another_answer(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
     names = differing(one, two)
     if not names:
         return None
-    gradients = f"the gradient{'s' * (len(names) > 1)} of {' and '.join(names)}"
+    gradients = f"the gradient{'s' * (len(names) > 1)} of {listed(names)}"
     if all(grows(one[name], two[name], three[name]) for name in names):
         text = f"a second backward adds to {gradients} of the first: look for the += that fills it"
         return Finding(tuple(names), "accumulates", text, "start from 0 in every backward, or write = for +=")
@@ -156,7 +156,7 @@ def spoils_its_cache(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
         return None
     nothing = pair.grads(x, 0 * dy)
     if all(np.any(left[n]) and not np.any(nothing[n]) for n in names):  # what a former call left
-        text = f"a second backward adds to the gradient of {' and '.join(names)} of the first: look for the +="
+        text = f"a second backward adds to the gradient of {listed(names)} of the first: look for the +="
         return Finding(tuple(names), "accumulates", text, "start from 0 in every backward, or write = for +=")
     if change := next(filter(None, (w.change for w in kept)), None):
         return written("backward", *change)
