@@ -122,7 +122,7 @@ DRAWS = [  # the whole draw
     (
         lambda m, v, e: m + sigma(v) * (e - e.mean()) / e.std(),
         "shape",
-        "of other rows or latents as well, and not linearly",
+        "the eps of other rows as well, and not linearly",
     ),
     (
         lambda m, v, e: m + sigma(v) * np.random.default_rng(0).standard_normal(m.shape),
