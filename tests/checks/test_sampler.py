@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from scratchvae import reparameterize
-from scratchvae.checks import check_sampler, law
+from scratchvae.checks import check_sampler
+from scratchvae.checks.sampler import law
 
 Phi, quantile = (np.vectorize(f, otypes=[float]) for f in (NormalDist().cdf, NormalDist().inv_cdf))
 generator = np.random.default_rng(0)

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.curves import curve_of, noise_of
-from scratchvae.checks.draw import (
+from scratchvae.checks.report import Finding, Row
+from scratchvae.checks.sampler.curves import curve_of, noise_of
+from scratchvae.checks.sampler.draw import (
     Draw,
     Linear,
     Sample,
@@ -21,9 +22,8 @@ from scratchvae.checks.draw import (
     noises,
     takes_its_own,
 )
-from scratchvae.checks.instead import DRAW, Measured, findings
-from scratchvae.checks.report import Finding, Row
-from scratchvae.checks.takes import wrong_eps
+from scratchvae.checks.sampler.instead import DRAW, Measured, findings
+from scratchvae.checks.sampler.takes import wrong_eps
 
 FALSE_ALARM = 1e-6  # the chance that random draws of a right sampler are called wrong; most draws are no random ones
 CURVE, GAP = 4001, 1e-3  # points of a curve, and how far its distribution function may be from the normal one

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchvae.checks.amounts import number, times
-from scratchvae.checks.formulas import MEANS, SPREADS, Formula
 from scratchvae.checks.report import Finding
+from scratchvae.checks.sampler.formulas import MEANS, SPREADS, Formula
 
 EXACT = 1e-7  # relative: what a formula may leave over, where measuring is exact
 OF_THE_MEAN, OF_THE_SPREAD = 1e-9, 1e-4  # relative: how far off they may be; a tiny constant under a root is no fault
