@@ -300,7 +300,7 @@ errors = {name: np.abs(np.array(values) / true_slope - 1) for name, values in cu
 for name, error in errors.items():
     print(f"{name:17} smallest error {error.min():.0e} at h = {steps[error.argmin()]:.0e}")
 
-assert errors["central, float64"].min() < 1e-9 < errors["forward, float64"].min()
+assert errors["central, float64"].min() < 1e-10 < errors["forward, float64"].min()
 assert errors["central, float32"].min() > 1e-6
 assert errors["complex step"].min() < 1e-15
 
