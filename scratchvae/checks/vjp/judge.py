@@ -28,6 +28,7 @@ from scratchvae.checks.vjp.subject import LONGER, Entry, Subject, entry_at
 
 ALONG = TOLERANCE / 10  # a direction adds up errors of both signs
 SAMPLE = 60  # so many entries of a large array are measured to explain what is wrong
+DOUBTED = 1e-4  # from such an error in the opinion of the complex step on a direction is not believed
 MOST = 1e60  # the complex step has to stay short
 HALVES = 200  # so many halves of a large array are asked
 
@@ -72,7 +73,8 @@ def by_directions(subject: Subject, rng: np.random.Generator) -> Judgement:
     exact = judgement.second is not None and judgement.second <= tolerance
     for group in groups(share):
         answer = ask(subject, group, np.where(share > 0, share, 1.0), step, rng)
-        if answer.state == AGREES or (answer.state != DIFFERS and exact):
+        doubted = judgement.second is not None and judgement.second > DOUBTED
+        if (answer.state == AGREES and not doubted) or (answer.state != DIFFERS and exact):
             judgement.agreed[group] = True
             judgement.error = max(judgement.error, answer.error if answer.state == AGREES else judgement.second or 0.0)
         else:
