@@ -329,7 +329,7 @@ def test_parameters_in_a_dict_have_rows_of_their_own():
 # -- not written yet ---------------------------------------------------------------------------------------------------
 
 
-def empty(*_):
+def empty(*_, **__):
     raise NotImplementedError
 
 

@@ -21,6 +21,7 @@ START = 5e-4  # the first step, in units of an entry
 FINER = tuple(START / 10**k for k in range(11))
 COARSER = tuple(START * 10**k for k in range(1, 6))
 TOLERANCE = 1e-7  # what a claim may be off by, relative
+RIPPLE = 1e-4  # so large, beside y, rounding of larger numbers inside forward may be
 SEEN = 1e-4  # the largest error bar of a derivative that counts as seen, relative
 BY_CHANCE = 1e-2  # so much smaller than its terms a sum over the outputs may be by chance
 EPSILON = float(np.finfo(float).eps)
@@ -108,7 +109,7 @@ def measured(
     Shapes    at (M,), dys (K, M).
     """
     unit = start * float(units(x).flat[place])
-    slopes = np.zeros(at.shape)
+    slopes, ripple = np.zeros(at.shape), RIPPLE * length(dys, at)
 
     def look(h: float) -> Sight | None:
         e = np.zeros(x.shape)
@@ -130,13 +131,13 @@ def measured(
             if seen.settled or (len(sights) > 1 and not seen.column.any()):
                 break
     for h in COARSER:
-        if not sights or is_fine(best(sights), dys):
+        if not sights or is_fine(best(sights, ripple), dys):
             break
         seen = look(h)
-        if seen is None or (not seen.settled and (seen.bars >= best(sights).bars).any()):
+        if seen is None or (not seen.settled and (seen.bars >= best(sights, ripple).bars).any()):
             break
         sights.append(seen)
-    return best(sights) if sights else None
+    return best(sights, ripple) if sights else None
 
 
 def entry(y: Function, x: np.ndarray, place: int, dys: np.ndarray) -> Sight:
@@ -153,14 +154,25 @@ def is_fine(seen: Sight, dys: np.ndarray) -> bool:
     return bool((seen.bars <= TOLERANCE * size).all())
 
 
-def best(sights: list[Sight]) -> Sight:
+def objects(coarse: Sight, fine: Sight, ripple: np.ndarray) -> bool:
+    """Does a coarser step see another slope, and no more structure than rounding inside forward may well be?
+
+    On a tread of that staircase a fine step sees a slope as steady as it is wrong. Shapes    ripple (K,).
+    """
+    small = bool((coarse.bars * coarse.h <= ripple).all())
+    return small and coarse.h > fine.h and not coarse.settled and not coarse.agrees(fine)
+
+
+def best(sights: list[Sight], ripple: np.ndarray) -> Sight:
     """The smallest bars among the sights that the finest settled one agrees with: coarse steps may see another slope.
 
     If none is settled there is noise larger than rounding, or more structure than any step resolves: then the noise is
     what the steps show of it, and a sight has to have another on its side.
     """
     settled = [seen for seen in sights if seen.settled]
-    if settled:
+    if settled and (objecting := [seen.h for seen in sights if objects(seen, settled[0], ripple)]):
+        sights = [seen for seen in sights if seen.h >= min(objecting)]
+    elif settled:
         finest = min(settled, key=lambda seen: seen.h)
         return min((s for s in sights if s.agrees(finest)), key=lambda s: float(s.bars.sum()))
     noise = np.median([seen.bars * seen.h for seen in sights], axis=0)  # (K,)

@@ -10,7 +10,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.vjp.differences import COARSER, FINER, SEEN, Function, exact, length, reading, sight
+from scratchvae.checks.vjp.differences import (
+    COARSER,
+    FINER,
+    RIPPLE,
+    SEEN,
+    Function,
+    Sight,
+    exact,
+    length,
+    objects,
+    reading,
+    sight,
+)
 
 WITHIN = 100.0  # the largest ratio of two shares in a group
 AGREES, DIFFERS, UNSEEN, ABRUPT = "agrees", "differs", "unseen", "abrupt"  # abrupt: more structure than a step resolves
@@ -54,13 +66,21 @@ def along(
 
     Shapes    at (M,), dys (K, M), claims (K, n), u (n,).
     """
+    coarser: list[Sight] = []
+    ripple = RIPPLE * length(dys, at)
 
     def ask(h: float) -> Answer:
         e = exact(x, h * u.reshape(x.shape))
         found = reading(y, x, at, e)
-        seen = sight(found, dys, 1.0, h) if found else None
-        if seen is None or not seen.settled:
+        if found is None:
             return Answer(ABRUPT, np.nan)
+        seen = sight(found, dys, 1.0, h)
+        slopes = sight(found, dys, h, h)
+        coarser.append(slopes)
+        if not seen.settled:
+            return Answer(ABRUPT, np.nan)
+        if any(objects(other, slopes, ripple) for other in coarser):
+            return Answer(UNSEEN, np.nan)
         parts = claims * e.ravel()  # (K, n)
         size = length(parts, np.ones(x.size))  # (K,)
         off = np.abs(seen.values - parts.sum(axis=1))  # (K,)
@@ -74,10 +94,10 @@ def along(
         if answer.state != ABRUPT:
             break
     for h in COARSER[:3] if answer.state == UNSEEN else ():
-        coarser = ask(h)
-        if coarser.state == ABRUPT:
+        further = ask(h)
+        if further.state == ABRUPT:
             break
-        answer = coarser
+        answer = further
         if answer.state != UNSEEN:
             break
     return answer

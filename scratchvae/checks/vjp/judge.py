@@ -24,10 +24,12 @@ from scratchvae.checks.vjp.directions import (
     shares,
 )
 from scratchvae.checks.vjp.still import is_idle
-from scratchvae.checks.vjp.subject import Entry, Subject, entry_at
+from scratchvae.checks.vjp.subject import LONGER, Entry, Subject, entry_at
 
 ALONG = TOLERANCE / 10  # a direction adds up errors of both signs
 SAMPLE = 60  # so many entries of a large array are measured to explain what is wrong
+DOUBTED = 1e-4  # from such an error in the opinion of the complex step on a direction is not believed
+MOST = 1e60  # the complex step has to stay short
 HALVES = 200  # so many halves of a large array are asked
 
 
@@ -71,7 +73,8 @@ def by_directions(subject: Subject, rng: np.random.Generator) -> Judgement:
     exact = judgement.second is not None and judgement.second <= tolerance
     for group in groups(share):
         answer = ask(subject, group, np.where(share > 0, share, 1.0), step, rng)
-        if answer.state == AGREES or (answer.state != DIFFERS and exact):
+        doubted = judgement.second is not None and judgement.second > DOUBTED
+        if (answer.state == AGREES and not doubted) or (answer.state != DIFFERS and exact):
             judgement.agreed[group] = True
             judgement.error = max(judgement.error, answer.error if answer.state == AGREES else judgement.second or 0.0)
         else:
@@ -118,7 +121,7 @@ def by_the_complex_step(
     if not len(places):
         return None
     u = displacement(places, share, step, rng)
-    u *= math.sqrt(share[places].max() / share[places].min())  # why: neither the largest nor the smallest underflows
+    u *= min(MOST, math.sqrt(share[places].max() / share[places].min()))  # why: the largest must not underflow
     exact = subject.exact(u)
     if exact is None:
         return None
@@ -134,7 +137,7 @@ def all_idle(subject: Subject, places: np.ndarray, step: np.ndarray, rng: np.ran
     Of more entries than can be looked at one by one the reasons of a sample are asked.
     """
     u = displacement(places, np.ones(step.shape), step, rng)
-    exact = subject.exact(u)
+    exact = subject.exact(LONGER * u)
     if exact is not None:
         return not exact.any()
     if len(step) <= subject.most:

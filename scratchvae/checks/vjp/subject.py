@@ -15,6 +15,8 @@ from scratchvae.checks.vjp.differences import EPSILON, Sight, length, measured, 
 from scratchvae.checks.vjp.still import is_idle
 
 ENTRIES = 256  # so many are looked at one by one
+PROBES, DIGITS = 8, 16  # so often y is looked at for noise, and over so many last digits of x
+LONGER = 1e80  # so much longer a complex step, for slopes below 1e-200
 
 
 class Subject(NamedTuple):
@@ -78,7 +80,11 @@ def entry_at(subject: Subject, place: int) -> Entry:
     state = verdict(claims, seen, dys, slack) if seen else "unseen"
     if state == "wrong":  # why: two bars are hardly both too short by chance
         again = measured(subject.y, value, at, place, dys, start=0.3)
-        if again is None or verdict(claims, again, dys, slack) != "wrong" or (seen and not again.agrees(seen)):
+        if again is None or not all(
+            verdict(claims, with_noise(subject, place, one), dys, slack) == "wrong" for one in (seen, again) if one
+        ):
+            state = "unseen"
+        elif seen and not again.agrees(seen):
             state = "unseen"
     if state == "unseen" and (better := by_the_complex_step(subject, place)):
         differ = seen is not None and seen.settled and not seen.agrees(better)
@@ -94,17 +100,43 @@ def is_there(seen: Sight) -> bool:
     return bool((np.abs(seen.values) > seen.bars).any())
 
 
+def with_noise(subject: Subject, place: int, seen: Sight) -> Sight:
+    """A sight whose bars know of rounding inside forward, which y does not show if terms cancel in it.
+
+    It shows in how y changes over a last digit or two of x, beside what the slope makes of that.
+    """
+    rng, value = np.random.default_rng(place), subject.value
+    unit = float(units(value).flat[place])
+    noise = np.zeros(subject.at.shape)
+    for _ in range(PROBES):
+        one = value.copy()
+        one.flat[place] += 4 * seen.h * rng.uniform(-1.0, 1.0)
+        two = one.copy()
+        two.flat[place] += DIGITS * EPSILON * unit * rng.uniform(-1.0, 1.0)
+        change = (subject.y(two) - subject.y(one)).ravel() - seen.column * float(two.flat[place] - one.flat[place])
+        noise = np.fmax(noise, np.abs(change))
+    return seen._replace(bars=seen.bars + 4 * length(subject.dys, noise) / abs(seen.h))
+
+
 def by_the_complex_step(subject: Subject, place: int) -> Sight | None:
-    """What the complex step sees of one entry; nothing on a kink, where it follows one of two slopes."""
+    """What the complex step sees of one entry; nothing on a kink, where it follows one of two slopes.
+
+    Steps of several lengths differ by what rounding does to it. A slope below all numbers of the first one takes a
+    longer one.
+    """
     value, unit = subject.value, float(units(subject.value).flat[place])
     u = np.zeros(value.size)
     u[place] = unit
     column = subject.exact(u)
     if column is None or on_a_kink(lambda h: subject.y(value + h * u.reshape(value.shape)).ravel()):
         return None
-    column /= unit
-    bars = 1e-13 * length(subject.dys, column)
-    return Sight(0.0, column, subject.dys @ column, bars, True)
+    by = LONGER if np.abs(column).max(initial=0.0) < 1 / LONGER else 1.0
+    columns = [found / (by * s * unit) for s in (1.0, 0.7, 1.3) if (found := subject.exact(by * s * u)) is not None]
+    if len(columns) < 3:
+        return None
+    spread = np.ptp(columns, axis=0)  # (M,)
+    bars = 1e-13 * length(subject.dys, columns[0]) + 4 * length(subject.dys, spread)
+    return Sight(0.0, columns[0], subject.dys @ columns[0], bars, True)
 
 
 def off_the_kink(pair: Pair, x: Values, rng: np.random.Generator) -> Values | None:
