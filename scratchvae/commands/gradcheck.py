@@ -80,7 +80,8 @@ def table(reports: list[Report]) -> list[str]:
             if row.status != "ok" or (row.note and row is report.rows[0]):
                 state = "" if row.status == "ok" or row.note.startswith(NOT_RUN) else f"{row.status}, "
                 front = "" if row.name in ("backward", report.title) else f"{row.name}: "
-                lines.append(wrapped(f"{front}{state}{row.note}".rstrip(", "), "      "))
+                if text := f"{state}{row.note}".rstrip(", ").removeprefix("not written yet"):
+                    lines.append(wrapped(f"{front}{text}", "      "))
     return lines
 
 

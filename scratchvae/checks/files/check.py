@@ -98,7 +98,9 @@ def with_growth(report: Report, fit: Fit) -> Report:
 
 def said(report: Report, fit: Fit) -> Report:
     """What was taken for granted, in the first row; and a division by the batch by its convention."""
-    notes = [fit.reading.note, fit.layout.label if fit.layout else ""]
+    shapes = listed([f"{name} {a.shape}" for name, a in fit.inputs.items()])
+    made_up = f"made up: {fit.layout.label if len(fit.inputs) > 1 else shapes}" if fit.layout else ""
+    notes = [fit.reading.note, made_up]
     text = "; ".join(filter(None, notes))
     if text and report.rows:
         first = report.rows[0]

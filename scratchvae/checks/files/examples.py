@@ -117,12 +117,13 @@ def place(name: str, names: list[str]) -> str:
 def choices(title: str, roles: Mapping[str, str], positive: bool) -> Iterator[Choice]:
     """Every layout with all that is open in it."""
     present = set(roles.values())
-    targets = ("labels", "one-hot", "like x", "of the output") if "target" in present else ("labels",)
-    unknowns = ("data", "weight") if sum(r == "" for r in roles.values()) else ("data",)
+    kinds = ("labels", "one-hot", "like x", "of the output")
+    unknowns = ("data", "weight", "target") if "" in present else ("data",)
     gates = [1, 4, 3] if "recurrent" in present else [1]
     if re.search("lstm|c_prev|prev_c|c0", " ".join([title.lower(), *roles])):
         gates = [4]
     for unknown in unknowns:
+        targets = kinds if "target" in (*present, unknown) else kinds[:1]
         for layout in LAYOUTS:
             for k in gates:
                 for target in targets if layout.data else targets[2:3] or targets:

@@ -80,11 +80,13 @@ def entry_at(subject: Subject, place: int) -> Entry:
     state = verdict(claims, seen, dys, slack) if seen else "unseen"
     if state == "wrong":  # why: two bars are hardly both too short by chance
         again = measured(subject.y, value, at, place, dys, start=0.3)
-        if again is None or not all(
-            verdict(claims, with_noise(subject, place, one), dys, slack) == "wrong" for one in (seen, again) if one
+        if (
+            again is None
+            or not all(
+                verdict(claims, with_noise(subject, place, one), dys, slack) == "wrong" for one in (seen, again) if one
+            )
+            or (seen and not again.agrees(seen))
         ):
-            state = "unseen"
-        elif seen and not again.agrees(seen):
             state = "unseen"
     if state == "unseen" and (better := by_the_complex_step(subject, place)):
         differ = seen is not None and seen.settled and not seen.agrees(better)
