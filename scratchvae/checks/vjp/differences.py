@@ -170,8 +170,10 @@ def best(sights: list[Sight], ripple: np.ndarray) -> Sight:
     what the steps show of it, and a sight has to have another on its side.
     """
     settled = [seen for seen in sights if seen.settled]
-    if settled and (objecting := [seen.h for seen in sights if objects(seen, settled[0], ripple)]):
-        sights = [seen for seen in sights if seen.h >= min(objecting)]
+    if settled and (objecting := [seen for seen in sights if objects(seen, settled[0], ripple)]):
+        sights = objecting
+        if len(objecting) == 1 or not all(one.agrees(two) for one, two in itertools.pairwise(objecting)):
+            return settled[0]._replace(bars=np.full(settled[0].bars.shape, math.inf))
     elif settled:
         finest = min(settled, key=lambda seen: seen.h)
         return min((s for s in sights if s.agrees(finest)), key=lambda s: float(s.bars.sum()))

@@ -15,7 +15,7 @@ from scratchvae.checks.vjp.differences import EPSILON, Sight, length, measured, 
 from scratchvae.checks.vjp.still import is_idle
 
 ENTRIES = 256  # so many are looked at one by one
-PROBES, DIGITS = 8, 16  # so often y is looked at for noise, and over so many last digits of x
+POINTS, DEGREE = 24, 8  # of the curve beside which noise shows
 LONGER = 1e80  # so much longer a complex step, for slopes below 1e-200
 
 
@@ -105,18 +105,19 @@ def is_there(seen: Sight) -> bool:
 def with_noise(subject: Subject, place: int, seen: Sight) -> Sight:
     """A sight whose bars know of rounding inside forward, which y does not show if terms cancel in it.
 
-    It shows in how y changes over a last digit or two of x, beside what the slope makes of that.
+    It shows as what is left of y between the points that were read when a smooth curve has been laid through it.
     """
-    rng, value = np.random.default_rng(place), subject.value
-    unit = float(units(value).flat[place])
-    noise = np.zeros(subject.at.shape)
-    for _ in range(PROBES):
-        one = value.copy()
-        one.flat[place] += 4 * seen.h * rng.uniform(-1.0, 1.0)
-        two = one.copy()
-        two.flat[place] += DIGITS * EPSILON * unit * rng.uniform(-1.0, 1.0)
-        change = (subject.y(two) - subject.y(one)).ravel() - seen.column * float(two.flat[place] - one.flat[place])
-        noise = np.fmax(noise, np.abs(change))
+    value = subject.value
+    t = np.random.default_rng(place).uniform(-1.0, 1.0, POINTS)
+    outputs = []
+    for each in t:
+        there = value.copy()
+        there.flat[place] += 4 * seen.h * each
+        outputs.append(subject.y(there).ravel() - subject.at)
+    curve = np.polynomial.chebyshev.chebvander(t, DEGREE)  # (POINTS, DEGREE + 1)
+    y = np.array(outputs)  # (POINTS, M)
+    left = y - curve @ np.linalg.lstsq(curve, y, rcond=None)[0]
+    noise = np.sqrt((left**2).sum(axis=0) / (POINTS - DEGREE - 1))  # (M,)
     return seen._replace(bars=seen.bars + 4 * length(subject.dys, noise) / abs(seen.h))
 
 
