@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scratchvae.checks.vjp.differences import EPSILON, START, Function, units
+from scratchvae.checks.vjp.differences import START, Function, units
 
 FAR = (1.0, 1e3, 1e6)  # how far to look for a kink, in units of the entry
-AT_ONCE = 1e4  # so many times its rounding y moves right behind a kink
-NEAR = 1.01
+NEAR, BEHIND = 1 + 1e-6, 1.01  # how near to a kink to come, and how far behind it to look
+AT_ONCE = 1e3  # so many times more y moves behind a kink than at its edge: out of rounding it comes in equal steps
 
 
 def is_idle(y: Function, x: np.ndarray, at: np.ndarray, place: int) -> bool:
@@ -36,15 +36,15 @@ def is_idle(y: Function, x: np.ndarray, at: np.ndarray, place: int) -> bool:
     sides = [wakes(lambda h, side=side: moves(side * h), start, unit) for side in (1.0, -1.0)]  # type: ignore[misc]
     kinks = [side * h for side, h in zip((1.0, -1.0), sides, strict=True) if h]
     if kinks:
-        there = [moved_to(float(x.flat[place]) + h) for h in kinks]
-        return all(bool((np.abs(y - at) > AT_ONCE * EPSILON * np.abs(at)).any()) for y in there)
+        near, behind = ([moved_to(float(x.flat[place]) + s * h) for h in kinks] for s in (1.0, BEHIND))
+        return all(bool((np.abs(b - at) > AT_ONCE * np.abs(a - at)).any()) for a, b in zip(near, behind, strict=True))
     if np.array_equal(moved_to(np.nan), at):
         return True
     return bool(np.isnan(moved_to(np.inf)).any() and np.isnan(moved_to(-np.inf)).any())
 
 
 def wakes(moves: Callable[[float], bool], still: float, unit: float) -> float | None:
-    """The first step that moves y, to one in a hundred; None if it never moves."""
+    """The first step that moves y, to one in a million; None if it never moves."""
     far = next((h * unit for h in FAR if moves(h * unit)), None)
     if far is None:
         return None

@@ -15,6 +15,7 @@ from scratchvae.checks.vjp.differences import EPSILON, Sight, length, measured, 
 from scratchvae.checks.vjp.still import is_idle
 
 ENTRIES = 256  # so many are looked at one by one
+HARDLY = 1e-6  # such a share of y may be lost in rounding inside forward
 POINTS, DEGREE = 24, 8  # of the curve beside which noise shows
 LONGER = 1e80  # so much longer a complex step, for slopes below 1e-200
 
@@ -78,23 +79,32 @@ def entry_at(subject: Subject, place: int) -> Entry:
         return Entry(column, "unseen" if seen is None or not is_there(seen) else "wrong", dys[:, 0], seen is not None)
     claims, slack = subject.claims[:, place], subject.slack(place)
     state = verdict(claims, seen, dys, slack) if seen else "unseen"
-    if state == "wrong":  # why: two bars are hardly both too short by chance
-        again = measured(subject.y, value, at, place, dys, start=0.3)
-        if (
-            again is None
-            or not all(
-                verdict(claims, with_noise(subject, place, one), dys, slack) == "wrong" for one in (seen, again) if one
-            )
-            or (seen and not again.agrees(seen))
-        ):
-            state = "unseen"
-    if state == "unseen" and (better := by_the_complex_step(subject, place)):
-        differ = seen is not None and seen.settled and not seen.agrees(better)
-        if not differ:
-            state, seen = verdict(claims, better, dys, slack), better
+    doubted = state == "wrong" and seen is not None and not confirmed(subject, place, seen)
+    if (doubted or state == "unseen") and (better := by_the_complex_step(subject, place)):
+        if doubted or seen is None or not seen.settled or seen.agrees(better):
+            state, seen, doubted = verdict(claims, better, dys, slack), better, False
+    state = "unseen" if doubted else state
     if seen is None:
         return Entry(np.full(at.shape, np.nan), "unseen", np.zeros(len(dys)), False)
     return Entry(seen.column, state, np.abs(claims - seen.values), seen.settled)
+
+
+def confirmed(subject: Subject, place: int, seen: Sight) -> bool:
+    """Is a claim still wrong by steps of other lengths, with rounding inside forward counted in, and y not stuck?
+
+    An output that stands still is stuck if what is claimed would hardly show in it, and idle if there is a reason.
+    """
+    value, at, dys = subject.value, subject.at, subject.dys
+    assert subject.claims is not None
+    claims, slack = subject.claims[:, place], subject.slack(place)
+    again = measured(subject.y, value, at, place, dys, start=0.3)
+    if again is None or not again.agrees(seen):
+        return False  # why: two bars are hardly both too short by chance
+    if not seen.column.any():
+        shows = (np.abs(claims * seen.h) > HARDLY * np.abs(dys * at).max(axis=1, initial=0.0)).all() and at.any()
+        return bool(shows) or is_idle(subject.y, value, at, place)
+    noisy = (with_noise(subject, place, one) for one in (seen, again))
+    return all(verdict(claims, one, dys, slack) == "wrong" for one in noisy)
 
 
 def is_there(seen: Sight) -> bool:
