@@ -80,9 +80,9 @@ def entry_at(subject: Subject, place: int) -> Entry:
     claims, slack = subject.claims[:, place], subject.slack(place)
     state = verdict(claims, seen, dys, slack) if seen else "unseen"
     doubted = state == "wrong" and seen is not None and not confirmed(subject, place, seen)
-    if (doubted or state == "unseen") and (better := by_the_complex_step(subject, place)):
-        if doubted or seen is None or not seen.settled or seen.agrees(better):
-            state, seen, doubted = verdict(claims, better, dys, slack), better, False
+    better = by_the_complex_step(subject, place) if doubted or state == "unseen" else None
+    if better and (doubted or seen is None or not seen.settled or seen.agrees(better)):
+        state, seen, doubted = verdict(claims, better, dys, slack), better, False
     state = "unseen" if doubted else state
     if seen is None:
         return Entry(np.full(at.shape, np.nan), "unseen", np.zeros(len(dys)), False)
