@@ -17,7 +17,7 @@ OF_DY = (Word("dy, the upstream gradient,", "dy", 0.8), Word("mask dy > 0", "(dy
 
 def a_constant(case: Case, seen: Seen) -> Iterator[Claim]:
     """right = c * got."""
-    if seen.fits and seen.linear and not nearly_right(seen) and (c := repairs(seen, seen.got)):
+    if seen.fits and seen.linear and (c := repairs(seen, seen.got)) and abs(c - 1) > NEARLY:
         yield constant(c)
 
 
@@ -26,18 +26,14 @@ def constant(c: float) -> Claim:
 
 
 def nearly(case: Case, seen: Seen) -> Iterator[Claim]:
-    """got is right to four digits or more, and not to as many as it should be."""
-    if seen.fits and nearly_right(seen):
-        yield Claim("elementwise-factor", "nearly", detail=(), cost=0.5)
-
-
-def nearly_right(seen: Seen) -> bool:
-    return bool(np.abs(seen.right - seen.got).max() <= NEARLY * np.abs(seen.right).max())
+    """Every number is right to four digits or more, and not to as many as it should be."""
+    if seen.fits and bool((np.abs(seen.right - seen.got) <= NEARLY * np.abs(seen.right)).all()):
+        yield Claim("elementwise-factor", "nearly", cost=4.5)
 
 
 def an_array(case: Case, seen: Seen) -> Iterator[Claim]:
     """right * v = c * got * u: the word u is missing, v is one too many, or v stands where u belongs."""
-    if seen.fits and not nearly_right(seen):
+    if seen.fits:
         for claim in array_factors(case, seen, seen.right, seen.got):
             if seen.linear or any(word in OF_DY for word in claim.words):
                 yield claim
@@ -163,7 +159,7 @@ def some_paths(case: Case, seen: Seen) -> Iterator[Claim]:
 
 def ratios(seen: Seen) -> np.ndarray | None:
     """got / right, (m, M), NaN where both are zero; None if there is something where nothing should be."""
-    if not seen.fits or not seen.linear or nearly_right(seen) or not seen.got.any():
+    if not seen.fits or not seen.linear or not seen.got.any():
         return None
     right, got = seen.right, seen.got
     there = np.abs(right) > 1e-9 * np.abs(right).max()  # (m, M)
@@ -197,7 +193,7 @@ def one_number_each(r: np.ndarray, group: np.ndarray) -> bool:
 
 def the_slope(case: Case, seen: Seen) -> Iterator[Claim]:
     """Each output depends on its own entry alone, and so does the gradient: what is wrong is a slope."""
-    if not seen.fits or not seen.linear or nearly_right(seen) or seen.right.size < 4:
+    if not seen.fits or not seen.linear or seen.right.size < 4:
         return
     own = seen.entries[:, None] == case.outs[None]  # (m, M)
     if seen.shape == case.shape and not seen.right[~own].any() and not seen.got[~own].any():

@@ -16,7 +16,7 @@ from scratchvae.checks.report import Finding
 from scratchvae.checks.vjp import causes_factor, causes_layout, causes_term
 from scratchvae.checks.vjp.call import Pair, Values
 from scratchvae.checks.vjp.case import Case, Claim, Hypothesis, ratio
-from scratchvae.checks.vjp.one_row import one_row
+from scratchvae.checks.vjp.one_row import some_rows
 from scratchvae.checks.vjp.point import Hints, another_point, case_at, fewer, measured
 from scratchvae.checks.vjp.sentences import told
 from scratchvae.checks.vjp.told import Told
@@ -26,7 +26,8 @@ HYPOTHESES: dict[str, Hypothesis] = {
     for module in (causes_layout, causes_factor, causes_term)
     for hypothesis in module.HYPOTHESES
 }
-MANY = 32  # rows of a batch that are looked at one by one
+CUTS = 2  # ways to cut a batch that are tried
+FEW = 24  # entries of an input that are measured there
 EVIDENCE = 12  # numbers to be met by an explanation, which has one constant of its own and was chosen among many
 POINTS = 6
 VAGUE = 5.0  # claims of this cost name no array: they are told where nothing better is known
@@ -97,9 +98,9 @@ def in_one_row(
 
     There the words at such an input are those of the gradient that arrives at its layer.
     """
-    for smaller, row in one_row(pair, x, 0):
+    for smaller, row in itertools.islice(some_rows(pair, x, [0]), CUTS):
         shared = {name: i for name, i in index.items() if row[name].shape == x[name].shape}
-        few = fewer(shared, np.random.default_rng(1))
+        few = fewer(shared, np.random.default_rng(1), FEW)
         if not few or len(shared) < len(index) / 2:
             continue
         cases = cases_at(smaller, row, few, measured(smaller, row, few), Hints())
@@ -113,16 +114,13 @@ def in_one_row(
 
 
 def adds_up(pair: Pair, x: Values, index: Mapping[str, np.ndarray]) -> bool:
-    """Is the right gradient of a batch the sum, or the mean, of those of its rows?"""
-    few = {name: entries[:4] for name, entries in index.items()}
-    rows: list[dict[str, np.ndarray]] = []
-    for b in range(MANY):
-        if (smaller := next(one_row(pair, x, b), None)) is None:
-            break
-        rows.append({name: column.sum(axis=1) for name, column in measured(*smaller, few).items()})
-    total = {name: column.sum(axis=1) for name, column in measured(pair, x, few).items()}
-    pairs = [(total[name], sum(row[name] for row in rows)) for name in few]
-    return all(ratio(whole, np.asarray(parts)) for whole, parts in pairs)
+    """Is the right gradient of two rows the sum of those of each, or their mean?"""
+    cuts = [next(some_rows(pair, x, rows), None) for rows in ([0], [1], [0, 1])]
+    if any(cut is None for cut in cuts):
+        return False
+    one, other, both = (measured(*cut, index) for cut in cuts if cut is not None)
+    totals = [[found[name].sum(axis=1) for name in index] for found in (one, other, both)]
+    return all(ratio(c, a + b) for a, b, c in zip(*totals, strict=True))
 
 
 def opinions(cases: list[Case], hypotheses: Mapping[str, Hypothesis]) -> Opinions:

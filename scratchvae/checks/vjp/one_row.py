@@ -13,27 +13,27 @@ from scratchvae.backend import to_numpy
 from scratchvae.checks.vjp.call import Pair, Values
 
 
-def one_row(pair: Pair, x: Values, b: int) -> Iterator[tuple[Pair, Values]]:
-    """The pair and its inputs with row b of the batch alone, for every size and axis that may be the batch's."""
+def some_rows(pair: Pair, x: Values, rows: list[int]) -> Iterator[tuple[Pair, Values]]:
+    """The pair and its inputs with these rows of the batch alone, for every size and axis that may be the batch's."""
     arrays = {**{name: to_numpy(a) for name, a in pair.constants.items() if hasattr(a, "shape")}, **x}
     for axis in (0, -1):
         for B in dict.fromkeys(a.shape[axis] for a in arrays.values() if a.ndim):
-            if b >= B or B < 2:
+            if max(rows) >= B or B < 2:
                 continue
 
             def cut(values: Mapping[str, Any], axis: int = axis, B: int = B) -> dict[str, Any]:
-                return {name: row_of(value, b, axis, B) for name, value in values.items()}
+                return {name: rows_of(value, rows, axis, B) for name, value in values.items()}
 
             smaller = pair._replace(constants=cut(pair.constants)), cut(x)
             if works(*smaller, len(pair.y(x).shape)):
                 yield smaller
 
 
-def row_of(value: Any, b: int, axis: int, B: int) -> Any:
-    """Row b of an array that has B of them, kept as a batch of one; anything else as it is."""
+def rows_of(value: Any, rows: list[int], axis: int, B: int) -> Any:
+    """These rows of an array that has B of them, as a smaller batch; anything else as it is."""
     if not hasattr(value, "shape") or not value.shape or value.shape[axis] != B:
         return value
-    return value.take([b], axis=axis) if hasattr(value, "take") else value
+    return value.take(rows, axis=axis) if hasattr(value, "take") else value
 
 
 def works(pair: Pair, x: Values, ndim: int) -> bool:

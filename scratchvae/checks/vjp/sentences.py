@@ -32,11 +32,8 @@ def scaled_of(t: Told) -> tuple[str, str]:
 
 
 def nearly_right(t: Told) -> tuple[str, str]:
-    text = f"{t.it} {t.be} nearly right, as if forward and backward differed by a small constant"
-    return (
-        f"{text}: inside a log, a square root or a division?",
-        "use the same small constant in both, in the same place",
-    )
+    text = f"{t.it} {t.be} nearly right: a small constant inside a log, a square root or a division"
+    return f"{text}, or a term that is small here", "use the same small constant in both, and try larger inputs"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
