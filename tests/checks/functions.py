@@ -119,11 +119,15 @@ def layers(rng):
         da = dy * df(a)
         return da @ W.T, x.T @ da, da.sum(axis=0)
 
-    return forward, backward, {
-        "x": scale * rng.standard_normal((B, X)),
-        "W": rng.standard_normal((X, Z)) / scale,
-        "b": rng.standard_normal(Z),
-    }
+    return (
+        forward,
+        backward,
+        {
+            "x": scale * rng.standard_normal((B, X)),
+            "W": rng.standard_normal((X, Z)) / scale,
+            "b": rng.standard_normal(Z),
+        },
+    )
 
 
 def cross_entropy(rng):
