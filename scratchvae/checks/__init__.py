@@ -10,12 +10,12 @@ report = check_optimizer(optimizer, reference)                    # step by step
 report.ok; report.rows; report.findings; print(report); report.plot()
 """
 
-from scratchvae.checks.evidence import check_evidence
-from scratchvae.checks.likelihood import check_likelihood
+from scratchvae.checks.evidence.check import check_evidence
+from scratchvae.checks.likelihood.check import check_likelihood
 from scratchvae.checks.model import check_gradients
-from scratchvae.checks.optimizer import check_optimizer
+from scratchvae.checks.optimizer.check import check_optimizer
 from scratchvae.checks.report import CAUSES, Finding, Report, Row
-from scratchvae.checks.sampler import check_sampler
+from scratchvae.checks.sampler.check import check_sampler
 from scratchvae.checks.vjp.check import check_vjp
 
 __all__ = [

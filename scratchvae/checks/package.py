@@ -10,12 +10,12 @@ import numpy as np
 
 from scratchvae.autoencoder import Autoencoder
 from scratchvae.backend import Array
-from scratchvae.checks.evidence import check_evidence
-from scratchvae.checks.likelihood import check_likelihood
+from scratchvae.checks.evidence.check import check_evidence
+from scratchvae.checks.likelihood.check import check_likelihood
 from scratchvae.checks.model import Outputs, check_gradients
 from scratchvae.checks.pixels import drawn_pixels
 from scratchvae.checks.report import Report
-from scratchvae.checks.sampler import check_sampler
+from scratchvae.checks.sampler.check import check_sampler
 from scratchvae.checks.vjp.check import check_vjp
 from scratchvae.gaussian import (
     gaussian_log_density,

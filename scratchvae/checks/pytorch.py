@@ -111,7 +111,7 @@ class Subject(NamedTuple):
         names = saved_names(self.function, len(saved))
         kept = dict(zip(names, saved, strict=True))
         kept |= {name: value for name, value in vars(ctx).items() if torch.is_tensor(value)}
-        return outputs, ctx, {name: tensor.detach().numpy()[...] for name, tensor in kept.items()}
+        return outputs, ctx, {name: shared(tensor) for name, tensor in kept.items()}
 
     def outputs(self, arrays: Mapping[str, Any], constants: Mapping[str, Any]) -> list[int]:
         """The places of the outputs that have a derivative."""
@@ -129,7 +129,7 @@ class Subject(NamedTuple):
                 dys = [as_tensor(dy) if i == k else zeros(y) for i, y in enumerate(outputs)]
                 return self.gradients(ctx, dys, {name: np.shape(values[name]) for name in self.names})
 
-            return outputs[k].detach().numpy(), (kept, pull)
+            return shared(outputs[k]), (kept, pull)
 
         return forward, lambda dy, cache: cache[1](dy)
 
@@ -195,6 +195,12 @@ def as_tensor(value: Any) -> Any:
         return value
     wide = value.astype(float) if value.dtype.kind == "f" and value.dtype != float else value
     return torch.from_numpy(wide if wide.flags.writeable else wide.copy())
+
+
+def shared(tensor: Any) -> np.ndarray:
+    """A tensor as an array on the same memory."""
+    array: np.ndarray = tensor.detach().numpy()
+    return array[...]  # why: a view of an array can be made read-only and back, one of a tensor cannot
 
 
 def zeros(y: Any) -> Any:

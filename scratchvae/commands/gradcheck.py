@@ -1,42 +1,97 @@
-"""gradcheck: every derivative and every bound of this package, or the pairs f / f_backward of a file of yours."""
+"""gradcheck: every derivative and every bound of this package, or what a file of yours computes by hand."""
 
 import argparse
+import json
+from collections import Counter
 from pathlib import Path
 
-from scratchvae.checks.files import check_file
+from scratchvae.checks.files.check import NOT_RUN, SECONDS, check_file
 from scratchvae.checks.package import check_package
+from scratchvae.checks.report import Report, wrapped
+from scratchvae.commands.options import positive
 
 HELP = "check every backward against differences, here or in a file of yours, and say what is wrong"
 EXAMPLE = """examples:
   python -m scratchvae gradcheck
   python -m scratchvae gradcheck student.py
+  python -m scratchvae gradcheck student.py --json
 
-A file is checked by its names: f(x, W, b) -> y, cache and f_backward(dy, cache) -> dx, dW, db are a pair. Inputs are
-made from the names of the parameters; a dictionary in the file chooses them: INPUTS = {"f": {"x": array, ...}}."""
+A file is checked as it stands. Pairs are functions f and f_backward, or f_forward and f_backward, and classes with
+forward and backward, whose gradients are returned, or kept in self.dW, self.grad_W or self.grads. Inputs that fit are
+made up; a dictionary in the file gives others: examples = {"f": {"x": array, ...}}, and for a class
+{"Layer": {"init": {"n_in": 4}, "x": array}}. A pair for which no inputs fit is not run, and says why.
+
+It ends with 0 if something was checked and nothing is wrong, with 1 if something is wrong, with 2 if nothing could
+be checked."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Whose derivatives to check."""
     parser.add_argument("file", nargs="?", metavar="FILE", help="a Python file with pairs (default: scratchvae itself)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document, for machines")
+    parser.add_argument(
+        "--timeout",
+        type=positive,
+        default=SECONDS,
+        metavar="SECONDS",
+        help=f"for importing FILE, and for each pair in it (default: {SECONDS:g})",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one table; 0 if there are no findings, 1 if there are."""
-    reports = list(check_package() if args.file is None else check_file(python_file(args.file)))
-    width = max(len(report.title) for report in reports)
+    """Print one table, or JSON; the exit code says whether something is wrong."""
+    reports = list(check_package() if args.file is None else check_file(python_file(args.file), args.timeout))
+    counts = Counter(verdict(report) for report in reports)
+    code = 1 if counts["wrong"] else 0 if counts["ok"] else 2
+    if args.json:
+        told = [{**report.as_dict(), "verdict": verdict(report)} for report in reports]
+        print(json.dumps({"reports": told, "counts": dict(counts), "exit_code": code}, indent=2))
+        return code
+    print("\n".join(table(reports)))
     for report in reports:
-        error = f"{max(row.error for row in report.rows):.1e}" if report.rows else "-"
-        unit = "" if report.unit == "error" else report.unit
-        print(f"  {report.title:<{width}}  {error:>7} {unit:<18}  {'ok' if report.ok else 'WRONG'}")
-        for row in report.rows if report.ok else ():
-            if row.status != "ok":
-                print(f"      {row.name}: {row.status}, {row.note}")
-    for report in reports:
-        if not report.ok:
+        if verdict(report) == "wrong":
             print(f"\n{report}")
-    wrong = sum(not report.ok for report in reports)
-    print(f"{len(reports)} checked, {wrong or 'none'} wrong")
-    return 1 if wrong else 0
+    print(summary(counts))
+    return code
+
+
+def verdict(report: Report) -> str:
+    """ok, wrong, not written yet, not run, or untested."""
+    states = {row.status for row in report.rows}
+    if report.findings or "wrong" in states:
+        return "wrong"
+    if "not written yet" in states:
+        return "not written yet"
+    if any(row.note.startswith(NOT_RUN) for row in report.rows):
+        return "not run"
+    return "ok" if report.ok else "untested"
+
+
+def table(reports: list[Report]) -> list[str]:
+    """A line for every report, and below it the notes of what was taken for granted, or is not ok."""
+    width, lines = max(len(report.title) for report in reports), []
+    for report in reports:
+        known = [row.error for row in report.rows if row.error == row.error]  # why: NaN is no error
+        error = f"{max(known):.1e}" if known else "-"
+        unit = "" if report.unit == "error" else report.unit
+        said = verdict(report)
+        lines.append(f"  {report.title:<{width}}  {error:>7} {unit:<18}  {'WRONG' if said == 'wrong' else said}")
+        for row in report.rows if said != "wrong" else ():
+            if row.status != "ok" or (row.note and row is report.rows[0]):
+                state = "" if row.status == "ok" or row.note.startswith(NOT_RUN) else f"{row.status}, "
+                front = "" if row.name in ("backward", report.title) else f"{row.name}: "
+                if text := f"{state}{row.note}".rstrip(", ").removeprefix("not written yet"):
+                    lines.append(wrapped(f"{front}{text}", "      "))
+    return lines
+
+
+def summary(counts: Counter[str]) -> str:
+    """7 checked, 2 wrong, 1 not written yet, 1 not run: what is none is left out."""
+    checked = counts["ok"] + counts["wrong"] + counts["untested"]
+    parts = [f"{checked} checked", f"{counts['wrong'] or 'none'} wrong"]
+    return ", ".join(
+        parts + [f"{counts[key]} {key}" for key in ("untested", "not written yet", "not run") if counts[key]]
+    )
 
 
 def python_file(text: str) -> Path:

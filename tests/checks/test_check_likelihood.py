@@ -7,9 +7,10 @@ import pytest
 from zoo import ZOO, Categorical, Exponential, Laplace, Poisson, halves
 
 from scratchvae import Bernoulli, ContinuousBernoulli, Gaussian, GaussianLearned
-from scratchvae.checks import CAUSES, check_likelihood, draws, normalised
-from scratchvae.checks.density import integrated
-from scratchvae.checks.normalised import measured
+from scratchvae.checks import CAUSES, check_likelihood
+from scratchvae.checks.likelihood import draws, normalised
+from scratchvae.checks.likelihood.density import integrated
+from scratchvae.checks.likelihood.normalised import measured
 from scratchvae.layers import softplus
 from scratchvae.likelihoods import LIKELIHOODS, uniforms_like
 

@@ -7,7 +7,7 @@ import pytest
 from zoo import ZOO, Categorical, Cauchy, Exponential, Gamma, Laplace, Logistic, Poisson, TwoPeaks, Uniform
 
 from scratchvae import Bernoulli, ContinuousBernoulli, Gaussian, GaussianLearned
-from scratchvae.checks.density import NODES, WEIGHTS, Pixel, integrated, summed
+from scratchvae.checks.likelihood.density import NODES, WEIGHTS, Pixel, integrated, summed
 
 
 def pixel(p, *logits):

@@ -102,7 +102,7 @@ def test_a_right_file_passes(tmp_path, capsys):
 def test_a_wrong_file_gets_told_what_to_do(tmp_path, capsys):
     code, printed = run(tmp_path, capsys, GOOD.replace("x.T @ dy, dy.sum", "x.T @ dy / len(x), dy.sum"))
     assert code == 1
-    assert "take it in the loss only" in printed.out
+    assert "put\n            1/m into the loss or take it out here" in printed.out
     assert "4 checked, 1 wrong" in printed.out
 
 
@@ -114,10 +114,14 @@ def f(width, height):
 def f_backward(dy, cache):
     return dy @ cache[1].T, cache[0].T @ dy
 """
-    code, printed = run(tmp_path, capsys, text)
-    assert code == 1
-    assert "called with width (5, 4), height (5, 4); INPUTS = {'f': {...}} chooses others" in printed.out
-    code, printed = run(tmp_path, capsys, text + "INPUTS = {'f': {'height': np.arange(12.0).reshape(4, 3)}}\n")
+    refusing = text.replace("return width @", "assert width[0, 0] == 7.5\n    return width @")
+    code, printed = run(tmp_path, capsys, refusing)
+    assert code == 2
+    assert "not run: none of" in printed.out
+    assert "AssertionError (line 4)" in " ".join(printed.out.split())
+    assert "examples = {'f': {...}}" in " ".join(printed.out.split())
+    given = "examples = {'f': {'width': np.full((2, 4), 7.5), 'height': np.arange(12.0).reshape(4, 3)}}\n"
+    code, printed = run(tmp_path, capsys, refusing + given)
     assert code == 0, printed.out
 
 
@@ -127,9 +131,11 @@ def f_backward(dy, cache):
         ("import nonsense_that_is_not_there", "cannot be imported: ModuleNotFoundError"),
         ("def f(:", "cannot be imported: SyntaxError"),
         ("1 / 0", "cannot be imported: ZeroDivisionError"),
-        ("def f(x): return x", "should define pairs of functions named f and f_backward, got f"),
-        ("", "should define pairs of functions named f and f_backward, got no functions"),
-        ("import sys; sys.exit(3)", "cannot be imported: SystemExit"),
+        ("def f(x): return x", "classes with forward and backward, got f"),
+        ("", "classes with forward and backward, got no functions"),
+        ("import sys; sys.exit(3)", "cannot be imported: sys.exit was called (line 1)"),
+        ("input()", "input() was called (line 1), and nobody is there to answer"),
+        ("def f(): return f()\nf()", "it calls itself without end"),
     ],
 )
 def test_files_that_cannot_be_checked_end_in_one_line(text, words, tmp_path, capsys):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from scratchvae import reparameterize
-from scratchvae.checks import check_sampler, law
+from scratchvae.checks import check_sampler
+from scratchvae.checks.sampler import law
 
 Phi, quantile = (np.vectorize(f, otypes=[float]) for f in (NormalDist().cdf, NormalDist().inv_cdf))
 generator = np.random.default_rng(0)
@@ -122,7 +123,7 @@ DRAWS = [  # the whole draw
     (
         lambda m, v, e: m + sigma(v) * (e - e.mean()) / e.std(),
         "shape",
-        "of other rows or latents as well, and not linearly",
+        "the eps of other rows as well, and not linearly",
     ),
     (
         lambda m, v, e: m + sigma(v) * np.random.default_rng(0).standard_normal(m.shape),

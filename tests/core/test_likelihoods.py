@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from proof import assert_backward_matches, freeze, log_normal, within_standard_errors
 
 from scratchvae import Adam, Autoencoder, Bernoulli, ContinuousBernoulli, Gaussian, GaussianLearned, fit
-from scratchvae.checks.density import Pixel
-from scratchvae.checks.normalised import best_way, measured
+from scratchvae.checks.likelihood.density import Pixel
+from scratchvae.checks.likelihood.normalised import best_way, measured
 from scratchvae.gaussian import gaussian_log_density, gaussian_log_density_backward
 from scratchvae.likelihoods import LIKELIHOODS
 

@@ -1,4 +1,7 @@
-"""check_vjp in its parts, in reading order: call, arrays, function, differences, directions, subject, check, and why.
+"""check_vjp in its parts, in reading order.
 
-Why a gradient is wrong: case (what is known), causes_*.py (the hypotheses), explain (which are believed), sentences.
+Is it wrong   call, arrays, keeper and function: a pair, and whether it is a function at all; differences, complex_step
+              and still: one derivative and its error bar; subject, directions, judge and look: a whole gradient; check.
+Why           words and case: what is known; point and one_row: where; causes_*: the hypotheses; explain: which are
+              believed; told and sentences: what is said.
 """

@@ -1,4 +1,4 @@
-"""The arrays in play, by name: what a cache holds, what could be a factor, and whether anything was written to."""
+"""The arrays in play, by name: what a cache holds, and whether anything was written to."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -87,37 +87,3 @@ def read_only(arrays: Iterable[Array]) -> Iterator[None]:
         for a in reversed(frozen):
             if not isinstance(a.base, np.ndarray) or a.base.flags.writeable:
                 a.flags.writeable = True
-
-
-def without_twins(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Only the first of arrays that are equal, and none that is not finite."""
-    kept: dict[str, np.ndarray] = {}
-    for name, a in arrays.items():
-        if np.isfinite(a).all() and not any(a.shape == b.shape and same(a, b) for b in kept.values()):
-            kept[name] = a
-    return kept
-
-
-def same(a: np.ndarray, b: np.ndarray) -> bool:
-    return not a.size or float(np.abs(a - b).max()) <= 1e-12 * float(np.abs(b).max())
-
-
-def derived(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays and their simple functions, simplest first: a, 1/a, a^2, a mask, 1 - a^2, a (1 - a), ..."""
-    found = dict(arrays)
-    with np.errstate(all="ignore"):
-        for name, a in arrays.items():
-            if name.startswith("mask"):
-                continue
-            found[f"mask {name} > 0"] = (a > 0).astype(float)
-            found[f"{name}^2"] = a * a
-            found[f"(1 - {name}^2)"] = 1 - a * a
-            found[f"{name} (1 - {name})"] = a * (1 - a)
-        for name, a in arrays.items():
-            found[f"(1 - {name})"] = 1 - a
-            if name.startswith("mask"):
-                continue
-            found[f"sign({name})"] = np.sign(a)
-            found[f"exp({name})"] = np.exp(np.minimum(a, 50))
-            found[f"sqrt({name})"] = np.sqrt(np.maximum(a, 0))
-    return without_twins({name: a for name, a in found.items() if a.size > 1 and np.ptp(a) > 0})

@@ -3,7 +3,7 @@
 Sizes: m entries that were measured, M entries of y that were asked, Z latents.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -46,29 +46,32 @@ def a_term_inside(case: Case, seen: Seen) -> Iterator[Claim]:
 
 
 def terms_inside(case: Case, seen: Seen, u: np.ndarray) -> Iterator[np.ndarray]:
-    """The sum over the rows of dy * p * u, for every p in play, (m, M) each; rows first, or last."""
-    dys = case.dys.reshape(len(case.outs), -1)  # (M, B) or (M, 1)
-    J = seen.shape[-1] if len(seen.shape) < 2 or seen.shape[0] == 1 else seen.shape[0] if seen.shape[1] == 1 else 0
-    for turned in (False, True):
-        a = u.T if turned and u.ndim == 2 else u
-        if a.ndim != 2 or (dys.shape[1] > 1 and len(a) not in (1, dys.shape[1])):
-            continue
-        weighed = dys[:, :, None] * a  # (M, B, J)
-        if J and a.shape[1] in (1, J) and weighed.shape[1] > 1:
-            yield seen.picked(np.broadcast_to(weighed.sum(axis=1), (len(dys), J)).reshape(-1, *seen.shape)) * seen.scale
-        for p in case.arrays.values() if not J and len(seen.shape) == 2 else ():
-            p = p.T if turned and p.ndim == 2 else p
-            shape = seen.shape[::-1] if turned else seen.shape
-            if (
-                p.ndim == 2
-                and len(p) == max(len(a), dys.shape[1])
-                and (p.shape[1], a.shape[1]) in (shape, (shape[0], 1))
-            ):
-                product = np.broadcast_to(
-                    np.einsum("mbj,bi->mij", np.broadcast_to(weighed, (len(dys), len(p), a.shape[1])), p),
-                    (len(dys), *shape),
-                )
-                yield seen.picked(product.swapaxes(1, 2) if turned else product) * seen.scale
+    """The sum over the rows of dy * p * u, for every p in play, (m, M) each; u has the rows first, or last."""
+    dys = case.dys.reshape(len(case.outs), -1, 1)  # (M, B, 1) or (M, 1, 1)
+    for rows_last in (False, True):
+        a = u.T if rows_last and u.ndim == 2 else u  # (B, J)
+        if a.ndim == 2 and (dys.shape[1] == 1 or len(a) in (1, dys.shape[1])):
+            yield from summed_for_a_bias(seen, dys * a)
+            yield from summed_for_a_matrix(case, seen, dys * a, rows_last)
+
+
+def summed_for_a_bias(seen: Seen, weighed: np.ndarray) -> Iterator[np.ndarray]:
+    """The sum of the rows of (M, B, J), for an input that is one of them."""
+    size = int(np.prod(seen.shape))
+    if max(seen.shape) == size and weighed.shape[1] > 1 and weighed.shape[2] in (1, size):
+        total = np.broadcast_to(weighed.sum(axis=1), (len(weighed), size))
+        yield seen.picked(total.reshape(-1, *seen.shape)) * seen.scale
+
+
+def summed_for_a_matrix(case: Case, seen: Seen, weighed: np.ndarray, rows_last: bool) -> Iterator[np.ndarray]:
+    """p^T (M, B, J) for every p in play that has as many rows, for an input (I, J); (J, I) if the rows are last."""
+    if len(seen.shape) != 2:
+        return
+    J, I = seen.shape if rows_last else seen.shape[::-1]  # noqa: E741
+    for p in (a.T if rows_last else a for a in case.arrays.values() if a.ndim == 2):
+        if p.shape[1] == I and weighed.shape[1] in (1, len(p)) and weighed.shape[2] in (1, J):
+            product = np.einsum("mbj,bi->mij", np.broadcast_to(weighed, (len(weighed), len(p), J)), p)
+            yield seen.picked(product.swapaxes(1, 2) if rows_last else product) * seen.scale
 
 
 def odd(c: float) -> float:
@@ -156,32 +159,32 @@ def a_sum(case: Case, seen: Seen) -> Iterator[Claim]:
 def a_projection(case: Case, seen: Seen) -> Iterator[Claim]:
     """right - got = a number times a word of the input's shape, or times its columns or rows: what a norm brings."""
     left = lacking(case, seen)
-    n = int(np.prod(seen.shape))
     if left is None or min(left.shape) < 3:
         return
-    whole = len(seen.entries) == n and len(seen.shape) == 2
-    for place in ("all", "column", "row") if whole else ("all",):
-        parts = {  # (P, entries of a part, M)
-            "all": left[None],
-            "column": left.reshape(*seen.shape, -1).swapaxes(0, 1) if whole else left[None],
-            "row": left.reshape(*seen.shape, -1) if whole else left[None],
-        }[place]
-        if parts.shape[1] < 2:
-            continue
+    for place, split in in_parts(seen):
+        parts = split(left)  # (P, entries of a part, M)
         U, s, _ = np.linalg.svd(parts, full_matrices=False)
-        if (s[:, 1:] > EXPLAINED * s.max()).any() or not s[:, 0].all():
+        if parts.shape[1] < 2 or (s[:, 1:] > EXPLAINED * s.max()).any() or not s[:, 0].all():
             continue
         for word in [ONE, *case.words]:
-            a = np.ones((len(left), 1)) if word == ONE else meets(case, seen, word)
-            if a is None:
-                continue
-            a = {"all": a.T, "column": a.reshape(seen.shape).T if whole else a, "row": a.reshape(len(parts), -1)}[place]
-            if (
-                a.any(axis=1).all()
-                and (np.abs(np.abs((U[:, :, 0] * a).sum(axis=1)) / np.linalg.norm(a, axis=1) - 1) < 1e-9).all()
-            ):
+            full = np.ones((len(left), 1)) if word == ONE else meets(case, seen, word)
+            if full is not None and all_parallel(split(full)[:, :, 0], U[:, :, 0]):
                 yield Claim("missing-term", "projection", (word,), place, cost=3.0 + word.cost)
         return
+
+
+def in_parts(seen: Seen) -> Iterator[tuple[str, Callable[[np.ndarray], np.ndarray]]]:
+    """Ways to take the entries (m, any) apart: all of them together, the columns, the rows; (P, entries, any)."""
+    yield "all", lambda a: a[None]
+    if len(seen.shape) == 2 and len(seen.entries) == np.prod(seen.shape):
+        yield "column", lambda a: a.reshape(*seen.shape, -1).swapaxes(0, 1)
+        yield "row", lambda a: a.reshape(*seen.shape, -1)
+
+
+def all_parallel(a: np.ndarray, unit: np.ndarray) -> bool:
+    """Is every row of a parallel to the unit vector in the same row?"""
+    lengths = np.linalg.norm(a, axis=1)
+    return bool(lengths.all() and (np.abs(np.abs((a * unit).sum(axis=1)) / lengths - 1) < 1e-9).all())
 
 
 def rows_of_rank_one(own: np.ndarray) -> np.ndarray | None:
@@ -199,9 +202,7 @@ def named_rows(case: Case, q: np.ndarray, axis: int) -> Word:
         a = aligned(case.values[word.name] if word != ONE else np.ones(()), case.shape)
         if a is None:
             continue
-        a = a if axis == 1 else a.T  # (R, S)
-        norms = np.linalg.norm(a, axis=1)
-        if norms.all() and (np.abs(np.abs((a * q).sum(axis=1)) / norms - 1) < 1e-9).all():
+        if all_parallel(a if axis == 1 else a.T, q):  # (R, S)
             return word
     return Word("", "", 0.5)
 

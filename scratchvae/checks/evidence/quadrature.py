@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.inside import look_inside
+from scratchvae.checks.evidence.inside import look_inside
 from scratchvae.exact import make_grid
 from scratchvae.gaussian import LOG_2PI
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import to_numpy
-from scratchvae.checks.claims import Claim, as_image, at, frozen, not_like
-from scratchvae.checks.density import Mass
+from scratchvae.checks.likelihood.claims import Claim, as_image, at, frozen, not_like
+from scratchvae.checks.likelihood.density import Mass
 from scratchvae.checks.report import Finding
 
 DRAWS = 5_000

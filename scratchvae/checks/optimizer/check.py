@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from scratchvae.checks.optimizer.steps import Steps, explain_steps
 from scratchvae.checks.report import SEED, Finding, Report, Row
-from scratchvae.checks.steps import Steps, explain_steps
 from scratchvae.checks.vjp.arrays import first_change, snapshot
 
 ALLOWED = 1e-9  # relative to a move, beside what rounding does to the parameter

@@ -14,10 +14,10 @@ import numpy as np
 
 from scratchvae.backend import to_numpy
 from scratchvae.checks.amounts import off_by
-from scratchvae.checks.claims import Claim, add, as_image, at, frozen, not_like
-from scratchvae.checks.density import EPSILON, Mass
-from scratchvae.checks.draws import ALLOWED, claims_of_the_draws
-from scratchvae.checks.normalised import EXTREME, claims_of_the_nll
+from scratchvae.checks.likelihood.claims import Claim, add, as_image, at, frozen, not_like
+from scratchvae.checks.likelihood.density import EPSILON, Mass
+from scratchvae.checks.likelihood.draws import ALLOWED, claims_of_the_draws
+from scratchvae.checks.likelihood.normalised import EXTREME, claims_of_the_nll
 from scratchvae.checks.report import SEED, Finding, Report, Row
 from scratchvae.checks.vjp.case import ratio
 from scratchvae.checks.vjp.check import check_vjp

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from scratchvae.checks.amounts import number
-from scratchvae.checks.draw import Sample, normal_function
+from scratchvae.checks.sampler.draw import Sample, normal_function
 
 Curve = Callable[[np.ndarray], np.ndarray]
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.formulas import softplus
-from scratchvae.checks.instead import Measured
 from scratchvae.checks.report import Finding
+from scratchvae.checks.sampler.formulas import softplus
+from scratchvae.checks.sampler.instead import Measured
 
 Heads = tuple[np.ndarray, np.ndarray]  # mu, logvar
 

@@ -13,14 +13,14 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchvae.checks.amounts import nats, off_by, same
-from scratchvae.checks.fitted import fitted, usual_starts
-from scratchvae.checks.instead import DRAW, Measured
-from scratchvae.checks.instead import findings as of_the_numbers
-from scratchvae.checks.many import Many, log_mean_exp
-from scratchvae.checks.quadrature import expected_kl
-from scratchvae.checks.readings import AS_AGREED, READINGS, Reading, fits, of_encode
+from scratchvae.checks.evidence.fitted import fitted, usual_starts
+from scratchvae.checks.evidence.many import Many, log_mean_exp
+from scratchvae.checks.evidence.quadrature import expected_kl
+from scratchvae.checks.evidence.readings import AS_AGREED, READINGS, Reading, fits, of_encode
+from scratchvae.checks.evidence.terms import ALLOWED, close, log_normal
 from scratchvae.checks.report import Finding
-from scratchvae.checks.terms import ALLOWED, close, log_normal
+from scratchvae.checks.sampler.instead import DRAW, Measured
+from scratchvae.checks.sampler.instead import findings as of_the_numbers
 
 WEIGHT = "log w = log p(x|z) + log p(z) - log q(z|x)"
 AVERAGE = "log sum_k exp(log w_k) - log K"

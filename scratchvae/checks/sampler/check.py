@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import Array, to_numpy
-from scratchvae.checks.draw import Draw, entry_by_entry
-from scratchvae.checks.instead import DRAW
-from scratchvae.checks.law import Law, Point, Question, law_of
 from scratchvae.checks.report import SEED, Finding, Report, Row
+from scratchvae.checks.sampler.draw import Draw, entry_by_entry
+from scratchvae.checks.sampler.instead import DRAW
+from scratchvae.checks.sampler.law import Law, Point, Question, law_of
 
 ROWS = ("mean", "spread", "distribution", "independence", "eps")
 POINTS = 16  # other values of mu and logvar

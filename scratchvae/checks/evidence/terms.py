@@ -10,8 +10,8 @@ import numpy as np
 
 from scratchvae.backend import as_backend, get_xp, to_numpy
 from scratchvae.checks.amounts import nats, number, off_by, same
-from scratchvae.checks.inside import logits_of
-from scratchvae.checks.quadrature import expected_kl
+from scratchvae.checks.evidence.inside import logits_of
+from scratchvae.checks.evidence.quadrature import expected_kl
 from scratchvae.checks.report import Finding
 from scratchvae.checks.vjp.case import ratio
 from scratchvae.gaussian import LOG_2PI

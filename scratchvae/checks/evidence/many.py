@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.inside import Inside, look_inside
-from scratchvae.checks.quadrature import NllAt
-from scratchvae.checks.terms import Heads, log_normal
+from scratchvae.checks.evidence.inside import Inside, look_inside
+from scratchvae.checks.evidence.quadrature import NllAt
+from scratchvae.checks.evidence.terms import Heads, log_normal
 
 
 class Many(NamedTuple):

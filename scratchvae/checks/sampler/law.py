@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.curves import curve_of, noise_of
-from scratchvae.checks.draw import (
+from scratchvae.checks.report import Finding, Row
+from scratchvae.checks.sampler.curves import curve_of, noise_of
+from scratchvae.checks.sampler.draw import (
     Draw,
     Linear,
     Sample,
@@ -21,9 +22,8 @@ from scratchvae.checks.draw import (
     noises,
     takes_its_own,
 )
-from scratchvae.checks.instead import DRAW, Measured, findings
-from scratchvae.checks.report import Finding, Row
-from scratchvae.checks.takes import wrong_eps
+from scratchvae.checks.sampler.instead import DRAW, Measured, findings
+from scratchvae.checks.sampler.takes import wrong_eps
 
 FALSE_ALARM = 1e-6  # the chance that random draws of a right sampler are called wrong; most draws are no random ones
 CURVE, GAP = 4001, 1e-3  # points of a curve, and how far its distribution function may be from the normal one
@@ -104,13 +104,10 @@ def of_a_linear_draw(q: Question, linear: Linear) -> Law:
         q.row("independence", float(together.max()), bool(together.max() > CORRELATED), "largest correlation"),
         q.row("eps", float(taken is not None), taken is not None, "" if taken else "each z takes its own"),
     ]
-    if taken is None:
-        return Law(rows, findings(m))
-    if (linear.takes.sum(axis=1) > 1).any():
-        return Law(
-            rows, [taken, *(f for f in findings(m) if f.inputs == ("mean",))]
-        )  # why: a mixture has its own spread
-    return Law(rows, [taken, *findings(m)])
+    found = findings(m)
+    if (linear.takes.sum(axis=1) > 1).any():  # a mixture has a spread of its own, which is no second slip
+        found = [finding for finding in found if taken is None or finding.inputs == ("mean",)]
+    return Law(rows, found if taken is None else [taken, *found])
 
 
 def measured(q: Question, linear: Linear) -> Measured:
@@ -157,12 +154,15 @@ def of_a_curve(q: Question) -> Law:
 
 
 def of_random_draws(q: Question) -> Law:
-    """z takes the eps of others as well, and not linearly."""
+    """z takes the eps of others as well, and not linearly; rows that do so are wrong whatever they look like."""
     sample = drawn(q, q.rng.standard_normal((q.n, *q.mu.shape)), allowed_errors(q.mu.size))
     law = of_a_sample(q, sample, allowed_gap(q.mu.size, q.n))
+    rows_mix = not takes_its_own(q.draw, q.mu.shape, q.rng, rows=True)
+    law.rows.append(q.row("eps", float(rows_mix), rows_mix, "rows take each other's" if rows_mix else ""))
     if not any(row.status == "wrong" for row in law.rows):
         return law
-    text = "z takes the eps of other rows or latents as well, and not linearly: it is not drawn from N(mu, sigma^2)"
+    where = "rows" if rows_mix else "latents"
+    text = f"z takes the eps of other {where} as well, and not linearly"
     return law._replace(findings=[Finding(("z",), "shape", text, DRAW)])
 
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from scratchvae.backend import to_numpy
 from scratchvae.checks.amounts import off_by
-from scratchvae.checks.claims import Claim, as_image, at
-from scratchvae.checks.density import Mass, Pixel, integrated, summed
+from scratchvae.checks.likelihood.claims import Claim, as_image, at
+from scratchvae.checks.likelihood.density import Mass, Pixel, integrated, summed
 from scratchvae.checks.report import SEED, Finding
 from scratchvae.checks.vjp.case import ratio
 

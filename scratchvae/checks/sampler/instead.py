@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchvae.checks.amounts import number, times
-from scratchvae.checks.formulas import MEANS, SPREADS, Formula
 from scratchvae.checks.report import Finding
+from scratchvae.checks.sampler.formulas import MEANS, SPREADS, Formula
 
 EXACT = 1e-7  # relative: what a formula may leave over, where measuring is exact
 OF_THE_MEAN, OF_THE_SPREAD = 1e-9, 1e-4  # relative: how far off they may be; a tiny constant under a root is no fault
@@ -133,7 +133,7 @@ def constant(got: np.ndarray, base: np.ndarray, error: np.ndarray) -> float | No
     c = float(np.median(got[seen] / base[seen]))
     if not (c and np.isfinite(c)):
         return None
-    known = float(np.median(error[seen] / np.abs(got[seen])))  # relative: of c, no more digits than that are told
+    known = float((error[seen] / np.abs(got[seen])).min())  # relative: of c, no more digits than that are told
     c = float(f"{c:.{int(np.clip(1 - np.log10(max(known, 1e-12)), 2, 12))}g}")
     return c if fits(got, c * base, error) else None
 

@@ -11,16 +11,16 @@ import numpy as np
 
 from scratchvae.backend import to_numpy
 from scratchvae.checks.amounts import off_by, same
-from scratchvae.checks.draw import Draw, entry_by_entry
-from scratchvae.checks.fitted import fitted, usual_starts
-from scratchvae.checks.inside import inner, look_inside
-from scratchvae.checks.instead import DRAW, Measured
-from scratchvae.checks.instead import findings as of_the_numbers
-from scratchvae.checks.law import Point, Question, law_of
-from scratchvae.checks.quadrature import NllAt, expected_kl
-from scratchvae.checks.readings import AS_AGREED, READINGS, Reading, fits, of_encode
+from scratchvae.checks.evidence.fitted import fitted, usual_starts
+from scratchvae.checks.evidence.inside import inner, look_inside
+from scratchvae.checks.evidence.quadrature import NllAt, expected_kl
+from scratchvae.checks.evidence.readings import AS_AGREED, READINGS, Reading, fits, of_encode
+from scratchvae.checks.evidence.terms import ALLOWED, Heads, close, is_analytic, kl_fits, wrong_kl, wrong_nll, wrong_sum
 from scratchvae.checks.report import Finding
-from scratchvae.checks.terms import ALLOWED, Heads, close, is_analytic, kl_fits, wrong_kl, wrong_nll, wrong_sum
+from scratchvae.checks.sampler.draw import Draw, entry_by_entry
+from scratchvae.checks.sampler.instead import DRAW, Measured
+from scratchvae.checks.sampler.instead import findings as of_the_numbers
+from scratchvae.checks.sampler.law import Point, Question, law_of
 
 NOISES = 24
 BOUND = "elbo = -nll - kl"

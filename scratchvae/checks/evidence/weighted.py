@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.inside import require_rows_apart
-from scratchvae.checks.many import Many
-from scratchvae.checks.quadrature import by_quadrature
+from scratchvae.checks.evidence.inside import require_rows_apart
+from scratchvae.checks.evidence.many import Many
+from scratchvae.checks.evidence.quadrature import by_quadrature
+from scratchvae.checks.evidence.terms import ALLOWED
+from scratchvae.checks.evidence.weights import explain_weights
 from scratchvae.checks.report import Report, Row
-from scratchvae.checks.terms import ALLOWED
-from scratchvae.checks.weights import explain_weights
 from scratchvae.exact import make_grid
 from scratchvae.gaussian import LOG_2PI
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchvae.checks.amounts import number, off_by, same
+from scratchvae.checks.optimizer.rules import FAMILIES, Family, Run, corrected, numbers_of
 from scratchvae.checks.report import Finding
-from scratchvae.checks.rules import FAMILIES, Family, Run, corrected, numbers_of
 from scratchvae.checks.vjp.case import ratio
 
 ROUNDING = 8 * float(np.finfo(float).eps)

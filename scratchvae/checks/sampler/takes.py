@@ -5,8 +5,8 @@ Sizes: B rows, Z latents, N = B Z entries.
 
 import numpy as np
 
-from scratchvae.checks.instead import DRAW
 from scratchvae.checks.report import Finding
+from scratchvae.checks.sampler.instead import DRAW
 
 
 def wrong_eps(takes: np.ndarray, shape: tuple[int, ...], law_is_right: bool) -> Finding | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scratchvae.checks.readings import AS_AGREED, READINGS
+from scratchvae.checks.evidence.readings import AS_AGREED, READINGS
 
 SOLVED = 1e-8  # of the largest value, what a fit may leave over
 ROUNDS, POLISH = 60, 3

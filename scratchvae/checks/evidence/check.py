@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import Array, as_backend, get_xp, to_numpy
-from scratchvae.checks.bound import Bound, explain_bound, seen
-from scratchvae.checks.claims import add
-from scratchvae.checks.inside import Fault, inner, logits_of, require_rows_apart
-from scratchvae.checks.many import Many, draws_of
-from scratchvae.checks.normalised import claims_of_the_nll
+from scratchvae.checks.evidence.bound import Bound, explain_bound, seen
+from scratchvae.checks.evidence.inside import Fault, inner, logits_of, require_rows_apart
+from scratchvae.checks.evidence.many import Many, draws_of
+from scratchvae.checks.evidence.quadrature import NllAt, by_quadrature, expected_kl, expected_terms
+from scratchvae.checks.evidence.terms import ALLOWED, Heads, wrong_sum
+from scratchvae.checks.evidence.weighted import bound_of_many
+from scratchvae.checks.likelihood.claims import add
+from scratchvae.checks.likelihood.normalised import claims_of_the_nll
 from scratchvae.checks.pixels import require_pixels
-from scratchvae.checks.quadrature import NllAt, by_quadrature, expected_kl, expected_terms
 from scratchvae.checks.report import SEED, Finding, Report, Row
-from scratchvae.checks.terms import ALLOWED, Heads, wrong_sum
-from scratchvae.checks.weighted import bound_of_many
 from scratchvae.likelihoods import Bernoulli
 
 

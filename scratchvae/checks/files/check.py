@@ -1,0 +1,115 @@
+"""check_file: every forward and backward that somebody's file defines, as it stands."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scratchvae.checks.files.fit import RAISES, Fit, Unfit, fits
+from scratchvae.checks.files.module import generators, loaded, reason
+from scratchvae.checks.files.pairs import Written, looked_for, pairs
+from scratchvae.checks.report import Finding, Report, Row, listed
+from scratchvae.checks.stop import OutOfTime, time_limit
+from scratchvae.checks.vjp.check import check_vjp
+
+NOT_RUN = "not run: "
+SECONDS = 10.0
+GROWS = "a second backward adds to {} of the first: look for the += that fills it"
+CONVENTION = (
+    "it divides by the batch, as courses do that leave 1/m out of the loss: either is fine, but forward and backward "
+    "must agree, so put 1/m into the loss or take it out here"
+)
+
+
+def check_file(path: str | Path, seconds: float = SECONDS) -> Iterator[Report]:
+    """A report for every pair, in the order of the file; importing it and each pair have so many seconds.
+
+    A module-level examples = {"f": {"x": array}} gives arguments; of a class {"Layer": {"init": {...}, "x": array}}.
+    What cannot be run has a row that is untested, with the reason.
+
+    Raises    ValueError, in one line: no such file, one that cannot be imported, one without pairs.
+    """
+    path = Path(path)
+    with loaded(path, seconds) as (module, trouble):
+        found = [pair for pair in pairs(module) if not pair.is_base]
+        if not found and trouble:
+            raise ValueError(f"{path} cannot be imported: {trouble}; run it on its own first")
+        if not found:
+            names = "f and f_backward, f_forward and f_backward, or classes with forward and backward"
+            raise ValueError(f"{path} should define functions {names}, got {looked_for(module)}")
+        given = getattr(module, "examples", {})
+        for pair in found:
+            yield check_pair(pair, given.get(pair.title, {}), vars(module), path, seconds)
+
+
+def check_pair(pair: Written, given: Mapping[str, Any], names: dict[str, Any], path: Path, seconds: float) -> Report:
+    """One pair; whatever goes wrong while it runs is said, since the others are still to be checked."""
+    reset = generators(names)
+    try:
+        with time_limit(seconds):
+            return best_of(pair, fits(pair, given, reset))
+    except NotImplementedError:
+        return Report(pair.title, [Row("backward", (), np.nan, "not written yet")])
+    except Unfit as unfit:
+        why = reason(unfit.__cause__ or unfit, path)
+        return not_run(pair, f"none of {unfit} made-up inputs fits, the first says {why}", bool(given))
+    except OutOfTime as error:
+        return not_run(pair, reason(error, path), True)
+    except Exception as error:  # somebody's code may do anything
+        return not_run(pair, reason(error, path), bool(given))
+    finally:
+        reset()
+
+
+def not_run(pair: Written, why: str, given: bool) -> Report:
+    """The report of a pair about which nothing can be said."""
+    others = "" if given else f"; examples = {{'{pair.title}': {{...}}}} gives inputs that fit"
+    return Report(pair.title, [Row(pair.title, (), np.nan, "untested", f"{NOT_RUN}{why}{others}")])
+
+
+def best_of(pair: Written, found: list[Fit]) -> Report:
+    """The report of the reading that is right; of the likeliest, if none is."""
+    first: Report | None = None
+    for fit in found:
+        if fit.score == RAISES and fit.error is not None:
+            shapes = listed([f"{name} {a.shape}" for name, a in fit.inputs.items()])
+            text = " ".join(str(fit.error).split())[:160]
+            report = not_run(pair, f"backward raises {type(fit.error).__name__}: {text}, with {shapes}", False)
+        else:
+            report = check_vjp(fit.forward, fit.backward, fit.inputs, constants=fit.constants, title=pair.title)
+            report = said(with_growth(report, fit), fit)
+        if report.ok:
+            return report
+        first = first or report
+    assert first is not None
+    return first
+
+
+def with_growth(report: Report, fit: Fit) -> Report:
+    """Every call of a check works on a copy of the layer; whether its gradients grow was asked before."""
+    names = [name for name in fit.grows if name in fit.inputs]
+    if names and not any(finding.cause == "accumulates" for finding in report.findings):
+        text = GROWS.format(f"the gradient{'s' * (len(names) > 1)} of {listed(names)}")
+        finding = Finding(tuple(names), "accumulates", text, "start from 0 in every backward, or write = for +=")
+        report.findings.insert(0, finding)
+    return report
+
+
+def said(report: Report, fit: Fit) -> Report:
+    """What was taken for granted, in the first row; and a division by the batch by its convention."""
+    shapes = listed([f"{name} {a.shape}" for name, a in fit.inputs.items()])
+    made_up = f"made up: {fit.layout.label if len(fit.inputs) > 1 else shapes}" if fit.layout else ""
+    notes = [fit.reading.note, made_up]
+    text = "; ".join(filter(None, notes))
+    if text and report.rows:
+        first = report.rows[0]
+        report.rows[0] = first._replace(note="; ".join(filter(None, (first.note, text))))
+    data = next((a for a in fit.inputs.values() if a.ndim > 1), None)
+    if fit.layout and fit.layout.batch is not None and data is not None:
+        B = data.shape[fit.layout.batch]
+        report.findings = [
+            finding._replace(repair=CONVENTION) if finding.factor and abs(finding.factor - B) < 1e-6 * B else finding
+            for finding in report.findings
+        ]
+    return report

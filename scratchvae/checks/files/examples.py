@@ -1,0 +1,217 @@
+"""Arguments that fit: made up from the names of the parameters, one layout after the other.
+
+Sizes: B = 5 rows (2 images or sequences), I = 4 inputs, O = 3 outputs, H = 6 hidden, T = 5 steps, 6x6 pixels.
+"""
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchvae.checks.files.names import NUMBERS, WORDS, role
+from scratchvae.checks.files.pairs import Written, required
+from scratchvae.checks.report import SEED
+
+TRIES = 48
+H = 6
+SETTINGS = {"mode": "train", "p": 0.5, "seed": 0, "eps": 1e-5, "momentum": 0.9, "stride": 2, "pad": 0, "f": 2}
+SETTINGS |= {"pool_height": 2, "pool_width": 2}
+Shape = tuple[int, ...]
+
+
+class Layout(NamedTuple):
+    """Which axis is which."""
+
+    label: str
+    data: Shape
+    weight: Shape
+    bias: Shape
+    gain: Shape
+    batch: int | None = 0  # the axis of the examples
+    features: int = -1
+
+
+LAYOUTS = (
+    Layout("batch-first (x @ W)", (5, 4), (4, 3), (3,), (4,)),
+    Layout("batch-first (x @ W), b a row", (5, 4), (4, 3), (1, 3), (1, 4)),
+    Layout("features-first (W @ x)", (4, 5), (3, 4), (3, 1), (4, 1), 1, 0),
+    Layout("batch-first (x @ W.T)", (5, 4), (3, 4), (3,), (4,)),
+    Layout("images (B, C, H, W)", (2, 4, 6, 6), (3, 4, 3, 3), (3,), (4,), 0, 1),
+    Layout("images (B, C, H, W), gamma (1, C, 1, 1)", (2, 4, 6, 6), (3, 4, 3, 3), (3, 1), (1, 4, 1, 1), 0, 1),
+    Layout("images (B, H, W, C)", (2, 6, 6, 4), (3, 3, 4, 3), (3,), (4,)),
+    Layout("images (B, H, W, C), b (1, 1, 1, C)", (2, 6, 6, 4), (3, 3, 4, 3), (1, 1, 1, 3), (1, 1, 1, 4)),
+    Layout("sequences (B, T, D)", (2, 5, 4), (4, 3), (3,), (4,)),
+    Layout("sequences (T, B, D)", (5, 2, 4), (4, 3), (3,), (4,), 1),
+    Layout("batch-first, one output (x @ w)", (5, 4), (4,), (), (4,)),
+    Layout("features-first, one output (w.T @ x)", (4, 5), (4, 1), (), (4, 1), 1, 0),
+    Layout("a vector (W @ x)", (4,), (3, 4), (3,), (4,), None),
+    Layout("a vector (x @ W)", (4,), (4, 3), (3,), (4,), None),
+    Layout("a column (W @ x)", (4, 1), (3, 4), (3, 1), (4, 1), None, 0),
+    Layout("one image (C, H, W)", (4, 6, 6), (3, 4, 3, 3), (3,), (4,), None, 0),
+    Layout("numbers", (), (), (), (), None),
+    Layout("indices (B, T)", (2, 5), (4, 3), (3,), (4,)),
+)
+
+
+class Made(NamedTuple):
+    """Arguments for a constructor and for a forward, and the layout that they are in; none if they were given."""
+
+    layout: Layout | None
+    init: dict[str, Any]
+    call: dict[str, Any]
+
+
+class Choice(NamedTuple):
+    """What is left open by the names: how targets look, what a name that says nothing is, gates, the range of x."""
+
+    layout: Layout
+    target: str = "labels"
+    unknown: str = "data"
+    gates: int = 1
+    positive: bool = False
+
+
+def examples(pair: Written, given: Mapping[str, Any], positive: bool = False) -> Iterator[Made]:
+    """At most TRIES of them, the likely ones first, with x above 0 if so asked. What is given is taken as it is."""
+    built = pair.kind == "layer" and pair.owner and pair.owner.__init__ is not object.__init__  # type: ignore[misc]
+    init = required(pair.owner.__init__) if built else {}  # type: ignore[misc]
+    call = required(pair.forward)
+    first = dict(given.get("init", {})) if pair.kind == "layer" else {}
+    later = {name: value for name, value in given.items() if name != "init" or pair.kind != "layer"}
+    open_init = [p for name, p in init.items() if name not in first]
+    open_call = [p for name, p in call.items() if name not in later]
+    if not open_init and not open_call:
+        yield Made(None, first, later)
+        return
+    names = [*init, *call]
+    roles = {name: place(name, names) for name in names}
+    if not set(roles.values()) & {"data", "prediction"}:  # somebody must be the data
+        roles |= {name: "data" for name in list(call)[:1] if roles[name] not in ("weight", "bias")}
+    for choice in islice(choices(pair.title, roles, positive), TRIES):
+        rng = np.random.default_rng(SEED)
+        made_init = {p.name: number(p, choice, roles, rng) for p in open_init}
+        made_call = {p.name: argument(p.name, choice, roles, rng) for p in open_call}
+        yield Made(choice.layout, {**made_init, **first}, {**made_call, **later})
+
+
+def place(name: str, names: list[str]) -> str:
+    """The role of an argument, beside the others."""
+    low, roles = {n.lower() for n in names}, {role(n) for n in names}
+    own = role(name)
+    if own == "data" and name.lower() == "x" and low & {"logits", "p", "probs"} and "target" not in roles:
+        return "target"
+    if own == "bias" and not roles & {"weight", "recurrent"}:
+        return "shift" if "gain" in roles else "data"
+    if own == "state" and "data" not in roles and roles & {"weight"}:
+        return "data"
+    if own == "noise" and name.lower() == "eps" and not low & {"mu", "logvar", "log_var", "mean", "sigma", "std"}:
+        return "number"
+    if own == "target" and len(names) == 1:
+        return "data"
+    return own
+
+
+def choices(title: str, roles: Mapping[str, str], positive: bool) -> Iterator[Choice]:
+    """Every layout with all that is open in it."""
+    present = set(roles.values())
+    kinds = ("labels", "one-hot", "like x", "of the output")
+    unknowns = ("data", "weight", "target") if "" in present else ("data",)
+    gates = [1, 4, 3] if "recurrent" in present else [1]
+    if re.search("lstm|c_prev|prev_c|c0", " ".join([title.lower(), *roles])):
+        gates = [4]
+    for unknown in unknowns:
+        targets = kinds if "target" in (*present, unknown) else kinds[:1]
+        for layout in LAYOUTS:
+            for k in gates:
+                for target in targets if layout.data else targets[2:3] or targets:
+                    yield Choice(layout, target, unknown, k, positive)
+
+
+def number(p: inspect.Parameter, choice: Choice, roles: Mapping[str, str], rng: np.random.Generator) -> Any:
+    """For a constructor: a size or a rate by its name; a parameter by its role."""
+    low = p.name.lower()
+    if low in NUMBERS and "ndarray" not in str(p.annotation):
+        return NUMBERS[low]
+    if "shape" in low and "kernel" not in low:
+        return choice.layout.data[1:] if choice.layout.batch == 0 else choice.layout.data
+    if "shape" in low or ("kernel" in low and "size" in low):
+        return (2, 2)
+    if low in WORDS:
+        return WORDS[low]
+    return argument(p.name, choice, roles, rng) if roles[p.name] else 4
+
+
+def argument(name: str, choice: Choice, roles: Mapping[str, str], rng: np.random.Generator) -> Any:
+    """For a forward: an array by its role."""
+    own, layout = roles[name] or choice.unknown, choice.layout
+    if name.lower() in WORDS:
+        return WORDS[name.lower()]
+    if own == "number" or (roles[name] == "" and name.lower() in NUMBERS):
+        return NUMBERS.get(name.lower(), 1e-5)
+    if own == "settings":
+        return dict(SETTINGS)
+    if own == "flag":
+        return True
+    if own == "shift" and "gain" not in roles.values():
+        return 1.0
+    if own == "target":
+        return target(choice, roles, rng)
+    if layout.label.startswith("indices") and own == "data":
+        return rng.integers(0, 3, layout.data)
+    shape = shape_of(name, own, choice, roles)
+    if own == "mask":
+        return (rng.random(shape) < 0.7).astype(float)
+    if own == "prediction" or (choice.positive and own == "data"):
+        return np.asarray(rng.uniform(0.2, 0.8, shape))
+    return np.asarray(rng.uniform(0.5, 1.5, shape) if own == "spread" else rng.standard_normal(shape))
+
+
+def target(choice: Choice, roles: Mapping[str, str], rng: np.random.Generator) -> np.ndarray:
+    """Labels of 3 classes, the same as one-hot vectors, or numbers, in the shape of x or of the output."""
+    layout, outputs = choice.layout, 3 if {"weight", "recurrent"} & set(roles.values()) else 4
+    shape = list(layout.data)
+    axis = layout.features
+    if choice.target == "like x":
+        return np.asarray(rng.uniform(0.2, 0.8, shape))
+    del shape[axis]
+    labels = rng.integers(0, 3, shape)
+    if choice.target == "labels":
+        return labels
+    if choice.target == "one-hot":
+        return np.moveaxis(np.eye(outputs)[labels], -1, axis)
+    return rng.uniform(0.2, 0.8, np.insert(shape, axis % len(layout.data), layout.weight[-1] if outputs == 3 else 1))
+
+
+def shape_of(name: str, own: str, choice: Choice, roles: Mapping[str, str]) -> Shape:
+    """The shape for a role in a layout. W1 and W2 are two layers; Wx and Wh are a recurrence with gates."""
+    layout, (place, last) = choice.layout, numbered(name, roles)
+    first = layout.features == 0
+    if "recurrent" in roles.values() and len(layout.weight) == 2:
+        wide = 3 * choice.gates
+        shapes: dict[str, Shape] = {"weight": (4, wide), "recurrent": (3, wide), "bias": (wide,)}
+        if first:
+            shapes = {"weight": (wide, 4), "recurrent": (wide, 3), "bias": (wide, 1)}
+        if own in shapes:
+            return shapes[own]
+    if own == "state":
+        batch = () if layout.batch is None else (layout.data[layout.batch],)
+        return (3, *batch) if first else (*batch, 3)
+    if last > 1 and own in ("weight", "bias") and len(layout.weight) == 2:
+        sizes = (4 if place == 1 else H, 3 if place == last else H)
+        if own == "weight":
+            return sizes[::-1] if layout.weight == (3, 4) else sizes
+        return tuple(sizes[1] if n == 3 else n for n in layout.bias)
+    return {"weight": layout.weight, "bias": layout.bias, "gain": layout.gain, "shift": layout.gain}.get(
+        own, layout.data
+    )
+
+
+def numbered(name: str, roles: Mapping[str, str]) -> tuple[int, int]:
+    """W2 of three: 2, 3; of a name without a number 0, 0."""
+    numbers = {n: int(found[1]) for n in roles if (found := re.search(r"(\d+)$", n)) and roles[n] == "weight"}
+    if not (found := re.search(r"(\d+)$", name)) or len(numbers) < 2:
+        return 0, 0
+    return int(found[1]), max(numbers.values())

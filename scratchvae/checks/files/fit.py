@@ -1,0 +1,219 @@
+"""Arguments that fit a pair, found by trying, and the pair as two functions of named arrays, as check_vjp wants it."""
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchvae.checks.files import layers
+from scratchvae.checks.files.case import Case
+from scratchvae.checks.files.examples import Layout, Made, examples
+from scratchvae.checks.files.gradients import is_target, returned_names
+from scratchvae.checks.files.names import CONSTANT, RATES, gradient_of, role
+from scratchvae.checks.files.pairs import Written, required
+from scratchvae.checks.files.readings import Ran, Reading, pull, readings, run
+from scratchvae.checks.report import SEED
+
+Array = np.ndarray
+RAISES, MISFITS, FITS = 1, 2, 3  # the backward raises; some gradient is missing or has another shape; all are there
+
+
+class Fit(NamedTuple):
+    """How well it went, and all that is needed to do it again."""
+
+    score: int
+    reading: Reading
+    layout: Layout | None
+    inputs: dict[str, Array]  # differentiated
+    constants: dict[str, Any]  # other arrays
+    forward: Callable[..., tuple[Any, Any]]
+    backward: Callable[[Any, Any], dict[str, Any]]
+    y: Array
+    grows: list[str]  # parameters whose gradients a second backward adds to
+    error: Exception | None = None
+
+
+class Unfit(ValueError):
+    """Nothing that was tried fits."""
+
+
+def fits(pair: Written, given: Mapping[str, Any], reset: Callable[[], None]) -> list[Fit]:
+    """The readings of a pair with the first arguments that fit all of one, or else with those that came closest.
+
+    Raises    Unfit: no forward ran. NotImplementedError: one that is not written yet.
+    """
+    best: list[Fit] = []
+    first: Exception | None = None
+    tried = 0
+    for positive in (False, True):
+        for made in examples(pair, given, positive):
+            tried += 1
+            try:
+                found = attempts(pair, made, reset)
+            except NotImplementedError:
+                raise
+            except Exception as error:
+                first = first or error
+                continue
+            score = max(fit.score for fit in found)
+            if not best or score > max(fit.score for fit in best):
+                best = found
+            if score == FITS:
+                return [fit for fit in found if fit.score == FITS]
+        if best or not isinstance(first, OutOfDomain):
+            break
+    if best:
+        return sorted(best, key=lambda fit: -fit.score)
+    raise Unfit(tried) from first
+
+
+class OutOfDomain(ValueError):
+    """An output that is not finite: a logarithm of numbers below 0."""
+
+
+def attempts(pair: Written, made: Made, reset: Callable[[], None]) -> list[Fit]:
+    """One set of arguments, in every reading of the pair.
+
+    Raises    whatever a constructor or a forward raises; what a backward raises is part of a fit.
+    """
+    case = prepared(pair, made, reset)
+    ran = case.run({})
+    for y in ran.outputs:
+        if y.dtype.kind != "f" or not y.size:
+            raise ValueError(f"forward returns {y.dtype}, which has no derivatives")
+        if not np.isfinite(y).all():
+            raise OutOfDomain("forward returns numbers that are not finite")
+    return [fit for reading in readings(pair) if (fit := attempt(case, made.layout, reading, ran))]
+
+
+def prepared(pair: Written, made: Made, reset: Callable[[], None]) -> Case:
+    """The object, its parameters a little away from where they start: no bias at 0, no gain at 1."""
+    if pair.kind != "layer" or pair.owner is None:
+        return Case(pair, None, {}, made.call, reset)
+    reset()
+    base = pair.owner(**made.init)
+    warm = copy.deepcopy(base)
+    ran = run(pair, warm, copy.deepcopy(made.call))
+    still = layers.kept(warm, lambda layer: run(pair, layer, copy.deepcopy(made.call)))
+    if set(still) - set(layers.arrays(base)):  # why: some layers make their parameters when they first see x
+        base = layers.flushed(warm)
+    places = layers.parameters(still, gradient_keys(pair, ran))
+    case = Case(pair, base, places, made.call, reset)
+    rng, held = np.random.default_rng(SEED), layers.arrays(base)
+    shaken = {name: held[paths[0]] + 0.2 * rng.standard_normal(held[paths[0]].shape) for name, paths in places.items()}
+    return case._replace(base=case.host(shaken))
+
+
+def gradient_keys(pair: Written, ran: Ran) -> dict[layers.Path, Any]:
+    """Of which parameters a backward leaves or returns a gradient, or makes a step."""
+    host = copy.deepcopy(ran.host)
+    dys = [np.ones_like(y) for y in ran.outputs]
+    for reading in readings(pair):
+        try:
+            raw = pull(pair, reading, ran._replace(host=host), dys)
+        except NotImplementedError:
+            raise
+        except Exception:
+            continue
+        keys: dict[layers.Path, Any] = dict(layers.gradients(host))
+        parts = list(raw) if isinstance(raw, tuple | list) else [raw]
+        names = returned_names(pair.backward, len(parts))
+        names += [
+            (gradient_of(str(name)) and str(name)) or f"d{name}"
+            for part in parts
+            if isinstance(part, Mapping)
+            for name in part
+        ]
+        keys |= {(gradient_of(name),): None for name in names}
+        if any(name.lower() in RATES for name in required(pair.backward)):
+            keys |= {layers.key_of_parameter(path): None for path in layers.arrays(host)}
+        return keys
+    return {}
+
+
+def attempt(case: Case, layout: Layout | None, reading: Reading, ran: Ran) -> Fit | None:
+    """One reading; none if it would be the same as another, or makes no sense for this output."""
+    rng = np.random.default_rng(SEED)
+    out = ran.outputs[0]
+    dys = [rng.standard_normal(y.shape) for y in ran.outputs]
+    if reading.style == "alone" and out.ndim > 1 and len(readings(case.pair)) > 2:
+        return None  # dy = None stands there: this is no loss
+    values = {name: v for name, v in case.values.items() if isinstance(v, np.ndarray)}
+    held = layers.arrays(case.base) if case.places else {}
+    params = {name: np.array(held[paths[0]], float) for name, paths in case.places.items()}
+    error = None
+    try:
+        grads = case.pull(reading, ran, dys)
+    except NotImplementedError:
+        raise
+    except Exception as problem:
+        grads, error = {}, problem
+    elementwise = reading.style.startswith("slope") and all(np.shape(g) == out.shape for g in grads.values())
+    if reading.total == "mean" and (elementwise or not out.ndim):
+        return None
+    names = [n for n in values if values[n].dtype.kind == "f" and (error or is_input(n, list(values), grads))]
+    inputs = {**{n: values[n].astype(float) for n in names}, **params}
+    constants = {n: v for n, v in values.items() if n not in inputs}
+    fitting = bool(inputs) and all(n in grads and np.shape(grads[n]) == a.shape for n, a in inputs.items())
+    forward, backward = functions(case, reading, list(inputs), elementwise)
+    y = forward(**{**copy.deepcopy(constants), **copy.deepcopy(inputs)})[0]
+    grows: list[str] = []
+    if fitting and params:
+        again = case.pull(reading, ran, dys, times=2)
+        grows = [n for n in params if np.any(grads[n]) and np.allclose(again.get(n, 0), 2 * grads[n])]
+    score = RAISES if error else FITS if fitting else MISFITS
+    return Fit(score, reading, layout, inputs, constants, forward, backward, y, grows, error)
+
+
+def is_input(name: str, names: list[str], grads: Mapping[str, Any]) -> bool:
+    """Is a gradient expected? Of all but targets, noise and the like; and of x only if of anything like it."""
+    if name in grads:
+        return True
+    if role(name) in CONSTANT or is_target(name, names):
+        return False
+    return role(name) in layers.TRAINABLE or any(role(n) not in layers.TRAINABLE for n in grads if n in names)
+
+
+def functions(case: Case, reading: Reading, names: list[str], elementwise: bool) -> tuple[Any, Any]:
+    """forward(**arrays) -> y, cache and backward(dy, cache) -> a gradient for every name."""
+    total = np.mean if reading.total == "mean" else np.sum
+
+    def forward(**arrays: Array) -> tuple[Array, Any]:
+        ran = case.run(arrays)
+        kept = {} if case.pair.kind == "function" else layers.snapshot(ran.host)
+        caches = {"cache": ran.caches[0] if len(ran.caches) == 1 else ran.caches} if ran.caches else {}
+        y = joined(ran.outputs) if reading.style == "given" else ran.outputs[0]
+        if reading.style != "given" and not elementwise:
+            y = np.asarray(total(y))
+        return y, {**{layers.written(path): a for path, a in kept.items()}, **caches, "": lambda: ran}
+
+    def backward(dy: Array, cache: Any) -> dict[str, Any]:
+        ran = cache[""]()
+        if reading.style == "given":
+            grads = case.pull(reading, ran, parted(dy, ran.outputs))
+        else:
+            grads = {name: dy * g for name, g in case.pull(reading, ran, []).items()}
+        return {name: grads.get(name) for name in names}
+
+    return forward, backward
+
+
+def joined(outputs: list[Array]) -> Array:
+    """Several outputs as one: side by side if they have the same rows, else one after the other."""
+    if len(outputs) == 1:
+        return outputs[0]
+    if len({y.shape[:-1] for y in outputs}) == 1 and all(y.ndim for y in outputs):
+        return np.concatenate(outputs, axis=-1)
+    return np.concatenate([y.ravel() for y in outputs])
+
+
+def parted(dy: Array, outputs: list[Array]) -> list[Array]:
+    """The same, undone."""
+    if len(outputs) == 1:
+        return [dy]
+    if dy.ndim == outputs[0].ndim and dy.ndim:
+        ends = np.cumsum([y.shape[-1] for y in outputs])
+        return np.split(dy, ends[:-1], axis=-1)
+    ends = np.cumsum([y.size for y in outputs])
+    return [part.reshape(y.shape) for part, y in zip(np.split(dy, ends[:-1]), outputs, strict=True)]

@@ -1,0 +1,97 @@
+"""What came back from a backward, by the names of what it is the gradient of."""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from scratchvae.checks.files.names import CONSTANT, gradient_of, role, short
+
+
+def by_name(grads: Any, values: Mapping[str, Any], backward: Callable[..., Any]) -> dict[str, Any]:
+    """A dict, a tuple or one array as a dict by the names of the forward's arguments; dx, grads are both.
+
+    Raises    ValueError: more gradients than there are names for.
+    """
+    if isinstance(grads, Mapping):
+        return from_dict(grads, list(values))
+    if not isinstance(grads, tuple | list):
+        return {the_one(grads, values): grads}
+    parts, more = list(grads), {}
+    if parts and isinstance(parts[-1], Mapping):
+        more = from_dict(parts.pop(), list(values))
+    names = [name for name in values if name not in more]
+    said = [gradient_of(name) for name in returned_names(backward, len(parts))]
+    spelled = {short(name): name for name in names}
+    chosen = those_with(len(parts), {name: values[name] for name in names})
+    fitting = len(chosen) == len(parts) and all(
+        np.shape(values[name]) == np.shape(g) for name, g in zip(chosen, parts, strict=True)
+    )
+    named = len(parts) > 1 and len(set(said)) == len(said) == len(parts) and set(said) <= set(spelled)
+    if named and not fitting:  # why: a tuple is in the forward's order, unless the shapes say otherwise
+        return {**{spelled[name]: g for name, g in zip(said, parts, strict=True)}, **more}
+    if len(parts) > len(names):
+        raise ValueError(f"backward returns {len(parts)} gradients, and there are {len(names)} inputs")
+    return {**dict(zip(chosen, parts, strict=True)), **more}
+
+
+def the_one(grad: Any, values: Mapping[str, Any]) -> str:
+    """Whose gradient a single array is: the first that may have one, or the only one of its shape."""
+    likely = those_with(1, values)[:1] or list(values)[:1]
+    alike = [name for name, value in values.items() if np.shape(value) == np.shape(grad) and not not_of_floats(value)]
+    return alike[0] if len(alike) == 1 and likely[0] not in alike else likely[0]
+
+
+def from_dict(grads: Mapping[Any, Any], names: list[str]) -> dict[str, Any]:
+    """Its entries under the forward's names: dW, grad_W and W are all W. Other entries keep their own."""
+    spelled = {short(name): name for name in names}
+    found = {}
+    for key, g in grads.items():
+        text = str(key)
+        exact = text if text in names else spelled.get(gradient_of(text)) or spelled.get(short(text)) or text
+        found[exact] = g
+    return found
+
+
+def those_with(n: int, values: Mapping[str, Any]) -> list[str]:
+    """The n arguments that have a gradient: no settings, no integers, no targets as long as others are left."""
+    names = list(values)
+    if len(names) <= n:
+        return names
+    for unwanted in (not_an_array, not_of_floats):
+        if len(fewer := [name for name in names if not unwanted(values[name])]) >= n:
+            names = fewer
+    for kind in CONSTANT:
+        for name in [name for name in names if kind == role(name) or (kind == "target" and is_target(name, names))]:
+            if len(names) > n:
+                names.remove(name)
+    return names[:n]
+
+
+def is_target(name: str, names: Sequence[str]) -> bool:
+    """x beside logits is what they are compared with."""
+    return name.lower() == "x" and bool({"logits", "p", "probs"} & {n.lower() for n in names})
+
+
+def not_an_array(value: Any) -> bool:
+    return not isinstance(value, np.ndarray)
+
+
+def not_of_floats(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind != "f"
+
+
+def returned_names(function: Callable[..., Any], n: int) -> list[str]:
+    """dx, dW, db of `return dx, dW, db`; nothing where something else is returned."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
+    except (OSError, TypeError, SyntaxError):
+        return []
+    for node in [node for node in ast.walk(tree) if isinstance(node, ast.Return)][::-1]:
+        parts = node.value.elts if isinstance(node.value, ast.Tuple) else []
+        if len(parts) >= n and all(isinstance(part, ast.Name) for part in parts[:n]):
+            return [part.id for part in parts[:n] if isinstance(part, ast.Name)]
+    return []

@@ -1,0 +1,1 @@
+"""check_likelihood in its parts: claims, density, normalised, draws, and check, which puts them together."""

@@ -1,0 +1,1 @@
+"""check_optimizer in its parts: the rules, the steps, and check, which puts them together."""

@@ -1,0 +1,205 @@
+"""gradcheck FILE on the styles of public code: what is found, run and judged. The files are written here."""
+
+import json
+
+import numpy as np
+import pytest
+
+from scratchvae.checks.files.check import check_file
+from scratchvae.cli import main
+
+STYLES = {
+    "f_forward and f_backward, a cache": """
+import numpy as np
+def affine_forward(x, w, b):
+    out = x.reshape(len(x), -1) @ w + b
+    return out, (x, w, b)
+def affine_backward(dout, cache):
+    x, w, b = cache
+    return (dout @ w.T).reshape(x.shape), x.reshape(len(x), -1).T @ dout, dout.sum(axis=0)
+def softmax_loss(x, y):
+    shifted = x - x.max(axis=1, keepdims=True)
+    logp = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return -logp[np.arange(len(x)), y].mean(), (np.exp(logp), y)
+def softmax_loss_backward(dout, cache):
+    p, y = cache
+    dx = p.copy()
+    dx[np.arange(len(p)), y] -= 1
+    return dout * dx / len(p)
+""",
+    "classes that keep dW": """
+import numpy as np
+class Affine:
+    def __init__(self, W, b):
+        self.W, self.b = W, b
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+    def backward(self, dout):
+        self.dW = self.x.T @ dout
+        self.db = dout.sum(axis=0)
+        return dout @ self.W.T
+class SoftmaxWithLoss:
+    def forward(self, x, t):
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        self.t, self.y = t, e / e.sum(axis=1, keepdims=True)
+        return -(t * np.log(self.y)).sum() / len(x)
+    def backward(self, dout=1):
+        return dout * (self.y - self.t) / len(self.t)
+""",
+    "params and grads in dicts": """
+import numpy as np
+class Linear:
+    def __init__(self, input_size, output_size):
+        rng = np.random.default_rng(3)
+        self.params = {"w": rng.standard_normal((input_size, output_size)), "b": np.zeros(output_size)}
+        self.grads = {}
+    def forward(self, inputs):
+        self.inputs = inputs
+        return inputs @ self.params["w"] + self.params["b"]
+    def backward(self, grad):
+        self.grads["b"] = np.sum(grad, axis=0)
+        self.grads["w"] = self.inputs.T @ grad
+        return grad @ self.params["w"].T
+""",
+    "features first": """
+import numpy as np
+def linear_forward(A, W, b):
+    return np.dot(W, A) + b, (A, W, b)
+def linear_backward(dZ, cache):
+    A_prev, W, b = cache
+    return np.dot(W.T, dZ), np.dot(dZ, A_prev.T), np.sum(dZ, axis=1, keepdims=True)
+def relu_forward(Z):
+    return np.maximum(0, Z), Z
+def relu_backward(dA, cache):
+    dZ = np.array(dA, copy=True)
+    dZ[cache <= 0] = 0
+    return dZ
+""",
+    "a ctx that is handed to both": """
+import numpy as np
+class Mul:
+    @staticmethod
+    def forward(ctx, a, b):
+        ctx.save_for_backward(a, b)
+        return a * b
+    @staticmethod
+    def backward(ctx, d):
+        a, b = ctx.saved_values
+        return d * b, d * a
+""",
+    "losses with backward() and derivatives f_prime": """
+import numpy as np
+class MSE:
+    def forward(self, y_pred, y_true):
+        self.y_pred, self.y_true = y_pred, y_true
+        return np.mean((y_pred - y_true) ** 2)
+    def backward(self):
+        return 2 * (self.y_pred - self.y_true) / self.y_true.size
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+def sigmoid_prime(z):
+    return sigmoid(z) * (1 - sigmoid(z))
+""",
+}
+SLIPS = [
+    ("f_forward and f_backward, a cache", "return dout * dx / len(p)", "return dout * dx", "softmax_loss", "factor"),
+    ("f_forward and f_backward, a cache", ".T @ dout, dout.sum", ".T @ dout, dout.mean", "affine", "factor"),
+    ("classes that keep dW", "self.dW = self.x.T", "self.dW = -self.x.T", "Affine", "sign"),
+    ("classes that keep dW", "self.y - self.t", "self.y", "SoftmaxWithLoss", "missing-term"),
+    ("params and grads in dicts", "np.sum(grad, axis=0)", "grad", "Linear", "batch-sum"),
+    (
+        "params and grads in dicts",
+        'self.grads["w"] = self.inputs.T @ grad',
+        'self.grads["w"] = self.grads.get("w", 0) + self.inputs.T @ grad',
+        "Linear",
+        "accumulates",
+    ),
+    ("features first", "np.dot(dZ, A_prev.T)", "np.dot(dZ, A_prev.T) / A_prev.shape[1]", "linear", "factor"),
+    ("features first", "dZ = np.array(dA, copy=True)", "dZ = dA", "relu", "mutates-input"),
+    ("a ctx that is handed to both", "return d * b, d * a", "return d * a, d * b", "Mul", "transpose"),
+    ("losses with backward() and derivatives f_prime", "2 * (self", "(self", "MSE", "factor"),
+    ("losses with backward() and derivatives f_prime", "* (1 - sigmoid(z))", "", "sigmoid", "elementwise-factor"),
+]
+
+
+def reports_of(tmp_path, text):
+    file = tmp_path / "student.py"
+    file.write_text(text)
+    return {report.title: report for report in check_file(file)}
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_right_code_passes_as_it_stands(style, tmp_path):
+    reports = reports_of(tmp_path, STYLES[style])
+    assert reports
+    for report in reports.values():
+        assert report.ok, str(report)
+
+
+@pytest.mark.parametrize(("style", "right", "wrong", "title", "cause"), SLIPS)
+def test_one_slip_is_one_finding_in_its_pair(style, right, wrong, title, cause, tmp_path):
+    assert right in STYLES[style]
+    reports = reports_of(tmp_path, STYLES[style].replace(right, wrong, 1))
+    assert [f.cause for f in reports[title].findings] == [cause], str(reports[title])
+    assert all(report.ok for name, report in reports.items() if name != title)
+
+
+def test_the_layout_and_the_convention_are_said(tmp_path):
+    reports = reports_of(tmp_path, STYLES["features first"])
+    assert "features-first (W @ x)" in reports["linear"].rows[0].note
+    slip = STYLES["features first"].replace("np.dot(dZ, A_prev.T)", "np.dot(dZ, A_prev.T) / A_prev.shape[1]")
+    assert "leave 1/m out of the loss" in reports_of(tmp_path, slip)["linear"].findings[0].repair
+
+
+def test_what_is_not_written_and_what_cannot_be_run_are_counted_apart(tmp_path, capsys):
+    text = """
+print("this is not for machines")
+def square(x): return x * x, x
+def square_backward(dy, x): return 2 * dy * x
+def blank(x): return x + 1, x
+def blank_backward(dy, x): raise NotImplementedError
+def empty_forward(x): ...
+def empty_backward(dy, cache): ...
+def odd(table): return table["key"], None
+def odd_backward(dy, cache): return dy
+"""
+    (tmp_path / "student.py").write_text(text)
+    assert main(["gradcheck", str(tmp_path / "student.py")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1 checked, none wrong, 2 not written yet, 1 not run"
+    assert main(["gradcheck", str(tmp_path / "student.py"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["counts"] == {"ok": 1, "not written yet": 2, "not run": 1}
+    assert told["exit_code"] == 0
+    assert [report["title"] for report in told["reports"]] == ["square", "blank", "empty", "odd"]
+    (tmp_path / "student.py").write_text(
+        text.split("def blank(")[0].split("def square")[0] + text[text.index("def blank") :]
+    )
+    assert main(["gradcheck", str(tmp_path / "student.py")]) == 2  # nothing was checked
+
+
+def test_a_loop_without_end_is_ended(tmp_path, capsys):
+    text = """
+def slow_forward(x): return x * x, x
+def slow_backward(dy, x):
+    while True:
+        try:
+            pass
+        except Exception:
+            pass
+def fine(x): return x * x, x
+def fine_backward(dy, x): return 2 * dy * x
+"""
+    (tmp_path / "student.py").write_text(text)
+    assert main(["gradcheck", str(tmp_path / "student.py"), "--timeout", "0.3"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "does a loop there never end?" in printed
+    assert "1 checked, none wrong, 1 not run" in printed
+
+
+def test_a_layer_is_left_as_it_was(tmp_path):
+    """The parameters that a file's own objects hold are copied, and the shared generators put back."""
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002  what is looked at is that nobody else uses it
+    text = STYLES["classes that keep dW"] + "np.random.seed(4)\nlayer = Affine(np.ones((4, 3)), np.zeros(3))\n"
+    assert all(report.ok for report in reports_of(tmp_path, text).values())
+    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
