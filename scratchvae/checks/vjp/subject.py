@@ -17,6 +17,7 @@ from scratchvae.checks.vjp.still import is_idle
 ENTRIES = 256  # so many are looked at one by one
 HARDLY = 1e-6  # such a share of y may be lost in rounding inside forward
 POINTS, DEGREE = 24, 8  # of the curve beside which noise shows
+LENGTHS = 2 ** (np.arange(8) / 8)  # of complex steps: every one is rounded in its own way
 LONGER = 1e80  # so much longer a complex step, for slopes below 1e-200
 
 
@@ -79,11 +80,11 @@ def entry_at(subject: Subject, place: int) -> Entry:
         return Entry(column, "unseen" if seen is None or not is_there(seen) else "wrong", dys[:, 0], seen is not None)
     claims, slack = subject.claims[:, place], subject.slack(place)
     state = verdict(claims, seen, dys, slack) if seen else "unseen"
-    doubted = state == "wrong" and seen is not None and not confirmed(subject, place, seen)
-    better = by_the_complex_step(subject, place) if doubted or state == "unseen" else None
-    if better and (doubted or seen is None or not seen.settled or seen.agrees(better)):
-        state, seen, doubted = verdict(claims, better, dys, slack), better, False
-    state = "unseen" if doubted else state
+    if seen and state == "wrong" and not confirmed(subject, place, seen):
+        state, seen = "unseen", seen._replace(settled=False)
+    if state == "unseen" and (better := by_the_complex_step(subject, place)):
+        differ = seen is not None and seen.settled and not seen.agrees(better)
+        state, seen = (state, seen) if differ else (verdict(claims, better, dys, slack), better)
     if seen is None:
         return Entry(np.full(at.shape, np.nan), "unseen", np.zeros(len(dys)), False)
     return Entry(seen.column, state, np.abs(claims - seen.values), seen.settled)
@@ -144,8 +145,8 @@ def by_the_complex_step(subject: Subject, place: int) -> Sight | None:
     if column is None or on_a_kink(lambda h: subject.y(value + h * u.reshape(value.shape)).ravel()):
         return None
     by = LONGER if np.abs(column).max(initial=0.0) < 1 / LONGER else 1.0
-    columns = [found / (by * s * unit) for s in (1.0, 0.7, 1.3) if (found := subject.exact(by * s * u)) is not None]
-    if len(columns) < 3:
+    columns = [found / (by * s * unit) for s in LENGTHS if (found := subject.exact(by * s * u)) is not None]
+    if len(columns) < len(LENGTHS):
         return None
     spread = np.ptp(columns, axis=0)  # (M,)
     bars = 1e-13 * length(subject.dys, columns[0]) + 4 * length(subject.dys, spread)
