@@ -42,12 +42,14 @@ def variance_for_standard_deviation(correct: Posterior) -> Posterior:
     """
 
     def draw(mu: Array, logvar: Array, eps: Array) -> tuple[Array, Cache]:
-        sigma = np.exp(logvar)  # the slip: exp(0.5 * logvar) was meant
+        sigma = np.exp(logvar)  # the slip: this is the variance
+        # right: sigma = np.exp(0.5 * logvar)
         return mu + sigma * eps, (sigma, eps)
 
     def backward(dz: Array, cache: Cache) -> tuple[Array, Array]:
         sigma, eps = cache
         return dz, dz * sigma * eps
+        # right: return dz, 0.5 * dz * sigma * eps
 
     return correct._replace(draw=draw, draw_backward=backward)
 
@@ -64,6 +66,7 @@ def half_the_standard_deviation(correct: Posterior) -> Posterior:
 
     def draw(mu: Array, logvar: Array, eps: Array) -> tuple[Array, Cache]:
         sigma = 0.5 * np.exp(0.5 * logvar)  # the slip: one 0.5 too many
+        # right: sigma = np.exp(0.5 * logvar)
         return mu + sigma * eps, (sigma, eps)
 
     return correct._replace(draw=draw)
@@ -83,6 +86,7 @@ def backward_with_other_noise(correct: Posterior) -> Posterior:
     def draw(mu: Array, logvar: Array, eps: Array) -> tuple[Array, Cache]:
         z, (sigma, _) = reparameterize(mu, logvar, eps)
         return z, (sigma, rng.standard_normal(eps.shape))  # the slip: not the eps of z
+        # right: return z, (sigma, eps)
 
     return correct._replace(draw=draw)
 
@@ -99,7 +103,8 @@ def half_missing_in_dlogvar(correct: Posterior) -> Posterior:
 
     def backward(dz: Array, cache: Cache) -> tuple[Array, Array]:
         sigma, eps = cache
-        return dz, dz * sigma * eps  # the slip: 0.5 *
+        return dz, dz * sigma * eps  # the slip: sigma is exp(logvar / 2), and its slope has the half of it
+        # right: return dz, 0.5 * dz * sigma * eps
 
     return correct._replace(draw_backward=backward)
 
@@ -114,8 +119,9 @@ def eps_missing_in_dlogvar(correct: Posterior) -> Posterior:
     """
 
     def backward(dz: Array, cache: Cache) -> tuple[Array, Array]:
-        sigma, _ = cache
-        return dz, 0.5 * dz * sigma  # the slip: * eps
+        sigma, eps = cache
+        return dz, 0.5 * dz * sigma  # the slip: sigma is multiplied by eps
+        # right: return dz, 0.5 * dz * sigma * eps
 
     return correct._replace(draw_backward=backward)
 
@@ -134,8 +140,9 @@ def dmu_of_the_kl_has_the_wrong_sign(correct: Posterior) -> Posterior:
     """
 
     def backward(dkl: Array, cache: Cache) -> tuple[Array, Array]:
-        dmu, dlogvar = kl_to_standard_normal_backward(dkl, cache)
-        return -dmu, dlogvar  # the slip: the sign belongs to the ELBO, which has -KL
+        mu, var = cache
+        return -dkl[:, None] * mu, 0.5 * dkl[:, None] * (var - 1)  # the slip: the ELBO has -KL, and this is the KL
+        # right: return dkl[:, None] * mu, 0.5 * dkl[:, None] * (var - 1)
 
     return correct._replace(kl_backward=backward)
 
@@ -151,7 +158,8 @@ def kl_backward_without_the_minus_one(correct: Posterior) -> Posterior:
 
     def backward(dkl: Array, cache: Cache) -> tuple[Array, Array]:
         mu, var = cache
-        return dkl[:, None] * mu, 0.5 * dkl[:, None] * var  # the slip: var - 1
+        return dkl[:, None] * mu, 0.5 * dkl[:, None] * var  # the slip: the KL has -logvar as well
+        # right: return dkl[:, None] * mu, 0.5 * dkl[:, None] * (var - 1)
 
     return correct._replace(kl_backward=backward)
 
@@ -168,11 +176,14 @@ def kl_averaged_over_latents(correct: Posterior) -> Posterior:
     """
 
     def kl(mu: Array, logvar: Array) -> tuple[Array, Cache]:
-        total, cache = kl_to_standard_normal(mu, logvar)
-        return total / mu.shape[1], (cache, mu.shape[1])  # the slip: a mean over Z
+        var = np.exp(logvar)
+        return 0.5 * (mu * mu + var - 1 - logvar).mean(axis=1), (mu, var)  # the slip: a mean over Z
+        # right: return 0.5 * (mu * mu + var - 1 - logvar).sum(axis=1), (mu, var)
 
     def backward(dkl: Array, cache: Cache) -> tuple[Array, Array]:
-        return kl_to_standard_normal_backward(dkl / cache[1], cache[0])
+        dkl = dkl / cache[0].shape[1]
+        # right: no such line
+        return kl_to_standard_normal_backward(dkl, cache)
 
     return correct._replace(kl=kl, kl_backward=backward)
 
@@ -187,24 +198,31 @@ def kl_without_the_half(correct: Posterior) -> Posterior:
     """
 
     def kl(mu: Array, logvar: Array) -> tuple[Array, Cache]:
-        half, cache = kl_to_standard_normal(mu, logvar)
-        return 2 * half, cache  # the slip
+        var = np.exp(logvar)
+        return (mu * mu + var - 1 - logvar).sum(axis=1), (mu, var)  # the slip: the half is missing
+        # right: return 0.5 * (mu * mu + var - 1 - logvar).sum(axis=1), (mu, var)
 
-    return correct._replace(kl=kl, kl_backward=lambda dkl, cache: kl_to_standard_normal_backward(2 * dkl, cache))
+    def backward(dkl: Array, cache: Cache) -> tuple[Array, Array]:
+        mu, var = cache
+        return 2 * dkl[:, None] * mu, dkl[:, None] * (var - 1)
+        # right: return dkl[:, None] * mu, 0.5 * dkl[:, None] * (var - 1)
+
+    return correct._replace(kl=kl, kl_backward=backward)
 
 
 @plant(SPECIMENS, Q)
 def kl_without_its_constant(correct: Posterior) -> Posterior:
     """The KL lacks its -1
 
-    Origin  classic slip
+    Origin  classic slip; [ericjang/draw PR 6](https://github.com/ericjang/draw/pull/6) has it once for all latents
     Effect  Half a nat a latent too much, for ever: 10 nats with 20 latents. The gradient does not know.
     Cause   missing-term
     """
 
     def kl(mu: Array, logvar: Array) -> tuple[Array, Cache]:
         var = np.exp(logvar)
-        return 0.5 * (mu * mu + var - logvar).sum(axis=1), (mu, var)  # the slip: - 1
+        return 0.5 * (mu * mu + var - logvar).sum(axis=1), (mu, var)  # the slip: at mu = 0, var = 1 it is not 0
+        # right: return 0.5 * (mu * mu + var - 1 - logvar).sum(axis=1), (mu, var)
 
     return correct._replace(kl=kl)
 
@@ -220,7 +238,10 @@ def absolute_value_for_the_square(correct: Posterior) -> Posterior:
 
     def kl(mu: Array, logvar: Array) -> tuple[Array, Cache]:
         var = np.exp(logvar)
-        return 0.5 * (abs(mu) + var - 1 - logvar).sum(axis=1), (0.5 * np.sign(mu), var)  # the slip: mu * mu
+        kl = 0.5 * (abs(mu) + var - 1 - logvar).sum(axis=1)  # the slip: the square of mu
+        # right: kl = 0.5 * (mu * mu + var - 1 - logvar).sum(axis=1)
+        return kl, (0.5 * np.sign(mu), var)
+        # right: return kl, (mu, var)
 
     return correct._replace(kl=kl)
 
@@ -236,7 +257,10 @@ def standard_deviation_for_variance(correct: Posterior) -> Posterior:
 
     def kl(mu: Array, logvar: Array) -> tuple[Array, Cache]:
         sigma = np.exp(0.5 * logvar)
-        return 0.5 * (mu * mu + sigma - 1 - logvar).sum(axis=1), (mu, 0.5 * sigma)  # the slip: sigma * sigma
+        kl = 0.5 * (mu * mu + sigma - 1 - logvar).sum(axis=1)  # the slip: the variance
+        # right: kl = 0.5 * (mu * mu + sigma * sigma - 1 - logvar).sum(axis=1)
+        return kl, (mu, 0.5 * sigma)
+        # right: return kl, (mu, sigma * sigma)
 
     return correct._replace(kl=kl)
 
@@ -254,9 +278,11 @@ def logvar_squared(correct: Posterior) -> Posterior:
     """
 
     def kl(mu: Array, logvar: Array) -> tuple[Array, Cache]:
-        var = np.exp(logvar)
-        log_sigma = 0.5 * logvar
-        return 0.5 * (mu * mu + var - 1 - log_sigma**2).sum(axis=1), (mu, var + 1 - log_sigma)  # the slip: logvar
+        var, log_sigma = np.exp(logvar), 0.5 * logvar
+        kl = 0.5 * (mu * mu + var - 1 - log_sigma**2).sum(axis=1)  # the slip: the log of a square, not its square
+        # right: kl = 0.5 * (mu * mu + var - 1 - 2 * log_sigma).sum(axis=1)
+        return kl, (mu, var + 1 - log_sigma)
+        # right: return kl, (mu, var)
 
     return correct._replace(kl=kl)
 
@@ -271,8 +297,10 @@ def prior_with_log_std_one(correct: Posterior) -> Posterior:
     """
 
     def kl(mu: Array, logvar: Array) -> tuple[Array, Cache]:
-        kl, (mu_, var) = kl_to_standard_normal(mu * np.exp(-1), logvar - 2)  # the slip: log std 1 for std 1
-        return kl, (mu_ * np.exp(-1), var)
+        log_std = 1  # the slip: the standard deviation is 1, its logarithm is 0
+        # right: log_std = 0
+        kl, (u, var) = kl_to_standard_normal(mu * np.exp(-log_std), logvar - 2 * log_std)
+        return kl, (u * np.exp(-log_std), var)
 
     return correct._replace(kl=kl)
 
@@ -288,9 +316,15 @@ def kl_summed_over_the_batch(correct: Posterior) -> Posterior:
 
     def kl(mu: Array, logvar: Array) -> tuple[Array, Cache]:
         var = np.exp(logvar)
-        return 0.5 * (mu * mu + var - 1 - logvar).sum(axis=0), (mu, var)  # the slip: axis=1
+        return 0.5 * (mu * mu + var - 1 - logvar).sum(axis=0), (mu, var)  # the slip: axis 0 is the batch
+        # right: return 0.5 * (mu * mu + var - 1 - logvar).sum(axis=1), (mu, var)
 
-    return correct._replace(kl=kl, kl_backward=lambda dkl, cache: (dkl * cache[0], 0.5 * dkl * (cache[1] - 1)))
+    def backward(dkl: Array, cache: Cache) -> tuple[Array, Array]:
+        mu, var = cache
+        return dkl * mu, 0.5 * dkl * (var - 1)
+        # right: return dkl[:, None] * mu, 0.5 * dkl[:, None] * (var - 1)
+
+    return correct._replace(kl=kl, kl_backward=backward)
 
 
 @plant(SPECIMENS, LOG_DENSITY)
@@ -303,8 +337,9 @@ def log_density_slope_without_sigma(correct: Pair) -> Pair:
     """
 
     def backward(dlog_q: Array, cache: Cache) -> tuple[Array, Array, Array]:
-        u, _ = cache
+        u, inverse_sigma = cache
         dz, _, dlogvar = gaussian_log_density_backward(dlog_q, cache)
-        return dz, dlog_q[:, None] * u, dlogvar  # the slip: u / sigma
+        return dz, dlog_q[:, None] * u, dlogvar  # the slip: (z - mu) / sigma^2 has one sigma more than u
+        # right: return dz, dlog_q[:, None] * u * inverse_sigma, dlogvar
 
     return correct._replace(backward=backward)

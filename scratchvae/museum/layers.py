@@ -1,5 +1,7 @@
 """Chapter layers: derivatives of activations and of the dense layer, and who may write into an array."""
 
+import math
+
 import numpy as np
 
 from scratchvae.backend import Array, Cache
@@ -40,7 +42,8 @@ def relu_slope_from_its_output(correct: Pair) -> Pair:
 
     def forward(x: Array) -> tuple[Array, Cache]:
         y = np.maximum(x, 0)
-        return y, y >= 0  # the slip: x > 0 was meant
+        return y, y >= 0  # the slip: a relu is never negative
+        # right: return y, x > 0
 
     return correct._replace(forward=forward)
 
@@ -57,6 +60,7 @@ def relu_writes_into_the_gradient(correct: Pair) -> Pair:
 
     def backward(dy: Array, positive: Cache) -> Array:
         dy[~positive] = 0  # the slip: dy belongs to the caller
+        # right: dy = dy * positive
         return dy
 
     return correct._replace(backward=backward)
@@ -73,8 +77,9 @@ def relu_writes_into_its_input(correct: Pair) -> Pair:
     """
 
     def forward(x: Array) -> tuple[Array, Cache]:
-        np.maximum(x, 0, out=x)  # the slip: x belongs to the caller
-        return x, x > 0
+        y = np.maximum(x, 0, out=x)  # the slip: x belongs to the caller
+        # right: y = np.maximum(x, 0)
+        return y, y > 0
 
     return correct._replace(forward=forward)
 
@@ -90,8 +95,9 @@ def forward_skips_the_relu(correct: Pair) -> Pair:
     """
 
     def forward(x: Array) -> tuple[Array, Cache]:
-        _, positive = relu(x)
+        y, positive = relu(x)
         return x, positive  # the slip: x for y
+        # right: return y, positive
 
     return correct._replace(forward=forward)
 
@@ -121,8 +127,10 @@ def mask_of_the_wrong_layer(correct: Pair) -> Pair:
 
     def backward(dy: Array, cache: Cache) -> tuple[Array, Array]:
         first, second = cache
-        dc = dy * first  # the slip: second
+        dc = dy * first  # the slip: y came out of the second relu
+        # right: dc = dy * second
         return dc * second, dc
+        # right: return dc * first, dc
 
     return correct._replace(backward=backward)
 
@@ -137,10 +145,14 @@ def sigmoid_slope_before_the_activation(correct: Pair) -> Pair:
     """
 
     def forward(x: Array) -> tuple[Array, Cache]:
-        y, _ = sigmoid(x)
+        y = 1 / (1 + np.exp(-x))
         return y, x  # the slip: the backward is written for y
+        # right: return y, y
 
-    return correct._replace(forward=forward)
+    def backward(dy: Array, y: Cache) -> Array:
+        return dy * y * (1 - y)
+
+    return correct._replace(forward=forward, backward=backward)
 
 
 @plant(SPECIMENS, TANH)
@@ -152,7 +164,89 @@ def tanh_slope_without_the_square(correct: Pair) -> Pair:
             which should rest, get the largest steps.
     Cause   elementwise-factor
     """
-    return correct._replace(backward=lambda dy, y: dy * (1 - y))  # the slip: y for y * y
+
+    def backward(dy: Array, y: Cache) -> Array:
+        return dy * (1 - y)  # the slip: y for y * y
+        # right: return dy * (1 - y * y)
+
+    return correct._replace(backward=backward)
+
+
+@plant(SPECIMENS, TANH)
+def tanh_slope_is_tanh(correct: Pair) -> Pair:
+    """What is called the slope of tanh is tanh itself
+
+    Origin  [andersbll/nnet#4](https://github.com/andersbll/nnet/issues/4): its tanh_d
+    Effect  (e^2x - 1) / (e^2x + 1) looks like a derivative and is the function. It is negative for half of all inputs,
+            and 0 at 0, where the slope is 1.
+    Cause   elementwise-factor
+    """
+
+    def forward(x: Array) -> tuple[Array, Cache]:
+        return np.tanh(x), np.exp(2 * x)
+
+    def backward(dy: Array, e: Cache) -> Array:
+        return dy * (e - 1) / (e + 1)  # the slip: this is tanh(x)
+        # right: return dy * (1 - ((e - 1) / (e + 1)) ** 2)
+
+    return correct._replace(forward=forward, backward=backward)
+
+
+def elu(x: Array) -> tuple[Array, Cache]:
+    """y = x above 0, and (exp(x) - 1) / 2 below."""
+    return np.where(x > 0, x, 0.5 * np.expm1(np.minimum(x, 0))), x
+
+
+def elu_backward(dy: Array, x: Cache) -> Array:
+    return dy * np.where(x > 0, 1, 0.5 * np.exp(np.minimum(x, 0)))
+
+
+@plant(SPECIMENS, Pair(elu, elu_backward, {"x": normal(5, 4)}))
+def elu_without_its_brackets(correct: Pair) -> Pair:
+    """dy * (x > 0) + alpha exp(x) (x <= 0): the brackets around the sum are missing
+
+    Origin  classic slip
+    Effect  Below 0 the gradient is the slope itself, whatever comes from above: as if dy were 1 there.
+    Cause   elementwise-factor
+    """
+
+    def backward(dy: Array, x: Cache) -> Array:
+        return dy * (x > 0) + 0.5 * np.exp(x) * (x <= 0)  # the slip: dy multiplies the first term alone
+        # right: return dy * ((x > 0) + 0.5 * np.exp(x) * (x <= 0))
+
+    return correct._replace(backward=backward)
+
+
+C = np.sqrt(2 / np.pi)  # of the tanh formula for gelu
+
+
+def gelu(x: Array) -> tuple[Array, Cache]:
+    """y = x (1 + tanh(C (x + 0.044715 x^3))) / 2, which is close to x Phi(x)."""
+    return 0.5 * x * (1 + np.tanh(C * (x + 0.044715 * x**3))), x
+
+
+def gelu_backward(dy: Array, x: Cache) -> Array:
+    t = np.tanh(C * (x + 0.044715 * x**3))
+    return dy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * C * (1 + 0.134145 * x * x))
+
+
+@plant(SPECIMENS, Pair(gelu, gelu_backward, {"x": normal(5, 4)}))
+def gelu_with_the_other_slope(correct: Pair) -> Pair:
+    """The forward is the tanh formula of gelu, the backward the slope of the exact one
+
+    Origin  classic slip; [pocket-tts PR 278](https://github.com/kyutai-labs/pocket-tts/pull/278) tells of a model that
+            was trained with one of the two and served with the other
+    Effect  Right to three digits: no curve will show it. A check with a tolerance of 1e-2 calls it right.
+    Cause   elementwise-factor
+    """
+
+    def backward(dy: Array, x: Cache) -> Array:
+        t = np.vectorize(math.erf)(x / np.sqrt(2))  # the slip: the forward has a tanh there
+        # right: t = np.tanh(C * (x + 0.044715 * x**3))
+        return dy * (0.5 * (1 + t) + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi))
+        # right: return dy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * C * (1 + 0.134145 * x * x))
+
+    return correct._replace(backward=backward)
 
 
 @plant(SPECIMENS, SOFTPLUS)
@@ -166,6 +260,7 @@ def softplus_that_overflows(correct: Pair) -> Pair:
 
     def forward(x: Array) -> tuple[Array, Cache]:
         return np.log(1 + np.exp(x)), sigmoid(x)[0]  # the slip: exp(x) overflows
+        # right: return np.maximum(x, 0) + np.log1p(np.exp(-abs(x))), sigmoid(x)[0]
 
     return correct._replace(forward=forward)
 
@@ -181,7 +276,8 @@ def bias_gradient_averaged(correct: Pair) -> Pair:
 
     def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
         dx, dW, _ = dense_backward(dy, cache)
-        return dx, dW, dy.mean(axis=0)  # the slip: sum was meant
+        return dx, dW, dy.mean(axis=0)  # the slip: dW is a sum over the batch, and so is db
+        # right: return dx, dW, dy.sum(axis=0)
 
     return correct._replace(backward=backward)
 
@@ -196,10 +292,12 @@ def bias_gradient_of_the_last_row(correct: Pair) -> Pair:
     """
 
     def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
-        dx, dW, db = dense_backward(dy, cache)
+        dx, dW, _ = dense_backward(dy, cache)
+        db = np.zeros(dy.shape[1])
         for row in dy:
-            db = row  # the slip: db += row was meant
-        return dx, dW, db.copy()
+            db = row.copy()  # the slip: each row takes the place of the one before
+            # right: db = db + row
+        return dx, dW, db
 
     return correct._replace(backward=backward)
 
@@ -217,6 +315,7 @@ def bias_gradient_not_summed(correct: Pair) -> Pair:
     def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
         dx, dW, _ = dense_backward(dy, cache)
         return dx, dW, dy  # the slip: not summed over the batch
+        # right: return dx, dW, dy.sum(axis=0)
 
     return correct._replace(backward=backward)
 
@@ -231,8 +330,9 @@ def weight_gradient_transposed(correct: Pair) -> Pair:
     """
 
     def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
-        dx, dW, db = dense_backward(dy, cache)
-        return dx, dW.T, db  # the slip: (O, I)
+        x, W = cache
+        return dy @ W.T, dy.T @ x, dy.sum(axis=0)  # the slip: dW is (O, I), and W is (I, O)
+        # right: return dy @ W.T, x.T @ dy, dy.sum(axis=0)
 
     return correct._replace(backward=backward)
 
@@ -247,8 +347,9 @@ def input_gradient_through_the_wrong_transpose(correct: Pair) -> Pair:
     """
 
     def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
-        _, dW, db = dense_backward(dy, cache)
-        return dy @ cache[1], dW, db  # the slip: W.T was meant
+        x, W = cache
+        return dy @ W, x.T @ dy, dy.sum(axis=0)  # the slip: W takes x to y, and its transpose takes dy back
+        # right: return dy @ W.T, x.T @ dy, dy.sum(axis=0)
 
     return correct._replace(backward=backward)
 
@@ -262,13 +363,20 @@ def stale_cache(correct: Pair) -> Pair:
             use of a shared layer) dW is computed from the wrong batch.
     Cause   mutates-input
     """
-    memory = {}
+    memory: dict[str, Cache] = {}
 
     def forward(x: Array, W: Array, b: Array) -> tuple[Array, Cache]:
         y, memory["cache"] = dense(x, W, b)  # the slip: one place for the caches of all calls
-        return y, None
+        # right: y, cache = dense(x, W, b)
+        return y, "in memory"
+        # right: return y, cache
 
-    return correct._replace(forward=forward, backward=lambda dy, _: dense_backward(dy, memory["cache"]))
+    def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
+        cache = memory["cache"]
+        # right: no such line
+        return dense_backward(dy, cache)
+
+    return correct._replace(forward=forward, backward=backward)
 
 
 def skip(x: Array) -> tuple[Array, Cache]:
@@ -289,7 +397,12 @@ def skip_path_forgotten(correct: Pair) -> Pair:
     Effect  At a fork gradients add. The part that is left out is the larger one here.
     Cause   missing-term
     """
-    return correct._replace(backward=tanh_backward)  # the slip: dy + ... was meant
+
+    def backward(dy: Array, cache: Cache) -> Array:
+        return tanh_backward(dy, cache)  # the slip: x is used twice
+        # right: return dy + tanh_backward(dy, cache)
+
+    return correct._replace(backward=backward)
 
 
 @plant(SPECIMENS, DENSE)
@@ -302,6 +415,119 @@ def float32_inside(correct: Pair) -> Pair:
     """
 
     def forward(x: Array, W: Array, b: Array) -> tuple[Array, Cache]:
-        return dense(*(a.astype("float32") for a in (x, W, b)))  # the slip: a check wants float64
+        x, W, b = (a.astype("float32") for a in (x, W, b))  # the slip: whatever it is given
+        # right: no such line
+        return dense(x, W, b)
 
     return correct._replace(forward=forward)
+
+
+def dropout(x: Array, mask: Array) -> tuple[Array, Cache]:
+    """Half of the units, doubled: the mask is drawn by the caller."""
+    return 2 * x * mask, mask
+
+
+def dropout_backward(dy: Array, mask: Cache) -> Array:
+    return 2 * dy * mask
+
+
+DROPOUT = Pair(dropout, dropout_backward, {"x": normal(5, 4)}, {"mask": (normal(5, 4, seed=3) > 0).astype(float)})
+
+
+@plant(SPECIMENS, DROPOUT)
+def dropout_without_its_scale(correct: Pair) -> Pair:
+    """The forward divides by the share that is kept, the backward does not
+
+    Origin  classic slip
+    Effect  The layers below learn at half of their rate, more or less as the share that is kept: it looks like a
+            learning rate that was chosen badly.
+    Cause   factor
+    """
+
+    def backward(dy: Array, mask: Cache) -> Array:
+        return dy * mask  # the slip: half of what it should be
+        # right: return 2 * dy * mask
+
+    return correct._replace(backward=backward)
+
+
+@plant(SPECIMENS, DENSE)
+def layer_that_never_zeroes(correct: Pair) -> Pair:
+    """dW is added to what the last backward left, and nobody sets it to zero
+
+    Origin  classic slip; the reason for zero_grad in every framework
+    Effect  The gradient of all steps so far, added up: momentum without an end. The loss falls, then swings.
+    Cause   accumulates
+    """
+    kept = np.zeros((4, 3))
+
+    def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
+        nonlocal kept
+        dx, dW, db = dense_backward(dy, cache)
+        kept = kept + dW  # the slip: dW of this call alone
+        # right: kept = dW
+        return dx, kept, db
+
+    return correct._replace(backward=backward)
+
+
+@plant(SPECIMENS, DENSE)
+def mean_in_the_layer(correct: Pair) -> Pair:
+    """dW is divided by the batch, in a layer whose loss is a mean already
+
+    Origin  a course's convention (1/m stands in dW, and not in the loss), mixed with the other one
+    Effect  dW is as much too small as the batch is large; db is right, so that the two learn at different rates.
+    Cause   factor
+    """
+
+    def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
+        x, W = cache
+        return dy @ W.T, x.T @ dy / len(x), dy.sum(axis=0)  # the slip: dy brings the mean with it
+        # right: return dy @ W.T, x.T @ dy, dy.sum(axis=0)
+
+    return correct._replace(backward=backward)
+
+
+@plant(SPECIMENS, DENSE)
+def decay_in_the_layer(correct: Pair) -> Pair:
+    """A weight decay is added to dW, and the forward knows nothing of it
+
+    Origin  classic slip
+    Effect  No derivative of this forward. With Adam the decay is divided by the gradient's size, and hardly decays.
+    Cause   missing-term
+    """
+
+    def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
+        x, W = cache
+        return dy @ W.T, x.T @ dy + 0.01 * W, dy.sum(axis=0)  # the slip: the loss has no such term
+        # right: return dy @ W.T, x.T @ dy, dy.sum(axis=0)
+
+    return correct._replace(backward=backward)
+
+
+def batch_norm(x: Array) -> tuple[Array, Cache]:
+    """Every column with mean 0 and variance 1 over the batch."""
+    sigma = x.std(axis=0)
+    return (x - x.mean(axis=0)) / sigma, ((x - x.mean(axis=0)) / sigma, sigma)
+
+
+def batch_norm_backward(dy: Array, cache: Cache) -> Array:
+    y, sigma = cache
+    return (dy - dy.mean(axis=0) - y * (dy * y).mean(axis=0)) / sigma
+
+
+@plant(SPECIMENS, Pair(batch_norm, batch_norm_backward, {"x": normal(5, 4)}))
+def variance_kept_fixed(correct: Pair) -> Pair:
+    """Batch normalisation whose backward takes the variance for a constant
+
+    Origin  classic slip
+    Effect  The gradient along y comes through, which the layer has taken out: rows that are scaled up push for more.
+    Cause   missing-term
+    """
+
+    def backward(dy: Array, cache: Cache) -> Array:
+        y, sigma = cache
+        return (dy - dy.mean(axis=0)) / sigma  # the slip: sigma depends on every row
+        # right: return (dy - dy.mean(axis=0) - y * (dy * y).mean(axis=0)) / sigma
+
+    return correct._replace(backward=backward)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from scratchvae.backend import Array, Cache
+from scratchvae.gaussian import LOG_2PI  # noqa: F401  a right line uses it
 from scratchvae.layers import sigmoid, softplus
 from scratchvae.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
 from scratchvae.museum.components import B, D, Decoded, Pair, bits, normal
@@ -43,7 +44,8 @@ def pictures_of_softplus(correct: Decoded) -> Decoded:
 
     class Broken(Bernoulli):
         def mean(self, logits: Array) -> Array:
-            return softplus(logits)[0]  # the slip: sigmoid
+            return softplus(logits)[0]  # the slip: its slope, the sigmoid, is the probability
+            # right: return sigmoid(logits)[0]
 
     return correct._replace(likelihood=Broken())
 
@@ -60,11 +62,14 @@ def nll_averaged_over_pixels(correct: Decoded) -> Decoded:
 
     class Broken(Bernoulli):
         def nll(self, x: Array, logits: Array) -> tuple[Array, Cache]:
-            nll, cache = super().nll(x, logits)
-            return nll / x.shape[1], cache  # the slip: a mean over D
+            nll, (x, p) = super().nll(x, logits)
+            return nll / x.shape[1], (x, p)  # the slip: a mean over D
+            # right: return nll, (x, p)
 
         def nll_backward(self, dnll: Array, cache: Cache) -> Array:
-            return super().nll_backward(dnll / cache[0].shape[1], cache)
+            x, p = cache
+            return dnll[:, None] * (p - x) / x.shape[1]
+            # right: return dnll[:, None] * (p - x)
 
     return correct._replace(likelihood=Broken())
 
@@ -82,10 +87,12 @@ def log_likelihood_called_nll(correct: Decoded) -> Decoded:
     class Broken(Bernoulli):
         def nll(self, x: Array, logits: Array) -> tuple[Array, Cache]:
             nll, cache = super().nll(x, logits)
-            return -nll, cache  # the slip
+            return -nll, cache  # the slip: the n of nll is a minus
+            # right: return nll, cache
 
         def nll_backward(self, dnll: Array, cache: Cache) -> Array:
             return super().nll_backward(-dnll, cache)
+            # right: return super().nll_backward(dnll, cache)
 
     return correct._replace(likelihood=Broken())
 
@@ -100,8 +107,10 @@ def logarithm_of_zero(correct: Pair) -> Pair:
     """
 
     def forward(logits: Array, x: Array) -> tuple[Array, Cache]:
-        p, _ = sigmoid(logits)
-        return -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1), (x, p)  # the slip: log(0)
+        p = sigmoid(logits)[0]
+        nll = -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1)  # the slip: log(0)
+        # right: nll = (softplus(logits)[0] - x * logits).sum(axis=1)
+        return nll, (x, p)
 
     return correct._replace(forward=forward)
 
@@ -118,7 +127,8 @@ def upstream_meets_the_wrong_axis(correct: Pair) -> Pair:
 
     def backward(dnll: Array, cache: Cache) -> Array:
         x, p = cache
-        return dnll * (p - x)  # the slip: dnll[:, None]
+        return dnll * (p - x)  # the slip: (B,) is laid along the pixels
+        # right: return dnll[:, None] * (p - x)
 
     return correct._replace(backward=backward)
 
@@ -137,6 +147,7 @@ def gaussian_without_its_constants(correct: Decoded) -> Decoded:
         def nll(self, x: Array, logits: Array) -> tuple[Array, Cache]:
             u = (x - logits) / self.sigma
             return 0.5 * (u * u).sum(axis=1), u  # the slip: no normaliser
+            # right: return (0.5 * (u * u + LOG_2PI) + np.log(self.sigma)).sum(axis=1), u
 
     return correct._replace(likelihood=Broken(sigma=0.5))
 
@@ -152,7 +163,8 @@ def one_sigma_too_few(correct: Decoded) -> Decoded:
 
     class Broken(Gaussian):
         def nll_backward(self, dnll: Array, cache: Cache) -> Array:
-            return -dnll[:, None] * cache  # the slip: / self.sigma
+            return -dnll[:, None] * cache  # the slip: (x - m) / sigma has one sigma, its square two
+            # right: return -dnll[:, None] * cache / self.sigma
 
     return correct._replace(likelihood=Broken(sigma=0.5))
 
@@ -169,10 +181,12 @@ def cross_entropy_on_grey_pixels(correct: Decoded) -> Decoded:
 
     class Broken(ContinuousBernoulli):
         def nll(self, x: Array, logits: Array) -> tuple[Array, Cache]:
-            return Bernoulli().nll(x, logits)  # the slip: another normaliser
+            return Bernoulli().nll(x, logits)  # the slip: it adds up to 1 over 0 and 1, not over the greys
+            # right: return super().nll(x, logits)
 
         def nll_backward(self, dnll: Array, cache: Cache) -> Array:
             return Bernoulli().nll_backward(dnll, cache)
+            # right: return super().nll_backward(dnll, cache)
 
     return correct._replace(likelihood=Broken())
 
@@ -188,7 +202,8 @@ def sigmoid_for_the_mean(correct: Decoded) -> Decoded:
 
     class Broken(ContinuousBernoulli):
         def mean(self, logits: Array) -> Array:
-            return sigmoid(logits)[0]  # the slip: the mean of the *discrete* Bernoulli
+            return sigmoid(logits)[0]  # the slip: the mean of the Bernoulli over 0 and 1
+            # right: return super().mean(logits)
 
         def nll(self, x: Array, logits: Array) -> tuple[Array, Cache]:
             nll, _ = super().nll(x, logits)

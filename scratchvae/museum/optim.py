@@ -29,9 +29,14 @@ def adam_without_memory(correct: Stepper) -> Stepper:
 
     class Broken(Adam):
         def step(self, params: Arrays, grads: Arrays) -> None:
-            for name in params:
-                slot(self.state, f"m.{name}", params[name])[...] = 0  # the slip: m starts anew at every step
-            super().step(params, grads)
+            self.steps += 1
+            for name, theta in params.items():
+                g, m, v = grads[name], slot(self.state, f"m.{name}", theta), slot(self.state, f"v.{name}", theta)
+                m[...] = (1 - self.beta1) * g  # the slip: an average remembers
+                # right: m[...] = self.beta1 * m + (1 - self.beta1) * g
+                v[...] = self.beta2 * v + (1 - self.beta2) * g * g
+                m_hat, v_hat = m / (1 - self.beta1**self.steps), v / (1 - self.beta2**self.steps)
+                theta -= self.lr * m_hat / (np.sqrt(v_hat) + self.tiny)
 
     return correct._replace(make=Broken)
 
@@ -47,11 +52,64 @@ def adam_without_bias_correction(correct: Stepper) -> Stepper:
 
     class Broken(Adam):
         def step(self, params: Arrays, grads: Arrays) -> None:
+            self.steps += 1
             for name, theta in params.items():
-                m, v = slot(self.state, f"m.{name}", theta), slot(self.state, f"v.{name}", theta)
-                m += (1 - self.beta1) * (grads[name] - m)
-                v += (1 - self.beta2) * (grads[name] ** 2 - v)
-                theta -= self.lr * m / (np.sqrt(v) + self.tiny)  # the slip: m_hat and v_hat
+                g, m, v = grads[name], slot(self.state, f"m.{name}", theta), slot(self.state, f"v.{name}", theta)
+                m[...] = self.beta1 * m + (1 - self.beta1) * g
+                v[...] = self.beta2 * v + (1 - self.beta2) * g * g
+                m_hat, v_hat = m, v  # the slip: both started at 0
+                # right: m_hat, v_hat = m / (1 - self.beta1**self.steps), v / (1 - self.beta2**self.steps)
+                theta -= self.lr * m_hat / (np.sqrt(v_hat) + self.tiny)
+
+    return correct._replace(make=Broken)
+
+
+@plant(SPECIMENS, ADAM_STEPS)
+def adam_that_corrects_the_wrong_way(correct: Stepper) -> Stepper:
+    """The bias correction multiplies where it should divide
+
+    Origin  [convnetjs](https://github.com/karpathy/convnetjs), found in
+            [PR 70](https://github.com/karpathy/convnetjs/pull/70) because Adam did worse than Adadelta on MNIST
+    Effect  v suffers more than m: the first step is ten times too large, the twelfth more than forty times, and the
+            mistake fades only as beta2^t does, in thousands of steps.
+    Cause   elementwise-factor
+    """
+
+    class Broken(Adam):
+        def step(self, params: Arrays, grads: Arrays) -> None:
+            self.steps += 1
+            for name, theta in params.items():
+                g, m, v = grads[name], slot(self.state, f"m.{name}", theta), slot(self.state, f"v.{name}", theta)
+                m[...] = self.beta1 * m + (1 - self.beta1) * g
+                v[...] = self.beta2 * v + (1 - self.beta2) * g * g
+                m_hat, v_hat = m * (1 - self.beta1**self.steps), v * (1 - self.beta2**self.steps)  # the slip
+                # right: m_hat, v_hat = m / (1 - self.beta1**self.steps), v / (1 - self.beta2**self.steps)
+                theta -= self.lr * m_hat / (np.sqrt(v_hat) + self.tiny)
+
+    return correct._replace(make=Broken)
+
+
+@plant(SPECIMENS, ADAM_STEPS)
+def adam_that_corrects_as_in_the_first_step(correct: Stepper) -> Stepper:
+    """The bias correction divides by 1 - beta, for ever, where 1 - beta^t belongs
+
+    Origin  [ML-From-Scratch#35](https://github.com/eriklindernoren/ML-From-Scratch/issues/35); a slide, mended in
+            [ufal/npfl114 PR 79](https://github.com/ufal/npfl114/pull/79)
+    Effect  Right in the first step alone. Later m is ten times and v a thousand times too large, and their ratio leaves
+            steps of a third of the size.
+    Cause   factor
+    """
+
+    class Broken(Adam):
+        def step(self, params: Arrays, grads: Arrays) -> None:
+            self.steps += 1
+            for name, theta in params.items():
+                g, m, v = grads[name], slot(self.state, f"m.{name}", theta), slot(self.state, f"v.{name}", theta)
+                m[...] = self.beta1 * m + (1 - self.beta1) * g
+                v[...] = self.beta2 * v + (1 - self.beta2) * g * g
+                m_hat, v_hat = m / (1 - self.beta1), v / (1 - self.beta2)  # the slip: the power of the step
+                # right: m_hat, v_hat = m / (1 - self.beta1**self.steps), v / (1 - self.beta2**self.steps)
+                theta -= self.lr * m_hat / (np.sqrt(v_hat) + self.tiny)
 
     return correct._replace(make=Broken)
 
@@ -69,11 +127,12 @@ def tiny_inside_the_root(correct: Stepper) -> Stepper:
         def step(self, params: Arrays, grads: Arrays) -> None:
             self.steps += 1
             for name, theta in params.items():
-                m, v = slot(self.state, f"m.{name}", theta), slot(self.state, f"v.{name}", theta)
-                m += (1 - self.beta1) * (grads[name] - m)
-                v += (1 - self.beta2) * (grads[name] ** 2 - v)
+                g, m, v = grads[name], slot(self.state, f"m.{name}", theta), slot(self.state, f"v.{name}", theta)
+                m[...] = self.beta1 * m + (1 - self.beta1) * g
+                v[...] = self.beta2 * v + (1 - self.beta2) * g * g
                 m_hat, v_hat = m / (1 - self.beta1**self.steps), v / (1 - self.beta2**self.steps)
-                theta -= self.lr * m_hat / np.sqrt(v_hat + self.tiny)  # the slip: outside the root
+                theta -= self.lr * m_hat / np.sqrt(v_hat + self.tiny)  # the slip: inside the root
+                # right: theta -= self.lr * m_hat / (np.sqrt(v_hat) + self.tiny)
 
     return correct._replace(make=lambda: Broken(tiny=1e-2))
 
@@ -90,8 +149,16 @@ def steps_counted_by_the_parameter(correct: Stepper) -> Stepper:
 
     class Broken(Adam):
         def step(self, params: Arrays, grads: Arrays) -> None:
-            for name in params:
-                super().step({name: params[name]}, {name: grads[name]})  # the slip: each call counts
+            for name, theta in params.items():
+                # right: self.steps += 1
+                # right: for name, theta in params.items():
+                self.steps += 1  # the slip: once a parameter
+                # right: no such line
+                g, m, v = grads[name], slot(self.state, f"m.{name}", theta), slot(self.state, f"v.{name}", theta)
+                m[...] = self.beta1 * m + (1 - self.beta1) * g
+                v[...] = self.beta2 * v + (1 - self.beta2) * g * g
+                m_hat, v_hat = m / (1 - self.beta1**self.steps), v / (1 - self.beta2**self.steps)
+                theta -= self.lr * m_hat / (np.sqrt(v_hat) + self.tiny)
 
     return correct._replace(make=Broken)
 
@@ -107,8 +174,11 @@ def squares_replaced(correct: Stepper) -> Stepper:
 
     class Broken(Adagrad):
         def step(self, params: Arrays, grads: Arrays) -> None:
-            self.state.clear()  # the slip: s = g * g, where s += g * g was meant
-            super().step(params, grads)
+            for name, theta in params.items():
+                g, s = grads[name], slot(self.state, f"s.{name}", theta)
+                s[...] = g * g  # the slip: the last square alone
+                # right: s += g * g
+                theta -= self.lr * g / (np.sqrt(s) + self.tiny)
 
     return correct._replace(make=Broken)
 
@@ -127,6 +197,7 @@ def momentum_twice(correct: Stepper) -> Stepper:
             for name, theta in params.items():
                 v = slot(self.state, f"v.{name}", theta)
                 v[...] = self.momentum * (self.momentum * v) + grads[name]  # the slip: once
+                # right: v[...] = self.momentum * v + grads[name]
                 theta -= self.lr * v
 
     return correct._replace(make=Broken)
@@ -144,7 +215,11 @@ def uphill(correct: Stepper) -> Stepper:
 
     class Broken(SGD):
         def step(self, params: Arrays, grads: Arrays) -> None:
-            super().step(params, {name: -g for name, g in grads.items()})  # the slip: the sign
+            for name, theta in params.items():
+                v = slot(self.state, f"v.{name}", theta)
+                v[...] = self.momentum * v + grads[name]
+                theta += self.lr * v  # the slip: an optimizer minimises
+                # right: theta -= self.lr * v
 
     return correct._replace(make=Broken)
 
@@ -161,9 +236,13 @@ def squares_the_gradient_in_place(correct: Stepper) -> Stepper:
 
     class Broken(Adagrad):
         def step(self, params: Arrays, grads: Arrays) -> None:
-            super().step(params, {name: g.copy() for name, g in grads.items()})
-            for g in grads.values():
+            for name, theta in params.items():
+                g, s = grads[name], slot(self.state, f"s.{name}", theta)
+                sign = np.sign(g)
                 g *= g  # the slip: the gradients belong to the caller
+                # right: g = g * g
+                s += g
+                theta -= self.lr * sign * np.sqrt(g) / (np.sqrt(s) + self.tiny)
 
     return correct._replace(make=Broken)
 
@@ -181,6 +260,7 @@ def parameters_left_out_by_zip(correct: Stepper) -> Stepper:
         def step(self, params: Arrays, grads: Arrays) -> None:
             weights = [g for g in grads.values() if g.ndim == 2]
             for theta, g in zip(params.values(), weights, strict=False):  # the slip: strict=True would have told
+                # right: for theta, g in zip(params.values(), grads.values(), strict=True):
                 theta -= self.lr * g
 
     return correct._replace(make=lambda: Broken(momentum=0.0))
@@ -198,6 +278,7 @@ def step_on_a_copy(correct: Stepper) -> Stepper:
     class Broken(SGD):
         def step(self, params: Arrays, grads: Arrays) -> None:
             for name, theta in params.items():
-                theta = theta - self.lr * grads[name]  # the slip: theta -= ...
+                theta = theta - self.lr * grads[name]  # the slip: a new array, which nobody keeps
+                # right: theta -= self.lr * grads[name]
 
     return correct._replace(make=lambda: Broken(momentum=0.0))

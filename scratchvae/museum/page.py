@@ -4,7 +4,8 @@ import textwrap
 
 import numpy as np
 
-from scratchvae.checks import Report
+from scratchvae.checks import CAUSES, Report
+from scratchvae.museum.source import comparison
 from scratchvae.museum.specimen import Specimen, causes, deviations, seen_by
 
 CHECKS = {
@@ -37,7 +38,9 @@ knowing it: inputs that are watched, and calls that are made twice.
 
 The museum holds {n} planted bugs, {found} of them from public code and the threads about it, the others slips that
 everybody makes. Each is a few lines beside the correct component, in `scratchvae/museum/`, the wrong line marked
-`# the slip`. `python -m scratchvae.museum` runs every check on every bug and prints this page; the tests do the
+`# the slip`. A bug has a label: what is wrong, where it comes from, what it does to training, and its cause, the word
+that a report should say. Below the label the wrong lines (-) stand beside the right ones (+), with what the checks say
+of them. `python -m scratchvae.museum` runs every check on every bug and prints this page; the tests do the
 same, and also run every check on the correct components, none of which may be accused.
 """
 
@@ -72,6 +75,12 @@ def totals(exhibits: list[Exhibit]) -> list[str]:
     seen = sum(bool(seen_by(r) - {"shapes"}) for _, r in exhibits)
     named = sum(s.cause in causes(r) for s, r in exhibits)
     lines.append(f"| **all of them** | | **{seen}** | **{len(exhibits)}** |\n")
+    lines += [
+        "| cause | meaning |",
+        "|---|---|",
+        *(f"| {cause} | {meaning} |" for cause, meaning in CAUSES.items()),
+        "",
+    ]
     lines.append(
         wrap(
             f"The cause that the label gives is among those that the reports name for {named} of the {len(exhibits)}. "
@@ -100,7 +109,19 @@ def section(chapter: str, exhibits: list[Exhibit]) -> list[str]:
         text = f"{i}. **{specimen.title}.** {specimen.effect} {measured(specimen, reports)}"
         text += f" Origin: {specimen.origin}. Code: `{chapter}.{specimen.name}`."
         lines.append(wrap(text, indent=len(f"{i}. ")))
+        lines.append(textwrap.indent(fold(specimen, reports), " " * len(f"{i}. ")))
     return [*lines, ""]
+
+
+def fold(specimen: Specimen, reports: dict[str, Report]) -> str:
+    """The lines, and what every check says that finds something; without numbers, whose last digits are a machine's."""
+    said = []
+    for check, report in reports.items():
+        if check != "shapes" and report.findings:
+            findings = [str(finding._replace(expected=None, got=None)) for finding in report.findings]
+            said.append("\n".join([f"{report.title}: {report.state}", *findings]))
+    code = ["```diff", comparison(specimen.bug), "```", "", "```text", "\n\n".join(said) or "nothing", "```"]
+    return "\n".join(["", "<details>", "<summary>the lines, and the report</summary>", "", *code, "", "</details>", ""])
 
 
 def applies(check: str, reports: dict[str, Report]) -> bool:

@@ -6,6 +6,8 @@ A bug is a function that takes the correct component and gives back the broken o
     Origin       where it was seen, or "classic slip"
     Effect       what it does to the numbers
     Cause        what a report should say, a word of `scratchvae.checks.CAUSES`
+
+How the wrong line and the right one are written down is said in `museum.source`.
 """
 
 import inspect
@@ -42,6 +44,7 @@ class Specimen(NamedTuple):
     origin: str
     effect: str
     cause: str
+    bug: Callable[..., Component]
     broken: Component
     correct: Component
 
@@ -52,7 +55,9 @@ def plant(specimens: list[Specimen], correct: C) -> Callable[[Callable[[C], Comp
     def put(bug: Callable[[C], Component]) -> Callable[[C], Component]:
         title, fields = read_label(bug.__doc__ or "")
         chapter = bug.__module__.rsplit(".", 1)[1]
-        specimens.append(Specimen(bug.__name__, title, chapter, **fields, broken=bug(correct), correct=correct))
+        specimens.append(
+            Specimen(bug.__name__, title, chapter, **fields, bug=bug, broken=bug(correct), correct=correct)
+        )
         return bug
 
     return put

@@ -15,7 +15,16 @@ from scratchvae.vae import VAE, Terms
 
 SPECIMENS: list[Specimen] = []
 
+
+class CentredVAE(VAE):
+    """A VAE that moves pixels to [-1/2, 1/2] first."""
+
+    def encode(self, x: Array) -> Any:
+        return super().encode(x - 0.5)
+
+
 MODEL = Model(VAE)
+CENTRED = Model(CentredVAE)
 BOUND = Pair(importance_weighted_bound, importance_weighted_bound_backward, {"log_w": normal(5, 3)})
 
 
@@ -31,6 +40,7 @@ def mean_for_the_draw(correct: Model) -> Model:
     class Broken(VAE):
         def objective(self, x: Array, eps: Array, beta: float = 1.0) -> Any:
             return super().objective(x, 0 * eps, beta)  # the slip: no noise
+            # right: return super().objective(x, eps, beta)
 
     return correct._replace(kind=Broken)
 
@@ -47,7 +57,9 @@ def noise_of_its_own(correct: Model) -> Model:
 
     class Broken(VAE):
         def objective(self, x: Array, eps: Array, beta: float = 1.0) -> Any:
-            return super().objective(x, self.draw_eps(len(x), rng), beta)  # the slip: eps was an argument
+            eps = self.draw_eps(len(x), rng)  # the slip: eps is an argument
+            # right: no such line
+            return super().objective(x, eps, beta)
 
     return correct._replace(kind=Broken)
 
@@ -64,7 +76,9 @@ def one_head_dropped_at_the_fork(correct: Model) -> Model:
     class Broken(VAE):
         def encode_backward(self, dmu: Array, dlogvar: Array, cache: Any, trace: Any = None) -> dict[str, Array]:
             dh, mu_grads = self.heads["mu"].backward(dmu, cache.mu)
-            _, logvar_grads = self.heads["logvar"].backward(dlogvar, cache.logvar)  # the slip: dh += ...
+            _, logvar_grads = self.heads["logvar"].backward(dlogvar, cache.logvar)  # the slip: h is used twice
+            # right: dh_logvar, logvar_grads = self.heads["logvar"].backward(dlogvar, cache.logvar)
+            # right: dh = dh + dh_logvar
             _, encoder_grads = self.encoder.backward(dh, cache.h, need_dx=False, trace=trace)
             return {**encoder_grads, **prefixed("mu", mu_grads), **prefixed("logvar", logvar_grads)}
 
@@ -86,8 +100,10 @@ def kl_added_to_the_bound(correct: Model) -> Model:
     class Broken(VAE):
         def objective(self, x: Array, eps: Array, beta: float = 1.0) -> Any:
             t, cache = super().objective(x, eps, beta)
-            t = t._replace(elbo=-t.nll + t.kl, objective=-t.nll + beta * t.kl)  # the slip: - t.kl, twice
+            t = t._replace(elbo=-t.nll + t.kl, objective=-t.nll + beta * t.kl)  # the slip: the kl is a price
+            # right: t = t._replace(elbo=-t.nll - t.kl, objective=-t.nll - beta * t.kl)
             return t, cache._replace(beta=-beta)
+            # right: return t, cache
 
     return correct._replace(kind=Broken)
 
@@ -105,6 +121,7 @@ def value_averaged_over_the_batch(correct: Model) -> Model:
         def objective(self, x: Array, eps: Array, beta: float = 1.0) -> Any:
             terms, cache = super().objective(x, eps, beta)
             return Terms(*(term / len(x) for term in terms)), cache  # the slip: the backward was not told
+            # right: return terms, cache
 
     return correct._replace(kind=Broken)
 
@@ -121,7 +138,8 @@ def column_meets_row(correct: Model) -> Model:
     class Broken(VAE):
         def objective(self, x: Array, eps: Array, beta: float = 1.0) -> Any:
             t, cache = super().objective(x, eps, beta)
-            kl = t.kl[:, None]  # the slip: keepdims
+            kl = t.kl[:, None]  # the slip: a column, as keepdims leaves it
+            # right: kl = t.kl
             return t._replace(elbo=-t.nll - kl, objective=-t.nll - beta * kl), cache
 
         def backward(self, dobjective: Array, cache: Any, trace: Any = None) -> dict[str, Array]:
@@ -143,12 +161,13 @@ def biases_without_gradient(correct: Model) -> Model:
     class Broken(VAE):
         def backward(self, dobjective: Array, cache: Any, trace: Any = None) -> dict[str, Array]:
             grads = super().backward(dobjective, cache, trace)
-            return {name: g if name.endswith("W") else np.zeros_like(g) for name, g in grads.items()}  # the slip
+            return {name: g if name.endswith("W") else 0 * g for name, g in grads.items()}  # the slip
+            # right: return grads
 
     return correct._replace(kind=Broken)
 
 
-@plant(SPECIMENS, MODEL)
+@plant(SPECIMENS, CENTRED)
 def batch_centred_in_place(correct: Model) -> Model:
     """encode centres the batch in place
 
@@ -160,8 +179,27 @@ def batch_centred_in_place(correct: Model) -> Model:
 
     class Broken(VAE):
         def encode(self, x: Array) -> Any:
-            x -= 0.5  # the slip: x = x - 0.5
+            x -= 0.5  # the slip: x belongs to the caller
+            # right: x = x - 0.5
             return super().encode(x)
+
+    return correct._replace(kind=Broken)
+
+
+@plant(SPECIMENS, MODEL)
+def backward_of_the_mean(correct: Model) -> Model:
+    """backward is that of the mean of the objective, whatever it is asked for
+
+    Origin  most VAEs that are written by hand: the loss is a mean, and its backward takes no upstream gradient
+    Effect  Trains as it should. Weighted examples, as importance sampling has them, get the weight 1 / B each.
+    Cause   elementwise-factor
+    """
+
+    class Broken(VAE):
+        def backward(self, dobjective: Array, cache: Any, trace: Any = None) -> Any:
+            dobjective = np.full(len(dobjective), 1 / len(dobjective))  # the slip: it is an argument
+            # right: no such line
+            return super().backward(dobjective, cache, trace)
 
     return correct._replace(kind=Broken)
 
@@ -177,8 +215,9 @@ def weights_of_the_worst(correct: Pair) -> Pair:
     """
 
     def forward(log_w: Array) -> tuple[Array, Cache]:
-        bound, _ = importance_weighted_bound(log_w)
+        bound, w = importance_weighted_bound(log_w)
         return bound, importance_weighted_bound(-log_w)[1]  # the slip: the sign
+        # right: return bound, w
 
     return correct._replace(forward=forward)
 
@@ -196,5 +235,6 @@ def weights_not_detached(correct: Pair) -> Pair:
     def forward(log_w: Array) -> tuple[Array, Cache]:
         bound, w = importance_weighted_bound(log_w)
         return bound, w * (1 + log_w - (w * log_w).sum(axis=0))  # the slip: w alone is the derivative
+        # right: return bound, w
 
     return correct._replace(forward=forward)

@@ -405,6 +405,16 @@ FACTORS = {
         "elementwise-factor",
         "the sign of dy decides what passes",
     ),
+    "dy forgotten in one of two terms": Plant(
+        "a_term_without_dy",
+        lambda x: (x * x + np.sin(x), x),
+        lambda dy, x: dy * 2 * x + np.cos(x),
+        x,
+        nothing,
+        "x",
+        "elementwise-factor",
+        "one term is the same whatever dy is",
+    ),
     "a weight decay of its own": Plant(
         "an_offset",
         *but(1, lambda dy, x, W: x.T @ dy + 0.01 * W),

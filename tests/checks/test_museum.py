@@ -10,6 +10,7 @@ import pytest
 from scratchvae.checks import CAUSES
 from scratchvae.museum import SPECIMENS, causes, deviations, examine, seen_by
 from scratchvae.museum.page import CHAPTERS, page
+from scratchvae.museum.source import repaired
 
 PAGE = Path(__file__).parents[2] / "docs" / "museum.md"
 NOT_NAMED: list[str] = []  # bugs that are seen, under another cause than their label's; to be kept short
@@ -54,6 +55,13 @@ def test_the_label_is_complete_and_the_slip_is_marked(specimen):
     assert specimen.cause in CAUSES
     module = sys.modules[f"scratchvae.museum.{specimen.chapter}"]
     assert inspect.getsource(getattr(module, specimen.name)).count("# the slip") == 1
+
+
+@pytest.mark.parametrize("specimen", SPECIMENS, ids=lambda s: s.name)
+def test_the_right_lines_in_place_of_the_wrong_ones_make_it_right(specimen):
+    expected, got = specimen.correct.results(), repaired(specimen.bug, specimen.correct).results()
+    for name, a in expected.items():
+        np.testing.assert_allclose(got[name], a, rtol=1e-12, atol=1e-12)
 
 
 def test_figures_on_the_labels():

@@ -126,6 +126,17 @@ def an_offset(case: Case, seen: Seen) -> Iterator[Claim]:
     yield Claim("missing-term", "offset", cost=5.5)
 
 
+def a_term_without_dy(case: Case, seen: Seen) -> Iterator[Claim]:
+    """A part of got does not depend on dy, and is what it should be for a dy of ones: dy is forgotten in one term."""
+    if not seen.fits or seen.linear or seen.at_zero is None or not seen.at_zero.any() or not case.whole:
+        return
+    rest = seen.at_zero[:, None]  # (m, 1)
+    lacking = seen.right - (seen.got - rest / seen.scale)  # (m, M)
+    c = ratio(lacking.sum(axis=1, keepdims=True), rest)
+    if c and np.ptp(lacking, axis=1).any():
+        yield Claim("elementwise-factor", "upstream forgotten in part", factor=c, cost=1.5)
+
+
 def some_array(case: Case, seen: Seen) -> Iterator[Claim]:
     """got / right is an array without a name: the same for every entry of y, of the input, or of a hidden layer."""
     if (r := ratios(seen)) is None:
@@ -200,4 +211,14 @@ def the_slope(case: Case, seen: Seen) -> Iterator[Claim]:
         yield Claim("elementwise-factor", "slope", cost=6.0)
 
 
-HYPOTHESES = (a_constant, nearly, an_array, the_upstream, an_offset, some_array, some_paths, the_slope)
+HYPOTHESES = (
+    a_constant,
+    nearly,
+    an_array,
+    the_upstream,
+    a_term_without_dy,
+    an_offset,
+    some_array,
+    some_paths,
+    the_slope,
+)

@@ -107,6 +107,11 @@ def upstream_forgotten(t: Told) -> tuple[str, str]:
     return f"{t.it} {t.be} the same whatever dy is: dy, the upstream gradient, is forgotten{mean}", "multiply by dy"
 
 
+def upstream_forgotten_in_part(t: Told) -> tuple[str, str]:
+    text = f"{t.it}: one term is the same whatever dy is: there dy, the upstream gradient, is forgotten"
+    return text, "multiply that term by dy as well"
+
+
 def upstream_decides(t: Told) -> tuple[str, str]:
     text = f"{t.it}: the sign of dy decides what passes"
     return f"{text}; a mask belongs to what went into the forward", "take the mask from the forward"
@@ -314,6 +319,7 @@ SENTENCES: dict[str, Callable[[Told], tuple[str, str]]] = {
     "paths": paths,
     "slope": slope,
     "upstream forgotten": upstream_forgotten,
+    "upstream forgotten in part": upstream_forgotten_in_part,
     "upstream decides": upstream_decides,
     "offset": offset,
     "not linear": not_linear,
