@@ -64,8 +64,8 @@ def explain(
     with np.errstate(all="ignore"):  # why: most hypotheses are nonsense, and what is not finite explains nothing
         cases = cases_at(pair, x, index, columns, hints)
         said = opinions(cases, hypotheses)
-        chosen = smallest_cover(said, VAGUE) or in_one_row(pair, x, index, hypotheses) or smallest_cover(said)
         numbers = numbers_at(pair, x, index, columns)
+        chosen = smallest_cover(said, VAGUE) or in_one_row(pair, x, index, numbers, hypotheses) or smallest_cover(said)
         chosen = chosen or [
             (nothing_known(index, numbers, [name for name in x if name not in index]), frozenset(index))
         ]
@@ -92,7 +92,11 @@ def fewest_numbers(cases: list[Case]) -> int:
 
 
 def in_one_row(
-    pair: Pair, x: Values, index: Mapping[str, np.ndarray], hypotheses: Mapping[str, Hypothesis]
+    pair: Pair,
+    x: Values,
+    index: Mapping[str, np.ndarray],
+    numbers: Mapping[str, Numbers],
+    hypotheses: Mapping[str, Hypothesis],
 ) -> list[Believed]:
     """What is believed about batches of one row, for the inputs that are shared by all rows.
 
@@ -101,6 +105,8 @@ def in_one_row(
     for smaller, row in itertools.islice(some_rows(pair, x, [0]), CUTS):
         shared = {name: i for name, i in index.items() if row[name].shape == x[name].shape}
         few = fewer(shared, np.random.default_rng(1), FEW)
+        for name in few.keys() & numbers.keys():  # the worst entry is to be among them
+            few[name] = np.union1d(few[name], [np.ravel_multi_index(numbers[name].where, x[name].shape)]).astype(int)
         if not few or len(shared) < len(index) / 2:
             continue
         cases = cases_at(smaller, row, few, measured(smaller, row, few), Hints())
