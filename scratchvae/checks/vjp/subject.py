@@ -72,7 +72,7 @@ def entry_at(subject: Subject, place: int) -> Entry:
     """What stands still, by its reasons; by differences; and by the complex step where they do not see it."""
     value, at, dys = subject.value, subject.at, subject.dys
     idle = subject.claims is not None and not subject.claims[:, place].any()
-    if idle and is_idle(subject.y, value, at, place):
+    if idle and stands_still(subject, place):
         return Entry(np.zeros(at.shape), "agrees", np.zeros(len(dys)), True)
     seen = measured(subject.y, value, at, place, dys)
     if subject.claims is None:
@@ -106,6 +106,16 @@ def confirmed(subject: Subject, place: int, seen: Sight) -> bool:
         return bool(shows) or is_idle(subject.y, value, at, place)
     noisy = (with_noise(subject, place, one) for one in (seen, again))
     return all(verdict(claims, one, dys, slack) == "wrong" for one in noisy)
+
+
+def stands_still(subject: Subject, place: int) -> bool:
+    """Is the derivative by one entry exactly 0? The complex step knows; without it y stands still for a reason."""
+    u = np.zeros(subject.value.size)
+    u[place] = float(units(subject.value).flat[place])
+    exact = subject.exact(u)
+    if exact is not None and exact.any():
+        return False
+    return is_idle(subject.y, subject.value, subject.at, place)
 
 
 def is_there(seen: Sight) -> bool:
