@@ -7,11 +7,10 @@ A bug is a few lines; the wrong one is marked `# the slip`. Most were found in p
 writes the table again: every check on every bug, and on every correct component.
 """
 
-from scratchvae.museum import gaussian, layers, likelihoods, optim, vae
+from scratchvae.museum import activations, blocks, gaussian, layers, likelihoods, optim, vae
 from scratchvae.museum.specimen import Specimen, causes, deviations, examine, seen_by
 
-SPECIMENS: tuple[Specimen, ...] = tuple(
-    specimen for chapter in (layers, gaussian, likelihoods, vae, optim) for specimen in chapter.SPECIMENS
-)
+MODULES = (activations, layers, blocks, gaussian, likelihoods, vae, optim)
+SPECIMENS: tuple[Specimen, ...] = tuple(specimen for module in MODULES for specimen in module.SPECIMENS)
 
 __all__ = ["SPECIMENS", "Specimen", "causes", "deviations", "examine", "seen_by"]

@@ -19,6 +19,7 @@ from scratchvae.checks import (
     check_sampler,
     check_vjp,
 )
+from scratchvae.iwae import ImportanceWeighted
 from scratchvae.likelihoods import Likelihood
 from scratchvae.optim import Optimizer
 from scratchvae.vae import VAE, ObjectiveCache, Terms
@@ -78,11 +79,11 @@ class Posterior(NamedTuple):
 
     def reports(self) -> dict[str, Report]:
         draw, kl = (pair.reports()["differences"] for pair in self.pairs)
-        draw.findings += kl.findings
         model = build(AssembledVAE)
         model.posterior = self
         return {
             "differences": draw,
+            "differences of the kl": kl,
             "sampler": check_sampler(self.draw, normal(1, Z), normal(1, Z, seed=1)),
             "evidence": check_evidence(model, bits()),
         }
@@ -93,8 +94,12 @@ class AssembledVAE(VAE):
 
     posterior = Posterior()
 
+    def q(self, x: Array) -> Any:
+        """mu, logvar, cache, for the objective; what others call is encode."""
+        return self.encode(x)
+
     def objective(self, x: Array, eps: Array, beta: float = 1.0) -> tuple[Terms, ObjectiveCache]:
-        mu, logvar, encode_cache = self.encode(x)
+        mu, logvar, encode_cache = self.q(x)
         z, z_cache = self.posterior.draw(mu, logvar, eps)
         logits, decode_cache = self.decode(z)
         nll, nll_cache = self.likelihood.nll(x, logits)
@@ -146,6 +151,25 @@ class Model(NamedTuple):
         return {
             "differences": check_gradients(build(self.kind), bits(), normal(B, Z)),
             "evidence": check_evidence(build(self.kind), bits()),
+        }
+
+
+class Several(NamedTuple):
+    """An objective of K = 3 draws, by its class."""
+
+    kind: type[ImportanceWeighted]
+
+    def results(self) -> dict[str, Array]:
+        """The terms, and the gradient of every parameter."""
+        objective = self.kind(build(VAE), 3)
+        terms, cache = objective.objective(bits(), normal(3, B, Z))
+        grads = objective.backward(np.ones(B), cache)
+        return {**terms._asdict(), **{f"d{name}": g for name, g in grads.items()}}
+
+    def reports(self) -> dict[str, Report]:
+        return {
+            "differences": check_gradients(self.kind(build(VAE), 3), bits(), normal(3, B, Z)),
+            "evidence": check_evidence(self.kind(build(VAE), 3), bits()),
         }
 
 

@@ -126,6 +126,27 @@ def eps_missing_in_dlogvar(correct: Posterior) -> Posterior:
     return correct._replace(draw_backward=backward)
 
 
+@plant(SPECIMENS, Q)
+def log_variance_clipped_in_the_draw(correct: Posterior) -> Posterior:
+    """The draw clips logvar, the KL does not
+
+    Origin  classic slip, against the overflow of
+            [synthcity#331](https://github.com/vanderschaarlab/synthcity/issues/331)
+    Effect  Beyond the clip q claims one width and draws another. There logvar has no gradient from the reconstruction,
+            and only the KL can bring it back. Here the limits are -1 and 1; -10 and 10 are usual.
+    Cause   elementwise-factor
+    """
+
+    def draw(mu: Array, logvar: Array, eps: Array) -> tuple[Array, Cache]:
+        inside = abs(logvar) < 1
+        # right: inside = 1
+        sigma = np.exp(0.5 * np.clip(logvar, -1, 1))  # the slip: encode should clip, for both
+        # right: sigma = np.exp(0.5 * logvar)
+        return mu + sigma * eps, (sigma, eps * inside)
+
+    return correct._replace(draw=draw)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # The KL to the prior
 
@@ -322,6 +343,30 @@ def kl_summed_over_the_batch(correct: Posterior) -> Posterior:
     def backward(dkl: Array, cache: Cache) -> tuple[Array, Array]:
         mu, var = cache
         return dkl * mu, 0.5 * dkl * (var - 1)
+        # right: return dkl[:, None] * mu, 0.5 * dkl[:, None] * (var - 1)
+
+    return correct._replace(kl=kl, kl_backward=backward)
+
+
+@plant(SPECIMENS, Q)
+def kl_summed_over_everything(correct: Posterior) -> Posterior:
+    """The sum has no axis: every row of the batch pays for the KL of all
+
+    Origin  [GNTPP#4](https://github.com/EDAPINENUT/GNTPP/issues/4)
+    Effect  The sum is a number, and a number broadcasts: no shape is wrong. The KL counts B times, and the reported
+            bound depends on the batch size.
+    Cause   batch-sum
+    """
+
+    def kl(mu: Array, logvar: Array) -> tuple[Array, Cache]:
+        var = np.exp(logvar)
+        kl = 0.5 * (mu * mu + var - 1 - logvar).sum() * np.ones(len(mu))  # the slip: no axis
+        # right: kl = 0.5 * (mu * mu + var - 1 - logvar).sum(axis=1)
+        return kl, (mu, var)
+
+    def backward(dkl: Array, cache: Cache) -> tuple[Array, Array]:
+        mu, var = cache
+        return dkl.sum() * mu, 0.5 * dkl.sum() * (var - 1)
         # right: return dkl[:, None] * mu, 0.5 * dkl[:, None] * (var - 1)
 
     return correct._replace(kl=kl, kl_backward=backward)

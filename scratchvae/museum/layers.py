@@ -1,268 +1,20 @@
-"""Chapter layers: derivatives of activations and of the dense layer, and who may write into an array."""
-
-import math
+"""Chapter layers: the dense layer with and without an activation, what a layer keeps, and forks."""
 
 import numpy as np
 
 from scratchvae.backend import Array, Cache
-from scratchvae.layers import (
-    dense,
-    dense_backward,
-    relu,
-    relu_backward,
-    sigmoid,
-    sigmoid_backward,
-    softplus,
-    softplus_backward,
-    tanh,
-    tanh_backward,
-)
+from scratchvae.layers import dense, dense_backward, sigmoid, softplus, tanh, tanh_backward
 from scratchvae.museum.components import Pair, normal
 from scratchvae.museum.specimen import Specimen, plant
 
 SPECIMENS: list[Specimen] = []
 
-RELU = Pair(relu, relu_backward, {"x": normal(5, 4)})
-TANH = Pair(tanh, tanh_backward, {"x": normal(5, 4)})
-SIGMOID = Pair(sigmoid, sigmoid_backward, {"x": normal(5, 4)})
-SOFTPLUS = Pair(softplus, softplus_backward, {"x": np.array([[-800.0, -1.0, 0.5], [0.1, 2.0, 800.0]])})
-DENSE = Pair(dense, dense_backward, {"x": normal(5, 4), "W": normal(4, 3, seed=1), "b": normal(3, seed=2)})
+INPUTS = {"x": normal(5, 4), "W": normal(4, 3, seed=1), "b": normal(3, seed=2)}
+DENSE = Pair(dense, dense_backward, INPUTS)
 SQUARE = Pair(dense, dense_backward, {"x": normal(5, 4), "W": normal(4, 4, seed=1), "b": normal(4, seed=2)})
 
-
-@plant(SPECIMENS, RELU)
-def relu_slope_from_its_output(correct: Pair) -> Pair:
-    """The slope of relu is asked of its output: y >= 0
-
-    Origin  [NumPy's tutorial on MNIST](https://numpy.org/numpy-tutorials/content/tutorial-deep-learning-on-mnist.html)
-    Effect  A relu is never negative, so the mask is true everywhere and the backward lets every gradient through:
-            78 % off in the tutorial's network. The accuracy rises all the same.
-    Cause   elementwise-factor
-    """
-
-    def forward(x: Array) -> tuple[Array, Cache]:
-        y = np.maximum(x, 0)
-        return y, y >= 0  # the slip: a relu is never negative
-        # right: return y, x > 0
-
-    return correct._replace(forward=forward)
-
-
-@plant(SPECIMENS, RELU)
-def relu_writes_into_the_gradient(correct: Pair) -> Pair:
-    """Relu.backward writes into the gradient that it was given
-
-    Origin  [deep-learning-from-scratch](https://github.com/oreilly-japan/deep-learning-from-scratch/blob/master/common/layers.py)
-    Effect  The derivative is right. But at a fork (two heads, a skip path) the next branch gets a gradient with holes
-            in it. A sequential net never shares a gradient, so nobody notices.
-    Cause   mutates-input
-    """
-
-    def backward(dy: Array, positive: Cache) -> Array:
-        dy[~positive] = 0  # the slip: dy belongs to the caller
-        # right: dy = dy * positive
-        return dy
-
-    return correct._replace(backward=backward)
-
-
-@plant(SPECIMENS, RELU)
-def relu_writes_into_its_input(correct: Pair) -> Pair:
-    """A relu in place, on an input that others still need
-
-    Origin  classic slip
-    Effect  Value and derivative are right here. Whoever else looks at x (a skip path, the cache of the layer before, a
-            plot of pre-activations) sees zeros where negative numbers were.
-    Cause   mutates-input
-    """
-
-    def forward(x: Array) -> tuple[Array, Cache]:
-        y = np.maximum(x, 0, out=x)  # the slip: x belongs to the caller
-        # right: y = np.maximum(x, 0)
-        return y, y > 0
-
-    return correct._replace(forward=forward)
-
-
-@plant(SPECIMENS, RELU)
-def forward_skips_the_relu(correct: Pair) -> Pair:
-    """The forward hands on x where the backward believes in relu(x)
-
-    Origin  [danielkurniadi/Numpy-Variational-Autoencoder](https://github.com/danielkurniadi/Numpy-Variational-Autoencoder)
-    Effect  The activation is computed, and the next layer gets the number before it. The decoder is linear, and half of
-            its gradient is thrown away.
-    Cause   elementwise-factor
-    """
-
-    def forward(x: Array) -> tuple[Array, Cache]:
-        y, positive = relu(x)
-        return x, positive  # the slip: x for y
-        # right: return y, positive
-
-    return correct._replace(forward=forward)
-
-
-def relu_twice(x: Array, c: Array) -> tuple[Array, Cache]:
-    """y = relu(relu(x) + c): two activations, two masks."""
-    h, first = relu(x)
-    y, second = relu(h + c)
-    return y, (first, second)
-
-
-def relu_twice_backward(dy: Array, cache: Cache) -> tuple[Array, Array]:
-    first, second = cache
-    dc = dy * second
-    return dc * first, dc
-
-
-@plant(SPECIMENS, Pair(relu_twice, relu_twice_backward, {"x": normal(5, 4), "c": normal(5, 4, seed=1)}))
-def mask_of_the_wrong_layer(correct: Pair) -> Pair:
-    """Two relus, and the backward of one uses the mask of the other
-
-    Origin  classic slip
-    Effect  With layers of one width every shape agrees. Half of the entries are kept that should be dropped, and the
-            other way round.
-    Cause   elementwise-factor
-    """
-
-    def backward(dy: Array, cache: Cache) -> tuple[Array, Array]:
-        first, second = cache
-        dc = dy * first  # the slip: y came out of the second relu
-        # right: dc = dy * second
-        return dc * second, dc
-        # right: return dc * first, dc
-
-    return correct._replace(backward=backward)
-
-
-@plant(SPECIMENS, SIGMOID)
-def sigmoid_slope_before_the_activation(correct: Pair) -> Pair:
-    """The slope of the sigmoid, y (1 - y), is computed from x
-
-    Origin  classic slip
-    Effect  x (1 - x) is negative for half of all inputs and has no bound: the steps go anywhere.
-    Cause   elementwise-factor
-    """
-
-    def forward(x: Array) -> tuple[Array, Cache]:
-        y = 1 / (1 + np.exp(-x))
-        return y, x  # the slip: the backward is written for y
-        # right: return y, y
-
-    def backward(dy: Array, y: Cache) -> Array:
-        return dy * y * (1 - y)
-
-    return correct._replace(forward=forward, backward=backward)
-
-
-@plant(SPECIMENS, TANH)
-def tanh_slope_without_the_square(correct: Pair) -> Pair:
-    """The slope of tanh, 1 - y^2, is written 1 - y
-
-    Origin  classic slip
-    Effect  Too small for y > 0 and too large for y < 0: at y = -1 it is 2, where the true slope is 0. Saturated units,
-            which should rest, get the largest steps.
-    Cause   elementwise-factor
-    """
-
-    def backward(dy: Array, y: Cache) -> Array:
-        return dy * (1 - y)  # the slip: y for y * y
-        # right: return dy * (1 - y * y)
-
-    return correct._replace(backward=backward)
-
-
-@plant(SPECIMENS, TANH)
-def tanh_slope_is_tanh(correct: Pair) -> Pair:
-    """What is called the slope of tanh is tanh itself
-
-    Origin  [andersbll/nnet#4](https://github.com/andersbll/nnet/issues/4): its tanh_d
-    Effect  (e^2x - 1) / (e^2x + 1) looks like a derivative and is the function. It is negative for half of all inputs,
-            and 0 at 0, where the slope is 1.
-    Cause   elementwise-factor
-    """
-
-    def forward(x: Array) -> tuple[Array, Cache]:
-        return np.tanh(x), np.exp(2 * x)
-
-    def backward(dy: Array, e: Cache) -> Array:
-        return dy * (e - 1) / (e + 1)  # the slip: this is tanh(x)
-        # right: return dy * (1 - ((e - 1) / (e + 1)) ** 2)
-
-    return correct._replace(forward=forward, backward=backward)
-
-
-def elu(x: Array) -> tuple[Array, Cache]:
-    """y = x above 0, and (exp(x) - 1) / 2 below."""
-    return np.where(x > 0, x, 0.5 * np.expm1(np.minimum(x, 0))), x
-
-
-def elu_backward(dy: Array, x: Cache) -> Array:
-    return dy * np.where(x > 0, 1, 0.5 * np.exp(np.minimum(x, 0)))
-
-
-@plant(SPECIMENS, Pair(elu, elu_backward, {"x": normal(5, 4)}))
-def elu_without_its_brackets(correct: Pair) -> Pair:
-    """dy * (x > 0) + alpha exp(x) (x <= 0): the brackets around the sum are missing
-
-    Origin  classic slip
-    Effect  Below 0 the gradient is the slope itself, whatever comes from above: as if dy were 1 there.
-    Cause   elementwise-factor
-    """
-
-    def backward(dy: Array, x: Cache) -> Array:
-        return dy * (x > 0) + 0.5 * np.exp(x) * (x <= 0)  # the slip: dy multiplies the first term alone
-        # right: return dy * ((x > 0) + 0.5 * np.exp(x) * (x <= 0))
-
-    return correct._replace(backward=backward)
-
-
-C = np.sqrt(2 / np.pi)  # of the tanh formula for gelu
-
-
-def gelu(x: Array) -> tuple[Array, Cache]:
-    """y = x (1 + tanh(C (x + 0.044715 x^3))) / 2, which is close to x Phi(x)."""
-    return 0.5 * x * (1 + np.tanh(C * (x + 0.044715 * x**3))), x
-
-
-def gelu_backward(dy: Array, x: Cache) -> Array:
-    t = np.tanh(C * (x + 0.044715 * x**3))
-    return dy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * C * (1 + 0.134145 * x * x))
-
-
-@plant(SPECIMENS, Pair(gelu, gelu_backward, {"x": normal(5, 4)}))
-def gelu_with_the_other_slope(correct: Pair) -> Pair:
-    """The forward is the tanh formula of gelu, the backward the slope of the exact one
-
-    Origin  classic slip; [pocket-tts PR 278](https://github.com/kyutai-labs/pocket-tts/pull/278) tells of a model that
-            was trained with one of the two and served with the other
-    Effect  Right to three digits: no curve will show it. A check with a tolerance of 1e-2 calls it right.
-    Cause   elementwise-factor
-    """
-
-    def backward(dy: Array, x: Cache) -> Array:
-        t = np.vectorize(math.erf)(x / np.sqrt(2))  # the slip: the forward has a tanh there
-        # right: t = np.tanh(C * (x + 0.044715 * x**3))
-        return dy * (0.5 * (1 + t) + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi))
-        # right: return dy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * C * (1 + 0.134145 * x * x))
-
-    return correct._replace(backward=backward)
-
-
-@plant(SPECIMENS, SOFTPLUS)
-def softplus_that_overflows(correct: Pair) -> Pair:
-    """softplus as log(1 + exp(x)), word for word
-
-    Origin  classic slip
-    Effect  Right up to x = 709 in float64 and 88 in float32; beyond that it is infinite, and the next loss is NaN.
-    Cause   non-finite
-    """
-
-    def forward(x: Array) -> tuple[Array, Cache]:
-        return np.log(1 + np.exp(x)), sigmoid(x)[0]  # the slip: exp(x) overflows
-        # right: return np.maximum(x, 0) + np.log1p(np.exp(-abs(x))), sigmoid(x)[0]
-
-    return correct._replace(forward=forward)
+# ---------------------------------------------------------------------------------------------------------------------
+# The dense layer
 
 
 @plant(SPECIMENS, DENSE)
@@ -422,68 +174,103 @@ def float32_inside(correct: Pair) -> Pair:
     return correct._replace(forward=forward)
 
 
-def dropout(x: Array, mask: Array) -> tuple[Array, Cache]:
-    """Half of the units, doubled: the mask is drawn by the caller."""
-    return 2 * x * mask, mask
+@plant(SPECIMENS, DENSE)
+def weights_averaged_and_inputs_not(correct: Pair) -> Pair:
+    """dW and db are divided by the number of rows, dx is not
 
-
-def dropout_backward(dy: Array, mask: Cache) -> Array:
-    return 2 * dy * mask
-
-
-DROPOUT = Pair(dropout, dropout_backward, {"x": normal(5, 4)}, {"mask": (normal(5, 4, seed=3) > 0).astype(float)})
-
-
-@plant(SPECIMENS, DROPOUT)
-def dropout_without_its_scale(correct: Pair) -> Pair:
-    """The forward divides by the share that is kept, the backward does not
-
-    Origin  classic slip
-    Effect  The layers below learn at half of their rate, more or less as the share that is kept: it looks like a
-            learning rate that was chosen badly.
+    Origin  a convention of many courses, whose loss is a mean over the batch and whose dy forgets it
+    Effect  Right for the weights of a whole network, as long as dy leaves the mean out. Beside any other layer, or
+            under a loss that has its own mean, the weights learn B times more slowly.
     Cause   factor
     """
 
-    def backward(dy: Array, mask: Cache) -> Array:
-        return dy * mask  # the slip: half of what it should be
-        # right: return 2 * dy * mask
-
-    return correct._replace(backward=backward)
-
-
-@plant(SPECIMENS, DENSE)
-def layer_that_never_zeroes(correct: Pair) -> Pair:
-    """dW is added to what the last backward left, and nobody sets it to zero
-
-    Origin  classic slip; the reason for zero_grad in every framework
-    Effect  The gradient of all steps so far, added up: momentum without an end. The loss falls, then swings.
-    Cause   accumulates
-    """
-    kept = np.zeros((4, 3))
-
     def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
-        nonlocal kept
-        dx, dW, db = dense_backward(dy, cache)
-        kept = kept + dW  # the slip: dW of this call alone
-        # right: kept = dW
-        return dx, kept, db
+        (x, W), B = cache, len(dy)
+        return dy @ W.T, x.T @ dy / B, dy.sum(axis=0) / B  # the slip: the mean belongs to the loss, and to dy
+        # right: return dy @ W.T, x.T @ dy, dy.sum(axis=0)
 
     return correct._replace(backward=backward)
 
 
 @plant(SPECIMENS, DENSE)
-def mean_in_the_layer(correct: Pair) -> Pair:
-    """dW is divided by the batch, in a layer whose loss is a mean already
+def input_gradient_added_twice(correct: Pair) -> Pair:
+    """dx is added up in two places
 
-    Origin  a course's convention (1/m stands in dW, and not in the loss), mixed with the other one
-    Effect  dW is as much too small as the batch is large; db is right, so that the two learn at different rates.
+    Origin  [miniMNIST-c#7](https://github.com/itskonrad/miniMNIST-c/issues/7)
+    Effect  Every layer doubles what the layers below it get: 2, 4, 8, ... times the gradient. A small step hides it.
     Cause   factor
     """
 
     def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
         x, W = cache
-        return dy @ W.T, x.T @ dy / len(x), dy.sum(axis=0)  # the slip: dy brings the mean with it
-        # right: return dy @ W.T, x.T @ dy, dy.sum(axis=0)
+        dx, dW, db = dy @ W.T, np.zeros(W.shape), dy.sum(axis=0)
+        for i in range(W.shape[0]):
+            dW[i] = x[:, i] @ dy
+            dx[:, i] += dy @ W[i]  # the slip: it is there already
+            # right: no such line
+        return dx, dW, db
+
+    return correct._replace(backward=backward)
+
+
+@plant(SPECIMENS, DENSE)
+def weights_moved_before_dx(correct: Pair) -> Pair:
+    """The backward takes the step, and then sends dy through the new weights
+
+    Origin  [data-science-from-scratch#31](https://github.com/joelgrus/data-science-from-scratch/issues/31),
+            [zero_to_gpt#12](https://github.com/VikParuchuri/zero_to_gpt/issues/12),
+            [Toy-Neural-Network-JS#72](https://github.com/CodingTrain/Toy-Neural-Network-JS/issues/72)
+    Effect  dx is that of weights which the forward never saw. With small steps the difference is small, too.
+    Cause   mutates-input
+    """
+
+    def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
+        x, W = cache
+        dW = x.T @ dy
+        W -= 0.1 * dW  # the slip: whoever needs W after this gets another one
+        # right: no such line
+        return dy @ W.T, dW, dy.sum(axis=0)
+
+    return correct._replace(backward=backward)
+
+
+@plant(SPECIMENS, DENSE)
+def bias_gradient_added_to_itself(correct: Pair) -> Pair:
+    """db += db, where db += dy was meant
+
+    Origin  [RNN-from-scratch#2](https://github.com/javaidnabi31/RNN-from-scratch/issues/2)
+    Effect  Twice nothing is nothing: the bias is never trained.
+    Cause   zero
+    """
+
+    def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
+        x, W = cache
+        db = np.zeros(dy.shape[1])
+        for row in dy:
+            db += db  # the slip: the name of the wrong one
+            # right: db += row
+        return dy @ W.T, x.T @ dy, db
+
+    return correct._replace(backward=backward)
+
+
+@plant(SPECIMENS, DENSE)
+def gradients_that_pile_up(correct: Pair) -> Pair:
+    """The layer adds to its own dW and db, and nobody sets them to zero
+
+    Origin  classic slip; in PyTorch, which adds by design, the forgotten zero_grad
+    Effect  Right in the first step. From then on every gradient is the sum of all before it, a momentum of 1.
+    Cause   accumulates
+    """
+    own = {"dW": np.zeros((4, 3)), "db": np.zeros(3)}
+
+    def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
+        x, W = cache
+        own["dW"] = own["dW"] + x.T @ dy  # the slip: what the last call left is still there
+        # right: own["dW"] = x.T @ dy
+        own["db"] = own["db"] + dy.sum(axis=0)
+        # right: own["db"] = dy.sum(axis=0)
+        return dy @ W.T, own["dW"], own["db"]
 
     return correct._replace(backward=backward)
 
@@ -505,29 +292,98 @@ def decay_in_the_layer(correct: Pair) -> Pair:
     return correct._replace(backward=backward)
 
 
-def batch_norm(x: Array) -> tuple[Array, Cache]:
-    """Every column with mean 0 and variance 1 over the batch."""
-    sigma = x.std(axis=0)
-    return (x - x.mean(axis=0)) / sigma, ((x - x.mean(axis=0)) / sigma, sigma)
+# ---------------------------------------------------------------------------------------------------------------------
+# With an activation: one forgotten slope makes all three gradients wrong
 
 
-def batch_norm_backward(dy: Array, cache: Cache) -> Array:
-    y, sigma = cache
-    return (dy - dy.mean(axis=0) - y * (dy * y).mean(axis=0)) / sigma
+def dense_tanh(x: Array, W: Array, b: Array) -> tuple[Array, Cache]:
+    """y = tanh(a) with a = x W + b."""
+    a = x @ W + b
+    return np.tanh(a), (x, W, a, np.tanh(a))
 
 
-@plant(SPECIMENS, Pair(batch_norm, batch_norm_backward, {"x": normal(5, 4)}))
-def variance_kept_fixed(correct: Pair) -> Pair:
-    """Batch normalisation whose backward takes the variance for a constant
+def dense_tanh_backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
+    x, W, _, y = cache
+    da = dy * (1 - y * y)
+    return da @ W.T, x.T @ da, da.sum(axis=0)
 
-    Origin  classic slip
-    Effect  The gradient along y comes through, which the layer has taken out: rows that are scaled up push for more.
-    Cause   missing-term
+
+@plant(SPECIMENS, Pair(dense_tanh, dense_tanh_backward, INPUTS))
+def tanh_slope_before_the_activation(correct: Pair) -> Pair:
+    """In a layer with tanh the slope 1 - y^2 is computed from the number before the tanh
+
+    Origin  [apache/horn PR 4](https://github.com/apache/incubator-retired-horn/pull/4)
+    Effect  Right near 0. From |a| = 1 on it has the wrong sign, and it grows without bound.
+    Cause   elementwise-factor
     """
 
-    def backward(dy: Array, cache: Cache) -> Array:
-        y, sigma = cache
-        return (dy - dy.mean(axis=0)) / sigma  # the slip: sigma depends on every row
-        # right: return (dy - dy.mean(axis=0) - y * (dy * y).mean(axis=0)) / sigma
+    def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
+        x, W, a, y = cache
+        da = dy * (1 - a * a)  # the slip: 1 - y * y is written for the output
+        # right: da = dy * (1 - y * y)
+        return da @ W.T, x.T @ da, da.sum(axis=0)
+
+    return correct._replace(backward=backward)
+
+
+def dense_sigmoid(x: Array, W: Array, b: Array) -> tuple[Array, Cache]:
+    """y = sigmoid(x W + b)."""
+    y, _ = sigmoid(x @ W + b)
+    return y, (x, W, y)
+
+
+def dense_sigmoid_backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
+    x, W, y = cache
+    da = dy * y * (1 - y)
+    return da @ W.T, x.T @ da, da.sum(axis=0)
+
+
+@plant(SPECIMENS, Pair(dense_sigmoid, dense_sigmoid_backward, INPUTS))
+def slope_forgotten_in_a_layer(correct: Pair) -> Pair:
+    """The backward of a layer with a sigmoid leaves its slope out
+
+    Origin  [NeuralNetworkFromScratch PR 3](https://github.com/Bot-Academy/NeuralNetworkFromScratch/pull/3)
+    Effect  The slope is positive, so every sign is right, and the network still learns: at least four times too fast,
+            most of all where its units are saturated and should rest.
+    Cause   elementwise-factor
+    """
+
+    def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
+        x, W, y = cache
+        da = dy  # the slip: the activation has a slope
+        # right: da = dy * y * (1 - y)
+        return da @ W.T, x.T @ da, da.sum(axis=0)
+
+    return correct._replace(backward=backward)
+
+
+def dense_softplus(x: Array, W: Array, b: Array) -> tuple[Array, Cache]:
+    """y = softplus(a) with a = x W + b."""
+    a = x @ W + b
+    y, _ = softplus(a)
+    return y, (x, W, a, y)
+
+
+def dense_softplus_backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
+    x, W, a, _ = cache
+    da = dy * sigmoid(a)[0]
+    return da @ W.T, x.T @ da, da.sum(axis=0)
+
+
+@plant(SPECIMENS, Pair(dense_softplus, dense_softplus_backward, INPUTS))
+def softplus_slope_at_its_output(correct: Pair) -> Pair:
+    """The slope of softplus, a sigmoid, is computed from the output
+
+    Origin  [zserge/nanonn#4](https://github.com/zserge/nanonn/issues/4)
+    Effect  A softplus is positive, so this slope is never below 1/2: a unit that is nearly off is pushed as if it were
+            half on.
+    Cause   elementwise-factor
+    """
+
+    def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
+        x, W, a, y = cache
+        da = dy * sigmoid(y)[0]  # the slip: in terms of y it would be 1 - exp(-y)
+        # right: da = dy * sigmoid(a)[0]
+        return da @ W.T, x.T @ da, da.sum(axis=0)
 
     return correct._replace(backward=backward)

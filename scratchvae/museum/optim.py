@@ -93,8 +93,8 @@ def adam_that_corrects_the_wrong_way(correct: Stepper) -> Stepper:
 def adam_that_corrects_as_in_the_first_step(correct: Stepper) -> Stepper:
     """The bias correction divides by 1 - beta, for ever, where 1 - beta^t belongs
 
-    Origin  [ML-From-Scratch#35](https://github.com/eriklindernoren/ML-From-Scratch/issues/35); a slide, mended in
-            [ufal/npfl114 PR 79](https://github.com/ufal/npfl114/pull/79)
+    Origin  [ML-From-Scratch#35](https://github.com/eriklindernoren/ML-From-Scratch/issues/35); a lecture's slide,
+            mended in [ufal/npfl114 PR 79](https://github.com/ufal/npfl114/pull/79)
     Effect  Right in the first step alone. Later m is ten times and v a thousand times too large, and their ratio leaves
             steps of a third of the size.
     Cause   factor

@@ -19,7 +19,7 @@ import numpy as np
 from scratchvae.backend import Array
 from scratchvae.checks import Finding, Report, Row
 
-BY_CAUSE = {"noise-redrawn": "repeat", "mutates-input": "read-only"}  # what a check sees beside its own subject
+BY_CAUSE = {"noise-redrawn": "repeat", "accumulates": "repeat", "mutates-input": "read-only"}  # seen by the way
 
 
 class Component(Protocol):
@@ -29,7 +29,7 @@ class Component(Protocol):
         """Values and gradients by name, computed once the naive way."""
 
     def reports(self) -> dict[str, Report]:
-        """The checks that apply, by name."""
+        """The checks that apply, by name; what is checked in two parts has more words after the name."""
 
 
 C = TypeVar("C", bound=Component)
@@ -103,7 +103,7 @@ def examine(component: Component, correct: Component) -> dict[str, Report]:
 
 def seen_by(reports: dict[str, Report]) -> set[str]:
     """The checks that found something. Reading twice and read-only inputs are counted as checks of their own."""
-    return {BY_CAUSE.get(finding.cause, check) for check, report in reports.items() for finding in report.findings}
+    return {BY_CAUSE.get(f.cause, check.split()[0]) for check, report in reports.items() for f in report.findings}
 
 
 def causes(reports: dict[str, Report]) -> set[str]:

@@ -7,9 +7,16 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import Array, Cache
-from scratchvae.iwae import importance_weighted_bound, importance_weighted_bound_backward
+from scratchvae.iwae import (
+    BoundCache,
+    BoundTerms,
+    ImportanceWeighted,
+    importance_weighted_bound,
+    importance_weighted_bound_backward,
+    log_importance_weights,
+)
 from scratchvae.layers import prefixed
-from scratchvae.museum.components import Model, Pair, normal
+from scratchvae.museum.components import AssembledVAE, Model, Pair, Several, normal
 from scratchvae.museum.specimen import Specimen, plant
 from scratchvae.vae import VAE, Terms
 
@@ -25,6 +32,7 @@ class CentredVAE(VAE):
 
 MODEL = Model(VAE)
 CENTRED = Model(CentredVAE)
+SEVERAL = Several(ImportanceWeighted)
 BOUND = Pair(importance_weighted_bound, importance_weighted_bound_backward, {"log_w": normal(5, 3)})
 
 
@@ -187,21 +195,93 @@ def batch_centred_in_place(correct: Model) -> Model:
 
 
 @plant(SPECIMENS, MODEL)
-def backward_of_the_mean(correct: Model) -> Model:
-    """backward is that of the mean of the objective, whatever it is asked for
+def upstream_gradient_ignored(correct: Model) -> Model:
+    """backward has the mean over the batch built in, and does not look at what it is given
 
-    Origin  most VAEs that are written by hand: the loss is a mean, and its backward takes no upstream gradient
-    Effect  Trains as it should. Weighted examples, as importance sampling has them, get the weight 1 / B each.
+    Origin  classic slip: most VAEs that are written by hand
+    Effect  Right for a loss that is the mean over the batch. Examples cannot be weighted, and no other loss can stand
+            on top of this one.
     Cause   elementwise-factor
     """
 
     class Broken(VAE):
-        def backward(self, dobjective: Array, cache: Any, trace: Any = None) -> Any:
-            dobjective = np.full(len(dobjective), 1 / len(dobjective))  # the slip: it is an argument
+        def backward(self, dobjective: Array, cache: Any, trace: Any = None) -> dict[str, Array]:
+            dobjective = np.ones(cache.B) / cache.B  # the slip: dobjective was an argument
             # right: no such line
             return super().backward(dobjective, cache, trace)
 
     return correct._replace(kind=Broken)
+
+
+class LogSigmaVAE(AssembledVAE):
+    """A VAE whose second head is log sigma. q and encode turn it into the log-variance, and encode_backward back."""
+
+    def q(self, x: Array) -> Any:
+        mu, log_sigma, cache = super().encode(x)
+        return mu, 2 * log_sigma, cache
+
+    def encode(self, x: Array) -> Any:
+        return self.q(x)
+
+    def encode_backward(self, dmu: Array, dlogvar: Array, cache: Any, trace: Any = None) -> dict[str, Array]:
+        return super().encode_backward(dmu, 2 * dlogvar, cache, trace)
+
+
+@plant(SPECIMENS, Model(LogSigmaVAE))
+def log_sigma_for_the_log_variance(correct: Model) -> Model:
+    """encode returns log sigma; the draw and the KL inside know it, and whoever calls encode does not
+
+    Origin  classic slip; [vae-tf#3](https://github.com/fastforwardlabs/vae-tf/issues/3) asks which of the two it is
+    Effect  Training is right, and so is the bound. Every use of encode from outside, a plot of q or an estimate of
+            log p(x) by importance sampling, takes sigma to be its own root.
+    Cause   factor
+    """
+
+    class Broken(LogSigmaVAE):
+        def encode(self, x: Array) -> Any:
+            return VAE.encode(self, x)  # the slip: the second head is log sigma
+            # right: return self.q(x)
+
+    return correct._replace(kind=Broken)
+
+
+@plant(SPECIMENS, SEVERAL)
+def logarithms_averaged(correct: Several) -> Several:
+    """The bound of K draws averages the logarithms of the weights, not the weights
+
+    Origin  classic slip; [generative-tf#1](https://github.com/arahuja/generative-tf/issues/1) suspects it
+    Effect  That is the ELBO with K draws: less noise, and no tighter however large K is. Its gradient is its own.
+    Cause   elementwise-factor
+    """
+
+    class Broken(ImportanceWeighted):
+        def objective(self, x: Array, eps: Array, beta: float = 1.0) -> Any:
+            log_w, cache = log_importance_weights(self.model, x, eps)
+            bound, w = log_w.mean(axis=0), 0 * log_w + 1 / len(log_w)  # the slip: the mean belongs inside the logarithm
+            # right: bound, w = importance_weighted_bound(log_w)
+            return BoundTerms(cache.mean_nll, log_w.mean(axis=0), bound), BoundCache(cache, w)
+
+    return correct._replace(kind=Broken)
+
+
+@plant(SPECIMENS, Pair(importance_weighted_bound, importance_weighted_bound_backward, {"log_w": normal(5, 3) - 800}))
+def weights_that_underflow(correct: Pair) -> Pair:
+    """exp(log w) without taking out the largest
+
+    Origin  [Importance_Weighted_Autoencoders#2](https://github.com/xqding/Importance_Weighted_Autoencoders/issues/2)
+            asks whether it is needed
+    Effect  An image of MNIST has log w near -100, a bad draw -800: exp of that is 0, and log(0) is the bound.
+    Cause   non-finite
+    """
+
+    def forward(log_w: Array) -> tuple[Array, Cache]:
+        w = np.exp(log_w)  # the slip: all of them are 0
+        # right: w = np.exp(log_w - log_w.max(axis=0))
+        shift = np.zeros(log_w.shape[1])
+        # right: shift = log_w.max(axis=0)
+        return shift + np.log(w.mean(axis=0)), w / w.sum(axis=0)
+
+    return correct._replace(forward=forward)
 
 
 @plant(SPECIMENS, BOUND)
@@ -227,7 +307,8 @@ def weights_not_detached(correct: Pair) -> Pair:
     """The gradient goes through the normalised weights as well
 
     Origin  [AntixK/PyTorch-VAE#34](https://github.com/AntixK/PyTorch-VAE/issues/34),
-            [PR 53](https://github.com/AntixK/PyTorch-VAE/pull/53)
+            [PR 53](https://github.com/AntixK/PyTorch-VAE/pull/53),
+            [generative-tf](https://github.com/arahuja/generative-tf/blob/master/generative-tf/models/variational_autoencoder.py)
     Effect  The derivative of sum_k w_k log w_k with w_k normalised, which is another function than the bound.
     Cause   elementwise-factor
     """
