@@ -162,7 +162,8 @@ def steady(report: Report) -> str:
     text = str(Report(report.title, ok, report.findings, report.unit))
 
     def digits(match: re.Match[str]) -> str:
-        return f"expected {float(match[1]):.3g}, got {float(match[2]):.3g},"
+        expected, got = (f"{float(number):.3g}" for number in match.groups())
+        return match[0] if expected == got else f"expected {expected}, got {got},"
 
     text = re.sub(r"expected (\S+), got (\S+),", digits, text)
     text = re.sub(r"to within \de-\d\d", "to within rounding", text)

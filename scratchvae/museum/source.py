@@ -60,7 +60,8 @@ def comparison(bug: Callable[..., Any]) -> str:
 
 
 def untyped(line: str) -> str:
-    """A def without its annotations, as it would stand in a notebook."""
+    """A line without its annotations, as it would stand in a notebook."""
+    line = re.sub(r"^(\s*\w+): [^=()]+ = ", r"\1 = ", line)
     if not line.lstrip().startswith(("def ", f"{RIGHT}def ")):
         return line
     return re.sub(r"(\w): \w+( = )?", lambda m: m[1] + ("=" if m[2] else ""), re.sub(r" -> .*:$", ":", line))
