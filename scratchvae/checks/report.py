@@ -105,14 +105,15 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         parts = {"cause": f"{self.causes} ({listed(list(self.inputs))})", "repair": self.repair, "worst": self.numbers}
-        fields = [wrapped(text, f"    {name:<6}  ", " " * 12) for name, text in parts.items() if text]
+        fields = [wrapped(text, f"    {name:<6}  ", " " * 12) for name, text in parts.items() if text.strip()]
         return "\n".join([wrapped(self.message, "  "), *fields])
 
 
 def wrapped(text: str, first: str, later: str | None = None) -> str:
     """A text in lines that fit, all of them indented like the first, or otherwise from the second on."""
     later = first if later is None else later
-    return textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=later, break_on_hyphens=False)
+    words = " ".join(text.split())  # why: str.split knows more blanks than textwrap does
+    return textwrap.fill(words, WIDTH, initial_indent=first, subsequent_indent=later, break_on_hyphens=False)
 
 
 @dataclass
