@@ -72,7 +72,7 @@ def entry_at(subject: Subject, place: int) -> Entry:
     """What stands still, by its reasons; by differences; and by the complex step where they do not see it."""
     value, at, dys = subject.value, subject.at, subject.dys
     idle = subject.claims is not None and not subject.claims[:, place].any()
-    if idle and is_idle(subject.y, value, at, place):
+    if idle and stands_still(subject, place):
         return Entry(np.zeros(at.shape), "agrees", np.zeros(len(dys)), True)
     seen = measured(subject.y, value, at, place, dys)
     if subject.claims is None:
@@ -88,6 +88,14 @@ def entry_at(subject: Subject, place: int) -> Entry:
     if seen is None:
         return Entry(np.full(at.shape, np.nan), "unseen", np.zeros(len(dys)), False)
     return Entry(seen.column, state, np.abs(claims - seen.values), seen.settled)
+
+
+def stands_still(subject: Subject, place: int) -> bool:
+    """Is the derivative of every output exactly 0, as the complex step knows, or else as its reasons say?"""
+    u = np.zeros(subject.value.size)
+    u[place] = float(units(subject.value).flat[place])
+    column = subject.exact(u)
+    return is_idle(subject.y, subject.value, subject.at, place) if column is None else not column.any()
 
 
 def confirmed(subject: Subject, place: int, seen: Sight) -> bool:
