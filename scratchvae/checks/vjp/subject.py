@@ -11,7 +11,17 @@ import numpy as np
 
 from scratchvae.checks.vjp.call import Pair, Values
 from scratchvae.checks.vjp.complex_step import complex_step
-from scratchvae.checks.vjp.differences import EPSILON, Sight, length, measured, on_a_kink, size_of, units, verdict
+from scratchvae.checks.vjp.differences import (
+    EPSILON,
+    START,
+    Sight,
+    length,
+    measured,
+    on_a_kink,
+    size_of,
+    units,
+    verdict,
+)
 from scratchvae.checks.vjp.still import is_idle
 
 ENTRIES = 256  # so many are looked at one by one
@@ -83,8 +93,11 @@ def entry_at(subject: Subject, place: int) -> Entry:
     if seen and state == "wrong" and not confirmed(subject, place, seen):
         state, seen = "unseen", seen._replace(settled=False)
     if state == "unseen" and (better := by_the_complex_step(subject, place)):
-        differ = seen is not None and seen.settled and not seen.agrees(better)
-        state, seen = (state, seen) if differ else (verdict(claims, better, dys, slack), better)
+        if seen is None or not seen.settled or seen.agrees(better):
+            if verdict(claims, better, dys, slack) == "wrong":  # why: rounding in forward is in the slopes of y as well
+                unit = float(units(value).flat[place])
+                slack = slack + 8 * noise(subject, place, START * unit) / unit
+            state, seen = verdict(claims, better, dys, slack), better
     if seen is None:
         return Entry(np.full(at.shape, np.nan), "unseen", np.zeros(len(dys)), False)
     return Entry(seen.column, state, np.abs(claims - seen.values), seen.settled)
@@ -122,22 +135,23 @@ def is_there(seen: Sight) -> bool:
 
 
 def with_noise(subject: Subject, place: int, seen: Sight) -> Sight:
-    """A sight whose bars know of rounding inside forward, which y does not show if terms cancel in it.
+    """A sight whose bars know of rounding inside forward, which y does not show if terms cancel in it."""
+    return seen._replace(bars=seen.bars + 4 * noise(subject, place, seen.h) / abs(seen.h))
 
-    It shows as what is left of y between the points that were read when a smooth curve has been laid through it.
-    """
+
+def noise(subject: Subject, place: int, h: float) -> np.ndarray:
+    """What is left of y between the points that a step h reads when a smooth curve has been laid through it, (K,)."""
     value = subject.value
     t = np.random.default_rng(place).uniform(-1.0, 1.0, POINTS)
     outputs = []
     for each in t:
         there = value.copy()
-        there.flat[place] += 4 * seen.h * each
+        there.flat[place] += 4 * h * each
         outputs.append(subject.y(there).ravel() - subject.at)
     curve = np.polynomial.chebyshev.chebvander(t, DEGREE)  # (POINTS, DEGREE + 1)
     y = np.array(outputs)  # (POINTS, M)
     left = y - curve @ np.linalg.lstsq(curve, y, rcond=None)[0]
-    noise = np.sqrt((left**2).sum(axis=0) / (POINTS - DEGREE - 1))  # (M,)
-    return seen._replace(bars=seen.bars + 4 * length(subject.dys, noise) / abs(seen.h))
+    return length(subject.dys, np.sqrt((left**2).sum(axis=0) / (POINTS - DEGREE - 1)))
 
 
 def by_the_complex_step(subject: Subject, place: int) -> Sight | None:
