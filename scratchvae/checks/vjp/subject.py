@@ -92,12 +92,12 @@ def entry_at(subject: Subject, place: int) -> Entry:
     state = verdict(claims, seen, dys, slack) if seen else "unseen"
     if seen and state == "wrong" and not confirmed(subject, place, seen):
         state, seen = "unseen", seen._replace(settled=False)
-    if state == "unseen" and (better := by_the_complex_step(subject, place)):
-        if seen is None or not seen.settled or seen.agrees(better):
-            if verdict(claims, better, dys, slack) == "wrong":  # why: rounding in forward is in the slopes of y as well
-                unit = float(units(value).flat[place])
-                slack = slack + 8 * noise(subject, place, START * unit) / unit
-            state, seen = verdict(claims, better, dys, slack), better
+    better = by_the_complex_step(subject, place) if state == "unseen" else None
+    if better and (seen is None or not seen.settled or seen.agrees(better)):
+        if verdict(claims, better, dys, slack) == "wrong":  # why: rounding in forward is in the slopes of y as well
+            unit = float(units(value).flat[place])
+            slack = slack + 8 * noise(subject, place, START * unit) / unit
+        state, seen = verdict(claims, better, dys, slack), better
     if seen is None:
         return Entry(np.full(at.shape, np.nan), "unseen", np.zeros(len(dys)), False)
     return Entry(seen.column, state, np.abs(claims - seen.values), seen.settled)
