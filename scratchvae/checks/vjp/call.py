@@ -13,7 +13,7 @@ Values = dict[str, np.ndarray]
 
 
 class Pair(NamedTuple):
-    """A forward and its backward, called by name; every call gets copies, and its floating-point warnings are muted."""
+    """A forward and its backward, called by name; every call gets copies."""
 
     forward: Callable[..., tuple[Any, Any]]
     backward: Callable[[Any, Any], Any]
@@ -27,8 +27,7 @@ class Pair(NamedTuple):
         Raises    NotImplementedError: an empty forward. ValueError: something else than y, cache.
         """
         constants = copied(self.constants) if constants is None else constants
-        with np.errstate(all="ignore"):
-            out: Any = self.forward(**x, **constants)
+        out: Any = self.forward(**x, **constants)
         if out is None or out is Ellipsis:
             raise NotImplementedError("forward returns nothing")
         if not isinstance(out, tuple) or len(out) != 2:
@@ -41,8 +40,7 @@ class Pair(NamedTuple):
 
     def pull(self, dy: np.ndarray, cache: Any) -> dict[str, Any]:
         """backward, its answer as a dict by input name; None where it gave none, Ellipsis where it is to be written."""
-        with np.errstate(all="ignore"):
-            return named(self.backward(dy, cache), self.names)
+        return named(self.backward(dy, cache), self.names)
 
     def grads(self, x: Values, dy: np.ndarray) -> dict[str, Any]:
         """A forward and a backward, on fresh copies, and copies of what came: the next call may use its memory."""

@@ -23,6 +23,7 @@ COARSER = tuple(START * 10**k for k in range(1, 6))
 TOLERANCE = 1e-7  # what a claim may be off by, relative
 RIPPLE = 1e-4  # so large, beside y, rounding of larger numbers inside forward may be
 SEEN = 1e-4  # the largest error bar of a derivative that counts as seen, relative
+FAINT = 1e-2  # the largest error bar of a slope that is there at all, relative
 BY_CHANCE = 1e-2  # so much smaller than its terms a sum over the outputs may be by chance
 EPSILON = float(np.finfo(float).eps)
 
@@ -88,6 +89,11 @@ class Sight(NamedTuple):
     values: np.ndarray
     bars: np.ndarray
     settled: bool
+
+    @property
+    def is_there(self) -> bool:
+        """Does it see a slope, rather than none from so far away that a small wave looks flat?"""
+        return bool((self.bars <= FAINT * np.abs(self.values)).any())
 
     def agrees(self, other: "Sight") -> bool:
         return bool((np.abs(self.values - other.values) <= self.bars + other.bars).all())
@@ -167,8 +173,10 @@ def best(sights: list[Sight], ripple: np.ndarray) -> Sight:
     """The smallest bars among the sights that the finest settled one agrees with: coarse steps may see another slope.
 
     If none is settled there is noise larger than rounding, or more structure than any step resolves: then the noise is
-    what the steps show of it, and a sight has to have another on its side.
+    what the steps show of it, and a sight has to have another on its side. Two fine steps that see the same slope are
+    believed before coarser ones; and where none do, what is larger than rounding may be a wave, whose slope is unknown.
     """
+    sights = [seen for seen in sights if seen.h <= sights[0].h or seen.is_there]
     settled = [seen for seen in sights if seen.settled]
     if settled and (objecting := [seen for seen in sights if objects(seen, settled[0], ripple)]):
         sights = objecting
@@ -178,6 +186,11 @@ def best(sights: list[Sight], ripple: np.ndarray) -> Sight:
         finest = min(settled, key=lambda seen: seen.h)
         return min((s for s in sights if s.agrees(finest)), key=lambda s: float(s.bars.sum()))
     noise = np.median([seen.bars * seen.h for seen in sights], axis=0)  # (K,)
+    ladder = itertools.pairwise(sorted(sights, key=lambda seen: seen.h))  # the finest first
+    if resolved := next((two for one, two in ladder if one.is_there and two.is_there and one.agrees(two)), None):
+        sights = [seen for seen in sights if seen.agrees(resolved)]
+    elif (noise > ripple).any():
+        return sights[0]._replace(bars=np.full(noise.shape, math.inf))
     sights = [seen._replace(bars=np.maximum(seen.bars, noise / seen.h)) for seen in sights]
     chosen = min(sights, key=lambda s: float(s.bars.sum()))
     confirmed = any(other.agrees(chosen) and other is not chosen for other in sights)

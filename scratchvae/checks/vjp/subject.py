@@ -11,12 +11,24 @@ import numpy as np
 
 from scratchvae.checks.vjp.call import Pair, Values
 from scratchvae.checks.vjp.complex_step import complex_step
-from scratchvae.checks.vjp.differences import EPSILON, Sight, length, measured, on_a_kink, size_of, units, verdict
+from scratchvae.checks.vjp.differences import (
+    EPSILON,
+    START,
+    Sight,
+    length,
+    measured,
+    on_a_kink,
+    size_of,
+    units,
+    verdict,
+)
 from scratchvae.checks.vjp.still import is_idle
 
 ENTRIES = 256  # so many are looked at one by one
 HARDLY = 1e-6  # such a share of y may be lost in rounding inside forward
 POINTS, DEGREE = 24, 8  # of the curve beside which noise shows
+GRAIN = EPSILON / 2  # what numbers just below 1 are multiples of
+FEW = 1e6  # of more grains y shows by itself how it is rounded
 LENGTHS = 2 ** (np.arange(8) / 8)  # of complex steps: every one is rounded in its own way
 LONGER = 1e80  # so much longer a complex step, for slopes below 1e-200
 
@@ -48,9 +60,15 @@ class Subject(NamedTuple):
         return complex_step(end, self.value, u.reshape(self.value.shape))
 
     def slack(self, place: int) -> np.ndarray:
-        """What rounding may have done to the claims of one entry: what it does to y, and to the neighbours; (K,)."""
+        """What rounding may have done to the claims of one entry: what it does to y, and to the neighbours; (K,).
+
+        A tiny output of a whole number of grains is what rounding has left of numbers near 1, as log(1 + 4e-16) is.
+        """
         assert self.claims is not None
-        own = 64 * EPSILON * length(self.dys, self.at) / float(units(self.value).flat[place])
+        grains = self.at / GRAIN  # (M,)
+        whole = (0 < np.abs(grains)) & (np.abs(grains) < FEW) & (np.abs(grains - np.round(grains)) < 1e-6)  # (M,)
+        level = np.where(whole, 1.0, self.at)  # (M,)
+        own = 64 * EPSILON * length(self.dys, level) / float(units(self.value).flat[place])
         return own + self.rounding * np.abs(self.claims).max(axis=1)
 
     @property
@@ -82,12 +100,23 @@ def entry_at(subject: Subject, place: int) -> Entry:
     state = verdict(claims, seen, dys, slack) if seen else "unseen"
     if seen and state == "wrong" and not confirmed(subject, place, seen):
         state, seen = "unseen", seen._replace(settled=False)
-    if state == "unseen" and (better := by_the_complex_step(subject, place)):
-        differ = seen is not None and seen.settled and not seen.agrees(better)
-        state, seen = (state, seen) if differ else (verdict(claims, better, dys, slack), better)
+    better = by_the_complex_step(subject, place) if state == "unseen" else None
+    if better and (seen is None or not seen.settled or seen.agrees(better)):
+        if verdict(claims, better, dys, slack) == "wrong":  # why: rounding in forward is in the slopes of y as well
+            unit = float(units(value).flat[place])
+            slack = slack + 8 * noise(subject, place, START * unit) / unit
+        state, seen = verdict(claims, better, dys, slack), better
     if seen is None:
         return Entry(np.full(at.shape, np.nan), "unseen", np.zeros(len(dys)), False)
     return Entry(seen.column, state, np.abs(claims - seen.values), seen.settled)
+
+
+def stands_still(subject: Subject, place: int) -> bool:
+    """Is the derivative of every output exactly 0, as the complex step knows, or else as its reasons say?"""
+    u = np.zeros(subject.value.size)
+    u[place] = float(units(subject.value).flat[place])
+    column = subject.exact(u)
+    return is_idle(subject.y, subject.value, subject.at, place) if column is None else not column.any()
 
 
 def confirmed(subject: Subject, place: int, seen: Sight) -> bool:
@@ -108,38 +137,29 @@ def confirmed(subject: Subject, place: int, seen: Sight) -> bool:
     return all(verdict(claims, one, dys, slack) == "wrong" for one in noisy)
 
 
-def stands_still(subject: Subject, place: int) -> bool:
-    """Is the derivative by one entry exactly 0? The complex step knows; without it y stands still for a reason."""
-    u = np.zeros(subject.value.size)
-    u[place] = float(units(subject.value).flat[place])
-    exact = subject.exact(u)
-    if exact is not None and exact.any():
-        return False
-    return is_idle(subject.y, subject.value, subject.at, place)
-
-
 def is_there(seen: Sight) -> bool:
     """Is there a slope at all?"""
     return bool((np.abs(seen.values) > seen.bars).any())
 
 
 def with_noise(subject: Subject, place: int, seen: Sight) -> Sight:
-    """A sight whose bars know of rounding inside forward, which y does not show if terms cancel in it.
+    """A sight whose bars know of rounding inside forward, which y does not show if terms cancel in it."""
+    return seen._replace(bars=seen.bars + 4 * noise(subject, place, seen.h) / abs(seen.h))
 
-    It shows as what is left of y between the points that were read when a smooth curve has been laid through it.
-    """
+
+def noise(subject: Subject, place: int, h: float) -> np.ndarray:
+    """What is left of y between the points that a step h reads when a smooth curve has been laid through it, (K,)."""
     value = subject.value
     t = np.random.default_rng(place).uniform(-1.0, 1.0, POINTS)
     outputs = []
     for each in t:
         there = value.copy()
-        there.flat[place] += 4 * seen.h * each
+        there.flat[place] += 4 * h * each
         outputs.append(subject.y(there).ravel() - subject.at)
     curve = np.polynomial.chebyshev.chebvander(t, DEGREE)  # (POINTS, DEGREE + 1)
     y = np.array(outputs)  # (POINTS, M)
     left = y - curve @ np.linalg.lstsq(curve, y, rcond=None)[0]
-    noise = np.sqrt((left**2).sum(axis=0) / (POINTS - DEGREE - 1))  # (M,)
-    return seen._replace(bars=seen.bars + 4 * length(subject.dys, noise) / abs(seen.h))
+    return length(subject.dys, np.sqrt((left**2).sum(axis=0) / (POINTS - DEGREE - 1)))
 
 
 def by_the_complex_step(subject: Subject, place: int) -> Sight | None:
