@@ -11,11 +11,15 @@ import numpy as np
 from scratchvae.backend import Array, as_backend, get_xp, to_numpy
 from scratchvae.checks.pixels import require_pixels
 from scratchvae.checks.report import SEED, Finding, Report
+from scratchvae.checks.vjp.arrays import named_arrays
 from scratchvae.checks.vjp.call import Pair, Values
 from scratchvae.checks.vjp.check import examine
 from scratchvae.checks.vjp.differences import entry
 from scratchvae.checks.vjp.point import Hints
 from scratchvae.checks.vjp.words import in_play
+
+MEANS = ("mu", "mean", "zmean", "zmu", "m")
+SPREADS = ("logvar", "zlogvar", "zlogsigma", "logsigma", "logstd", "lv", "sigma", "std", "s")
 
 
 def check_gradients(
@@ -99,8 +103,12 @@ class Outputs:
         return np.stack([-to_numpy(terms.nll), -self.beta * to_numpy(terms.kl)])
 
     def heads(self, params: Values) -> np.ndarray:
-        """mu and logvar, (2, B, Z)."""
-        return self.at(params, lambda: np.stack([to_numpy(a) for a in self.model.encode(self.x)[:2]]))
+        """mu and logvar, or another spread, (2, B, Z); nothing, (0, B, 0), if the model does not show them."""
+        if hasattr(self.model, "encode"):
+            q = self.at(params, lambda: self.model.encode(self.x))
+            if len(q) == 3 and to_numpy(q[0]).shape == to_numpy(q[1]).shape:  # mu, logvar, cache
+                return np.stack([to_numpy(a) for a in q[:2]])
+        return heads_in(self.objective(params)[1], len(self.x))
 
     def hints(self, params: Values) -> Hints:
         """What helps to name a cause, for a model that has it."""
@@ -109,13 +117,12 @@ class Outputs:
         shapes = [to_numpy(getattr(terms, name)).shape for name in ("nll", "kl") if hasattr(terms, name)]
         has_terms = shapes == [(B,), (B,)]
         has_terms = has_terms and np.allclose(self.terms(params).sum(axis=0), to_numpy(terms.objective), rtol=1e-9)
-        q: Any = self.model.encode(self.x) if hasattr(self.model, "encode") else ()
-        has_heads = len(q) == 3 and to_numpy(q[0]).shape == to_numpy(q[1]).shape  # mu, logvar, cache
+        has_heads = self.heads(params).size > 0
 
         def arrays(params: Values) -> Mapping[str, np.ndarray]:
             terms, cache = self.objective(params)
             given: dict[str, Any] = {"x": self.x} if self.eps is None else {"x": self.x, "eps": self.eps}
-            if has_heads:
+            if has_heads and hasattr(self.model, "encode"):
                 given["mu"], given["logvar"] = self.heads(params)
             return in_play(given, to_numpy(terms.objective), cache)
 
@@ -145,3 +152,14 @@ class Outputs:
         size = int(np.prod(shape))
         columns = [entry(y, params[name], int(i), np.ones((1, size))).column for i in index]
         return np.stack(columns).reshape(len(index), *shape).swapaxes(0, 1)
+
+
+def heads_in(cache: Any, B: int) -> np.ndarray:
+    """What a cache holds under the usual names of the two heads, (2, B, Z); nothing, (0, B, 0), if they are not there.
+
+    Any increasing function of logvar will do: which paths lead through it is the same.
+    """
+    arrays = {name.lower().replace("_", ""): a for name, a in named_arrays(cache).items()}
+    found = [next((arrays[n] for n in names if n in arrays), np.zeros(0)) for names in (MEANS, SPREADS)]
+    rows = [a if len(a) == B else a.T for a in found if a.ndim == 2 and B in a.shape]
+    return np.stack(rows) if len(rows) == 2 and rows[0].shape == rows[1].shape else np.zeros((0, B, 0))

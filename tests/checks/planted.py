@@ -123,6 +123,46 @@ def squared_error(slope=lambda h: 1 - h * h, every=slice(None)):
     return forward, backward
 
 
+def in_columns(slope):
+    """The same the other way round: an example is a column, and as many are in the batch as units are hidden."""
+
+    def forward(X, W1, b1, W2, t):
+        H = np.tanh(W1 @ X + b1)
+        return ((W2 @ H - t) ** 2).sum() / X.shape[1], (X, H, W1, W2, t)
+
+    def backward(dloss, cache):
+        X, H, W1, W2, t = cache
+        dY = 2 * dloss * (W2 @ H - t) / X.shape[1]
+        dA = W2.T @ dY * slope(H)
+        return {"X": W1.T @ dA, "W1": dA @ X.T, "b1": dA.sum(axis=1, keepdims=True), "W2": dY @ H.T}
+
+    return forward, backward
+
+
+def columns(rng):
+    shapes = {"X": (4, 5), "W1": (5, 4), "b1": (5, 1), "W2": (3, 5)}
+    return {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+
+
+def targets_in_columns(rng):
+    return {"t": rng.standard_normal((3, 5))}
+
+
+def tied(both):
+    """y = sin(x W) W^T, and a dW that may have one of its two uses only."""
+
+    def backward(dy, cache):
+        x, W = cache
+        da = dy @ W * np.cos(x @ W)
+        return {"x": da @ W.T, "W": x.T @ da + both * dy.T @ np.sin(x @ W)}
+
+    return lambda x, W: (np.sin(x @ W) @ W.T, (x, W)), backward
+
+
+def encoder(rng):
+    return {"x": rng.standard_normal((5, 4)), "W": rng.standard_normal((4, 3))}
+
+
 def targets(rng):
     return {"t": rng.standard_normal((5, 3))}
 
@@ -359,6 +399,15 @@ FACTORS = {
         "elementwise-factor",
         "in place of the slope of the tanh",
     ),
+    "inside a network in columns": Plant(
+        "in_one_row",
+        *in_columns(lambda H: H * (1 - H)),
+        columns,
+        targets_in_columns,
+        "W1 b1",
+        "elementwise-factor",
+        "stands in place of the slope of the tanh",
+    ),
     "upstream forgotten": Plant(
         "the_upstream",
         kl_to_standard_normal,
@@ -564,6 +613,9 @@ LAYOUT = {
     ),
 }
 TERMS = {
+    "a matrix used twice": Plant(
+        "one_use_of_two", *tied(0), encoder, nothing, "W", "missing-term", "W is used twice in the forward"
+    ),
     "a term": Plant(
         "a_term",
         curve(lambda x: x * x + 3 * x),

@@ -160,3 +160,50 @@ def test_a_slope_in_place_of_another_or_none_is_one_finding_for_the_layer(right,
         report
     )  # times the mask, any slope that is 1 above 0 is right
     assert "where dy enters" in finding.message, str(report)
+
+
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "softplus"])
+def test_a_slope_taken_at_what_comes_out_is_told_as_that(name):
+    curve, slope = CURVES[name]
+    rng = np.random.default_rng(4)
+
+    def backward(dy, c):
+        da = dy * slope(curve(c[0] @ c[1] + c[2]))
+        return da @ c[1].T, c[0].T @ da, da.sum(axis=0)
+
+    report = check_vjp(lambda x, W, b: (curve(x @ W + b), (x, W, b)), backward, layer(rng), rng=rng)
+    (finding,) = report.findings
+    assert finding.inputs == ("x", "W", "b")
+    assert (
+        f"the slope of the {name} taken at its output y stands in place of the slope of the {name}" in finding.message
+    )
+
+
+@pytest.mark.parametrize(("name", "formula"), [("tanh", "(1 - a^2)"), ("sigmoid", "a (1 - a)")])
+def test_what_goes_in_where_the_output_belongs_is_told_as_that(name, formula):
+    curve, _ = CURVES[name]
+    rng = np.random.default_rng(4)
+
+    def backward(dy, c):
+        a = c[0] @ c[1] + c[2]
+        da = dy * (1 - a * a if name == "tanh" else a * (1 - a))
+        return da @ c[1].T, c[0].T @ da, da.sum(axis=0)
+
+    report = check_vjp(lambda x, W, b: (curve(x @ W + b), (x, W, b)), backward, layer(rng), rng=rng)
+    (finding,) = report.findings
+    assert finding.inputs == ("x", "W", "b")
+    assert f"{formula} with a = x @ W + b stands in place of the slope of the {name}" in finding.message
+
+
+def test_columns_are_no_rows():
+    """As many features as examples, as many units: which axis is the batch's is tried, not guessed."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        plant = PLANTED["inside a network in columns"]
+        x = {name: rng.standard_normal(shape) for name, shape in SQUARES.items()}
+        report = check_vjp(plant.forward, plant.backward, x, constants={"t": rng.standard_normal((4, 4))}, rng=rng)
+        (finding,) = report.findings
+        assert (finding.inputs, finding.cause) == (("W1", "b1"), "elementwise-factor"), str(report)
+
+
+SQUARES = {"X": (4, 4), "W1": (4, 4), "b1": (4, 1), "W2": (4, 4)}

@@ -173,6 +173,26 @@ def a_projection(case: Case, seen: Seen) -> Iterator[Claim]:
         return
 
 
+def one_use_of_two(case: Case, seen: Seen) -> Iterator[Claim]:
+    """For every output got is an outer product, and what is missing is another one: a matrix that is used twice."""
+    left = lacking(case, seen)
+    if left is None or len(seen.shape) != 2 or min(left.shape) < 1:
+        return
+    rows, columns = (np.unique(each) for each in np.unravel_index(seen.entries, seen.shape))
+    if min(len(rows), len(columns)) < 3 or len(rows) * len(columns) != len(seen.entries):
+        return
+    there = np.abs(left).max(axis=0) > EXPLAINED * np.abs(left).max()  # (M,)
+    blocks = [a.T[there].reshape(-1, len(rows), len(columns)) for a in (seen.got, left, seen.right)]
+    if all(of_rank_one(a) for a in blocks[:2]) and not of_rank_one(blocks[2]):
+        yield Claim("missing-term", "one use of two", cost=5.0)  # why: a simpler reason, if there is one, goes first
+
+
+def of_rank_one(blocks: np.ndarray) -> bool:
+    """Is every one of these matrices, (n, I, J), an outer product, and not zero?"""
+    s = np.linalg.svd(blocks, compute_uv=False)  # (n, min(I, J))
+    return bool(len(s) and s[:, 0].all() and (s[:, 1] <= EXPLAINED * s[:, 0]).all())
+
+
 def in_parts(seen: Seen) -> Iterator[tuple[str, Callable[[np.ndarray], np.ndarray]]]:
     """Ways to take the entries (m, any) apart: all of them together, the columns, the rows; (P, entries, any)."""
     yield "all", lambda a: a[None]
@@ -252,6 +272,7 @@ HYPOTHESES = (
     two_factors,
     a_sum,
     a_projection,
+    one_use_of_two,
     one_term_of_the_objective,
     one_side_of_a_fork,
 )

@@ -15,8 +15,8 @@ import numpy as np
 from scratchvae.checks.report import Finding
 from scratchvae.checks.vjp import causes_factor, causes_layout, causes_term
 from scratchvae.checks.vjp.call import Pair, Values
-from scratchvae.checks.vjp.case import Case, Claim, Hypothesis, ratio
-from scratchvae.checks.vjp.one_row import some_rows
+from scratchvae.checks.vjp.case import Case, Claim, Hypothesis
+from scratchvae.checks.vjp.one_row import one_row
 from scratchvae.checks.vjp.point import Hints, another_point, case_at, fewer, measured
 from scratchvae.checks.vjp.sentences import told
 from scratchvae.checks.vjp.told import Told
@@ -26,8 +26,6 @@ HYPOTHESES: dict[str, Hypothesis] = {
     for module in (causes_layout, causes_factor, causes_term)
     for hypothesis in module.HYPOTHESES
 }
-CUTS = 2  # ways to cut a batch that are tried
-FEW = 24  # entries of an input that are measured there
 EVIDENCE = 12  # numbers to be met by an explanation, which has one constant of its own and was chosen among many
 POINTS = 6
 VAGUE = 5.0  # claims of this cost name no array: they are told where nothing better is known
@@ -81,7 +79,7 @@ def cases_at(
     while len(cases) < 2 or (len(cases) < POINTS and fewest_numbers(cases) < EVIDENCE):
         if (moved := another_point(pair, x, rng)) is None:
             break
-        few = fewer(index, rng)
+        few = fewer(index, moved, rng)
         cases.append(case_at(pair, moved, few, measured(pair, moved, few), hints))
     return cases
 
@@ -98,35 +96,28 @@ def in_one_row(
     numbers: Mapping[str, Numbers],
     hypotheses: Mapping[str, Hypothesis],
 ) -> list[Believed]:
-    """What is believed about batches of one row, for the inputs that are shared by all rows.
+    """What is believed about a batch of one row, whose numbers are not hidden in sums over the rows.
 
-    There the words at such an input are those of the gradient that arrives at its layer.
+    There the words at an input that all rows share are those of the gradient that arrives at its layer.
     """
-    for smaller, row in itertools.islice(some_rows(pair, x, [0]), CUTS):
-        shared = {name: i for name, i in index.items() if row[name].shape == x[name].shape}
-        few = fewer(shared, np.random.default_rng(1), FEW)
-        for name in few.keys() & numbers.keys():  # the worst entry is to be among them
-            few[name] = np.union1d(few[name], [np.ravel_multi_index(numbers[name].where, x[name].shape)]).astype(int)
-        if not few or len(shared) < len(index) / 2:
-            continue
+    for smaller, row, first, separate in one_row(pair, x):
+        shared = {name for name in index if row[name].shape == x[name].shape}
+        few = fewer({name: index[name] if name in shared else np.arange(row[name].size) for name in index}, row)
+        for name in shared & numbers.keys():
+            worst = np.ravel_multi_index(numbers[name].where, x[name].shape)
+            few[name] = np.union1d(few[name], [worst]).astype(int)
         cases = cases_at(smaller, row, few, measured(smaller, row, few), Hints())
         if all(seen.is_right for case in cases for seen in case.seen.values()):
-            added = adds_up(pair, x, few)
-            kind = ("batch-sum", "not added up") if added else ("missing-term", "not passed on")
-            return [(Claim(*kind), frozenset(shared))]
-        if chosen := smallest_cover(opinions(cases, hypotheses), VAGUE):
+            kind = ("batch-sum", "not added up") if separate else ("missing-term", "not passed on")
+            return [(Claim(*kind), frozenset(few))]
+        said = (
+            opinions(cases, {name: h for name, h in hypotheses.items() if name != "nearly"})
+            if first or separate
+            else {}
+        )
+        if chosen := smallest_cover(said, VAGUE):
             return [(c._replace(place="mid" if c.place == "in" else c.place), names) for c, names in chosen]
     return []
-
-
-def adds_up(pair: Pair, x: Values, index: Mapping[str, np.ndarray]) -> bool:
-    """Is the right gradient of two rows the sum of those of each, or their mean?"""
-    cuts = [next(some_rows(pair, x, rows), None) for rows in ([0], [1], [0, 1])]
-    if any(cut is None for cut in cuts):
-        return False
-    one, other, both = (measured(*cut, index) for cut in cuts if cut is not None)
-    totals = [[found[name].sum(axis=1) for name in index] for found in (one, other, both)]
-    return all(ratio(c, a + b) for a, b, c in zip(*totals, strict=True))
 
 
 def opinions(cases: list[Case], hypotheses: Mapping[str, Hypothesis]) -> Opinions:

@@ -3,6 +3,7 @@
 Sizes: m entries that were measured, M entries of y that were asked.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -135,6 +136,15 @@ def column(pair: Pair, x: Values, name: str, place: int) -> np.ndarray:
     return entry(lambda value: pair.y({**x, name: value}), x[name], place, dys).column
 
 
-def fewer(index: Mapping[str, np.ndarray], rng: np.random.Generator, most: int = ENTRIES) -> dict[str, np.ndarray]:
-    """A sample of the entries, where there are many."""
-    return {name: i if len(i) <= most else np.sort(rng.choice(i, most, replace=False)) for name, i in index.items()}
+def fewer(index: Mapping[str, np.ndarray], x: Values, rng: np.random.Generator | None = None) -> dict[str, np.ndarray]:
+    """A sample of the entries, where there are many; of a whole matrix some rows and columns."""
+    rng = np.random.default_rng(1) if rng is None else rng
+    return {name: i if len(i) <= ENTRIES else sampled(i, x[name].shape, rng) for name, i in index.items()}
+
+
+def sampled(entries: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    if len(shape) != 2 or len(entries) < np.prod(shape):
+        return np.sort(rng.choice(entries, ENTRIES, replace=False))
+    rows = min(shape[0], max(math.isqrt(ENTRIES), ENTRIES // shape[1]))
+    some = [np.sort(rng.permutation(n)[:k]) for n, k in zip(shape, (rows, ENTRIES // rows), strict=True)]
+    return np.ravel_multi_index(np.ix_(*some), shape).ravel()

@@ -90,7 +90,7 @@ def some_array(t: Told) -> tuple[str, str]:
 
 
 def paths(t: Told) -> tuple[str, str]:
-    text = f"{t.it} {t.be} right as far as {t.they} go, but some paths are missing"
+    text = f"{t.it} {t.be} right as far as {t.they} {'go' if len(t.names) > 1 else 'goes'}, but some paths are missing"
     return (
         f"{text}: from some entries of y nothing arrives (is something overwritten, or skipped?)",
         "add all of them up",
@@ -282,6 +282,11 @@ def projection(t: Told) -> tuple[str, str]:
     return text, "a norm, a mean or a sum depends on every entry: differentiate it as well"
 
 
+def one_use_of_two(t: Told) -> tuple[str, str]:
+    text = f"{t.it}: {listed(t.names)} {t.be} used twice in the forward, and the gradient of one use is missing"
+    return f"{text} (does one overwrite the other?)", "add them up: whatever is used twice has two paths"
+
+
 def objective(t: Told) -> tuple[str, str]:
     return (
         f"the gradient of {t.claim.detail[0]} never reaches {listed(t.names)}",
@@ -347,6 +352,7 @@ SENTENCES: dict[str, Callable[[Told], tuple[str, str]]] = {
     "two factors": two_factors,
     "sum": missing_sum,
     "projection": projection,
+    "one use of two": one_use_of_two,
     "objective": objective,
     "fork": fork,
     "unknown": unknown,

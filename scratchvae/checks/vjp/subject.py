@@ -66,7 +66,7 @@ class Subject(NamedTuple):
         """
         assert self.claims is not None
         grains = self.at / GRAIN  # (M,)
-        whole = (0 < np.abs(grains)) & (np.abs(grains) < FEW) & (np.abs(grains - np.round(grains)) < 1e-6)  # (M,)
+        whole = (np.abs(grains) > 0) & (np.abs(grains) < FEW) & (np.abs(grains - np.round(grains)) < 1e-6)  # (M,)
         level = np.where(whole, 1.0, self.at)  # (M,)
         own = 64 * EPSILON * length(self.dys, level) / float(units(self.value).flat[place])
         return own + self.rounding * np.abs(self.claims).max(axis=1)

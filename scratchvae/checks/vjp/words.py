@@ -208,6 +208,12 @@ def slopes(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarray]
             if " " in what and short in formula.replace(output, ""):
                 formula = f"{formula} with a = {what}"
             yield Word(f"the slope of the {other}{where}", formula, 0.9 if other == name else 1.45), curve.slope(a)
+            if other == name:  # why: what was activated is taken for what was not, and the other way round
+                text = f"the slope of the {name} taken at its output {output}"
+                yield Word(text, curve.formula.format(a=output, y=f"{name}({output})"), 1.45), curve.slope(y)
+                if " " in what and name in ("tanh", "sigmoid"):
+                    text = curve.formula.format(y="a")
+                    yield Word(f"{text} with a = {what}", text, 1.45), 1 - a * a if name == "tanh" else a * (1 - a)
 
 
 def activations_in(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str, np.ndarray, str, np.ndarray]]:
