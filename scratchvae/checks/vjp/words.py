@@ -122,9 +122,15 @@ def in_play(inputs: Mapping[str, Any], y: np.ndarray, cache: Any) -> dict[str, n
 def without_twins(arrays: Mapping[Any, np.ndarray]) -> dict[Any, np.ndarray]:
     """Only the first of arrays that are equal, and none that is not finite."""
     kept: dict[Any, np.ndarray] = {}
+    alike: dict[tuple[int, ...], list[tuple[float, float, np.ndarray]]] = {}  # by shape: first entry, largest, array
     for name, a in arrays.items():
-        if np.isfinite(a).all() and not any(a.shape == b.shape and same(a, b) for b in kept.values()):
+        if not np.isfinite(a).all():
+            continue
+        others = alike.setdefault(a.shape, [])
+        first, largest = (float(a.flat[0]), float(np.abs(a).max())) if a.size else (0.0, 0.0)
+        if not any(abs(first - f) <= 1e-12 * most and same(a, b) for f, most, b in others):
             kept[name] = a
+            others.append((first, largest, a))
     return kept
 
 
@@ -218,19 +224,27 @@ def slopes(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarray]
 
 def activations_in(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str, np.ndarray, str, np.ndarray]]:
     """The activation, what goes in and what comes out, each by name: for every array that is the curve of another."""
+    by_shape: dict[tuple[int, ...], list[str]] = {}
+    for output, y in arrays.items():
+        if y.size > 1:
+            by_shape.setdefault(y.shape, []).append(output)
     for what, a in {**arrays, **affine(arrays)}.items():
-        outputs = {output: y for output, y in arrays.items() if y.shape == a.shape and y is not a and y.size > 1}
+        outputs = [output for output in by_shape.get(a.shape, ()) if arrays[output] is not a]
+        if not outputs:
+            continue
         few = a.ravel()[:3]  # why: most arrays are no activation of each other, and three numbers show it
-        for name, curve in ACTIVATIONS.items() if outputs else ():
-            start = curve.curve(few)
-            for output, y in outputs.items():
-                if alike(start, y.ravel()[:3]) and alike(curve.curve(a), y) and not same(a, y):
-                    yield name, what, a, output, y
-        for output, y in outputs.items():
+        starts = np.stack([arrays[output].ravel()[:3] for output in outputs])  # (outputs, 3)
+        for name, curve in ACTIVATIONS.items():
+            near = (np.abs(curve.curve(few) - starts) <= 1e-9 * np.abs(starts)).all(axis=1)
+            for y_name in (outputs[i] for i in np.flatnonzero(near)):
+                if alike(curve.curve(a), arrays[y_name]) and not same(a, arrays[y_name]):
+                    yield name, what, a, y_name, arrays[y_name]
+        for y_name in outputs:
+            y = arrays[y_name]
             if (y < 0).any() and alike(y[a > 0], a[a > 0]):
                 for name, curve in with_a_parameter(a, y).items():
                     if alike(curve.curve(a), y) and not same(a, y):
-                        yield name, what, a, output, y
+                        yield name, what, a, y_name, y
 
 
 def alike(a: np.ndarray, b: np.ndarray) -> bool:
