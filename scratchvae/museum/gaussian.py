@@ -254,7 +254,7 @@ def absolute_value_for_the_square(correct: Posterior) -> Posterior:
 
     Origin  classic slip
     Effect  Means beyond 1 cost too little, and a kink at 0 nails the small ones down.
-    Cause   missing-term
+    Cause   elementwise-factor
     """
 
     def kl(mu: Array, logvar: Array) -> tuple[Array, Cache]:
@@ -273,7 +273,7 @@ def standard_deviation_for_variance(correct: Posterior) -> Posterior:
 
     Origin  [pytorch/examples#225](https://github.com/pytorch/examples/issues/225) suspects it
     Effect  Its minimum lies at sigma = 2, not 1: q is drawn towards a prior with four times the variance.
-    Cause   missing-term
+    Cause   elementwise-factor
     """
 
     def kl(mu: Array, logvar: Array) -> tuple[Array, Cache]:
@@ -295,7 +295,7 @@ def logvar_squared(correct: Posterior) -> Posterior:
             [PR 147](https://github.com/FluxML/model-zoo/pull/147)
     Effect  The KL turns negative for a small sigma, and falls without end as sigma goes to 0: q is paid for being a
             point.
-    Cause   missing-term
+    Cause   elementwise-factor
     """
 
     def kl(mu: Array, logvar: Array) -> tuple[Array, Cache]:

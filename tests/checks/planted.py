@@ -123,6 +123,47 @@ def squared_error(slope=lambda h: 1 - h * h, every=slice(None)):
     return forward, backward
 
 
+def attention(turned):
+    """softmax(q k^T) v, with the gradient of k made from the scores' or from their transpose."""
+
+    def forward(q, k, v):
+        scores = np.exp(q @ k.T)
+        p = scores / scores.sum(axis=1, keepdims=True)
+        return p @ v, (q, k, v, p)
+
+    def backward(dy, cache):
+        q, k, v, p = cache
+        dp = dy @ v.T
+        ds = p * (dp - (p * dp).sum(axis=1, keepdims=True))
+        return {"q": ds @ k, "k": (ds if turned else ds.T) @ q, "v": p.T @ dy}
+
+    return forward, backward
+
+
+def queries(rng):
+    return {name: rng.standard_normal((4, 3)) for name in "qkv"}
+
+
+def rows_of_a_table(dE, ids, dy):
+    dE[ids] += dy  # which keeps one of the rows with the same number
+    return dE
+
+
+def behind_a_matrix(back):
+    """tanh(x W) with W square, and dx through W where its transpose belongs."""
+
+    def backward(dy, cache):
+        x, W, y = cache
+        da = dy * (1 - y * y)
+        return {"x": back(da, W), "W": x.T @ da}
+
+    return lambda x, W: (np.tanh(x @ W), (x, W, np.tanh(x @ W))), backward
+
+
+def square_matrix(rng):
+    return {"x": rng.standard_normal((5, 4)), "W": rng.standard_normal((4, 4))}
+
+
 def in_columns(slope):
     """The same the other way round: an example is a column, and as many are in the batch as units are hidden."""
 
@@ -391,7 +432,7 @@ FACTORS = {
         "the slope of the relu is missing in the gradient that arrives there",
     ),
     "inside a network whose loss is a number": Plant(
-        "in_one_row",
+        "by_rows",
         *squared_error(lambda h: h * (1 - h)),
         network,
         targets,
@@ -400,7 +441,7 @@ FACTORS = {
         "in place of the slope of the tanh",
     ),
     "inside a network in columns": Plant(
-        "in_one_row",
+        "by_rows",
         *in_columns(lambda H: H * (1 - H)),
         columns,
         targets_in_columns,
@@ -518,6 +559,22 @@ def overwritten(dy, shape):
 
 
 LAYOUT = {
+    "a matrix for its transpose, behind a slope": Plant(
+        "untransposed", *behind_a_matrix(lambda da, W: da @ W), square_matrix, nothing, "x", "transpose", "through W"
+    ),
+    "scores for their transpose": Plant(
+        "turned_inside", *attention(True), queries, nothing, "k", "transpose", "what multiplies q is the transpose"
+    ),
+    "a table whose rows are used twice": Plant(
+        "repeated_rows",
+        lambda E, ids: (E[ids], (ids, E.shape)),
+        lambda dy, c: {"E": rows_of_a_table(np.zeros(c[1]), c[0], dy)},
+        lambda rng: {"E": rng.standard_normal((5, 3))},
+        lambda rng: {"ids": np.array([1, 3, 1, 0, 1])},
+        "E",
+        "batch-sum",
+        "only the rows are wrong whose number occurs more than once in ids",
+    ),
     "no gradient at all": Plant(
         "nothing_there",
         dense,
@@ -713,10 +770,10 @@ TERMS = {
         "some_paths", windows, overwritten, x, nothing, "x", "missing-term", "from some entries of y nothing arrives"
     ),
     "a sum over rows that nobody sees": Plant(
-        "in_one_row", *squared_error(every=slice(-1, None)), network, targets, "W1 b1 W2 b2", "batch-sum", "one row"
+        "by_rows", *squared_error(every=slice(-1, None)), network, targets, "W1 b1 W2 b2", "batch-sum", "only row 4"
     ),
     "what a step passes on": Plant(
-        "in_one_row", *recurrence(), steps, sequence, "W U", "missing-term", "what one passes on to the others"
+        "by_rows", *recurrence(), steps, sequence, "W U", "missing-term", "what one passes on to the others"
     ),
 }
 PLANTED = {**FACTORS, **LAYOUT, **TERMS}

@@ -85,6 +85,8 @@ def wrong_kl(
     got, right = kl.mean(axis=0), expected_kl(*heads)  # (B,), (B,)
     if finding := by_a_number("kl", got, right, sizes):
         return finding
+    if at_mixtures:  # why: they are more
+        got, heads = at_mixtures
     of_each = np.stack([expected_kl(*(a[:, [j]] for a in heads)) for j in range(heads[0].shape[1])], axis=1)  # (B, Z)
     counted = np.linalg.lstsq(of_each, got, rcond=None)[0]  # (Z,)
     if len(got) > len(counted) and close(got, of_each @ counted) and (np.abs(counted) < ALLOWED).any():
@@ -107,7 +109,8 @@ def wrong_piece(kl: np.ndarray, heads: Heads) -> Finding | None:
     gone = [name for name, (_, f) in wrong.items() if abs(f) < ALLOWED]
     if gone:
         other = f", but one with {instead[0]}" if instead else ""
-        return Finding(("kl",), "missing-term", f"the kl has no part with {' and no '.join(gone)}{other}", ANALYTIC)
+        cause = "elementwise-factor" if instead else "missing-term"
+        return Finding(("kl",), cause, f"the kl has no part with {' and no '.join(gone)}{other}", ANALYTIC)
     if wrong:
         r, f = next(iter(wrong.values()))
         alike = [name for name, (right, got) in wrong.items() if same(got / right, f / r)]

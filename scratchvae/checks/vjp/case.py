@@ -28,12 +28,18 @@ class Claim(NamedTuple):
     factor: float = 1.0  # expected = factor * repaired
     detail: tuple[Any, ...] = ()  # what else the sentence needs, the same at every point
     cost: float = 1.0  # of two claims that explain as much the simpler one is told
+    either: bool = False  # some of the inputs take the factor with the other sign
 
     def same_as(self, other: "Claim") -> bool:
         """The same claim about another input, or at another point."""
         return self._replace(factor=1.0, cost=0.0) == other._replace(factor=1.0, cost=0.0) and bool(
             abs(self.factor - other.factor) <= 1e-5 * abs(self.factor)
         )
+
+    def is_like(self, other: "Claim") -> bool:
+        """The same, or the same term with the other sign, as for the two sides of a difference."""
+        turned = other._replace(factor=-other.factor) if self.cause == "missing-term" else other
+        return self.same_as(other) or self.same_as(turned)
 
 
 class Seen(NamedTuple):

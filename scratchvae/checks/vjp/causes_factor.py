@@ -12,6 +12,7 @@ from scratchvae.checks.vjp.words import ONE, Word
 
 FEW = 300  # numbers that a first look compares
 NEARLY = 1e-4
+MOSTLY = 0.75  # so much of what a mask hides must be there without it
 OF_DY = (Word("dy, the upstream gradient,", "dy", 0.8), Word("mask dy > 0", "(dy > 0)", 1.5))
 
 
@@ -50,7 +51,7 @@ def array_factors(case: Case, seen: Seen, right: np.ndarray, got: np.ndarray) ->
         repaired, wanted = ([(side * full).ravel()[some] for _, full in placed] for side in (got, right))
         for i, j in parallel(repaired, wanted):
             (u_word, u), (v_word, v) = placed[i], placed[j]
-            if i == j or not told_apart(u, v, right, got):
+            if i == j or not told_apart(u, v, right, got) or (u_word == ONE and hides_little(v, right)):
                 continue
             c = ratio(right * v, got * u)
             if c and seen.explained(np.divide(right * v - c * got * u, v, where=v != 0, out=np.zeros(right.shape))):
@@ -60,6 +61,13 @@ def array_factors(case: Case, seen: Seen, right: np.ndarray, got: np.ndarray) ->
 def told_apart(u: np.ndarray, v: np.ndarray, right: np.ndarray, got: np.ndarray) -> bool:
     """Does right * v = got * u say something of every number that is there: is one of u and v not zero?"""
     return bool(((u != 0) | (v != 0) | ((right == 0) & (got == 0))).all())
+
+
+def hides_little(v: np.ndarray, right: np.ndarray) -> bool:
+    """Is most of what a mask v hides zero without it? Then it is the mask of something else."""
+    there = right != 0  # (m, M)
+    hidden = there.any(axis=1)[v[:, 0] == 0] if v.shape[1] == 1 else there.any(axis=0)[v[0] == 0]
+    return hidden.size > 0 and float(hidden.mean()) < MOSTLY
 
 
 def factor_claim(u: Word, v: Word, place: str, c: float) -> Claim:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from scratchvae.checks.vjp.case import EXPLAINED, Case, Claim, Seen, ratio, repairs
+from scratchvae.checks.vjp.case import EXPLAINED, Case, Claim, Seen, aligned, ratio, repairs
+from scratchvae.checks.vjp.words import ONE
 
 
 def nothing_there(case: Case, seen: Seen) -> Iterator[Claim]:
@@ -122,6 +123,83 @@ def diagonal_only(case: Case, seen: Seen) -> Iterator[Claim]:
         yield Claim("missing-term", "diagonal", cost=1.2)
 
 
+def untransposed(case: Case, seen: Seen) -> Iterator[Claim]:
+    """right = s W^T and got = s W for one s, or the other way round: W square, so that no shape tells.
+
+    Whatever s is: it is solved for. It may still be multiplied by a slope, as behind a hidden layer.
+    """
+    if not seen.fits or not seen.linear or not seen.shape or len(seen.entries) < np.prod(seen.shape):
+        return
+    slopes = [word for word in case.words if word.name.startswith("the slope") and (case.values[word.name] != 0).all()]
+    for name, W in case.arrays.items():
+        for axis in {0, len(seen.shape) - 1} if square(W) else ():
+            for word in [ONE, *slopes] if seen.shape[axis] == len(W) else ():
+                full = aligned(np.ones(()) if word == ONE else case.values[word.name], seen.shape)
+                if full is None:
+                    continue
+                right, got = (
+                    np.moveaxis(a.T.reshape(-1, *seen.shape) / full, axis + 1, -1) for a in (seen.right, seen.got)
+                )
+                if any(is_one(ratio(right, got @ np.linalg.inv(M) @ M.T)) for M in (W, W.T)):
+                    yield Claim("transpose", "untransposed", (word,), detail=(name,), cost=1.3 + word.cost)
+
+
+def is_one(c: float | None) -> bool:
+    return c is not None and abs(c - 1) < EXPLAINED
+
+
+def square(W: np.ndarray) -> bool:
+    """A matrix that is not its own transpose, and can be solved with."""
+    if W.ndim != 2 or W.shape[0] != W.shape[1] or len(W) < 2:
+        return False
+    return bool(np.abs(W - W.T).max() > EXPLAINED * np.abs(W).max()) and bool(np.linalg.cond(W) < 1e6)
+
+
+def turned_inside(case: Case, seen: Seen) -> Iterator[Claim]:
+    """right = S^T p and got = S p for one S, whatever it is, and an array p in play: the scores of an attention.
+
+    Shapes    p (..., T, D), S (..., T, T).
+    """
+    if not seen.fits or not seen.linear or len(seen.shape) < 2 or len(seen.entries) < np.prod(seen.shape):
+        return
+    right, got = (a.T.reshape(-1, *seen.shape) for a in (seen.right, seen.got))
+    for name, p in case.arrays.items():
+        if p.shape != seen.shape or name == seen.name or seen.shape[-2] < 2 or ratio(right, got):
+            continue
+        for S in (scores_of_a_row(case, right, p), np.swapaxes(got @ np.linalg.pinv(p), -1, -2)):
+            if S is not None and is_one(ratio(right, S @ p)) and is_one(ratio(got, np.swapaxes(S, -1, -2) @ p)):
+                yield Claim("transpose", "turned inside", detail=(name,), cost=1.6)
+                break
+
+
+def scores_of_a_row(case: Case, right: np.ndarray, p: np.ndarray) -> np.ndarray | None:
+    """The S^T with right = S^T p, (M, ..., T, T), where an output of row i comes from row i of the scores alone."""
+    if case.shape[:-1] != p.shape[:-1]:
+        return None
+    S = np.zeros((len(right), *p.shape[:-1], p.shape[-2]))
+    for o, place in enumerate(zip(*np.unravel_index(case.outs, case.shape), strict=True)):
+        *batch, i, _ = place
+        row = p[(*batch, i)]  # (D,)
+        S[(o, *batch, slice(None), i)] = right[(o, *batch)] @ row / (row @ row)
+    return S
+
+
+def repeated_rows(case: Case, seen: Seen) -> Iterator[Claim]:
+    """Only those rows are wrong whose number stands in an array of numbers more than once: += by an index."""
+    if not seen.fits or len(seen.shape) < 1 or seen.shape[0] < 3:
+        return
+    rows = np.unravel_index(seen.entries, seen.shape)[0]
+    off = np.abs(seen.right - seen.got).max(axis=1) > EXPLAINED * np.abs(seen.right).max()  # (m,)
+    there = np.abs(seen.right).max(axis=1) > 0  # (m,)
+    wrong, right = set(rows[off].tolist()), set(rows[there & ~off].tolist()) - set(rows[off].tolist())
+    for name, a in case.arrays.items():
+        if a.size and (a == np.rint(a)).all() and a.min() >= 0 and a.max() < seen.shape[0] and name != seen.name:
+            numbers, counts = np.unique(a, return_counts=True)
+            several, once = (set(numbers[each].astype(int).tolist()) for each in (counts > 1, counts == 1))
+            if wrong and wrong <= several and right and right <= once:
+                yield Claim("batch-sum", "repeated rows", detail=(name,), cost=1.4)
+
+
 def wrong_axis(case: Case, seen: Seen) -> Iterator[Claim]:
     """dy (B,) meets (B, D) without [:, None]: if B = D it broadcasts along the columns, and no shape tells."""
     if len(case.shape) != 1 or seen.shape != case.shape * 2 or not seen.fits:
@@ -197,6 +275,9 @@ HYPOTHESES = (
     another_product,
     jacobian_for_its_transpose,
     diagonal_only,
+    untransposed,
+    turned_inside,
+    repeated_rows,
     wrong_axis,
     some_rows,
     shuffled,

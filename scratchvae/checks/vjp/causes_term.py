@@ -12,7 +12,7 @@ from scratchvae.checks.vjp.causes_factor import array_factors, constant, paralle
 from scratchvae.checks.vjp.causes_layout import products
 from scratchvae.checks.vjp.words import ONE, Word
 
-PAIRED = 60  # words that are tried beside every other one, or beside every array: the simplest
+PAIRED = 80  # words that are tried beside every other one, or beside every array: the simplest
 
 
 def lacking(case: Case, seen: Seen) -> np.ndarray | None:
@@ -179,7 +179,8 @@ def one_use_of_two(case: Case, seen: Seen) -> Iterator[Claim]:
     if left is None or len(seen.shape) != 2 or min(left.shape) < 1:
         return
     rows, columns = (np.unique(each) for each in np.unravel_index(seen.entries, seen.shape))
-    if min(len(rows), len(columns)) < 3 or len(rows) * len(columns) != len(seen.entries):
+    sizes = len(rows), len(columns)
+    if min(sizes) < 2 or max(sizes) < 3 or len(rows) * len(columns) != len(seen.entries):
         return
     there = np.abs(left).max(axis=0) > EXPLAINED * np.abs(left).max()  # (M,)
     blocks = [a.T[there].reshape(-1, len(rows), len(columns)) for a in (seen.got, left, seen.right)]
@@ -237,9 +238,13 @@ def one_term_of_the_objective(case: Case, seen: Seen) -> Iterator[Claim]:
         return
     for name, part in seen.parts.items():
         rest = seen.right - part  # (m, M)
-        if np.abs(part).max() <= EXPLAINED * np.abs(rest).max() or np.abs(rest).max() <= EXPLAINED * np.abs(part).max():
+        if np.abs(part).max() <= EXPLAINED * np.abs(rest).max():
             continue
         left = seen.got - rest  # what the backward returns for this term
+        if np.abs(rest).max() <= EXPLAINED * np.abs(part).max():  # there is no other: a constant of it is one of all
+            if c := ratio(part, left):
+                yield constant(c)._replace(kind="constant of", detail=(name,), cost=1.2)
+            continue
         if np.abs(left).max() <= EXPLAINED * np.abs(part).max():
             yield Claim("missing-term", "objective", detail=(name,), cost=1.0)
             continue

@@ -18,6 +18,8 @@ from scratchvae.checks.vjp.words import in_play, vocabulary
 
 OUTPUTS = 128  # so many entries of y are asked one by one; of more, a sample
 ENTRIES = 64  # and so many entries of an input at the second point
+EVIDENCE = 12  # numbers to be met by an explanation, which has one constant of its own and was chosen among many
+POINTS = 6
 
 
 class Hints(NamedTuple):
@@ -58,6 +60,25 @@ def case_at(
         for name, entries in index.items()
     }
     return Case(seen, y.shape, outs, arrays, list(known), {word.name: a for word, a in known.items()})
+
+
+def cases_at(
+    pair: Pair, x: Values, index: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray], hints: Hints
+) -> list[Case]:
+    """What is known at x, at a second point, and at more of them where an input has few numbers to be explained."""
+    rng = np.random.default_rng(1)
+    cases = [case_at(pair, x, index, columns, hints)]
+    while len(cases) < 2 or (len(cases) < POINTS and fewest_numbers(cases) < EVIDENCE):
+        if (moved := another_point(pair, x, rng)) is None:
+            break
+        few = fewer(index, moved, rng)
+        cases.append(case_at(pair, moved, few, measured(pair, moved, few), hints))
+    return cases
+
+
+def fewest_numbers(cases: list[Case]) -> int:
+    """How many numbers an explanation of an input has to meet, for the input that has the fewest."""
+    return min(sum(int(np.count_nonzero(case.seen[name].right)) for case in cases) for name in cases[0].seen)
 
 
 def outputs(

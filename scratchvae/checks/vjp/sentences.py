@@ -229,8 +229,29 @@ def not_added_up(t: Told) -> tuple[str, str]:
 
 
 def not_passed_on(t: Told) -> tuple[str, str]:
-    text = f"{t.it} {t.be} right for a single row or step, and wrong for several: what one passes on to the others"
-    return f"{text} (a state, a statistic of the batch) brings no gradient back", "add the path through it"
+    text = f"{t.it} {t.be} right for a single row or step, and wrong for several: look at what one passes on to the"
+    return f"{text} others (a state, a statistic of the batch), and at its path back", "add the path through it"
+
+
+def untransposed(t: Told) -> tuple[str, str]:
+    (W,), (slope,) = t.claim.detail, t.claim.words
+    where = "" if slope == ONE else f", before {slope.name}"
+    text = f"{t.it}: what arrives there went through {W} where its transpose belongs{where}, or the other way round"
+    return f"{text}; {W} is square, so the shapes do not tell", f"transpose {W} in that product"
+
+
+def turned_inside(t: Told) -> tuple[str, str]:
+    text = f"{t.it}: what multiplies {t.claim.detail[0]} is the transpose of what it should be"
+    return (
+        f"{text}; it is square, so the shapes do not tell",
+        f"transpose it before the product with {t.claim.detail[0]}",
+    )
+
+
+def repeated_rows(t: Told) -> tuple[str, str]:
+    ids = t.claim.detail[0]
+    text = f"{t.it}: only the rows are wrong whose number occurs more than once in {ids}"
+    return f"{text}: += by an index keeps one of them", f"np.add.at({t.it}, {ids}, ...)"
 
 
 def shuffled(t: Told) -> tuple[str, str]:
@@ -346,6 +367,9 @@ SENTENCES: dict[str, Callable[[Told], tuple[str, str]]] = {
     "not passed on": not_passed_on,
     "shuffled": shuffled,
     "weighted rows": weighted_rows,
+    "untransposed": untransposed,
+    "turned inside": turned_inside,
+    "repeated rows": repeated_rows,
     "term": term,
     "term inside": term_inside,
     "product": product,

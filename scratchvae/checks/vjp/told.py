@@ -46,7 +46,8 @@ class Told(NamedTuple):
 
     @property
     def c(self) -> str:
-        return number(self.claim.factor, self.sizes)
+        front = number(self.claim.factor, self.sizes)
+        return f"(plus or minus) {front.removeprefix('-')}" if self.claim.either else front
 
     @property
     def constant(self) -> str:

@@ -182,6 +182,8 @@ def simple_functions(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, n
             (f"sigmoid({name})", sigmoid(a)),
         ):
             yield Word(text, text.removeprefix("mask ") if "mask" not in text else f"({text[5:]})", 1.5), value
+        for text, value in ((f"exp(-{name})", np.exp(np.minimum(-a, 50))), (f"1 / {name}", 1 / a)):
+            yield Word(text, text, 1.55), value
 
 
 def one_hots(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarray]]:

@@ -1,0 +1,105 @@
+"""What the rows of a batch say, each alone, where their sum hides it.
+
+With one row the gradient that arrives at a layer is a vector, and what multiplies it can be read off a bias or a
+column of a weight. A gradient that is right for every row alone, and wrong for all of them together, is wrong in how
+the rows meet; and where it counts some rows only, or weighs them, the weights can be solved for.
+
+Sizes: m entries of the inputs that were measured, B rows.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from scratchvae.checks.vjp.batch import Batch, Row, cuts
+from scratchvae.checks.vjp.call import Pair, Values
+from scratchvae.checks.vjp.case import EXPLAINED, Claim, Hypothesis
+from scratchvae.checks.vjp.cover import VAGUE, Believed, opinions, smallest_cover
+from scratchvae.checks.vjp.point import Hints, another_point, cases_at, fewer, measured
+
+OF_ALL = ("nearly", "nothing_there")  # what these see in one row need not be so in the others
+SPARE = 3  # numbers that the weights of the rows have to explain beside themselves
+
+Index = dict[str, np.ndarray]
+
+
+def by_rows(
+    pair: Pair,
+    x: Values,
+    index: Mapping[str, np.ndarray],
+    worst: Mapping[str, tuple[int, ...]],
+    hypotheses: Mapping[str, Hypothesis],
+) -> list[Believed]:
+    """What is believed about how the rows add up, and about a batch of one row.
+
+    There the words at an input that all rows share are those of the gradient that arrives at its layer.
+    """
+    hypotheses = {name: hypothesis for name, hypothesis in hypotheses.items() if name not in OF_ALL}
+    for cut in cuts(pair, x):
+        row = cut.rows[0]
+        shared = [name for name in index if row.x[name].shape == x[name].shape]
+        few = fewer({n: index[n] if n in shared else np.arange(row.x[n].size) for n in index}, row.x)
+        for name in worst.keys() & set(shared):
+            few[name] = np.union1d(few[name], [np.ravel_multi_index(worst[name], x[name].shape)]).astype(int)
+        if cut.added and shared and (claim := weighed(cut.batch, pair, x, {name: few[name] for name in shared})):
+            return [(claim, frozenset(shared))]
+        if not row.has_gradients:
+            continue
+        if all(is_right(each, few) for each in cut.rows):
+            kind = ("batch-sum", "not added up") if cut.separate or cut.added else ("missing-term", "not passed on")
+            return [(Claim(*kind), frozenset(few))]
+        if cut.first or cut.separate or cut.added:
+            cases = cases_at(row.pair, row.x, few, measured(row.pair, row.x, few), Hints())
+            if chosen := smallest_cover(opinions(cases, hypotheses), VAGUE):
+                return [(c._replace(place="mid" if c.place == "in" else c.place), names) for c, names in chosen]
+    return []
+
+
+def is_right(row: Row, index: Index) -> bool:
+    """Is the backward right for this row alone?"""
+    right, got = expected(row, index), returned(row, index)
+    return got is not None and bool(np.abs(right - got).max() <= EXPLAINED * np.abs(right).max())
+
+
+def upstream(row: Row) -> np.ndarray:
+    """A random dy, the same one for outputs of the same shape."""
+    return np.random.default_rng(3).standard_normal(row.pair.y(row.x).shape)
+
+
+def expected(row: Row, index: Index) -> np.ndarray:
+    """What the gradients of these entries should be, (m,)."""
+    dy = upstream(row).ravel()
+    return np.concatenate([columns @ dy for columns in measured(row.pair, row.x, index).values()])
+
+
+def returned(row: Row, index: Index) -> np.ndarray | None:
+    """What backward gives for them, (m,); None if that does not fit."""
+    grads = row.pair.grads(row.x, upstream(row))
+    found = [g.ravel()[i] for n, i in index.items() if (g := grads[n]) is not None and g.shape == row.x[n].shape]
+    return np.concatenate(found) if len(found) == len(index) else None
+
+
+def weighed(batch: Batch, pair: Pair, x: Values, index: Index) -> Claim | None:
+    """got is a sum over the rows in which some do not count, or not as much: the same ones at another point."""
+    moved = another_point(pair, x, np.random.default_rng(1))
+    points = [x] if moved is None else [x, moved]
+    found = [w for point in points if (w := weights_of_rows(batch, pair, point, index)) is not None]
+    if len(found) < len(points) or np.ptp(found, axis=0).max() > 1e-4 or np.ptp(found[0]) < 1e-4:
+        return None
+    weights = found[0]
+    used = tuple(b for b in range(batch.B) if abs(weights[b]) > 1e-6)
+    some = 0 < len(used) < batch.B and np.ptp(weights[list(used)]) < 1e-4
+    detail = (batch.axis, batch.B, used, () if some else tuple(float(f"{w:.5g}") for w in weights))
+    return Claim("batch-sum", "some rows" if some else "weighted rows", detail=detail) if used else None
+
+
+def weights_of_rows(batch: Batch, pair: Pair, x: Values, index: Index) -> np.ndarray | None:
+    """The w with got = sum_b w_b right_b, 1 for a row that counts as it should, (B,); None if there are none."""
+    each = np.stack([expected(row, index) for row in batch.rows(pair, x)], axis=1)  # (m, B)
+    right, got = expected(Row(pair, x), index), returned(Row(pair, x), index)
+    if got is None or len(got) < batch.B + SPARE or np.linalg.matrix_rank(each) < batch.B:
+        return None
+    totals = np.stack([right, got], axis=1)  # (m, 2)
+    weights = np.linalg.lstsq(each, totals, rcond=None)[0]  # (B, 2)
+    left = np.abs(totals - each @ weights).max(axis=0) / np.abs(totals).max(axis=0)  # (2,)
+    return weights[:, 1] / weights[:, 0] if left.max() <= EXPLAINED else None
