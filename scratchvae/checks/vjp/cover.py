@@ -13,17 +13,17 @@ Opinions = dict[str, dict[str, list[Claim]]]  # by hypothesis, by input
 Believed = tuple[Claim, frozenset[str]]  # a claim, and the inputs that it explains
 
 
-def opinions(cases: list[Case], hypotheses: Mapping[str, Hypothesis]) -> Opinions:
-    """What every hypothesis says about every input, at every point."""
-    return {
-        key: {name: said_everywhere(hypothesis, cases, name) for name in cases[0].seen}
-        for key, hypothesis in hypotheses.items()
-    }
-
-
-def said_everywhere(hypothesis: Hypothesis, cases: list[Case], name: str) -> list[Claim]:
-    said = [list(hypothesis(case, case.seen[name])) for case in cases]
-    return [claim for claim in said[0] if all(any(claim.same_as(other) for other in more) for more in said[1:])]
+def opinions(cases: Iterable[Case], hypotheses: Mapping[str, Hypothesis]) -> Opinions:
+    """What every hypothesis says about every input, at every point; points are asked for while something is left."""
+    cases = iter(cases)
+    first = next(cases)
+    said = {key: {name: list(h(first, seen)) for name, seen in first.seen.items()} for key, h in hypotheses.items()}
+    while any(claims for about in said.values() for claims in about.values()) and (case := next(cases, None)):
+        for key, about in said.items():
+            for name, claims in about.items():
+                others = list(hypotheses[key](case, case.seen[name])) if claims else []
+                about[name] = [claim for claim in claims if any(claim.same_as(other) for other in others)]
+    return said
 
 
 def smallest_cover(said: Opinions, below: float = math.inf) -> list[Believed]:

@@ -5,6 +5,7 @@ coincidence, and dropped. What is said in the same words of several inputs is on
 explanations that cover as many inputs as can be covered the smallest is told, and of several the simplest.
 """
 
+import itertools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -52,14 +53,15 @@ def explain(
     hints, hypotheses = hints or Hints(), HYPOTHESES if hypotheses is None else hypotheses
     with np.errstate(all="ignore"):  # why: most hypotheses are nonsense, and what is not finite explains nothing
         cases = cases_at(pair, x, index, columns, hints)
-        said = opinions(cases, hypotheses)
+        case = next(cases)
+        said = opinions(itertools.chain([case], cases), hypotheses)
         numbers = numbers_at(pair, x, index, columns)
         worst = {name: n.where for name, n in numbers.items()}
         chosen = smallest_cover(said, VAGUE) or by_rows(pair, x, index, worst, hypotheses) or smallest_cover(said)
         chosen = chosen or [
             (nothing_known(index, numbers, [name for name in x if name not in index]), frozenset(index))
         ]
-        return [finding(cases[0], claim, [n for n in index if n in names], numbers) for claim, names in chosen]
+        return [finding(case, claim, [n for n in index if n in names], numbers) for claim, names in chosen]
 
 
 def nothing_known(index: Mapping[str, np.ndarray], numbers: Mapping[str, Numbers], right: list[str]) -> Claim:

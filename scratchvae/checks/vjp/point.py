@@ -4,7 +4,7 @@ Sizes: m entries that were measured, M entries of y that were asked.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,21 +64,22 @@ def case_at(
 
 def cases_at(
     pair: Pair, x: Values, index: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray], hints: Hints
-) -> list[Case]:
+) -> Iterator[Case]:
     """What is known at x, at a second point, and at more of them where an input has few numbers to be explained."""
     rng = np.random.default_rng(1)
-    cases = [case_at(pair, x, index, columns, hints)]
-    while len(cases) < 2 or (len(cases) < POINTS and fewest_numbers(cases) < EVIDENCE):
+    case = case_at(pair, x, index, columns, hints)
+    few = fewest_numbers(case)
+    yield case
+    for _ in range(min(POINTS, max(2, math.ceil(EVIDENCE / max(1, few)))) - 1):
         if (moved := another_point(pair, x, rng)) is None:
             break
-        few = fewer(index, moved, rng)
-        cases.append(case_at(pair, moved, few, measured(pair, moved, few), hints))
-    return cases
+        some = fewer(index, moved, rng)
+        yield case_at(pair, moved, some, measured(pair, moved, some), hints)
 
 
-def fewest_numbers(cases: list[Case]) -> int:
+def fewest_numbers(case: Case) -> int:
     """How many numbers an explanation of an input has to meet, for the input that has the fewest."""
-    return min(sum(int(np.count_nonzero(case.seen[name].right)) for case in cases) for name in cases[0].seen)
+    return min(int(np.count_nonzero(seen.right)) for seen in case.seen.values())
 
 
 def outputs(
