@@ -1,0 +1,121 @@
+"""The marks of the checks in an exam that strangers set: `python tests/exam/marks.py > docs/exam.md`.
+
+The papers of_layers, of_models and of_networks were written by people who had not seen the checks, the museum or their
+tests, from a page of contract alone. They stand here as they were handed in.
+"""
+
+import importlib
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchvae.checks import check_evidence, check_gradients, check_optimizer, check_sampler, check_vjp
+from scratchvae.checks.files.check import check_file
+from scratchvae.checks.report import Finding, Report
+
+PAPERS = ("of_layers", "of_models", "of_networks")
+CHECKS = {
+    "vjp": check_vjp,
+    "gradients": check_gradients,
+    "sampler": check_sampler,
+    "evidence": check_evidence,
+    "optimizer": check_optimizer,
+}
+ARGUMENTS = ("forward", "backward", "inputs", "model", "x", "eps", "sampler", "mu", "logvar", "optimizer", "reference")
+TOLD_WRONG: frozenset[str] = (
+    frozenset()
+)  # items whose report sends a reader to the wrong place, in a reader's judgement
+
+
+class Mark(NamedTuple):
+    """What the checks made of one item."""
+
+    item: Any
+    findings: list[Finding]
+    passed: bool  # something is ok and nothing is wrong
+
+    @property
+    def caught(self) -> bool:
+        return not self.item.right and not self.passed and bool(self.findings)
+
+    @property
+    def cause_is_right(self) -> bool:
+        return self.caught and self.findings[0].cause in self.item.causes
+
+    @property
+    def one_finding(self) -> bool:
+        return self.caught and len(self.findings) == 1
+
+    @property
+    def accused(self) -> bool:
+        return self.item.right and bool(self.findings)
+
+
+def reports_on(item: Any) -> list[Report]:
+    """The reports of the check that an item names; of a file one for each pair in it."""
+    given = item.make()
+    if item.check == "file":
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "student.py"
+            path.write_text(given["source"])
+            return list(check_file(path))
+    placed = [given.pop(name) for name in ARGUMENTS if name in given]
+    return [CHECKS[item.check](*placed, **given)]
+
+
+def marks() -> Iterator[Mark]:
+    """Every item of every paper."""
+    for paper in PAPERS:
+        for item in importlib.import_module(paper).ITEMS:
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                reports = reports_on(item)
+            findings = [finding for report in reports for finding in report.findings]
+            yield Mark(item, findings, bool(reports) and all(report.ok for report in reports))
+
+
+def row(name: str, found: list[Mark]) -> str:
+    """A line of the table."""
+    wrong, right = ([mark for mark in found if mark.item.right is is_right] for is_right in (False, True))
+    counts = [
+        len(wrong),
+        sum(mark.caught for mark in wrong),
+        sum(mark.cause_is_right for mark in wrong),
+        sum(mark.one_finding for mark in wrong),
+        sum(mark.item.name in TOLD_WRONG for mark in wrong),
+        len(right),
+        sum(mark.passed for mark in right),
+        sum(mark.accused for mark in right),
+    ]
+    return f"| {name} | {' | '.join(map(str, counts))} |"
+
+
+def table(found: list[Mark]) -> str:
+    """The counts, by check and together."""
+    head = "| check | wrong | caught | cause right | one finding | misleading | right | passed | accused |\n"
+    lines = [row(f"`{name}`", [mark for mark in found if mark.item.check == name]) for name in (*CHECKS, "file")]
+    return head + "|---|" + "--:|" * 8 + "\n" + "\n".join([*lines, row("all", found)])
+
+
+def exceptions(found: list[Mark]) -> Iterator[str]:
+    """What did not come out as it should, item by item."""
+    for mark in found:
+        item, said = mark.item, "; ".join(f"*{f.cause}*: {f.message}" for f in mark.findings)
+        if item.right and not mark.passed:
+            yield f"- {item.name} ({item.style}). It is right. {f'Said: {said}.' if said else 'Said: untested.'}"
+        elif not item.right and not (mark.cause_is_right and mark.one_finding):
+            yield f"- {item.name} ({item.style}). {item.slip} Said: {said or 'nothing'}."
+
+
+def page(found: list[Mark]) -> str:
+    """docs/exam.md."""
+    template = Path(__file__).with_name("page.md").read_text()
+    return template.format(table=table(found), exceptions="\n".join(exceptions(found)))
+
+
+if __name__ == "__main__":
+    print(page(list(marks())), end="")
