@@ -30,11 +30,14 @@ class Claim(NamedTuple):
     cost: float = 1.0  # of two claims that explain as much the simpler one is told
     either: bool = False  # some of the inputs take the factor with the other sign
 
+    @property
+    def text(self) -> "Claim":
+        """All but its number, and what it costs."""
+        return self._replace(factor=1.0, cost=0.0)
+
     def same_as(self, other: "Claim") -> bool:
         """The same claim about another input, or at another point."""
-        return self._replace(factor=1.0, cost=0.0) == other._replace(factor=1.0, cost=0.0) and bool(
-            abs(self.factor - other.factor) <= 1e-5 * abs(self.factor)
-        )
+        return abs(self.factor - other.factor) <= 1e-5 * abs(self.factor) and self.text == other.text
 
     def is_like(self, other: "Claim") -> bool:
         """The same, or the same term with the other sign, as for the two sides of a difference."""

@@ -8,6 +8,7 @@ from scratchvae.checks.vjp.case import Case, Claim, Hypothesis
 
 VAGUE = 5.0  # claims of this cost name no array: they are told where nothing better is known
 SEVERAL = 5  # more explanations than so many are no explanation
+MANY = 16  # of more, those that explain less than another one are left out
 
 Opinions = dict[str, dict[str, list[Claim]]]  # by hypothesis, by input
 Believed = tuple[Claim, frozenset[str]]  # a claim, and the inputs that it explains
@@ -21,9 +22,16 @@ def opinions(cases: Iterable[Case], hypotheses: Mapping[str, Hypothesis]) -> Opi
     while any(claims for about in said.values() for claims in about.values()) and (case := next(cases, None)):
         for key, about in said.items():
             for name, claims in about.items():
-                others = list(hypotheses[key](case, case.seen[name])) if claims else []
-                about[name] = [claim for claim in claims if any(claim.same_as(other) for other in others)]
+                about[name] = repeated(claims, hypotheses[key](case, case.seen[name])) if claims else []
     return said
+
+
+def repeated(claims: Iterable[Claim], again: Iterable[Claim]) -> list[Claim]:
+    """Those of the claims that are made again. Of an input of few numbers there may be thousands at the first point."""
+    by_text: dict[Claim, list[Claim]] = {}
+    for other in again:
+        by_text.setdefault(other.text, []).append(other)
+    return [claim for claim in claims if any(claim.same_as(other) for other in by_text.get(claim.text, ()))]
 
 
 def smallest_cover(said: Opinions, below: float = math.inf) -> list[Believed]:
@@ -40,9 +48,15 @@ def smallest_cover(said: Opinions, below: float = math.inf) -> list[Believed]:
         if names not in by_names or simpler(claim) < simpler(by_names[names]):
             by_names[names] = claim
     candidates = [(claim, names) for names, claim in by_names.items()]
-    most = min(SEVERAL, len(candidates))
-    sets = (chosen for n in range(1, most + 1) for chosen in itertools.combinations(candidates, n))
-    best = min(sets, key=lambda chosen: (-len(union(chosen)), len(chosen), *cost(chosen)), default=())
+    if len(candidates) > MANY:
+        candidates = [each for each in candidates if not any(each[1] < names for _, names in candidates)]
+    most = len(union(candidates))
+    best: tuple[Believed, ...] = ()
+    for n in range(1, min(SEVERAL, len(candidates)) + 1):
+        sets = itertools.combinations(candidates, n)
+        best = min([best, *sets], key=lambda chosen: (-len(union(chosen)), len(chosen), *cost(chosen)))
+        if len(union(best)) == most:
+            break
     return sorted(best, key=lambda each: sorted(each[1]))
 
 
