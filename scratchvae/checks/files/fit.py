@@ -137,8 +137,8 @@ def attempt(case: Case, layout: Layout | None, reading: Reading, ran: Ran) -> Fi
     rng = np.random.default_rng(SEED)
     out = ran.outputs[0]
     dys = [rng.standard_normal(y.shape) for y in ran.outputs]
-    if reading.style == "alone" and out.ndim > 1 and len(readings(case.pair)) > 2:
-        return None  # dy = None stands there: this is no loss
+    if reading.style == "alone" and len(readings(case.pair)) > 2 and out.ndim != 1:
+        return None  # dy = None stands there, and this is no loss; or dy = 1 does, and is to be used
     values = {name: v for name, v in case.values.items() if isinstance(v, np.ndarray)}
     held = layers.arrays(case.base) if case.places else {}
     params = {name: np.array(held[paths[0]], float) for name, paths in case.places.items()}

@@ -103,7 +103,9 @@ def slope(t: Told) -> tuple[str, str]:
 
 def upstream_forgotten(t: Told) -> tuple[str, str]:
     c = t.claim.factor
-    mean = next((f" (it is the gradient of a mean over {n})" for n in t.sizes.values() if abs(c - n) < EXACT * n), "")
+    mean = next(
+        (f" (it is the gradient of a mean over {n})" for n in t.sizes.values() if n > 1 and abs(c - n) < EXACT * n), ""
+    )
     return f"{t.it} {t.be} the same whatever dy is: dy, the upstream gradient, is forgotten{mean}", "multiply by dy"
 
 

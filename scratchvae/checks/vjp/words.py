@@ -243,7 +243,7 @@ def activations_in(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str,
                     yield name, what, a, y_name, arrays[y_name]
         for y_name in outputs:
             y = arrays[y_name]
-            if (y < 0).any() and alike(y[a > 0], a[a > 0]):
+            if np.count_nonzero(y < 0) > 1 and (a > 0).any() and alike(y[a > 0], a[a > 0]):  # why: one fits any alpha
                 for name, curve in with_a_parameter(a, y).items():
                     if alike(curve.curve(a), y) and not same(a, y):
                         yield name, what, a, y_name, y
