@@ -164,6 +164,16 @@ def square_matrix(rng):
     return {"x": rng.standard_normal((5, 4)), "W": rng.standard_normal((4, 4))}
 
 
+def first_row_only(dy, cache):
+    x, W, y = cache
+    dx, dW = np.zeros(x.shape), np.zeros(W.shape)
+    for row in range(1):  # as if it returned inside the loop
+        da = dy[row] * (1 - y[row] ** 2)
+        dx[row] = W @ da
+        dW += np.outer(x[row], da)
+    return dx, dW
+
+
 def in_columns(slope):
     """The same the other way round: an example is a column, and as many are in the batch as units are hidden."""
 
@@ -449,6 +459,16 @@ FACTORS = {
         "elementwise-factor",
         "stands in place of the slope of the tanh",
     ),
+    "what arrives is forgotten on the way": Plant(
+        "the_upstream",
+        lambda x, W1, W2: (np.tanh(x @ W1) @ W2, (x, np.tanh(x @ W1), W2)),
+        lambda dy, c: {"W1": c[0].T @ (1 - c[1] ** 2), "W2": c[1].T @ dy},
+        lambda rng: {"W1": rng.standard_normal((4, 3)), "W2": rng.standard_normal((3, 2))},
+        lambda rng: {"x": rng.standard_normal((5, 4))},
+        "W1",
+        "elementwise-factor",
+        "on the way back what arrives from above is forgotten",
+    ),
     "upstream forgotten": Plant(
         "the_upstream",
         kl_to_standard_normal,
@@ -559,6 +579,16 @@ def overwritten(dy, shape):
 
 
 LAYOUT = {
+    "a return inside the loop": Plant(
+        "some_rows",
+        lambda x, W: (np.tanh(x @ W), (x, W, np.tanh(x @ W))),
+        first_row_only,
+        lambda rng: {"x": rng.standard_normal((5, 4)), "W": rng.standard_normal((4, 3))},
+        nothing,
+        "x W",
+        "batch-sum",
+        "only row 0 of the 5",
+    ),
     "a matrix for its transpose, behind a slope": Plant(
         "untransposed", *behind_a_matrix(lambda da, W: da @ W), square_matrix, nothing, "x", "transpose", "through W"
     ),
@@ -670,6 +700,16 @@ LAYOUT = {
     ),
 }
 TERMS = {
+    "a norm kept fixed, of a batch of sequences": Plant(
+        "a_sum",
+        lambda x: (x / np.sqrt((x * x).mean(axis=-1, keepdims=True)), x),
+        lambda dy, x: dy / np.sqrt((x * x).mean(axis=-1, keepdims=True)),
+        lambda rng: {"x": rng.standard_normal((2, 3, 4))},
+        nothing,
+        "x",
+        "missing-term",
+        "a term with a sum over the entries of its row is wrong or missing",
+    ),
     "a matrix used twice": Plant(
         "one_use_of_two", *tied(0), encoder, nothing, "W", "missing-term", "W is used twice in the forward"
     ),

@@ -115,6 +115,8 @@ def the_upstream(case: Case, seen: Seen) -> Iterator[Claim]:
     if case.whole and np.ptp(raw, axis=1).max() <= 1e-9 * np.abs(raw).max():
         if c := ratio(total, raw[:, :1]):
             yield Claim("elementwise-factor", "upstream forgotten", factor=c)
+        elif raw.any():
+            yield Claim("elementwise-factor", "upstream lost", cost=2.0)
     elif seen.homogeneous:
         yield Claim("elementwise-factor", "upstream decides", cost=6.0)
     else:

@@ -221,8 +221,7 @@ def some_rows(case: Case, seen: Seen) -> Iterator[Claim]:
         if B < 2 or (np.count_nonzero(np.abs(seen.right).sum(axis=0)) < 2 * B and len(case.shape) > 1):
             continue
         each = np.stack([np.abs(seen.right[:, row == b]).sum(axis=1) for b in range(B)], axis=1)  # (m, B)
-        if (np.count_nonzero(each, axis=1) < 2).all():  # an entry belongs to one row: there is no sum
-            continue
+        own = (np.count_nonzero(each, axis=1) < 2).all()  # an entry belongs to one row: there is no sum
         weights = np.array([weight_of(seen, row == b) for b in range(B)])  # (B,)
         if np.isnan(weights).any() or np.ptp(weights) < 1e-4 * np.abs(weights).max():
             continue
@@ -232,6 +231,8 @@ def some_rows(case: Case, seen: Seen) -> Iterator[Claim]:
             continue
         if len(used) < B and np.ptp(weights[list(used)]) > 1e-4:
             kind = "weighted rows"
+        if own and kind == "weighted rows":
+            continue
         detail = (axis, B, used, tuple(float(f"{w:.5g}") for w in weights) if kind == "weighted rows" else ())
         yield Claim("batch-sum", kind, detail=detail, cost=1.5 if kind == "some rows" else 4.0)
 

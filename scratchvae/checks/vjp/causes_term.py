@@ -143,9 +143,10 @@ def a_sum(case: Case, seen: Seen) -> Iterator[Claim]:
     """
     left = lacking(case, seen)
     n = int(np.prod(seen.shape))
-    if left is None or seen.shape != case.shape or len(seen.shape) != 2 or left.shape != (n, n) or not case.whole:
+    if left is None or seen.shape != case.shape or len(seen.shape) < 2 or left.shape != (n, n) or not case.whole:
         return
-    blocks = left.reshape(*seen.shape, *seen.shape)  # (B, D, B, D)
+    shape = (n // seen.shape[-1], seen.shape[-1])  # (B, D), whatever axes the rows have
+    blocks = left.reshape(*shape, *shape)  # (B, D, B, D)
     for axis, order in ((1, (0, 2, 1, 3)), (0, (1, 3, 0, 2))):
         by_row = blocks.transpose(order)  # (B, B, D, D) or (D, D, B, B)
         R, S = by_row.shape[0], by_row.shape[2]
@@ -223,7 +224,8 @@ def named_rows(case: Case, q: np.ndarray, axis: int) -> Word:
         a = aligned(case.values[word.name] if word != ONE else np.ones(()), case.shape)
         if a is None:
             continue
-        if all_parallel(a if axis == 1 else a.T, q):  # (R, S)
+        rows = a.reshape(-1, a.shape[-1])
+        if all_parallel(rows if axis == 1 else rows.T, q):  # (R, S)
             return word
     return Word("", "", 0.5)
 

@@ -3,10 +3,9 @@
 Each function takes a Told and returns the message and the repair.
 """
 
-from collections.abc import Callable
-
 from scratchvae.checks.report import listed
-from scratchvae.checks.vjp.told import EXACT, Told, constant_words, gradients
+from scratchvae.checks.vjp.sentences_layout import LAYOUT
+from scratchvae.checks.vjp.told import EXACT, Sentence, Told, constant_words, gradients
 from scratchvae.checks.vjp.words import ONE
 
 PATHS = "whatever is used twice has two paths, and their gradients add"
@@ -103,10 +102,14 @@ def slope(t: Told) -> tuple[str, str]:
 
 def upstream_forgotten(t: Told) -> tuple[str, str]:
     c = t.claim.factor
-    mean = next(
-        (f" (it is the gradient of a mean over {n})" for n in t.sizes.values() if n > 1 and abs(c - n) < EXACT * n), ""
-    )
+    size = next((n for n in t.sizes.values() if n > 1 and abs(c - n) < EXACT * n), 0)
+    mean = f" (it is the gradient of a mean over {size})" if size else ""
     return f"{t.it} {t.be} the same whatever dy is: dy, the upstream gradient, is forgotten{mean}", "multiply by dy"
+
+
+def upstream_lost(t: Told) -> tuple[str, str]:
+    text = f"{t.it} {t.be} the same whatever dy is: on the way back what arrives from above is forgotten"
+    return text, "multiply by the gradient that arrives, layer by layer"
 
 
 def upstream_forgotten_in_part(t: Told) -> tuple[str, str]:
@@ -131,135 +134,7 @@ def not_linear(t: Told) -> tuple[str, str]:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The wrong place
-
-
-def none(t: Told) -> tuple[str, str]:
-    return (
-        f"backward returns no gradient for {listed(t.names)}, which would never be trained",
-        "return one (does a zip stop short, is a key missing?); what is no input but a constant is handed in as one",
-    )
-
-
-def zeros(t: Told) -> tuple[str, str]:
-    return f"{t.it} {t.be} zero everywhere, but y does depend on {listed(t.names)}", ""
-
-
-def shapes(t: Told) -> str:
-    pairs = zip(t.names, t.got, t.shapes, strict=True)
-    return "; ".join(f"d{name} has the shape {got}, but {name} has {expected}" for name, got, expected in pairs)
-
-
-def shape(t: Told) -> tuple[str, str]:
-    return shapes(t), "return the shape of what the gradient belongs to"
-
-
-def transposed_shape(t: Told) -> tuple[str, str]:
-    return f"{shapes(t)}: it is transposed{t.constant}", "transpose it, or swap the two factors of the product"
-
-
-def not_summed(t: Told) -> tuple[str, str]:
-    text = f"{shapes(t)}: every row uses the same {t.names[0]}, so what the rows contribute adds up"
-    return text + t.constant, "sum over the batch, .sum(axis=0)" if len(t.shapes[0]) < 2 else "sum over the batch"
-
-
-def axis_of_length_1(t: Told) -> tuple[str, str]:
-    return (
-        f"{shapes(t)}: the numbers are right, but an update would broadcast silently{t.constant}",
-        f"return the shape of {t.names[0]}",
-    )
-
-
-def summed_away(t: Told) -> tuple[str, str]:
-    return f"{shapes(t)}: it is summed over an axis too many", f"keep the axes of {t.names[0]}"
-
-
-def another_order(t: Told) -> tuple[str, str]:
-    return (
-        f"the gradients come back in another order: that of {listed(t.names)} is returned for another input",
-        "return the gradients in the order of the inputs",
-    )
-
-
-def transposed(t: Told) -> tuple[str, str]:
-    text = f"{t.it} {t.be} the transpose of what {t.they} should be; the matrix is square, so the shapes do not tell"
-    return text + t.constant, "transpose it, or swap the two factors of the product"
-
-
-def another_product(t: Told) -> tuple[str, str]:
-    wrong, right = t.claim.detail
-    return f"{t.it} {t.be} {wrong}, which is the wrong product", f"{t.it} = {right}"
-
-
-def jacobian(t: Told) -> tuple[str, str]:
-    return (
-        f"{t.it} {t.be} the Jacobian times dy, and should be its transpose times dy{t.constant}",
-        "W^T for W, or the sum in reversed order",
-    )
-
-
-def diagonal(t: Told) -> tuple[str, str]:
-    return (
-        f"{t.it}: each output is taken for a function of its own entry of {t.names[0]} alone; the others count too",
-        "add the sum over the other outputs",
-    )
-
-
-def wrong_axis(t: Told) -> tuple[str, str]:
-    text = f"{t.it}: the {t.claim.detail[0]} numbers of dy, one a row, meet the columns and broadcast"
-    return text, "write dy[:, None]"
-
-
-def some_rows(t: Told) -> tuple[str, str]:
-    axis, B, used, _ = t.claim.detail
-    of_what = "row" if axis == 0 else "column"
-    which = f"{of_what}{'s' * (len(used) > 1)} {', '.join(map(str, used))}"
-    return f"{t.it}: only {which} of the {B} in the batch {'count' if len(used) > 1 else 'counts'}", "sum over all rows"
-
-
-def weighted_rows(t: Told) -> tuple[str, str]:
-    return f"{t.it}: the rows of the batch count with different weights", "sum over all rows, each with weight 1"
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 # A term
-
-
-def not_added_up(t: Told) -> tuple[str, str]:
-    text = f"{t.it} {t.be} right for a batch of one row, and for several not the sum over them"
-    return f"{text}: does one row overwrite another?", "add up what every row contributes"
-
-
-def not_passed_on(t: Told) -> tuple[str, str]:
-    text = f"{t.it} {t.be} right for a single row or step, and wrong for several: look at what one passes on to the"
-    return f"{text} others (a state, a statistic of the batch), and at its path back", "add the path through it"
-
-
-def untransposed(t: Told) -> tuple[str, str]:
-    (W,), (slope,) = t.claim.detail, t.claim.words
-    where = "" if slope == ONE else f", before {slope.name}"
-    text = f"{t.it}: what arrives there went through {W} where its transpose belongs{where}, or the other way round"
-    return f"{text}; {W} is square, so the shapes do not tell", f"transpose {W} in that product"
-
-
-def turned_inside(t: Told) -> tuple[str, str]:
-    text = f"{t.it}: what multiplies {t.claim.detail[0]} is the transpose of what it should be"
-    return (
-        f"{text}; it is square, so the shapes do not tell",
-        f"transpose it before the product with {t.claim.detail[0]}",
-    )
-
-
-def repeated_rows(t: Told) -> tuple[str, str]:
-    ids = t.claim.detail[0]
-    text = f"{t.it}: only the rows are wrong whose number occurs more than once in {ids}"
-    return f"{text}: += by an index keeps one of them", f"np.add.at({t.it}, {ids}, ...)"
-
-
-def shuffled(t: Told) -> tuple[str, str]:
-    what = "dy enters" if t.claim.place == "out" else f"{t.it} {t.be} returned"
-    text = f"{t.it}: the right numbers in another order, from where {what}"
-    return text, "look for a reshape without its transpose, a flip, or an index"
 
 
 def term(t: Told) -> tuple[str, str]:
@@ -333,7 +208,8 @@ def unknown(t: Told) -> tuple[str, str]:
     return text, "work out one entry by hand"
 
 
-SENTENCES: dict[str, Callable[[Told], tuple[str, str]]] = {
+SENTENCES: dict[str, Sentence] = {
+    **LAYOUT,
     "constant": scaled,
     "constant of": scaled_of,
     "nearly": nearly_right,
@@ -347,31 +223,11 @@ SENTENCES: dict[str, Callable[[Told], tuple[str, str]]] = {
     "paths": paths,
     "slope": slope,
     "upstream forgotten": upstream_forgotten,
+    "upstream lost": upstream_lost,
     "upstream forgotten in part": upstream_forgotten_in_part,
     "upstream decides": upstream_decides,
     "offset": offset,
     "not linear": not_linear,
-    "none": none,
-    "zeros": zeros,
-    "shape": shape,
-    "transposed shape": transposed_shape,
-    "not summed": not_summed,
-    "axis of length 1": axis_of_length_1,
-    "summed away": summed_away,
-    "another order": another_order,
-    "transposed": transposed,
-    "another product": another_product,
-    "jacobian": jacobian,
-    "diagonal": diagonal,
-    "wrong axis": wrong_axis,
-    "some rows": some_rows,
-    "not added up": not_added_up,
-    "not passed on": not_passed_on,
-    "shuffled": shuffled,
-    "weighted rows": weighted_rows,
-    "untransposed": untransposed,
-    "turned inside": turned_inside,
-    "repeated rows": repeated_rows,
     "term": term,
     "term inside": term_inside,
     "product": product,

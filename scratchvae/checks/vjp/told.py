@@ -1,6 +1,6 @@
 """A claim to be told, in the parts that a sentence is made of: what it is about, by how much, and why that number."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from scratchvae.checks.report import listed
@@ -102,3 +102,6 @@ def constant_words(c: float, sizes: Mapping[str, int]) -> tuple[str, str, str]:
         if n > 2 and abs(size / n - 0.5) < EXACT:
             return f"{minus}2/{n} of", f"{name}; a mean where a sum belongs, and a factor 2 too many", repair
     return f"{minus}{1 / size:.6g} times", "look for a constant that only the forward or only the backward has", repair
+
+
+Sentence = Callable[[Told], tuple[str, str]]  # the message and the repair
