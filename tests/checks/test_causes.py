@@ -250,3 +250,13 @@ def test_the_two_sides_of_a_difference_are_one_finding():
         rng=rng,
     )
     assert len(report.findings) == 1, str(report)
+
+
+def test_a_clipped_gradient_is_not_one_that_is_the_same_whatever_dy_is():
+    """Of a loss that is one number one dy tells nothing: how it is with none does."""
+    rng = np.random.default_rng(9)
+    inputs = {"x": rng.standard_normal((4, 3))}
+    report = check_vjp(lambda x: ((x**2).sum(), x), lambda d, x: np.clip(2 * d * x, -0.01, 0.01), inputs, rng=rng)
+    (finding,) = report.findings
+    assert finding.cause == "unknown"
+    assert "not proportional to dy" in finding.message
