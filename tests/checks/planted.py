@@ -813,7 +813,7 @@ TERMS = {
         "by_rows", *squared_error(every=slice(-1, None)), network, targets, "W1 b1 W2 b2", "batch-sum", "only row 4"
     ),
     "what a step passes on": Plant(
-        "by_rows", *recurrence(), steps, sequence, "W U", "missing-term", "what one passes on to the others"
+        "by_rows", *recurrence(), steps, sequence, "W U", "missing-term", "that one passes on to the others"
     ),
 }
 PLANTED = {**FACTORS, **LAYOUT, **TERMS}

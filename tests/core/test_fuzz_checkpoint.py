@@ -72,7 +72,7 @@ def refusal(file):
         assert len(text) < 700
         return text
     finally:
-        assert time.process_time() - began < SECONDS
+        assert time.process_time() - began < SECONDS or tracemalloc.is_tracing()  # which takes its own time
     return None
 
 
@@ -273,6 +273,7 @@ def test_nothing_is_taken_at_its_word(file, tmp_path, claim):
     if claim == "a deep nest":
         text = text.replace('"run": null', '"run": ' + "[" * 10**5 + "]" * 10**5)
     evil = write(tmp_path / "evil.npz", text, arrays | changed)
+    assert refusal(evil) is not None
     tracemalloc.start()
     try:
         assert refusal(evil) is not None

@@ -1,7 +1,7 @@
 """The marks of the checks in an exam that strangers set: `python tests/exam/marks.py > docs/exam.md`.
 
 The papers of_layers, of_models and of_networks were written by people who had not seen the checks, the museum or their
-tests, from a page of contract alone. They stand here as they were handed in.
+tests, from a page of contract alone. They stand here as they were marked.
 """
 
 import importlib
@@ -26,9 +26,7 @@ CHECKS = {
     "optimizer": check_optimizer,
 }
 ARGUMENTS = ("forward", "backward", "inputs", "model", "x", "eps", "sampler", "mu", "logvar", "optimizer", "reference")
-TOLD_WRONG: frozenset[str] = (
-    frozenset()
-)  # items whose report sends a reader to the wrong place, in a reader's judgement
+TOLD_WRONG = {"denoising_corrupt_for_clean"}  # reports that send one to a wrong place, in the judgement of a reader
 
 
 class Mark(NamedTuple):

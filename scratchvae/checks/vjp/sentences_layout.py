@@ -1,5 +1,7 @@
 """What is told of the right numbers in the wrong place: as in `sentences`, of which this is a part."""
 
+import numpy as np
+
 from scratchvae.checks.report import listed
 from scratchvae.checks.vjp.told import Sentence, Told
 from scratchvae.checks.vjp.words import ONE
@@ -34,9 +36,18 @@ def not_summed(t: Told) -> tuple[str, str]:
     return text + t.constant, "sum over the batch, .sum(axis=0)" if len(t.shapes[0]) < 2 else "sum over the batch"
 
 
+def broadcast(t: Told) -> str:
+    """What happens to an update: nothing good, or nothing at all."""
+    try:
+        np.broadcast_shapes(t.got[0], t.shapes[0])
+    except ValueError:
+        return ""
+    return ", but an update would broadcast silently"
+
+
 def axis_of_length_1(t: Told) -> tuple[str, str]:
     return (
-        f"{shapes(t)}: the numbers are right, but an update would broadcast silently{t.constant}",
+        f"{shapes(t)}: the numbers are right{broadcast(t)}{t.constant}",
         f"return the shape of {t.names[0]}",
     )
 
@@ -98,8 +109,11 @@ def not_added_up(t: Told) -> tuple[str, str]:
 
 
 def not_passed_on(t: Told) -> tuple[str, str]:
-    text = f"{t.it} {t.be} right for a single row or step, and wrong for several: look at what one passes on to the"
-    return f"{text} others (a state, a statistic of the batch), and at its path back", "add the path through it"
+    text = f"{t.it} {t.be} right for a single row or step, and wrong for several: look at how they meet"
+    what = (
+        "a state that one passes on to the others, a statistic or a weight over all of them, an index that comes twice"
+    )
+    return f"{text} ({what})", "work it out by hand for two"
 
 
 def untransposed(t: Told) -> tuple[str, str]:
