@@ -241,6 +241,59 @@ def recurrence(passed_on=0.0):
     return forward, backward
 
 
+def forgetful(dy, cache):
+    """The backward of tanh(x W + b) V that takes the slope at tanh(a) in place of a."""
+    x, W, b, V = cache
+    y = np.tanh(x @ W + b)
+    da = dy @ V.T * (1 - np.tanh(y) ** 2)
+    return {"W": x.T @ da, "b": da.sum(axis=0), "V": y.T @ dy}
+
+
+def margins(mask):
+    """The mean of max(0, 1 - t x w), and a gradient that may count the rows beyond the margin as well."""
+
+    def forward(w, x, t):
+        return np.maximum(0, 1 - t * (x @ w)).mean(), (w, x, t)
+
+    def backward(dy, cache):
+        w, x, t = cache
+        return {"w": -dy / len(x) * x.T @ (t * np.where(t * (x @ w) < 1, 1.0, not mask))}
+
+    return forward, backward
+
+
+def weights(rng):
+    return {"w": 2 * rng.standard_normal(4)}
+
+
+def answers(rng):
+    return {"x": rng.standard_normal((7, 4)), "t": rng.choice([-1.0, 1.0], 7)}
+
+
+def policy():
+    """-log p[action] less the entropy of p, each in the mean, and an entropy's gradient as if p were free."""
+
+    def forward(W, b, x, action):
+        p = softmax(x @ W + b)[0]
+        rows = np.arange(len(x))
+        return (-np.log(p[rows, action]) + (p * np.log(p)).sum(axis=1)).mean(), {"x": x, "p": p, "action": action}
+
+    def backward(dy, cache):
+        x, p, action = cache["x"], cache["p"], cache["action"]
+        ds = p - np.eye(p.shape[1])[action] + p * (np.log(p) + 1)
+        return {"W": dy * x.T @ ds / len(x), "b": dy * ds.mean(axis=0)}
+
+    return forward, backward
+
+
+def scores(rng):
+    return {"W": rng.standard_normal((4, 5)), "b": rng.standard_normal(5)}
+
+
+def actions(rng):
+    return {"x": rng.standard_normal((6, 4)), "action": rng.integers(0, 5, 6)}
+
+
 def steps(rng):
     return {"W": rng.standard_normal((3, 4)), "U": rng.standard_normal((4, 4))}
 
@@ -458,6 +511,36 @@ FACTORS = {
         "W1 b1",
         "elementwise-factor",
         "stands in place of the slope of the tanh",
+    ),
+    "a clip without its mask": Plant(
+        "a_missing_mask",
+        lambda x: (np.exp(np.clip(x, -0.31, 0.53)).sum(axis=1), x),
+        lambda dy, x: dy[:, None] * np.exp(np.clip(x, -0.31, 0.53)),
+        x,
+        nothing,
+        "x",
+        "elementwise-factor",
+        "a mask is missing",
+    ),
+    "a slope of a layer that leaves nothing behind": Plant(
+        "an_array",
+        lambda x, W, b, V: (np.tanh(x @ W + b) @ V, (x, W, b, V)),
+        forgetful,
+        lambda rng: {"W": rng.standard_normal((4, 3)), "b": rng.standard_normal(3), "V": rng.standard_normal((3, 2))},
+        x,
+        "W b",
+        "elementwise-factor",
+        "taken at its output",
+    ),
+    "the residual for its sign": Plant(
+        "an_array",
+        lambda m, t: (np.abs(m - t).sum(axis=1), (m, t)),
+        lambda d, c: {"m": d[:, None] * (c[0] - c[1])},
+        lambda rng: {"m": rng.standard_normal((5, 4))},
+        lambda rng: {"t": rng.standard_normal((5, 4))},
+        "m",
+        "elementwise-factor",
+        "(t - m) stands in place of sign(t - m)",
     ),
     "what arrives is forgotten on the way": Plant(
         "the_upstream",
@@ -813,7 +896,13 @@ TERMS = {
         "by_rows", *squared_error(every=slice(-1, None)), network, targets, "W1 b1 W2 b2", "batch-sum", "only row 4"
     ),
     "what a step passes on": Plant(
-        "by_rows", *recurrence(), steps, sequence, "W U", "missing-term", "that one passes on to the others"
+        "by_rows", *recurrence(), steps, sequence, "W U", "unknown", "that one passes on to the others"
+    ),
+    "a loss whose maximum is taken": Plant(
+        "by_rows", *margins(mask=False), weights, answers, "w", "elementwise-factor", "a mask is missing"
+    ),
+    "a bonus of its own, in a policy": Plant(
+        "by_rows", *policy(), scores, actions, "W b", "missing-term", "a multiple of p"
     ),
 }
 PLANTED = {**FACTORS, **LAYOUT, **TERMS}

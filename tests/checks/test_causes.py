@@ -7,9 +7,9 @@ from planted import PLANTED, activated, layer, slope_of_gelu
 from scratchvae.checks import check_vjp
 from scratchvae.checks.vjp import check
 from scratchvae.checks.vjp.cover import VAGUE, opinions, smallest_cover
+from scratchvae.checks.vjp.curves import Phi
 from scratchvae.checks.vjp.explain import HYPOTHESES
 from scratchvae.checks.vjp.point import Hints, cases_at
-from scratchvae.checks.vjp.words import Phi
 from scratchvae.layers import sigmoid, softplus
 
 

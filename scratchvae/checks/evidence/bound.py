@@ -11,7 +11,7 @@ import numpy as np
 
 from scratchvae.backend import to_numpy
 from scratchvae.checks.amounts import off_by, same
-from scratchvae.checks.evidence.fitted import fitted, usual_starts
+from scratchvae.checks.evidence.fitted import fitted
 from scratchvae.checks.evidence.inside import inner, look_inside
 from scratchvae.checks.evidence.quadrature import NllAt, expected_kl
 from scratchvae.checks.evidence.readings import AS_AGREED, READINGS, Reading, fits, of_encode
@@ -24,7 +24,6 @@ from scratchvae.checks.sampler.law import Point, Question, law_of
 
 NOISES = 24
 BOUND = "elbo = -nll - kl"
-FITTED = 1e-5  # relative: what a fit knows of shift and spread
 
 
 class Bound(NamedTuple):
@@ -161,15 +160,11 @@ def fitted_draw(b: Bound) -> Drawn:
     def value_at(z: np.ndarray, row: int) -> np.ndarray:
         return b.nll_at(z, b.x[row])
 
-    starts, found = usual_starts(*b.heads), None
-    if not is_analytic(nll):
-        found = fitted(value_at, b.eps, nll, starts, "nll" not in b.terms)
-    if found is None:
+    numbers = None if is_analytic(nll) else fitted(value_at, b.eps, nll, b.heads, "nll" not in b.terms)
+    if numbers is None:
         return Drawn(mu + sigma * b.eps[:, None], None, [], assumed=True)
-    shift, spread = found
-    error = FITTED * (np.abs(shift) + np.abs(spread))
-    numbers = Measured(*(a[None] for a in (*b.heads, shift, spread, error, error)))
-    return Drawn(shift + spread * b.eps[:, None], numbers, of_the_sampler(of_the_numbers(numbers)))
+    z = numbers.shift[0] + numbers.spread[0] * b.eps[:, None]  # (E, B, Z)
+    return Drawn(z, numbers, of_the_sampler(of_the_numbers(numbers)))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -9,10 +9,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scratchvae.checks.evidence.readings import AS_AGREED, READINGS
+from scratchvae.checks.evidence.readings import AS_AGREED, READINGS, Heads
+from scratchvae.checks.sampler.instead import Measured
 
 SOLVED = 1e-8  # of the largest value, what a fit may leave over
 ROUNDS, POLISH = 60, 3
+KNOWN = 1e-5  # relative: more digits of shift and spread than these are not believed
+ROUNDING = 1e-14  # of a value, relative to the largest
 Start = tuple[np.ndarray, np.ndarray]  # shift and spread, (B, Z) each
 
 
@@ -20,14 +23,14 @@ def fitted(
     value_at: Callable[[np.ndarray, int], np.ndarray],
     eps: np.ndarray,
     values: np.ndarray,
-    starts: list[Start],
-    up_to: bool,
-) -> Start | None:
-    """shift and spread with values (E, B) = value_at(shift + spread * eps, row), eps (E, Z); None if none are found.
+    heads: Heads,
+    up_to: bool = False,
+) -> Measured | None:
+    """The draw with values (E, B) = value_at(shift + spread * eps, row), eps (E, Z), and how well it is known.
 
-    up_to: up to a number for each row.
+    up_to: up to a number for each row. None if no such shift and spread are found.
     """
-    found = []
+    found, starts = [], usual_starts(*heads)
     for b in range(values.shape[1]):
         target = values[:, b] - up_to * values[:, b].mean()  # (E,)
 
@@ -41,9 +44,12 @@ def fitted(
         theta = next((theta for theta in solutions if theta is not None), None)
         if theta is None:
             return None
-        found.append(theta.reshape(2, -1))
-    shift, spread = np.stack(found, axis=1)
-    return shift, spread
+        noise = np.abs(left(theta)) + ROUNDING * np.abs(values[:, b]).max()  # (E,)
+        error = np.abs(np.linalg.pinv(jacobian(left, theta))) @ noise  # (P,)
+        found.append(np.stack([theta, error]).reshape(2, 2, -1))
+    (shift, spread), errors = np.stack(found, axis=2)  # (2, B, Z) each
+    least = KNOWN * (np.abs(shift) + np.abs(spread))  # (B, Z)
+    return Measured(*(a[None] for a in (*heads, shift, spread, *(least + errors))))
 
 
 def usual_starts(mu: np.ndarray, logvar: np.ndarray) -> list[Start]:
@@ -62,11 +68,14 @@ def solved(left: Callable[[np.ndarray], np.ndarray], theta: np.ndarray, allowed:
             polish += 1  # why: a solution that is just good enough has few digits
         if polish > POLISH:
             break
-        h = 1e-6 * np.maximum(np.abs(theta), 1e-2)  # (P,)
-        J = np.stack([(left(theta + step) - left(theta - step)) / (2 * step.sum()) for step in np.diag(h)], axis=1)
-        while damping < 1e8:
-            A = J.T @ J
-            move = np.linalg.solve(A + damping * np.diag(np.diag(A) + 1e-12), -J.T @ r)  # (P,)
+        J = jacobian(left, theta)  # (E, P)
+        if not np.isfinite(J).all():
+            break
+        size = np.sqrt((J * J).sum(axis=0) + 1e-12)  # (P,)
+        nothing = np.zeros(len(theta))
+        while damping < 1e8:  # why least squares: a latent that y hardly depends on makes the normal equations singular
+            damped = np.vstack([J, np.diag(np.sqrt(damping) * size)])  # (E + P, P)
+            move = np.linalg.lstsq(damped, -np.concatenate([r, nothing]), rcond=None)[0]  # (P,)
             if (after := left(theta + move)) @ after < r @ r:
                 theta, r, damping = theta + move, after, damping / 10
                 break
@@ -74,3 +83,9 @@ def solved(left: Callable[[np.ndarray], np.ndarray], theta: np.ndarray, allowed:
         else:
             break
     return theta if np.abs(r).max() <= allowed else None
+
+
+def jacobian(left: Callable[[np.ndarray], np.ndarray], theta: np.ndarray) -> np.ndarray:
+    """(E, P), by central differences."""
+    h = 1e-6 * np.maximum(np.abs(theta), 1e-2)  # (P,)
+    return np.stack([(left(theta + step) - left(theta - step)) / (2 * step.sum()) for step in np.diag(h)], axis=1)

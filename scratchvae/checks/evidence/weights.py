@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchvae.checks.amounts import nats, off_by, same
-from scratchvae.checks.evidence.fitted import fitted, usual_starts
+from scratchvae.checks.evidence.fitted import fitted
 from scratchvae.checks.evidence.many import Many, log_mean_exp
 from scratchvae.checks.evidence.quadrature import expected_kl
 from scratchvae.checks.evidence.readings import AS_AGREED, READINGS, Reading, fits, of_encode
@@ -155,12 +155,8 @@ def fitted_draws(many: Many, eps: np.ndarray, got_one: np.ndarray) -> list[Findi
     def value_at(z: np.ndarray, b: int) -> np.ndarray:
         return log_normal(z) - many.nll(b, z) - log_normal(z, *(a[b] for a in many.heads))
 
-    found = fitted(value_at, eps, got_one.T, usual_starts(*many.heads), False)
-    if found is None:
-        return []
-    shift, spread = found
-    error = 1e-5 * (np.abs(shift) + np.abs(spread))
-    return [*of_the_sampler(Measured(*(a[None] for a in (*many.heads, shift, spread, error, error))))[1]]
+    numbers = fitted(value_at, eps, got_one.T, many.heads)
+    return [] if numbers is None else [*of_the_sampler(numbers)[1]]
 
 
 def of_the_reading(reading: Reading, heard: Heard) -> list[Finding]:

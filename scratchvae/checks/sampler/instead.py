@@ -173,11 +173,12 @@ def of_the_spread(m: Measured) -> Said | None:
 def of_the_mean(m: Measured) -> Said | None:
     d, mu, sigma, error = m.shift, m.mu, m.sigma, m.shift_error + EXACT * (np.abs(m.mu) + m.sigma)
     with np.errstate(all="ignore"):
+        if fits(d, -mu, error):  # why first: where every mu is negative this is |mu|
+            return Said("-mu", "sign", factor=-1.0)
         if said := as_it_is(d, MEANS, m, error):
             return said
         if c := constant(d, mu, error):
-            text = "-mu" if abs(c + 1) < EXACT else f"{times(c)} mu"
-            return Said(text, "sign" if text == "-mu" else "factor", factor=1 / c)
+            return Said(f"{times(c)} mu", "factor", factor=1 / c)
         if c := constant(d - mu, np.ones(d.shape), error):
             return Said(f"mu {signed(c)}", "missing-term")
         if text := clipped(d, mu, error, "mu", "mu", lambda end: end):

@@ -45,10 +45,14 @@ def by_rows(
             return [(claim, frozenset(shared))]
         if not row.has_gradients:
             continue
-        if all(is_right(each, few) for each in cut.rows):
-            kind = ("batch-sum", "not added up") if cut.separate or cut.added else ("missing-term", "not passed on")
+        wrong = next((each for each in cut.rows if not is_right(each, few)), None)
+        if wrong is None:
+            kind = ("batch-sum", "not added up") if cut.separate or cut.added else ("unknown", "not passed on")
             return [(Claim(*kind), frozenset(few))]
+        if cut.added and (flat := flat_rows(cut.rows, few)):
+            return [(Claim("elementwise-factor", "flat rows", detail=(cut.batch.axis, flat)), frozenset(few))]
         if cut.first or cut.separate or cut.added:
+            row = row if cut.first else wrong
             cases = cases_at(row.pair, row.x, few, measured(row.pair, row.x, few), Hints())
             if chosen := smallest_cover(opinions(cases, hypotheses), VAGUE):
                 return [(c._replace(place="mid" if c.place == "in" else c.place), names) for c, names in chosen]
@@ -59,6 +63,13 @@ def is_right(row: Row, index: Index) -> bool:
     """Is the backward right for this row alone?"""
     right, got = expected(row, index), returned(row, index)
     return got is not None and bool(np.abs(right - got).max() <= EXPLAINED * np.abs(right).max())
+
+
+def flat_rows(rows: list[Row], index: Index) -> tuple[int, ...]:
+    """The rows whose output does not depend on these inputs, if backward is wrong in some of them and in no other."""
+    flat = tuple(b for b, row in enumerate(rows) if not expected(row, index).any())
+    wrong = [b for b, row in enumerate(rows) if not is_right(row, index)]
+    return flat if wrong and set(wrong) <= set(flat) and len(flat) < len(rows) else ()
 
 
 def upstream(row: Row) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.vjp.words import Word
+from scratchvae.checks.vjp.word import Word
 
 EXPLAINED = 1e-6  # what an explanation may leave over, relative to the largest entry
 LEFT = 1e-3  # and relative to the error that it explains

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from scratchvae.checks.vjp.case import Case, Claim, Seen, aligned, ratio, repairs
-from scratchvae.checks.vjp.words import ONE, Word
+from scratchvae.checks.vjp.case import EXPLAINED, Case, Claim, Seen, aligned, ratio, repairs
+from scratchvae.checks.vjp.word import ONE, Word
 
 FEW = 300  # numbers that a first look compares
 NEARLY = 1e-4
@@ -179,6 +179,17 @@ def some_paths(case: Case, seen: Seen) -> Iterator[Claim]:
         yield Claim("missing-term", "paths", cost=3.0)
 
 
+def a_missing_mask(case: Case, seen: Seen) -> Iterator[Claim]:
+    """got is right but for entries that y does not depend on, or entries of y that depend on none: a clip, a margin."""
+    if not seen.fits or not seen.linear:
+        return
+    there = np.abs(seen.right) > 1e-9 * np.abs(seen.right).max()  # (m, M)
+    flat = ~there.any(axis=1, keepdims=True) | ~there.any(axis=0)  # (m, M)
+    off = np.abs(seen.right - seen.got) > EXPLAINED * np.abs(seen.right).max()
+    if off.any() and not off[~flat].any() and there.sum() >= 4:
+        yield Claim("elementwise-factor", "mask missing", cost=2.6)
+
+
 def ratios(seen: Seen) -> np.ndarray | None:
     """got / right, (m, M), NaN where both are zero; None if there is something where nothing should be."""
     if not seen.fits or not seen.linear or not seen.got.any():
@@ -231,5 +242,6 @@ HYPOTHESES = (
     an_offset,
     some_array,
     some_paths,
+    a_missing_mask,
     the_slope,
 )

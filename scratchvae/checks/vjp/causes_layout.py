@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from scratchvae.checks.vjp.case import EXPLAINED, Case, Claim, Seen, aligned, ratio, repairs
-from scratchvae.checks.vjp.words import ONE
+from scratchvae.checks.vjp.word import ONE
 
 
 def nothing_there(case: Case, seen: Seen) -> Iterator[Claim]:

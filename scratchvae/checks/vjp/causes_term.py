@@ -10,7 +10,7 @@ import numpy as np
 from scratchvae.checks.vjp.case import EXPLAINED, Case, Claim, Seen, aligned, ratio
 from scratchvae.checks.vjp.causes_factor import array_factors, constant, parallel
 from scratchvae.checks.vjp.causes_layout import products
-from scratchvae.checks.vjp.words import ONE, Word
+from scratchvae.checks.vjp.word import ONE, Word
 
 PAIRED = 80  # words that are tried beside every other one, or beside every array: the simplest
 
@@ -39,10 +39,12 @@ def a_term_inside(case: Case, seen: Seen) -> Iterator[Claim]:
     left = lacking(case, seen)
     if left is None or len(case.shape) > 1 or not seen.shape:
         return
-    for word in [ONE, *case.words[:PAIRED]]:
+    for word in [ONE, *case.words]:
         for term in terms_inside(case, seen, np.ones((1, 1)) if word == ONE else case.values[word.name]):
             if (c := ratio(left, term)) and seen.explained(left - c * term):
                 yield Claim("missing-term", "term inside", (word,), factor=c, cost=2.6 + word.cost + odd(c))
+                if left.shape[1] == 1 and len(left) > 2:  # why: of two numbers any word may be a multiple
+                    yield Claim("missing-term", "multiple inside", (word,), cost=3.2 + word.cost)
 
 
 def terms_inside(case: Case, seen: Seen, u: np.ndarray) -> Iterator[np.ndarray]:
@@ -58,7 +60,7 @@ def terms_inside(case: Case, seen: Seen, u: np.ndarray) -> Iterator[np.ndarray]:
 def summed_for_a_bias(seen: Seen, weighed: np.ndarray) -> Iterator[np.ndarray]:
     """The sum of the rows of (M, B, J), for an input that is one of them."""
     size = int(np.prod(seen.shape))
-    if max(seen.shape) == size and weighed.shape[1] > 1 and weighed.shape[2] in (1, size):
+    if max(seen.shape) == size and weighed.shape[2] in (1, size):
         total = np.broadcast_to(weighed.sum(axis=1), (len(weighed), size))
         yield seen.picked(total.reshape(-1, *seen.shape)) * seen.scale
 

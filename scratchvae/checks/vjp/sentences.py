@@ -6,7 +6,7 @@ Each function takes a Told and returns the message and the repair.
 from scratchvae.checks.report import listed
 from scratchvae.checks.vjp.sentences_layout import LAYOUT
 from scratchvae.checks.vjp.told import EXACT, Sentence, Told, constant_words, gradients
-from scratchvae.checks.vjp.words import ONE
+from scratchvae.checks.vjp.word import ONE
 
 PATHS = "whatever is used twice has two paths, and their gradients add"
 
@@ -96,6 +96,11 @@ def paths(t: Told) -> tuple[str, str]:
     )
 
 
+def mask_missing(t: Told) -> tuple[str, str]:
+    text = f"{t.it} {t.be} right where y depends on {listed(t.names)}, but something arrives also where it does not"
+    return f"{text}: a mask is missing (of a clip, a margin, a maximum?)", "let nothing pass where the forward is flat"
+
+
 def slope(t: Told) -> tuple[str, str]:
     return f"{t.it}: what multiplies dy is not the slope of the forward", "differentiate the forward once more"
 
@@ -149,6 +154,13 @@ def term_inside(t: Told) -> tuple[str, str]:
     what = "dy itself" if word == ONE else f"dy times {word.name}"
     text = f"{t.it}: in the gradient that arrives there a term is missing, or has the wrong sign: {what}"
     return text, f"add {t.c}dy" if word == ONE else f"add {t.c}dy * {word.formula}"
+
+
+def multiple_inside(t: Told) -> tuple[str, str]:
+    word = t.claim.words[0]
+    what = "the same number for all of them" if word == ONE else f"a multiple of {word.name}"
+    text = f"{t.it}: in the gradient that arrives there a term is missing or wrong, {what}"
+    return text, f"work out the factor of {word.formula}" if word != ONE else "work out that number"
 
 
 def product(t: Told) -> tuple[str, str]:
@@ -221,6 +233,7 @@ SENTENCES: dict[str, Sentence] = {
     "in place of of": in_place_of,
     "some array": some_array,
     "paths": paths,
+    "mask missing": mask_missing,
     "slope": slope,
     "upstream forgotten": upstream_forgotten,
     "upstream lost": upstream_lost,
@@ -230,6 +243,7 @@ SENTENCES: dict[str, Sentence] = {
     "not linear": not_linear,
     "term": term,
     "term inside": term_inside,
+    "multiple inside": multiple_inside,
     "product": product,
     "two factors": two_factors,
     "sum": missing_sum,

@@ -4,7 +4,7 @@ import numpy as np
 
 from scratchvae.checks.report import listed
 from scratchvae.checks.vjp.told import Sentence, Told
-from scratchvae.checks.vjp.words import ONE
+from scratchvae.checks.vjp.word import ONE
 
 
 def none(t: Told) -> tuple[str, str]:
@@ -116,6 +116,14 @@ def not_passed_on(t: Told) -> tuple[str, str]:
     return f"{text} ({what})", "work it out by hand for two"
 
 
+def flat_rows(t: Told) -> tuple[str, str]:
+    axis, flat = t.claim.detail
+    which = f"{'row' if axis == 0 else 'column'}{'s' * (len(flat) > 1)} {', '.join(map(str, flat))}"
+    text = f"{t.it}: {which} of the batch {'have' if len(flat) > 1 else 'has'} no share in the output"
+    repair = "let nothing pass where the forward is flat"
+    return f"{text}, and something arrives all the same: a mask is missing", repair
+
+
 def untransposed(t: Told) -> tuple[str, str]:
     (W,), (slope,) = t.claim.detail, t.claim.words
     where = "" if slope == ONE else f", before {slope.name}"
@@ -160,6 +168,7 @@ LAYOUT: dict[str, Sentence] = {
     "some rows": some_rows,
     "not added up": not_added_up,
     "not passed on": not_passed_on,
+    "flat rows": flat_rows,
     "shuffled": shuffled,
     "weighted rows": weighted_rows,
     "untransposed": untransposed,
