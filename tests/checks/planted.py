@@ -123,8 +123,8 @@ def squared_error(slope=lambda h: 1 - h * h, every=slice(None)):
     return forward, backward
 
 
-def attention(turned):
-    """softmax(q k^T) v, with the gradient of k made from the scores' or from their transpose."""
+def attention(turned=False, summed=True):
+    """softmax(q k^T) v; the gradient of k from the scores' or their transpose, and with or without the softmax's sum."""
 
     def forward(q, k, v):
         scores = np.exp(q @ k.T)
@@ -134,7 +134,7 @@ def attention(turned):
     def backward(dy, cache):
         q, k, v, p = cache
         dp = dy @ v.T
-        ds = p * (dp - (p * dp).sum(axis=1, keepdims=True))
+        ds = p * (dp - summed * (p * dp).sum(axis=1, keepdims=True))
         return {"q": ds @ k, "k": (ds if turned else ds.T) @ q, "v": p.T @ dy}
 
     return forward, backward
@@ -292,6 +292,29 @@ def scores(rng):
 
 def actions(rng):
     return {"x": rng.standard_normal((6, 4)), "action": rng.integers(0, 5, 6)}
+
+
+def two_heads(forgotten):
+    """The squares of two heads on one hidden layer, a number a row, and a gradient that may forget one of the heads."""
+
+    def forward(W, b, M, m, S, s, x):
+        h = np.tanh(x @ W + b)
+        mu, logs = h @ M + m, h @ S + s
+        return (mu**2 + np.exp(logs)).sum(axis=1), (x, h, mu, logs, M, S)
+
+    def backward(d, cache):
+        x, h, mu, logs, M, S = cache
+        dmu, dlogs = 2 * d[:, None] * mu, d[:, None] * np.exp(logs)
+        da = (dmu @ M.T + (not forgotten) * dlogs @ S.T) * (1 - h * h)
+        grads = {"W": x.T @ da, "b": da.sum(axis=0), "M": h.T @ dmu, "m": dmu.sum(axis=0)}
+        return grads | {"S": h.T @ dlogs, "s": dlogs.sum(axis=0)}
+
+    return forward, backward
+
+
+def heads(rng):
+    shapes = {"W": (4, 6), "b": (6,), "M": (6, 2), "m": (2,), "S": (6, 2), "s": (2,)}
+    return {name: 0.5 * rng.standard_normal(shape) for name, shape in shapes.items()}
 
 
 def steps(rng):
@@ -793,6 +816,12 @@ TERMS = {
         "missing-term",
         "a term with a sum over the entries of its row is wrong or missing",
     ),
+    "the sum in the softmax of an attention": Plant(
+        "a_sum_inside", *attention(summed=False), queries, nothing, "q k", "missing-term", "the sum over each row"
+    ),
+    "one of two heads": Plant(
+        "a_path_above", *two_heads(forgotten=True), heads, x, "W b", "missing-term", "what comes back through S"
+    ),
     "a matrix used twice": Plant(
         "one_use_of_two", *tied(0), encoder, nothing, "W", "missing-term", "W is used twice in the forward"
     ),
@@ -805,6 +834,16 @@ TERMS = {
         "x",
         "missing-term",
         "add 3 * dy",
+    ),
+    "a penalty on the biases as well": Plant(
+        "a_term_in_part",
+        lambda W, x: (((x @ W) ** 2).sum() + (W[1:] ** 2).sum(), (x, W)),
+        lambda dy, c: 2 * dy * (c[0].T @ c[0] @ c[1] + c[1]),
+        lambda rng: {"W": rng.standard_normal((4, 3))},
+        x,
+        "W",
+        "missing-term",
+        "in row 0 alone",
     ),
     "a term of the KL": Plant(
         "a_term",

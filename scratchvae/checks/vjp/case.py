@@ -94,6 +94,8 @@ class Case(NamedTuple):
     arrays: Mapping[str, np.ndarray]  # in play, under their plain names
     words: list[Word]
     values: dict[str, np.ndarray]  # of the words, by their names
+    weights: Mapping[str, np.ndarray]  # all inputs
+    around: Mapping[str, np.ndarray]  # the gradients that are right, (M, *shape) each
 
     @property
     def dys(self) -> np.ndarray:

@@ -195,8 +195,8 @@ def repeated_rows(case: Case, seen: Seen) -> Iterator[Claim]:
     for name, a in case.arrays.items():
         if a.size and (a == np.rint(a)).all() and a.min() >= 0 and a.max() < seen.shape[0] and name != seen.name:
             numbers, counts = np.unique(a, return_counts=True)
-            several, once = (set(numbers[each].astype(int).tolist()) for each in (counts > 1, counts == 1))
-            if wrong and wrong <= several and right and right <= once:
+            several = set(numbers[counts > 1].astype(int).tolist())
+            if wrong and wrong <= several and right and not right & several:
                 yield Claim("batch-sum", "repeated rows", detail=(name,), cost=1.4)
 
 

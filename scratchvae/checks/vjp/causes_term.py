@@ -31,6 +31,24 @@ def a_term(case: Case, seen: Seen) -> Iterator[Claim]:
             yield Claim("missing-term", "term", (word,), factor=c, cost=2.0 + word.cost + odd(c))
 
 
+def a_term_in_part(case: Case, seen: Seen) -> Iterator[Claim]:
+    """The same in some rows or columns of the input alone, as where a penalty leaves out the biases."""
+    left = lacking(case, seen)
+    if left is None or len(seen.shape) != 2 or len(seen.entries) < np.prod(seen.shape):
+        return
+    off = (np.abs(left).max(axis=1) > EXPLAINED * np.abs(seen.right).max()).reshape(seen.shape)
+    for axis, what in ((0, "row"), (1, "column")):
+        there = off.any(axis=1 - axis, keepdims=True)
+        if there.all() or not np.array_equal(off, np.broadcast_to(there, off.shape)):
+            continue
+        numbers = np.flatnonzero(there)
+        where = f"{what}{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
+        for word in [ONE, *case.words]:
+            term = spread_and_summed(case, seen, np.ones(()) if word == ONE else case.values[word.name])
+            if term is not None and (c := ratio(left, np.where(off.reshape(-1, 1), term, 0))):
+                yield Claim("missing-term", "term in part", (word,), factor=c, detail=(where,), cost=2.2 + word.cost)
+
+
 def a_term_inside(case: Case, seen: Seen) -> Iterator[Claim]:
     """The same in the gradient that arrives at a layer: right - got = c * sum over the rows of dy * p * u.
 
@@ -276,6 +294,7 @@ def inside(rows: np.ndarray, spans: np.ndarray) -> bool:
 
 HYPOTHESES = (
     a_term,
+    a_term_in_part,
     a_term_inside,
     a_product,
     two_factors,

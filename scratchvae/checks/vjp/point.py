@@ -43,7 +43,7 @@ def case_at(
     nothing = pair.grads(x, np.zeros(y.shape))
     linear = linear_in_dy(pair, x, y.shape, rng)
     arrays = in_play({**pair.constants, **x}, y, cache) if hints.arrays is None else hints.arrays(x)
-    known = vocabulary(arrays)
+    known = vocabulary(arrays, x)
     seen = {
         name: Seen(
             name,
@@ -59,7 +59,19 @@ def case_at(
         )
         for name, entries in index.items()
     }
-    return Case(seen, y.shape, outs, arrays, list(known), {word.name: a for word, a in known.items()})
+    around = {
+        name: right
+        for name in x
+        if name not in index and (right := right_ones(x[name].shape, [g[name] for g in raw], scale)) is not None
+    }
+    values = {word.name: a for word, a in known.items()}
+    return Case(seen, y.shape, outs, arrays, list(known), values, x, around)
+
+
+def right_ones(shape: tuple[int, ...], raw: list[np.ndarray | None], scale: np.ndarray) -> np.ndarray | None:
+    """The gradients of an input that is right, for a 1 at each output, (M, *shape)."""
+    fits = [np.asarray(g, float) / s for g, s in zip(raw, scale, strict=True) if g is not None and g.shape == shape]
+    return np.stack(fits) if len(fits) == len(raw) else None
 
 
 def cases_at(

@@ -149,6 +149,13 @@ def term(t: Told) -> tuple[str, str]:
     return f"{t.it}: a term is missing, or has the wrong sign: {what}; {PATHS}", f"add {t.c}{product}"
 
 
+def term_in_part(t: Told) -> tuple[str, str]:
+    word, (where,) = t.claim.words[0], t.claim.detail
+    product, what = ("dy", "dy itself") if word == ONE else (f"dy * {word.formula}", f"dy times {word.name}")
+    text = f"{t.it}: in {where} alone a term is missing, or there is one too many: {what}"
+    return text, f"add {t.c}{product} there"
+
+
 def term_inside(t: Told) -> tuple[str, str]:
     word = t.claim.words[0]
     what = "dy itself" if word == ONE else f"dy times {word.name}"
@@ -166,6 +173,20 @@ def multiple_inside(t: Told) -> tuple[str, str]:
 def product(t: Told) -> tuple[str, str]:
     (formula,) = t.claim.detail
     return f"{t.it}: a path is missing, or has the wrong sign: {formula}; {PATHS}", f"add {t.c}{formula}"
+
+
+def sum_inside(t: Told) -> tuple[str, str]:
+    (A,) = t.claim.detail
+    text = f"{t.it}: in the gradient of the scores a term is wrong or missing, the sum over each row of the softmax {A}"
+    return text, f"ds = a * (da - (a * da).sum(axis=-1, keepdims=True)) for the softmax a = {A}"
+
+
+def path_above(t: Told) -> tuple[str, str]:
+    W, above, how = t.claim.detail
+    slope = t.claim.words[0]
+    behind = "" if slope == ONE else f", times {slope.name}"
+    text = f"{t.it}: what comes back through {W}, from the layer with {above}, is {how}"
+    return f"{text}; {PATHS}", f"add what arrives there, through {W} transposed{behind}"
 
 
 def two_factors(t: Told) -> tuple[str, str]:
@@ -242,9 +263,12 @@ SENTENCES: dict[str, Sentence] = {
     "offset": offset,
     "not linear": not_linear,
     "term": term,
+    "term in part": term_in_part,
     "term inside": term_inside,
     "multiple inside": multiple_inside,
     "product": product,
+    "path above": path_above,
+    "sum inside": sum_inside,
     "two factors": two_factors,
     "sum": missing_sum,
     "projection": projection,

@@ -16,7 +16,7 @@ DEEP = 2  # of them upon each other
 HIDDEN = ("relu", "tanh", "sigmoid", "softplus")
 
 
-def slopes(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarray]]:
+def slopes(arrays: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarray]]:
     """Wherever one array is the activation of another one: its slope there, and the slopes that it might be given."""
     sites = list(activations_in(arrays))
     for name, what, a, output, y in sites:
@@ -34,17 +34,17 @@ def slopes(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarray]
                 if " " in what and name in ("tanh", "sigmoid"):
                     text = curve.formula.format(y="a")
                     yield Word(f"{text} with a = {what}", text, 1.45), 1 - a * a if name == "tanh" else a * (1 - a)
-    yield from slopes_of_hidden_layers(arrays, [a for _, _, a, _, _ in sites])
+    yield from slopes_of_hidden_layers(arrays, weights, [a for _, _, a, _, _ in sites])
 
 
 def slopes_of_hidden_layers(
-    arrays: Mapping[str, np.ndarray], known: list[np.ndarray]
+    arrays: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray], known: list[np.ndarray]
 ) -> Iterator[tuple[Word, np.ndarray]]:
     """The slopes of layers that leave nothing behind: of x @ W + b, and of another layer on top of it."""
     seen, below = list(known), dict(arrays)
     for _ in range(DEEP):
         above: dict[str, np.ndarray] = {}
-        with_bias = ((what, a) for what, a in layers(below, arrays) if " + " in what)
+        with_bias = ((what, a) for what, a in layers(below, weights) if " + " in what)
         for what, a in itertools.islice(with_bias, MOST):
             if any(a.shape == other.shape and same(a, other) for other in seen):
                 continue
@@ -95,9 +95,9 @@ def affine(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return dict(layers(arrays, arrays))
 
 
-def layers(below: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
-    """x @ W, and x @ W + b, for every x of those below whose shape fits a W and a b, in either layout."""
-    below, flat = ({n: a for n, a in some.items() if a.ndim == 2 and 0 < a.size <= 1e5} for some in (below, arrays))
+def layers(below: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    """x @ W, and x @ W + b, for every x of those below that fits a W and a b of the weights, in either layout."""
+    below, flat = ({n: a for n, a in some.items() if a.ndim == 2 and 0 < a.size <= 1e5} for some in (below, weights))
     for (x, a), (W, w) in itertools.product(below.items(), flat.items()):
         for left, right, p, q in ((x, W, a, w), (W, x, w, a)):
             if x == W or p.shape[1] != q.shape[0]:
@@ -105,6 +105,6 @@ def layers(below: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]) ->
             product = p @ q
             yield f"{left} @ {right}", product
             biased = (product.shape[1],), (1, product.shape[1]), (len(product), 1)
-            for b, bias in arrays.items():
+            for b, bias in weights.items():
                 if bias.size and bias.shape in biased:
                     yield f"{left} @ {right} + {b}", product + bias

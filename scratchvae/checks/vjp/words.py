@@ -33,12 +33,15 @@ def in_play(inputs: Mapping[str, Any], y: np.ndarray, cache: Any) -> dict[str, n
     return dict(list(without_twins({name: a for name, a in raw.items() if a.size}).items())[:MOST])
 
 
-def vocabulary(arrays: Mapping[str, np.ndarray]) -> Vocabulary:
-    """The arrays, the slopes, and the simple functions of arrays, the simplest first; each value under one name."""
+def vocabulary(arrays: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray]) -> Vocabulary:
+    """The arrays, the slopes, and the simple functions of arrays, the simplest first; each value under one name.
+
+    weights: the inputs, whether in play or not.
+    """
     found: dict[Word, np.ndarray] = {}
     with np.errstate(all="ignore"):
         for word, a in (
-            *slopes(arrays),
+            *slopes(arrays, weights),
             *plain(arrays),
             *one_hots(arrays),
             *softmaxes(arrays),
