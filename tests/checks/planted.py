@@ -124,7 +124,7 @@ def squared_error(slope=lambda h: 1 - h * h, every=slice(None)):
 
 
 def attention(turned=False, summed=True):
-    """softmax(q k^T) v; the gradient of k from the scores' or their transpose, and with or without the softmax's sum."""
+    """softmax(q k^T) v; dk from the scores' or their transpose, with or without the sum in the softmax' gradient."""
 
     def forward(q, k, v):
         scores = np.exp(q @ k.T)
