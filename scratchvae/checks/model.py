@@ -18,19 +18,21 @@ from scratchvae.checks.vjp.differences import entry
 from scratchvae.checks.vjp.point import Hints
 from scratchvae.checks.vjp.words import in_play
 
+BETA = 0.7
 MEANS = ("mu", "mean", "zmean", "zmu", "m")
 SPREADS = ("logvar", "zlogvar", "zlogsigma", "logsigma", "logstd", "lv", "sigma", "std", "s")
 
 
 def check_gradients(
-    model: Any, x: Array, eps: Array | None = None, *, beta: float = 1.0, rng: np.random.Generator | None = None
+    model: Any, x: Array, eps: Array | None = None, *, beta: float | None = None, rng: np.random.Generator | None = None
 ) -> Report:
     """The gradient of sum_b w_b objective_b, for random weights w, against differences, for every parameter.
 
     model has params, a dict of its own float64 arrays (they are moved, and put back);
     objective(x, eps, beta) -> terms, cache with terms.objective (B,);  backward(dobjective, cache) -> grads by name.
     Where it also has terms.nll and terms.kl, or encode(x) -> mu, logvar, cache, the report says which of the terms and
-    which side of the fork is at fault.
+    which side of the fork is at fault. beta is 0.7 unless you say otherwise, since at 1 a forgotten one would not show;
+    it is 1 for an objective that has none.
 
     Shapes    x (B, D), eps (B, Z), drawn here if not given; a small batch and a small model: the time grows with the
               number of weights.
@@ -47,7 +49,7 @@ def check_gradients(
             f"{narrow[0]} is {before[narrow[0]].dtype}: differences need float64; build the model with dtype='float64'"
         )
         return Report(title, findings=[Finding(("model",), "precision", text)])
-    outputs = Outputs(model, x, eps, beta)
+    outputs = Outputs(model, x, eps, beta_of(model, x, eps) if beta is None else beta)
     outputs.objective(before)
     for name, p in model.params.items():
         if (to_numpy(p) != before[name]).any():
@@ -72,6 +74,18 @@ def check_gradients(
     pair = Pair(forward, backward, list(before), constants)
     with np.errstate(all="ignore"):
         return examine(pair, before, title, rng, outputs.hints(before))
+
+
+def beta_of(model: Any, x: Array, eps: Array | None) -> float:
+    """BETA, or 1 for an objective that refuses any other, or ignores it."""
+    try:
+        terms, _ = model.objective(x, eps, BETA)
+    except ValueError:
+        return 1.0
+    if not (hasattr(terms, "nll") and hasattr(terms, "kl")):
+        return BETA
+    nll, kl, objective = (to_numpy(a) for a in (terms.nll, terms.kl, terms.objective))
+    return 1.0 if nll.shape == kl.shape == objective.shape and np.allclose(objective, -nll - kl) else BETA
 
 
 class Outputs:

@@ -317,6 +317,33 @@ def heads(rng):
     return {name: 0.5 * rng.standard_normal(shape) for name, shape in shapes.items()}
 
 
+def factorisation(error_for_Q, decay=0.2):
+    """The squared error of ratings that were given, as P Q^T, with a decay; dQ may see others as well."""
+
+    def forward(P, Q, ratings, seen):
+        error = ratings - P @ Q.T
+        return 0.5 * (seen * error**2).sum() + 0.5 * decay * (Q * Q).sum(), {
+            "P": P,
+            "Q": Q,
+            "error": error,
+            "seen": seen,
+        }
+
+    def backward(d, cache):
+        P, Q, error, seen = cache.values()
+        return {"P": -d * (seen * error) @ Q, "Q": d * (decay * Q - error_for_Q(error, seen).T @ P)}
+
+    return forward, backward
+
+
+def factors(rng):
+    return {"P": rng.standard_normal((5, 2)), "Q": rng.standard_normal((4, 2))}
+
+
+def ratings(rng):
+    return {"ratings": rng.standard_normal((5, 4)), "seen": (rng.random((5, 4)) < 0.5) * 1.0}
+
+
 def steps(rng):
     return {"W": rng.standard_normal((3, 4)), "U": rng.standard_normal((4, 4))}
 
@@ -819,6 +846,87 @@ TERMS = {
     "the sum in the softmax of an attention": Plant(
         "a_sum_inside", *attention(summed=False), queries, nothing, "q k", "missing-term", "the sum over each row"
     ),
+    "the weights of the rows averaged": Plant(
+        "averaged_upstream",
+        lambda W, x: (((x @ W) ** 2).sum(axis=1), (x, W)),
+        lambda d, c: {"W": 2 * d.mean() * c[0].T @ c[0] @ c[1]},
+        lambda rng: {"W": rng.standard_normal((4, 3))},
+        x,
+        "W",
+        "batch-sum",
+        "every row counts alike",
+    ),
+    "a mean over the wrong axis": Plant(
+        "coupled_rows",
+        lambda x: (x - x.mean(axis=1, keepdims=True), None),
+        lambda dy, c: dy - dy.mean(axis=0),
+        lambda rng: {"x": rng.standard_normal((5, 5))},
+        nothing,
+        "x",
+        "shape",
+        "does that sum belong over the columns?",
+    ),
+    "the gradient of the other bias": Plant(
+        "another_order",
+        lambda S, b, c: ((S + b[:, None] + c) ** 3, (S, b, c)),
+        lambda dy, k: {
+            "b": (3 * dy * (k[0] + k[1][:, None] + k[2]) ** 2).sum(axis=1),
+            "c": (3 * dy * (k[0] + k[1][:, None] + k[2]) ** 2).sum(axis=1),
+        },
+        lambda rng: {"b": rng.standard_normal(4), "c": rng.standard_normal(4)},
+        lambda rng: {"S": rng.standard_normal((4, 4))},
+        "c",
+        "transpose",
+        "dc is the gradient of b",
+    ),
+    "ratings that nobody gave": Plant(
+        "a_word_inside",
+        *factorisation(lambda error, seen: error),
+        factors,
+        ratings,
+        "Q",
+        "elementwise-factor",
+        "a mask is wrong or missing: error differs where (1 - seen) is 1",
+    ),
+    "ratings whose weight is forgotten": Plant(
+        "a_word_inside",
+        *factorisation(lambda error, seen: error, decay=0.0),
+        factors,
+        lambda rng: ratings(rng) | {"seen": rng.random((5, 4))},
+        "Q",
+        "elementwise-factor",
+        "seen is missing in what is multiplied by P",
+    ),
+    "rows that a mask hides": Plant(
+        "some_paths",
+        lambda s: ((s * s).sum(), s),
+        lambda d, s: 2 * d * s * (s.sum(axis=1, keepdims=True) > 0),
+        lambda rng: {"s": rng.standard_normal((8, 3))},
+        nothing,
+        "s",
+        "elementwise-factor",
+        "some rows get nothing",
+    ),
+    "a number that was handed in": Plant(
+        "a_constant",
+        lambda x, h: (np.sin(x / h), (x, h)),
+        lambda dy, c: dy * np.cos(c[0] / c[1]),
+        x,
+        lambda rng: {"h": 0.4},
+        "x",
+        "factor",
+        "0.4 is h",
+    ),
+    "the mean of an array": Plant(
+        "a_term",
+        lambda s, a: ((a * (np.sin(s) - s.sum())).mean(), (s, a)),
+        lambda d, c: {"s": d * c[1] * np.cos(c[0]) / len(c[0])},
+        lambda rng: {"s": rng.standard_normal(6)},
+        lambda rng: {"a": rng.uniform(0, 1, 6)},
+        "s",
+        "missing-term",
+        "add -(the mean of a) * dy",
+    ),
     "one of two heads": Plant(
         "a_path_above", *two_heads(forgotten=True), heads, x, "W b", "missing-term", "what comes back through S"
     ),
@@ -929,7 +1037,7 @@ TERMS = {
         "a multiple of v",
     ),
     "a path that is overwritten": Plant(
-        "some_paths", windows, overwritten, x, nothing, "x", "missing-term", "from some entries of y nothing arrives"
+        "some_paths", windows, overwritten, x, nothing, "x", "missing-term", "some entries of y send nothing"
     ),
     "a sum over rows that nobody sees": Plant(
         "by_rows", *squared_error(every=slice(-1, None)), network, targets, "W1 b1 W2 b2", "batch-sum", "only row 4"

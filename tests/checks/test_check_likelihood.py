@@ -375,7 +375,6 @@ PLANTED = [
     (LogRate(), "mean", "elementwise-factor", "it is the first parameter itself"),
     (HalfTheMean(), "mean", "factor", "half of what it should be"),
     (MeanOfAllParameters(), "mean", "shape", "mean has the shape (1, 18)"),
-    (WidensTheMean(), "mean", "precision", "makes float64 of float32 logits"),
     (WritesIntoLogits(), "mean", "mutates-input", "read-only"),
     (Breaks(), "mean", "unknown", "mean fails, with RuntimeError: not today"),
     (SigmaSquared(), "sample", "elementwise-factor", "the square of that of exp(-nll)"),
@@ -392,7 +391,6 @@ PLANTED = [
     (NewGenerator(), "sample", "zero", "every call gives the same draws"),
     (NoiseForAllPixels(), "sample", "shape", "pixels move together"),
     (UniformForAllPixels(), "sample", "shape", "pixels move together"),
-    (WidensTheDraws(), "sample", "precision", "makes float64 of float32 logits"),
     (TwiceTheSlope(), "nll_backward", "factor", "twice what it should be"),
     (SwappedSlopes(), "nll_backward", None, ""),
     (NoSlopeOfTheFloor(0.1), "nll_backward", None, ""),
@@ -401,6 +399,13 @@ PLANTED = [
     (HalfABias(), "output_bias", "shape", "output_bias has the shape (3,)"),
     (WritesIntoThePixelMean(), "output_bias", "mutates-input", "read-only"),
 ]
+
+
+@pytest.mark.parametrize("p", [WidensTheMean(), WidensTheDraws()])
+def test_a_wider_dtype_is_told_and_not_called_wrong(p):
+    report = check_likelihood(p)
+    assert report.ok
+    assert any("makes float64 of float32 logits" in row.note for row in report.rows)
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,9 @@ def test_the_layout_and_the_convention_are_said(tmp_path):
     reports = reports_of(tmp_path, STYLES["features first"])
     assert "features-first (W @ x)" in reports["linear"].rows[0].note
     slip = STYLES["features first"].replace("np.dot(dZ, A_prev.T)", "np.dot(dZ, A_prev.T) / A_prev.shape[1]")
-    assert "leave 1/m out of the loss" in reports_of(tmp_path, slip)["linear"].findings[0].repair
+    assert "leave 1/m out of the loss" not in reports_of(tmp_path, slip)["linear"].findings[0].repair  # dW alone
+    both = slip.replace("keepdims=True)", "keepdims=True) / A_prev.shape[1]", 1)
+    assert "leave 1/m out of the loss" in reports_of(tmp_path, both)["linear"].findings[0].repair
 
 
 def test_what_is_not_written_and_what_cannot_be_run_are_counted_apart(tmp_path, capsys):

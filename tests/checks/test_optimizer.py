@@ -184,6 +184,43 @@ def test_a_slip_is_one_finding_in_all_parameters(update, reference, cause, words
         assert not finding.repair or finding.repair not in finding.message
 
 
+class OfTheTextbook(Course):
+    """With one more number, RMSprop's."""
+
+    def __init__(self, update):
+        super().__init__(update)
+        self.rho = 0.9
+
+
+def looking_ahead(o, s, g, p):
+    return -o.lr * (g + o.mu * momentum(o, s, g))
+
+
+def mean_square(o, s, g):
+    return keep(s, "s", o.rho * s.get("s", 0) + (1 - o.rho) * g * g)
+
+
+def root_mean_square(o, s, g, p):
+    return -o.lr * g / (np.sqrt(mean_square(o, s, g)) + o.eps)
+
+
+@pytest.mark.parametrize(
+    ("update", "reference", "cause", "words"),
+    [
+        (lambda o, s, g, p: -o.lr * momentum(o, s, g), looking_ahead, "missing-term", "does not look ahead"),
+        (lambda o, s, g, p: -o.lr * o.mu * momentum(o, s, g), looking_ahead, "missing-term", "without the gradient"),
+        (lambda o, s, g, p: -o.lr * g / (mean_square(o, s, g) + o.eps), root_mean_square, "elementwise-factor", "root"),
+        (lambda o, s, g, p: -o.lr * g / np.sqrt(mean_square(o, s, g)), root_mean_square, "missing-term", "tiny is"),
+        (lambda o, s, g, p: -o.lr * g / (np.sqrt(squares(o, s, g)) + o.eps), root_mean_square, "missing-term", "sums"),
+    ],
+)
+def test_references_that_the_package_does_not_have(update, reference, cause, words):
+    assert check_optimizer(OfTheTextbook(reference), OfTheTextbook(reference)).ok
+    finding = only(check_optimizer(OfTheTextbook(update), OfTheTextbook(reference)))
+    assert finding.cause == cause
+    assert words in finding.message
+
+
 def test_a_reference_of_another_make_is_enough():
     """Without numbers that can be read, what is known is said: constants, steps, curves."""
 

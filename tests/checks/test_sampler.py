@@ -109,7 +109,6 @@ DRAWS = [  # the whole draw
     (lambda m, v, e: m + sigma(v) * np.clip(e, -2, 2), "elementwise-factor", "eps is clipped at -2 and 2"),
     (lambda m, v, e: m + sigma(v) * Phi(e), "elementwise-factor", "makes it uniform"),
     (lambda m, v, e: np.tanh(m + sigma(v) * e), "elementwise-factor", "z is tanh of mu + sigma * eps"),
-    (lambda m, v, e: m + sigma(v) * e[:, ::-1], "transpose", "latents take each other's eps"),
     (lambda m, v, e: m + sigma(v) * e[::-1], "transpose", "rows take each other's eps"),
     (lambda m, v, e: m + sigma(v) * e[:, :1], "shape", "latents share their eps"),
     (lambda m, v, e: m + sigma(v) * e[:1], "shape", "rows share their eps"),
@@ -137,6 +136,7 @@ DRAWS = [  # the whole draw
     (lambda m, v, e: (m + sigma(v) * e).T, "shape", "z has the shape"),
     (lambda m, v, e: print(end=""), "shape", "its return is missing"),
     (lambda m, v, e: m + np.sqrt(v) * e, "non-finite", "not finite"),
+    (lambda m, v, e: m + sigma(v) * np.roll(e, 1, axis=0)[:, ::-1], "transpose", "rows and latents take each other's"),
     (lambda m, v, e: m @ e, "unknown", "the sampler fails, with ValueError"),
 ]
 
@@ -225,6 +225,7 @@ RIGHT = {
     "einsum": lambda m, v, e: m + np.einsum("bz,bz->bz", sigma(v), e),
     "by quantiles": lambda m, v, e: m + sigma(v) * quantile(np.clip(Phi(e), 1e-300, 1 - 1e-16)),
     "rotated": rotated,
+    "the noise of a row the other way round": lambda m, v, e: m + sigma(v) * e[:, ::-1],
     "angles doubled": polar,
     "long double": lambda m, v, e: m + np.exp(v.astype(np.longdouble) / 2) * e,
 }

@@ -15,6 +15,7 @@ from scratchvae.checks.evidence.quadrature import expected_kl
 from scratchvae.checks.report import Finding
 from scratchvae.checks.vjp.case import ratio
 from scratchvae.gaussian import LOG_2PI
+from scratchvae.likelihoods import Bernoulli
 
 ALLOWED = 1e-5  # nats, relative to a term where that exceeds 1
 ANALYTIC = "0.5 * sum(mu^2 + sigma^2 - 1 - logvar) with sigma^2 = exp(logvar), over the latents"
@@ -127,11 +128,24 @@ def wrong_sampled_kl(kl: np.ndarray, heads: Heads, z: np.ndarray | None) -> Find
     """kl (E, B) is to be log q(z) - log p(z)."""
     if z is None:
         return None
-    parts = {"log q(z)": (log_normal(z, *heads), 1.0), "log p(z)": (log_normal(z), -1.0)}
-    table = np.stack([np.ones(kl.size), *(a.ravel() for a, _ in parts.values())], axis=1)  # (E B, 3)
-    weights = np.linalg.lstsq(table, kl.ravel(), rcond=None)[0]  # (3,)
-    if not close(table @ weights, kl.ravel()):
-        return None
+    squares = -0.5 * ((z - heads[0]) ** 2 * np.exp(-heads[1])).sum(axis=-1)  # (E, B)
+    logs = np.broadcast_to(-0.5 * heads[1].sum(axis=-1), kl.shape)  # (E, B)
+    whole = {"log q(z)": (log_normal(z, *heads), 1.0), "log p(z)": (log_normal(z), -1.0)}
+    taken_apart = {
+        "part with (z - mu)^2 / sigma^2": (squares, 1.0),
+        "part with logvar": (logs, 1.0),
+        "log p(z)": (log_normal(z), -1.0),
+    }
+    for parts in (whole, taken_apart):
+        table = np.stack([np.ones(kl.size), *(a.ravel() for a, _ in parts.values())], axis=1)  # (E B, 3 or 4)
+        weights = np.linalg.lstsq(table, kl.ravel(), rcond=None)[0]
+        if close(table @ weights, kl.ravel()):
+            return wrong_weight(parts, weights)
+    return None
+
+
+def wrong_weight(parts: Mapping[str, tuple[np.ndarray, float]], weights: np.ndarray) -> Finding:
+    """The first of the parts that does not have the weight that it should, or else the constant."""
     for (name, (_, right)), weight in zip(parts.items(), weights[1:], strict=True):
         if abs(weight) < ALLOWED:
             return Finding(("kl",), "missing-term", f"the kl has no {name}", "log q(z) - log p(z)")
@@ -169,6 +183,9 @@ def wrong_nll(nll: np.ndarray, right: np.ndarray, z: np.ndarray, x: np.ndarray, 
                     f"the nll is that of {name}",
                     REPAIR,
                 )
+        for name, half in halves(many, to_numpy(logits), p).items():
+            if close(nll, half.reshape(nll.shape)):
+                return Finding(("nll",), "missing-term", f"the nll has the part of {name} alone", REPAIR)
         squares = ((many - to_numpy(p.mean(logits))) ** 2).sum(axis=1).reshape(nll.shape)  # (E, B)
         if c := ratio(nll, squares):
             text = f"the nll is {number(c)} times the squared distance of x from the decoder's mean"
@@ -183,6 +200,14 @@ def wrong_nll(nll: np.ndarray, right: np.ndarray, z: np.ndarray, x: np.ndarray, 
         return Finding(("nll",), "missing-term", text, "the logarithm from the logits, where it needs no constant")
     text = "the nll is not -log p(x|z) at its own z, by another amount for each x, in no usual way"
     return Finding(("nll",), "unknown", text, REPAIR)
+
+
+def halves(x: np.ndarray, logits: np.ndarray, p: Any) -> dict[str, np.ndarray]:
+    """The two parts of the nll of a Bernoulli, (B,) each, by what they belong to; nothing for another likelihood."""
+    if getattr(p, "name", "") != Bernoulli.name:
+        return {}
+    ones, zeros = x * np.logaddexp(0, -logits), (1 - x) * np.logaddexp(0, logits)  # (B, D) each
+    return {"the ones, -x log p,": ones.sum(axis=1), "the zeros, -(1 - x) log(1 - p),": zeros.sum(axis=1)}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

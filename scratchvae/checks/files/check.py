@@ -109,7 +109,9 @@ def said(report: Report, fit: Fit) -> Report:
     if fit.layout and fit.layout.batch is not None and data is not None:
         B = data.shape[fit.layout.batch]
         report.findings = [
-            finding._replace(repair=CONVENTION) if finding.factor and abs(finding.factor - B) < 1e-6 * B else finding
+            finding._replace(repair=CONVENTION)
+            if finding.factor and abs(finding.factor - B) < 1e-6 * B and len(fit.inputs) <= len(finding.inputs) + 1
+            else finding  # why: where one parameter alone is divided, it is no convention
             for finding in report.findings
         ]
     return report

@@ -105,8 +105,8 @@ def place(name: str, names: list[str]) -> str:
         return "target"
     if own == "bias" and not roles & {"weight", "recurrent"}:
         return "shift" if "gain" in roles else "data"
-    if own == "state" and "data" not in roles and roles & {"weight"}:
-        return "data"
+    if own == "state" and ("data" not in roles if roles & {"weight"} else "recurrent" not in roles):
+        return "data"  # why: without a matrix beside it h is no state
     if own == "noise" and name.lower() == "eps" and not low & {"mu", "logvar", "log_var", "mean", "sigma", "std"}:
         return "number"
     if own == "target" and len(names) == 1:
@@ -118,7 +118,7 @@ def choices(title: str, roles: Mapping[str, str], positive: bool) -> Iterator[Ch
     """Every layout with all that is open in it."""
     present = set(roles.values())
     kinds = ("labels", "one-hot", "like x", "of the output")
-    unknowns = ("data", "weight", "target") if "" in present else ("data",)
+    unknowns = ("data", "weight", "target", "gain") if "" in present else ("data",)
     gates = [1, 4, 3] if "recurrent" in present else [1]
     if re.search("lstm|c_prev|prev_c|c0", " ".join([title.lower(), *roles])):
         gates = [4]
@@ -149,7 +149,7 @@ def argument(name: str, choice: Choice, roles: Mapping[str, str], rng: np.random
     own, layout = roles[name] or choice.unknown, choice.layout
     if name.lower() in WORDS:
         return WORDS[name.lower()]
-    if own == "number" or (roles[name] == "" and name.lower() in NUMBERS):
+    if own == "number" or (roles[name] == "" and name.lower() in NUMBERS and choice.unknown == "data"):
         return NUMBERS.get(name.lower(), 1e-5)
     if own == "settings":
         return dict(SETTINGS)

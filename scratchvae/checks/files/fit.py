@@ -152,7 +152,8 @@ def attempt(case: Case, layout: Layout | None, reading: Reading, ran: Ran) -> Fi
     elementwise = reading.style.startswith("slope") and all(np.shape(g) == out.shape for g in grads.values())
     if reading.total == "mean" and (elementwise or not out.ndim):
         return None
-    names = [n for n in values if values[n].dtype.kind == "f" and (error or is_input(n, list(values), grads))]
+    is_loss = out.ndim == 0 or any(value.ndim > out.ndim == 1 for value in values.values())
+    names = [n for n in values if values[n].dtype.kind == "f" and (error or is_input(n, list(values), grads, is_loss))]
     inputs = {**{n: values[n].astype(float) for n in names}, **params}
     constants = {n: v for n, v in values.items() if n not in inputs}
     fitting = bool(inputs) and all(n in grads and np.shape(grads[n]) == a.shape for n, a in inputs.items())
@@ -166,11 +167,11 @@ def attempt(case: Case, layout: Layout | None, reading: Reading, ran: Ran) -> Fi
     return Fit(score, reading, layout, inputs, constants, forward, backward, y, grows, error)
 
 
-def is_input(name: str, names: list[str], grads: Mapping[str, Any]) -> bool:
+def is_input(name: str, names: list[str], grads: Mapping[str, Any], is_loss: bool) -> bool:
     """Is a gradient expected? Of all but targets, noise and the like; and of x only if of anything like it."""
     if name in grads:
         return True
-    if role(name) in CONSTANT or is_target(name, names):
+    if role(name) in CONSTANT or is_target(name, names) or (is_loss and name.lower() == "y"):
         return False
     return role(name) in layers.TRAINABLE or any(role(n) not in layers.TRAINABLE for n in grads if n in names)
 

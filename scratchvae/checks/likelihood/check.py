@@ -14,7 +14,7 @@ import numpy as np
 
 from scratchvae.backend import to_numpy
 from scratchvae.checks.amounts import off_by
-from scratchvae.checks.likelihood.claims import Claim, add, as_image, at, frozen, not_like
+from scratchvae.checks.likelihood.claims import Claim, add, another_shape, as_image, at, frozen, widened
 from scratchvae.checks.likelihood.density import EPSILON, Mass
 from scratchvae.checks.likelihood.draws import ALLOWED, claims_of_the_draws
 from scratchvae.checks.likelihood.normalised import EXTREME, claims_of_the_nll
@@ -93,16 +93,17 @@ def mean_of_the_density(p: Any, masses: list[Mass]) -> Claim:
     rows = np.stack([mass.pixel.logits for mass in masses])  # (L, P)
     expected, scale = np.array([[mass.mean, mass.scale] for mass in masses]).T  # (L,), (L,)
     mean, narrow = (to_numpy(p.mean(frozen(as_image(rows).astype(dtype)))) for dtype in ("float64", "float32"))
-    if finding := not_like("mean", mean, (1, len(masses)), narrow):
+    if finding := another_shape("mean", mean, (1, len(masses))):
         return Claim("mean", math.inf, ALLOWED, finding=finding)
     mean = mean[0]  # (L,)
     scale += EPSILON / ALLOWED * np.median(scale)  # (L,)  why: a mean of 1e-300 may well be 0
     off = np.nan_to_num(np.abs(mean - expected) / scale, nan=math.inf)  # (L,)
-    finding = wrong_mean(rows, mean, expected, int(off.argmax())) if off.max() > ALLOWED else None
-    return Claim("mean", float(off.max()), ALLOWED, f"of {len(masses)} densities", finding)
+    medians = np.array([mass.quantile(np.array([0.5]))[0] for mass in masses])  # (L,)
+    finding = wrong_mean(rows, mean, expected, medians, int(off.argmax())) if off.max() > ALLOWED else None
+    return Claim("mean", float(off.max()), ALLOWED, f"of {len(masses)} densities{widened(narrow)}", finding)
 
 
-def wrong_mean(rows: np.ndarray, mean: np.ndarray, expected: np.ndarray, j: int) -> Finding:
+def wrong_mean(rows: np.ndarray, mean: np.ndarray, expected: np.ndarray, medians: np.ndarray, j: int) -> Finding:
     """The two means at the logits where it is worst, and what the wrong one is, if that is something known."""
     text, cause, factor, repair = "mean is not that of exp(-nll)", "unknown", None, "the integral of x exp(-nll)"
     known = {
@@ -112,6 +113,7 @@ def wrong_mean(rows: np.ndarray, mean: np.ndarray, expected: np.ndarray, j: int)
         "the last parameter": rows[:, -1],
     }
     found = [what for what, other in known.items() if np.allclose(mean, other, rtol=1e-9)]
+    found += ["the median"] if np.allclose(mean, medians, rtol=1e-3) else []  # why so few digits: see Mass.quantile
     if found:
         text, cause = f"{text}: it is {found[0]}", "elementwise-factor"
     elif c := ratio(mean, expected):
@@ -133,7 +135,7 @@ def slope(p: Any, masses: list[Mass], rng: np.random.Generator) -> Claim:
     logits += 0.1 * rng.standard_normal(logits.shape)
     narrow = [a.astype("float32") for a in (x, logits, np.ones(B))]
     dlogits = to_numpy(p.nll_backward(narrow[2], p.nll(*narrow[:2])[1]))  # (B, D P)
-    if finding := not_like("nll_backward", dlogits, logits.shape, dlogits):
+    if finding := another_shape("nll_backward", dlogits, logits.shape):
         return Claim("nll_backward", math.inf, TOLERANCE, finding=finding)
     report = check_vjp(
         lambda logits, x: p.nll(x, logits), p.nll_backward, {"logits": logits}, constants={"x": x}, rng=rng
@@ -141,7 +143,8 @@ def slope(p: Any, masses: list[Mass], rng: np.random.Generator) -> Claim:
     (row,) = report.rows
     error = {"ok": min(row.error, TOLERANCE), "untested": math.nan}.get(row.status, math.inf)
     finding = report.findings[0]._replace(inputs=("nll_backward",)) if report.findings else None
-    return Claim("nll_backward", error if report.ok else math.inf, TOLERANCE, row.note, finding)
+    note = row.note + widened(dlogits)
+    return Claim("nll_backward", error if report.ok else math.inf, TOLERANCE, note.removeprefix("; "), finding)
 
 
 def start(p: Any) -> Claim:

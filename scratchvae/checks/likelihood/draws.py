@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import to_numpy
-from scratchvae.checks.likelihood.claims import Claim, as_image, at, frozen, not_like
+from scratchvae.checks.likelihood.claims import Claim, another_shape, as_image, at, frozen, widened
 from scratchvae.checks.likelihood.density import Mass
 from scratchvae.checks.report import Finding
 
@@ -36,10 +36,11 @@ def claims_of_the_draws(p: Any, masses: list[Mass], rng: np.random.Generator) ->
     seed = int(rng.integers(2**32))
     x = to_numpy(p.sample(logits, np.random.default_rng(seed)))  # (n, L)
     narrow = to_numpy(p.sample(frozen(logits[:1].astype("float32")), np.random.default_rng(seed)))  # (1, L)
-    if finding := not_like("sample", x, (DRAWS, len(masses)), narrow):
+    if finding := another_shape("sample", x, (DRAWS, len(masses))):
         yield Claim("sample", math.inf, 1.0, finding=finding)
         return
-    for claim in (of_the_generator(p, logits, x, seed), of_the_support(x, masses)):
+    generator = of_the_generator(p, logits, x, seed)
+    for claim in (generator._replace(note=generator.note + widened(narrow)), of_the_support(x, masses)):
         yield claim
         if claim.status == "wrong":
             return
@@ -176,6 +177,8 @@ def wrong_spread(x: np.ndarray, masses: list[Mass], j: int) -> Finding:
     how = f"is not that of exp(-nll) {at(masses[j].pixel.logits)}"
     if (np.abs(c / np.median(c) - 1) < 0.1).all():
         how, cause = f"is {np.median(c):.2g} times that of exp(-nll), at all logits", "factor"
+    if (np.abs(got / np.median(got) - 1) < 0.1).all() and not (np.abs(expected / np.median(expected) - 1) < 0.1).all():
+        how, cause = f"is {np.median(got):.2g}, whatever the logits are", "elementwise-factor"
     for what, power in POWERS.items():
         if (np.abs(got / expected**power - 1) < 0.1).all():
             how, cause = f"is {what} that of exp(-nll)", "elementwise-factor"

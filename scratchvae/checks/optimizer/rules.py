@@ -16,6 +16,7 @@ NAMES = {  # of the numbers, as they are usually called
     "momentum": ("momentum", "mu", "rho"),
     "beta1": ("beta1", "beta_1", "b1"),
     "beta2": ("beta2", "beta_2", "b2"),
+    "rho": ("rho", "decay_rate", "decay", "gamma", "beta", "alpha"),
     "tiny": ("tiny", "eps", "epsilon"),
 }
 
@@ -29,6 +30,7 @@ class Run(NamedTuple):
     momentum: float
     beta1: float
     beta2: float
+    rho: float
     tiny: float
 
     @property
@@ -59,6 +61,11 @@ class Run(NamedTuple):
     @property
     def velocity(self) -> np.ndarray:
         return memory(self.g, self.momentum)
+
+    @property
+    def square(self) -> np.ndarray:
+        """RMSprop's running average of the squares."""
+        return memory(self.g**2, self.rho) * (1 - self.rho)
 
 
 def memory(a: np.ndarray, beta: float) -> np.ndarray:
@@ -110,6 +117,45 @@ SGD = Family(
             "the gradient is left out of v at the first step",
             lambda r: memory(np.concatenate([0 * r.g[:1], r.g[1:]]), r.momentum),
         ),
+    ),
+)
+NESTEROV = Family(
+    ("lr", "momentum"),
+    lambda r: r.g + r.momentum * r.velocity,
+    "v = momentum * v + grad; param -= lr * (grad + momentum * v)",
+    (
+        Slip("it is plain momentum, which does not look ahead", lambda r: r.velocity),
+        Slip("there is no momentum: each step is that of the gradient alone", lambda r: r.g),
+        Slip("the step takes momentum * v alone, without the gradient", lambda r: r.momentum * r.velocity),
+        Slip("the step takes v of the step before", lambda r: r.g + r.momentum * before(r.velocity)),
+        Slip("v enters the step without the momentum", lambda r: r.g + r.velocity, "factor"),
+    ),
+)
+RMSPROP = Family(
+    ("lr", "rho", "tiny"),
+    lambda r: r.g / (np.sqrt(r.square) + r.tiny),
+    "s = rho * s + (1 - rho) * grad^2; param -= lr * grad / (sqrt(s) + tiny)",
+    (
+        Slip("the root of s is missing", lambda r: r.g / (r.square + r.tiny), "elementwise-factor"),
+        Slip("tiny stands inside the root", lambda r: r.g / np.sqrt(r.square + r.tiny), "elementwise-factor"),
+        Slip("tiny is missing", lambda r: r.g / np.sqrt(r.square)),
+        Slip(
+            "the square enters s without 1 - rho", lambda r: r.g / (np.sqrt(memory(r.g**2, r.rho)) + r.tiny), "factor"
+        ),
+        Slip("s sums all squares (it is Adagrad)", lambda r: r.g / (np.sqrt(r.s) + r.tiny)),
+        Slip("s holds the last square alone", lambda r: r.g / (np.sqrt((1 - r.rho) * r.g**2) + r.tiny)),
+        Slip(
+            "rho and 1 - rho have changed places",
+            lambda r: r.g / (np.sqrt(r.rho * memory(r.g**2, 1 - r.rho)) + r.tiny),
+            "transpose",
+        ),
+        Slip(
+            "s averages |grad|, not its square",
+            lambda r: r.g / (np.sqrt((1 - r.rho) * memory(np.abs(r.g), r.rho)) + r.tiny),
+            "elementwise-factor",
+        ),
+        Slip("s is used before the new square enters", lambda r: r.g / (np.sqrt(before(r.square)) + r.tiny)),
+        Slip("the gradient is not divided by sqrt(s)", lambda r: r.g, "elementwise-factor"),
     ),
 )
 ADAGRAD = Family(
@@ -236,7 +282,7 @@ ADAM = Family(
         Slip("the root of v_hat takes in tiny alone: v is missing", lambda r: r.m_hat / (1 + r.tiny)),
     ),
 )
-FAMILIES = (SGD, ADAGRAD, ADAM)
+FAMILIES = (SGD, NESTEROV, ADAGRAD, RMSPROP, ADAM)
 
 
 def numbers_of(optimizer: Any, names: tuple[str, ...]) -> Mapping[str, float] | None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchvae.checks.amounts import number, off_by, same
-from scratchvae.checks.optimizer.rules import FAMILIES, Family, Run, corrected, numbers_of
+from scratchvae.checks.optimizer.rules import FAMILIES, NAMES, Family, Run, corrected, numbers_of
 from scratchvae.checks.report import Finding
 from scratchvae.checks.vjp.case import ratio
 
@@ -154,7 +154,7 @@ def unknown(h: Steps) -> Finding:
     if (h.move * h.wanted >= 0).all():
         text = "step 1 points the right way in every entry, but has another length in each"
         return Finding((), "elementwise-factor", f"{text}: a wrong divisor?")
-    return Finding((), "unknown", "step 1 already moves another way than the reference")
+    return Finding((), "unknown", "step 1 already makes another move than the reference")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ def by_a_slip(wrong: Mapping[str, Steps], names: list[str], optimizer: Any, refe
 
 
 def run_of(h: Steps, given: Mapping[str, float]) -> Run:
-    return Run(h.g, h.p, **{name: given.get(name, 0.0) for name in ("lr", "momentum", "beta1", "beta2", "tiny")})
+    return Run(h.g, h.p, **{name: given.get(name, 0.0) for name in NAMES})
 
 
 def with_other_numbers(h: Steps, family: Family, given: Mapping[str, float], optimizer: Any) -> Finding | None:

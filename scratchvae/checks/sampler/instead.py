@@ -78,7 +78,8 @@ def findings(m: Measured) -> list[Finding]:
     if spread.any():
         said, where = in_some(m, spread, of_the_spread)
         text = f"the spread of z is {said.formula}{where}, and the KL takes it to be sigma"
-        found.append(Finding(("spread",), said.cause, text, SIGMA, said.factor, also=said.also))
+        repair = DRAW if "mu" in said.formula else SIGMA
+        found.append(Finding(("spread",), said.cause, text, repair, said.factor, also=said.also))
     return [at_the_worst(finding, m) for finding in found]
 
 

@@ -97,12 +97,14 @@ def of_a_linear_draw(q: Question, linear: Linear) -> Law:
     law_is_right = together.max() <= CORRELATED and not m.spread_wrong.any()
     taken = wrong_eps(linear.takes, q.mu.shape, law_is_right)
     mean, spread = bool(m.mean_wrong.any()), bool(m.spread_wrong.any())
+    own = not linear.takes[~np.eye(q.mu.size, dtype=bool)].any()
+    note = "each z takes its own" if own else "latents of a row mix theirs, and the law is right"
     rows = [
         q.row("mean", float(m.mean_off.max()), mean, "of sigma; measured exactly"),
         q.row("spread", float(m.spread_off.max()), spread, "of sigma; measured exactly"),
         q.row("distribution", 0.0, False, "linear in eps, so normal"),
         q.row("independence", float(together.max()), bool(together.max() > CORRELATED), "largest correlation"),
-        q.row("eps", float(taken is not None), taken is not None, "" if taken else "each z takes its own"),
+        q.row("eps", float(taken is not None), taken is not None, "" if taken else note),
     ]
     found = findings(m)
     if (linear.takes.sum(axis=1) > 1).any():  # a mixture has a spread of its own, which is no second slip

@@ -18,6 +18,7 @@ from scratchvae.checks.vjp.cover import VAGUE, Believed, opinions, smallest_cove
 from scratchvae.checks.vjp.point import Hints, another_point, cases_at, fewer, measured
 
 OF_ALL = ("nearly", "nothing_there")  # what these see in one row need not be so in the others
+MORE = 2  # points beside the first at which rows are weighed
 SPARE = 3  # numbers that the weights of the rows have to explain beside themselves
 
 Index = dict[str, np.ndarray]
@@ -41,7 +42,12 @@ def by_rows(
         few = fewer({n: index[n] if n in shared else np.arange(row.x[n].size) for n in index}, row.x)
         for name in worst.keys() & set(shared):
             few[name] = np.union1d(few[name], [np.ravel_multi_index(worst[name], x[name].shape)]).astype(int)
-        if cut.added and shared and (claim := weighed(cut.batch, pair, x, {name: few[name] for name in shared})):
+        number = not pair.y(x).ndim  # why: rows that have weights of their own do not add up
+        if (
+            (cut.added or number)
+            and shared
+            and (claim := weighed(cut.batch, pair, x, {name: few[name] for name in shared}))
+        ):
             return [(claim, frozenset(shared))]
         if not row.has_gradients:
             continue
@@ -92,25 +98,28 @@ def returned(row: Row, index: Index) -> np.ndarray | None:
 
 def weighed(batch: Batch, pair: Pair, x: Values, index: Index) -> Claim | None:
     """got is a sum over the rows in which some do not count, or not as much: the same ones at another point."""
-    moved = another_point(pair, x, np.random.default_rng(1))
-    points = [x] if moved is None else [x, moved]
-    found = [w for point in points if (w := weights_of_rows(batch, pair, point, index)) is not None]
-    if len(found) < len(points) or np.ptp(found, axis=0).max() > 1e-4 or np.ptp(found[0]) < 1e-4:
+    rng = np.random.default_rng(1)
+    points = [x, *(moved for _ in range(MORE) if (moved := another_point(pair, x, rng)) is not None)]
+    weights = weights_of_rows(batch, pair, points, index)
+    if weights is None or np.ptp(weights) < 1e-4:
         return None
-    weights = found[0]
     used = tuple(b for b in range(batch.B) if abs(weights[b]) > 1e-6)
     some = 0 < len(used) < batch.B and np.ptp(weights[list(used)]) < 1e-4
     detail = (batch.axis, batch.B, used, () if some else tuple(float(f"{w:.5g}") for w in weights))
     return Claim("batch-sum", "some rows" if some else "weighted rows", detail=detail) if used else None
 
 
-def weights_of_rows(batch: Batch, pair: Pair, x: Values, index: Index) -> np.ndarray | None:
-    """The w with got = sum_b w_b right_b, 1 for a row that counts as it should, (B,); None if there are none."""
-    each = np.stack([expected(row, index) for row in batch.rows(pair, x)], axis=1)  # (m, B)
-    right, got = expected(Row(pair, x), index), returned(Row(pair, x), index)
-    if got is None or len(got) < batch.B + SPARE or np.linalg.matrix_rank(each) < batch.B:
+def weights_of_rows(batch: Batch, pair: Pair, points: list[Values], index: Index) -> np.ndarray | None:
+    """The w with got = sum_b w_b right_b at all points, 1 for a row that counts as it should, (B,); or None."""
+    parts = []
+    for x in points:
+        each = np.stack([expected(row, index) for row in batch.rows(pair, x)], axis=1)  # (m, B)
+        if (got := returned(Row(pair, x), index)) is None:
+            return None
+        parts.append(np.column_stack([each, expected(Row(pair, x), index), got]))  # (m, B + 2)
+    each, totals = np.split(np.concatenate(parts), [batch.B], axis=1)  # (m, B), (m, 2), of all points
+    if len(each) < batch.B + SPARE or np.linalg.matrix_rank(each) < batch.B:
         return None
-    totals = np.stack([right, got], axis=1)  # (m, 2)
     weights = np.linalg.lstsq(each, totals, rcond=None)[0]  # (B, 2)
     left = np.abs(totals - each @ weights).max(axis=0) / np.abs(totals).max(axis=0)  # (2,)
     return weights[:, 1] / weights[:, 0] if left.max() <= EXPLAINED else None

@@ -94,6 +94,7 @@ class Case(NamedTuple):
     arrays: Mapping[str, np.ndarray]  # in play, under their plain names
     words: list[Word]
     values: dict[str, np.ndarray]  # of the words, by their names
+    scalars: Mapping[str, float]  # plain numbers that were handed in, or are in the cache
     weights: Mapping[str, np.ndarray]  # all inputs
     around: Mapping[str, np.ndarray]  # the gradients that are right, (M, *shape) each
 

@@ -77,6 +77,9 @@ def factor_claim(u: Word, v: Word, place: str, c: float) -> Claim:
         (1.4 if slopes else u.cost + v.cost)
         + {"out": 0.0, "in": 0.1, "mid": 0.2}[place]
         + (0.3 if abs(abs(c) - 1) > 1e-6 else 0.0)
+        + (
+            1.0 if " - " in u.name + v.name and (u.name in v.name or v.name in u.name) else 0.0
+        )  # why: p for p - t lacks t
     )
     return Claim("elementwise-factor", kind, (u, v), place, c, cost=cost)
 
@@ -170,13 +173,25 @@ def as_for_another(case: Case, seen: Seen, r: np.ndarray) -> bool:
 
 
 def some_paths(case: Case, seen: Seen) -> Iterator[Claim]:
-    """got is right where it is not zero: from some entries of y nothing arrives."""
+    """got is right where it is not zero: from some entries of y, or in some rows, nothing arrives."""
     r = ratios(seen)
     if r is None or np.nanmin(r) > 1e-6:
         return
     there = r[~np.isnan(r)]
-    if (np.minimum(np.abs(there), np.abs(there - 1)) <= 1e-6).all() and 2 * (there > 0.5).sum() >= 4:
-        yield Claim("missing-term", "paths", cost=3.0)
+    if (np.minimum(np.abs(there), np.abs(there - 1)) > 1e-6).any() or 2 * (there > 0.5).sum() < 4:
+        return
+    gone = np.abs(np.nan_to_num(r)) < 1e-6  # (m, M)
+    known = ~np.isnan(r)
+    if len(case.shape) < 2 and len(seen.shape) == 2 and whole_rows(seen, gone & known, known):
+        yield Claim("elementwise-factor", "rows masked", cost=2.9)
+    yield Claim("missing-term", "paths", detail=("y",) if case.shape else (), cost=3.0)
+
+
+def whole_rows(seen: Seen, gone: np.ndarray, known: np.ndarray) -> bool:
+    """Is all that is missing (m, M) whole rows of the input, to which nothing comes?"""
+    row = np.unravel_index(seen.entries, seen.shape)[0]  # (m,)
+    lost = set(row[gone.any(axis=1)].tolist())
+    return len(lost) < seen.shape[0] and not any((known & ~gone)[row == i].any() for i in lost)
 
 
 def a_missing_mask(case: Case, seen: Seen) -> Iterator[Claim]:

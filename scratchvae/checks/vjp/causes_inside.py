@@ -5,7 +5,7 @@ What arrives at a layer above is known where the gradient of a bias there is rig
 Sizes: m entries that were measured, M entries of y that were asked, J units, K units of the layer above, B rows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -126,4 +126,42 @@ def is_weighed_back(left: np.ndarray, A: np.ndarray, p: np.ndarray) -> bool:
     return bool(over <= EXPLAINED * np.abs(left).max())
 
 
-HYPOTHESES = (a_path_above, a_sum_inside)
+def a_word_inside(case: Case, seen: Seen) -> Iterator[Claim]:
+    """right = S^T p and got = (S u)^T p, or the other way round, for words S and u and an array p; y is a number."""
+    if case.shape or not seen.fits or not seen.linear or len(seen.shape) != 2 or not seen.got.any():
+        return
+    words = [(word, a) for word in case.words if (a := case.values[word.name]).ndim == 2]
+    masks = [(word, a) for word, a in words if np.array_equal(a, a != 0)]
+    for name, p in case.arrays.items():
+        for word, S in words if p.ndim == 2 and name != seen.name else ():
+            for turn in (lambda S, p: S.T @ p, lambda S, p: p.T @ S, lambda S, p: S @ p, lambda S, p: p @ S):
+                for mine, other, lacks in ((seen.got, seen.right, True), (seen.right, seen.got, False)):
+                    c = fitted(seen, mine, S, p, turn)
+                    for u, a in words if c else ():
+                        if a.shape == S.shape and u != word and same_number(c, fitted(seen, other, S * a, p, turn)):
+                            yield Claim("elementwise-factor", "inside", (u,), detail=(name, lacks), cost=2.2 + u.cost)
+                for u, a in masks if word.name in case.arrays else ():
+                    if a.shape == S.shape and (c := fitted(seen, seen.right - seen.got, S * a, p, turn)):
+                        detail = (name, False, word.name)
+                        yield Claim("elementwise-factor", "inside", (u,), "", c, detail, cost=2.4 + u.cost)
+
+
+def same_number(a: float | None, b: float | None) -> bool:
+    return a is not None and b is not None and abs(a - b) <= EXPLAINED * abs(b)
+
+
+def fitted(
+    seen: Seen, values: np.ndarray, S: np.ndarray, p: np.ndarray, turn: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> float | None:
+    """The number c with values = c times this product, if its shape is the input's."""
+    for shape in (S.shape, S.shape[::-1]):
+        if shape[-1] in p.shape or shape[0] in p.shape:
+            try:
+                product = turn(S, p)
+            except ValueError:
+                return None
+            return ratio(values, seen.picked([product])) if product.shape == seen.shape else None
+    return None
+
+
+HYPOTHESES = (a_path_above, a_sum_inside, a_word_inside)

@@ -104,7 +104,9 @@ def examine(pair: Pair, x: Values, title: str, rng: np.random.Generator | None, 
     for name, a in x.items():
         other = ("not written yet", "") if name in blank else ("untested", "see the finding")
         report.rows.append(view.rows.get(name) or Row(name, a.shape, np.nan, *other))
-    report.findings = once_each(report.findings + view.findings) + findings_of(pair, view, hints)
+    narrow = any(finding.cause == "precision" for finding in report.findings)  # why: gradients then follow
+    seen = [finding for finding in view.findings if not (narrow and finding.cause == "precision")]
+    report.findings = once_each(report.findings + seen) + findings_of(pair, view, hints)
     return noted(report)
 
 

@@ -12,18 +12,19 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchvae.checks.report import Finding
-from scratchvae.checks.vjp import causes_factor, causes_inside, causes_layout, causes_term
+from scratchvae.checks.vjp import causes_factor, causes_inside, causes_layout, causes_rows, causes_term
 from scratchvae.checks.vjp.by_rows import by_rows
 from scratchvae.checks.vjp.call import Pair, Values
 from scratchvae.checks.vjp.case import Case, Claim, Hypothesis
 from scratchvae.checks.vjp.cover import VAGUE, opinions, smallest_cover
+from scratchvae.checks.vjp.origins import amounts, sizes
 from scratchvae.checks.vjp.point import Hints, cases_at
 from scratchvae.checks.vjp.sentences import told
 from scratchvae.checks.vjp.told import Told
 
 HYPOTHESES: dict[str, Hypothesis] = {
     hypothesis.__name__: hypothesis
-    for module in (causes_layout, causes_factor, causes_term, causes_inside)
+    for module in (causes_layout, causes_rows, causes_factor, causes_term, causes_inside)
     for hypothesis in module.HYPOTHESES
 }
 
@@ -74,7 +75,7 @@ def finding(case: Case, claim: Claim, names: list[str], numbers: Mapping[str, Nu
     """The finding, with the numbers at the worst entry of the first input."""
     about = [case.seen[name] for name in names]
     shapes = [each.shape for each in about], [() if each.raw[0] is None else each.raw[0].shape for each in about]
-    message, repair = told(Told(claim, names, *shapes, sizes(case)))
+    message, repair = told(Told(claim, names, *shapes, sizes(case), amounts(case)))
     also = "sign" if claim.factor < 0 and claim.cause not in ("sign", "missing-term") else ""
     if not also and claim.cause in ("transpose", "batch-sum", "shape") and abs(claim.factor - 1) > 1e-6:
         also = "factor"
@@ -100,15 +101,3 @@ def numbers_at(
             off = np.abs(expected - got) > 1e-6 * np.abs(expected).max()  # (m,)
             found[name] = Numbers(where, float(expected[worst]), float(got[worst]), int(off.sum()), len(off))
     return found
-
-
-def sizes(case: Case) -> dict[str, int]:
-    """The numbers that a mean could have divided by, in words: the rows of the batch first, then the other axes."""
-    batch = case.shape or case.arrays.get("x", np.zeros(())).shape
-    named = {f"the batch has {batch[0]} rows": batch[0]} if batch else {}
-    for name, a in {**{name: np.empty(seen.shape) for name, seen in case.seen.items()}, **case.arrays}.items():
-        axes = ("rows", "columns") if a.ndim < 3 else [f"entries along axis {axis}" for axis in range(a.ndim)]
-        for size, what in (*zip(a.shape, axes, strict=False), (a.size, "entries")):
-            if size not in named.values():
-                named[f"{name} has {size} {what}"] = size
-    return named

@@ -38,7 +38,7 @@ def impurities(pair: Pair, x: Values, dy: np.ndarray) -> tuple[list[Finding], se
         return [*findings, another], set(another.inputs) if another.cause == "accumulates" else set(x)
     if pair.keeper is None and not findings:
         findings += [f for question in (spoils_its_cache, keeps_something) if (f := question(pair, x, dy))][:1]
-    return findings, set()
+    return findings, set(x) if any(finding.cause == "noise-redrawn" for finding in findings) else set()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def spoils_its_cache(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
     one = copied(pair.pull(dy.copy(), cache))
     try:
         left = copied(pair.pull(0 * dy, cache))
-        two = pair.pull(dy.copy(), cache)
+        two = copied(pair.pull(dy.copy(), cache))
     except Exception as error:  # whatever a backward does without what it has used up
         text = f"backward can be called once only, the second time it fails with {type(error).__name__}: "
         return Finding(("cache",), "mutates-input", text + "it takes something out of the cache", "leave it there")
@@ -168,6 +168,9 @@ def spoils_its_cache(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
         return Finding(tuple(names), "accumulates", text, "start from 0 in every backward, or write = for +=")
     if change := next(filter(None, (w.change for w in kept)), None):
         return written("backward", *change)
+    if differing(two, three := copied(pair.pull(dy.copy(), cache))) and differing(one, three):
+        text = f"backward gives another gradient of {names[0]} at every call on the same cache: it draws its own noise"
+        return Finding((names[0],), "noise-redrawn", text, "use what the forward used, from the cache")
     text = f"backward gives another gradient of {names[0]} when it is called again on the same cache"
     return Finding((names[0],), "mutates-input", text, "leave what the cache holds as it is")
 

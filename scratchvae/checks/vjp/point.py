@@ -14,6 +14,7 @@ from scratchvae.checks.vjp.call import Pair, Values, copied
 from scratchvae.checks.vjp.case import Case, Seen
 from scratchvae.checks.vjp.complex_step import complex_step
 from scratchvae.checks.vjp.differences import entry
+from scratchvae.checks.vjp.origins import scalars_in
 from scratchvae.checks.vjp.words import in_play, vocabulary
 
 OUTPUTS = 128  # so many entries of y are asked one by one; of more, a sample
@@ -65,7 +66,8 @@ def case_at(
         if name not in index and (right := right_ones(x[name].shape, [g[name] for g in raw], scale)) is not None
     }
     values = {word.name: a for word, a in known.items()}
-    return Case(seen, y.shape, outs, arrays, list(known), values, x, around)
+    scalars = {**scalars_in(dict(pair.constants), "constants"), **scalars_in(cache, "cache")}
+    return Case(seen, y.shape, outs, arrays, list(known), values, scalars, x, around)
 
 
 def right_ones(shape: tuple[int, ...], raw: list[np.ndarray | None], scale: np.ndarray) -> np.ndarray | None:

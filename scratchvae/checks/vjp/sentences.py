@@ -21,12 +21,12 @@ def told(t: Told) -> tuple[str, str]:
 
 
 def scaled(t: Told) -> tuple[str, str]:
-    how, why, repair = constant_words(t.claim.factor, t.sizes)
+    how, why, repair = constant_words(t.claim.factor, t.sizes, t.amounts)
     return f"{t.it} {t.be} {how} what {t.they} should be: {why}", repair
 
 
 def scaled_of(t: Told) -> tuple[str, str]:
-    how, why, repair = constant_words(t.claim.factor, t.sizes)
+    how, why, repair = constant_words(t.claim.factor, t.sizes, t.amounts)
     return f"{t.it}: the part that comes from {t.claim.detail[0]} is {how} what it should be: {why}", repair
 
 
@@ -90,10 +90,13 @@ def some_array(t: Told) -> tuple[str, str]:
 
 def paths(t: Told) -> tuple[str, str]:
     text = f"{t.it} {t.be} right as far as {t.they} {'go' if len(t.names) > 1 else 'goes'}, but some paths are missing"
-    return (
-        f"{text}: from some entries of y nothing arrives (is something overwritten, or skipped?)",
-        "add all of them up",
-    )
+    where = "some entries of y send nothing where they should" if t.claim.detail else "some entries get nothing"
+    return f"{text}: {where} (is something overwritten, or skipped?)", "add all of them up"
+
+
+def rows_masked(t: Told) -> tuple[str, str]:
+    text = f"{t.it}: some rows get nothing, and should; the others are right"
+    return f"{text}: a mask hides too much, or something is skipped", "let all that counts in the forward pass"
 
 
 def mask_missing(t: Told) -> tuple[str, str]:
@@ -181,6 +184,20 @@ def sum_inside(t: Told) -> tuple[str, str]:
     return text, f"ds = a * (da - (a * da).sum(axis=-1, keepdims=True)) for the softmax a = {A}"
 
 
+def inside(t: Told) -> tuple[str, str]:
+    name, lacks, *S = t.claim.detail
+    if S:
+        text = f"{t.it}: in what is multiplied by {name} a mask is wrong or missing: {S[0]} differs where {t.u} is 1"
+        return text, "the mask of the forward"
+    if lacks:
+        return (
+            f"{t.it}: {t.u} is missing in what is multiplied by {name}",
+            f"multiply that by {t.claim.words[0].formula}",
+        )
+    text = f"{t.it}: {t.u} is a factor too many in what is multiplied by {name}"
+    return text, f"leave {t.claim.words[0].formula} out there"
+
+
 def path_above(t: Told) -> tuple[str, str]:
     W, above, how = t.claim.detail
     slope = t.claim.words[0]
@@ -210,7 +227,7 @@ def projection(t: Told) -> tuple[str, str]:
     word = t.claim.words[0]
     what = f"a multiple of {word.name}" if word != ONE else "the same number for all entries"
     text = f"{t.it}: a term is missing or wrong, {what}"
-    return text, "a norm, a mean or a sum depends on every entry: differentiate it as well"
+    return text, f"work out what multiplies {word.formula}: a norm, a sum, another path?"
 
 
 def one_use_of_two(t: Told) -> tuple[str, str]:
@@ -255,6 +272,7 @@ SENTENCES: dict[str, Sentence] = {
     "some array": some_array,
     "paths": paths,
     "mask missing": mask_missing,
+    "rows masked": rows_masked,
     "slope": slope,
     "upstream forgotten": upstream_forgotten,
     "upstream lost": upstream_lost,
@@ -267,6 +285,7 @@ SENTENCES: dict[str, Sentence] = {
     "term inside": term_inside,
     "multiple inside": multiple_inside,
     "product": product,
+    "inside": inside,
     "path above": path_above,
     "sum inside": sum_inside,
     "two factors": two_factors,

@@ -63,6 +63,24 @@ def another_order(t: Told) -> tuple[str, str]:
     )
 
 
+def anothers(t: Told) -> tuple[str, str]:
+    (other,) = t.claim.detail
+    text = f"{t.it} {t.be} the gradient of {other}: it is returned twice, or summed along the axis of {other}"
+    return text, f"work out {t.it} by its own indices"
+
+
+def upstream_averaged(t: Told) -> tuple[str, str]:
+    (what,) = t.claim.detail
+    text = f"{t.it}: every row counts alike, whatever its own dy is: dy is {what} before it meets the rows"
+    return text, "multiply each row by its own dy, then sum over the rows"
+
+
+def coupled_rows(t: Told) -> tuple[str, str]:
+    rows, other = ("rows", "columns") if t.claim.detail[0] == 0 else ("columns", "rows")
+    text = f"{t.it}: something is summed or averaged over the {rows}, and no {rows[:-1]} of y depends on another one"
+    return text, f"does that sum belong over the {other}?"
+
+
 def transposed(t: Told) -> tuple[str, str]:
     text = f"{t.it} {t.be} the transpose of what {t.they} should be; the matrix is square, so the shapes do not tell"
     return text + t.constant, "transpose it, or swap the two factors of the product"
@@ -160,6 +178,9 @@ LAYOUT: dict[str, Sentence] = {
     "axis of length 1": axis_of_length_1,
     "summed away": summed_away,
     "another order": another_order,
+    "another's": anothers,
+    "upstream averaged": upstream_averaged,
+    "coupled rows": coupled_rows,
     "transposed": transposed,
     "another product": another_product,
     "jacobian": jacobian,

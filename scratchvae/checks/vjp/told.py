@@ -23,6 +23,7 @@ class Told(NamedTuple):
     shapes: list[tuple[int, ...]]  # of the inputs
     got: list[tuple[int, ...]]  # of the gradients
     sizes: Mapping[str, int]
+    amounts: Mapping[str, float]  # other numbers in play
 
     @property
     def it(self) -> str:
@@ -46,7 +47,7 @@ class Told(NamedTuple):
 
     @property
     def c(self) -> str:
-        front = number(self.claim.factor, self.sizes)
+        front = number(self.claim.factor, self.sizes, self.amounts)
         return f"(plus or minus) {front.removeprefix('-')}" if self.claim.either else front
 
     @property
@@ -67,7 +68,7 @@ def gradients(names: list[str]) -> str:
     return f"the gradient{'s' * (len(names) > 1)} of {listed(names)}"
 
 
-def number(c: float, sizes: Mapping[str, int] = {}) -> str:
+def number(c: float, sizes: Mapping[str, int] = {}, amounts: Mapping[str, float] = {}) -> str:
     """c as the front of a product: nothing for 1, a minus for -1, else the number and a star."""
     if abs(abs(c) - 1) < EXACT:
         return "" if c > 0 else "-"
@@ -75,10 +76,13 @@ def number(c: float, sizes: Mapping[str, int] = {}) -> str:
     for n in (2, 4, *sizes.values()):
         if n > 1 and abs(size * n - 1) < EXACT:
             return f"{sign}1/{n} * "
+    for name, value in amounts.items():
+        if abs(size - abs(value)) < EXACT * size:
+            return f"{sign}({name}) * " if " " in name else f"{sign}{name} * "
     return f"{c:.6g} * "
 
 
-def constant_words(c: float, sizes: Mapping[str, int]) -> tuple[str, str, str]:
+def constant_words(c: float, sizes: Mapping[str, int], amounts: Mapping[str, float]) -> tuple[str, str, str]:
     """How large, why, and the repair, for a gradient that has to be multiplied by c."""
     if abs(c + 1) < EXACT:
         return "the negative of", "a minus is missing, or is there twice", "change the sign"
@@ -96,6 +100,12 @@ def constant_words(c: float, sizes: Mapping[str, int]) -> tuple[str, str, str]:
     for value, (how, why) in HALVES.items():
         if abs(size - value) < EXACT * value:
             return minus + how, why, repair
+    for name, value in amounts.items():
+        if abs(size - abs(value)) < EXACT * size:
+            return f"{minus}{1 / size:.6g} times", f"{value:.6g} is {name}, and it is missing", f"multiply by {name}"
+        if abs(size * value) - 1 < EXACT and abs(size * value) > 1 - EXACT:
+            why = f"{value:.6g} is {name}, and it is a factor too many, or a division by it is missing"
+            return f"{minus}{1 / size:.6g} times", why, f"divide by {name}"
     for name, n in sizes.items():
         if n > 2 and abs(size * n - 2) < EXACT:
             return f"{minus}{n / 2:g} times", f"{name}; a mean is missing, and a factor 2", f"multiply by 2/{n}"
