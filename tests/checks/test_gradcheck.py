@@ -100,7 +100,7 @@ def test_a_right_file_passes(tmp_path, capsys):
 
 
 def test_a_wrong_file_gets_told_what_to_do(tmp_path, capsys):
-    code, printed = run(tmp_path, capsys, GOOD.replace("x.T @ dy, dy.sum", "x.T @ dy / len(x), dy.sum"))
+    code, printed = run(tmp_path, capsys, GOOD.replace("x.T @ dy, dy.sum", "x.T @ dy / len(x), dy.mean"))
     assert code == 1
     assert "put\n            1/m into the loss or take it out here" in printed.out
     assert "4 checked, 1 wrong" in printed.out

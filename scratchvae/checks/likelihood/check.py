@@ -16,8 +16,8 @@ from scratchvae.backend import to_numpy
 from scratchvae.checks.amounts import off_by
 from scratchvae.checks.likelihood.claims import Claim, add, another_shape, as_image, at, frozen, widened
 from scratchvae.checks.likelihood.density import EPSILON, Mass
-from scratchvae.checks.likelihood.draws import ALLOWED, claims_of_the_draws
-from scratchvae.checks.likelihood.normalised import EXTREME, claims_of_the_nll
+from scratchvae.checks.likelihood.draws import ALLOWED, NOT_LEVELS, claims_of_the_draws
+from scratchvae.checks.likelihood.normalised import EXTREME, TOTAL, claims_of_the_nll
 from scratchvae.checks.report import SEED, Finding, Report, Row
 from scratchvae.checks.vjp.case import ratio
 from scratchvae.checks.vjp.check import check_vjp
@@ -62,7 +62,20 @@ def check_likelihood(p: Any, rng: np.random.Generator | None = None) -> Report:
         else:
             why = "the density is not known" if hasattr(p, name) else f"there is no {name}"
             report.rows.append(Row(name, (), math.nan, "untested", why))
-    return without_consequences(report)
+    return without_consequences(two_against_one(report, getattr(p, "support", (0.0, 1.0))))
+
+
+def two_against_one(report: Report, support: tuple[float, float]) -> Report:
+    """Where the nll adds up over whole numbers, and neither the mean nor the draws know of them, the nll is wrong."""
+    mean = [finding for finding in report.findings if finding.inputs == ("mean",)]
+    draws = [finding for finding in report.findings if finding.message.startswith(NOT_LEVELS)]
+    if mean and draws and all(map(follows_from_the_nll, mean)):
+        text = f"exp(-nll) adds up to 1 over the whole numbers alone, and mean and draws are those of all of {support}"
+        repair = f"a density on {support}: exp(-nll) integrates to 1"
+        nll = Finding(("nll",), "missing-term", f"{text}: a normalising term is missing", repair)
+        report.findings = [nll, *(finding for finding in report.findings if finding not in (*mean, *draws))]
+        report.rows = [row._replace(status="wrong") if row.name == TOTAL else row for row in report.rows]
+    return report
 
 
 def without_consequences(report: Report) -> Report:

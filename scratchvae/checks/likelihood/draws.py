@@ -26,6 +26,7 @@ DRAWS = 5_000
 FALSE_ALARM = 1e-6  # the chance that a right sample fails one of its statistics
 ALLOWED = 1e-6  # of a mean, relative to the size of x
 REPAIR = "draws from the density exp(-nll)"
+NOT_LEVELS = "draws are not"
 POWERS = {"the square of": 2.0, "the square root of": 0.5}  # usual slips about a standard deviation
 
 
@@ -69,7 +70,7 @@ def of_the_support(x: np.ndarray, masses: list[Mass]) -> Claim:
     if not out.any() and levels:
         out = np.rint(x * levels) != x * levels
         what = "whole numbers" if levels == 1 else f"multiples of 1/{levels}"
-        text = f"draws are not {what}, though it is over those that exp(-nll) comes closest to the sum 1"
+        text = f"{NOT_LEVELS} {what}, though it is over those that exp(-nll) comes closest to the sum 1"
     share = float(out.mean())
     example = f", {float(x[out][0]):.6g} for one, {100 * share:.3g} % of them" if share else ""
     return Claim("sample: support", share, 0.5 / x.size, finding=Finding(("sample",), "unknown", text + example))

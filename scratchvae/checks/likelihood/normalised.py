@@ -19,6 +19,7 @@ from scratchvae.checks.vjp.case import ratio
 VALUES = np.array([-3.0, -0.5, 0.2, 1.0, 4.0])  # of a parameter: both signs, small and large
 EXTREME = 20.0  # of one parameter at a time: as the log of a variance, nothing, or five hundred million
 SUPPORTS = ((-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))  # what else it may have been
+TOTAL = "p(x|z) adds up to 1"
 ALLOWED = 1e-6  # of a total
 FACTORS = (-1.0, 0.5, 2.0, -0.5, -2.0)  # by which an nll may have to be multiplied
 SUM = 1e-9  # of the nll of an image, relative
@@ -99,10 +100,10 @@ def adds_up(masses: list[Mass]) -> Claim:
         notes.append(f"out of reach {at(unseen[0].pixel.logits)}{others}: {unseen[0].error:.0e} may be missing")
     note = "; ".join(notes)
     if len(unseen) == len(masses):
-        return Claim("p(x|z) adds up to 1", math.nan, ALLOWED, note)
+        return Claim(TOTAL, math.nan, ALLOWED, note)
     error = float(np.nanmax(off))
     finding = wrong_total(masses, off) if error > ALLOWED else None
-    return Claim("p(x|z) adds up to 1", error, ALLOWED, note, finding)
+    return Claim(TOTAL, error, ALLOWED, note, finding)
 
 
 def verb(masses: list[Mass]) -> str:

@@ -105,7 +105,7 @@ def weighed(batch: Batch, pair: Pair, x: Values, index: Index) -> Claim | None:
         return None
     used = tuple(b for b in range(batch.B) if abs(weights[b]) > 1e-6)
     some = 0 < len(used) < batch.B and np.ptp(weights[list(used)]) < 1e-4
-    detail = (batch.axis, batch.B, used, () if some else tuple(float(f"{w:.5g}") for w in weights))
+    detail = (batch.axis, batch.B, used, () if some else tuple(float(f"{w:.5g}") for w in weights), batch.names)
     return Claim("batch-sum", "some rows" if some else "weighted rows", detail=detail) if used else None
 
 

@@ -59,7 +59,7 @@ def some_rows(case: Case, seen: Seen) -> Iterator[Claim]:
             kind = "weighted rows"
         if own and kind == "weighted rows":
             continue
-        detail = (axis, B, used, tuple(float(f"{w:.5g}") for w in weights) if kind == "weighted rows" else ())
+        detail = (axis, B, used, tuple(float(f"{w:.5g}") for w in weights) if kind == "weighted rows" else (), ())
         yield Claim("batch-sum", kind, detail=detail, cost=1.5 if kind == "some rows" else 4.0)
 
 

@@ -18,11 +18,11 @@ def sizes(case: Case) -> dict[str, int]:
     batch = case.shape or case.arrays.get("x", np.zeros(())).shape
     arrays = {**{name: np.empty(seen.shape) for name, seen in case.seen.items()}, **case.arrays}
     named: dict[int, list[str]] = {batch[0]: [f"the batch has {batch[0]} rows"]} if batch else {}
-    for parts in (axes_of, entries_of):
+    for parts, most in ((axes_of, 2), (entries_of, 1)):
         for name, a in arrays.items():
             for size, what in parts(a):
                 phrases = named.setdefault(size, [])
-                if not any(phrase.endswith(what) for phrase in phrases) and len(phrases) < 2:
+                if len(phrases) < most and not any(phrase.endswith(what) for phrase in phrases):
                     mine = any(phrase.startswith(f"{name} has") for phrase in phrases)
                     phrases.append(f"{size} {what}" if mine else f"{name} has {size} {what}")
     return {" and ".join(phrases): size for size, phrases in named.items()}

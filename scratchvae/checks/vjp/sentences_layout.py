@@ -111,14 +111,16 @@ def wrong_axis(t: Told) -> tuple[str, str]:
 
 
 def some_rows(t: Told) -> tuple[str, str]:
-    axis, B, used, _ = t.claim.detail
+    axis, B, used, _, names = t.claim.detail
+    of_all = f"of {listed(list(names))}" if names else "in the batch"
     of_what = "row" if axis == 0 else "column"
     which = f"{of_what}{'s' * (len(used) > 1)} {', '.join(map(str, used))}"
-    return f"{t.it}: only {which} of the {B} in the batch {'count' if len(used) > 1 else 'counts'}", "sum over all rows"
+    return f"{t.it}: only {which} of the {B} {of_all} {'count' if len(used) > 1 else 'counts'}", "sum over all of them"
 
 
 def weighted_rows(t: Told) -> tuple[str, str]:
-    return f"{t.it}: the rows of the batch count with different weights", "sum over all rows, each with weight 1"
+    text = f"{t.it}: some rows of the batch count for more than they should, or for less"
+    return text, "weigh them as the forward does"
 
 
 def not_added_up(t: Told) -> tuple[str, str]:
