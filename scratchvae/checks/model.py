@@ -60,7 +60,7 @@ def check_gradients(
         text = f"objective has the shape {got}, expected {shape}, a number an example: did (B,) meet (B, 1)?"
         return Report(title, findings=[Finding(("objective",), "shape", text)])
 
-    constants = {"x": x} if eps is None else {"x": x, "eps": eps}
+    constants = {"x": x, "beta": outputs.beta} if eps is None else {"x": x, "eps": eps, "beta": outputs.beta}
 
     def forward(**values: Any) -> tuple[Any, Any]:
         params = {name: values[name] for name in before}

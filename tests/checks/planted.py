@@ -917,6 +917,16 @@ TERMS = {
         "factor",
         "0.4 is h",
     ),
+    "scores without their root": Plant(
+        "a_constant",
+        lambda q, k: (q @ k.T / np.sqrt(q.shape[1]), (q, k)),
+        lambda dy, c: {"q": dy @ c[1], "k": dy.T @ c[0]},
+        lambda rng: {"q": rng.standard_normal((5, 3)), "k": rng.standard_normal((6, 3))},
+        nothing,
+        "q k",
+        "factor",
+        "sqrt(3) times what they should be: q has 3 columns",
+    ),
     "the mean of an array": Plant(
         "a_term",
         lambda s, a: ((a * (np.sin(s) - s.sum())).mean(), (s, a)),

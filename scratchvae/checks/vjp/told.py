@@ -100,6 +100,15 @@ def constant_words(c: float, sizes: Mapping[str, int], amounts: Mapping[str, flo
     for value, (how, why) in HALVES.items():
         if abs(size - value) < EXACT * value:
             return minus + how, why, repair
+    for name, n in sizes.items():
+        root = n**0.5
+        if n in (2, 4) or root == round(root):
+            continue  # why: these have other reasons
+        if abs(size * root - 1) < EXACT:
+            return f"{minus}sqrt({n}) times", f"{name}; a division by the root is missing", f"divide by sqrt({n})"
+        if abs(size - root) < EXACT * root:
+            why = f"{name}; a division by the root is there once too often"
+            return f"{minus}1/sqrt({n}) of", why, f"multiply by sqrt({n})"
     for name, value in amounts.items():
         if abs(size - abs(value)) < EXACT * size:
             return f"{minus}{1 / size:.6g} times", f"{value:.6g} is {name}, and it is missing", f"multiply by {name}"
