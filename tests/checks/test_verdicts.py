@@ -171,6 +171,34 @@ def test_an_oscillation_is_never_agreement(wrong):
         assert report.ok, str(report)
 
 
+def log_determinant(A):
+    """log det(A A^T + I) by a Cholesky factor, which for complex numbers is that of another function."""
+    K = A @ A.T + np.eye(len(A))
+    return 2 * np.log(np.diag(np.linalg.cholesky(K))).sum(), (A, K)
+
+
+def beside_a_norm(x):
+    """asarray leaves the class behind that follows a complex step."""
+    return x.sum() + np.linalg.norm(np.asarray(x)), x
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "shape"),
+    [
+        (log_determinant, lambda dy, c: dy * 2 * np.linalg.inv(c[1]) @ c[0], (4, 4)),
+        (beside_a_norm, lambda dy, x: dy * (1 + x / np.linalg.norm(x)), (5,)),
+    ],
+)
+def test_a_complex_step_that_loses_something_is_no_witness(forward, backward, shape):
+    for seed in range(5):
+        x = np.random.default_rng(seed).standard_normal(shape)
+        report = check_vjp(forward, backward, {"x": x} if len(shape) == 1 else {"A": x})
+        assert report.ok, str(report)
+        assert report.rows[0].second is None
+        wrong = check_vjp(forward, lambda dy, c: 2 * backward(dy, c), {"x": x} if len(shape) == 1 else {"A": x})
+        assert wrong.findings[0].cause == "factor", str(wrong)
+
+
 def test_the_complex_step_sees_what_differences_do_not():
     """The second term is 20 digits below the first."""
 

@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchvae.checks import check_evidence, check_gradients, check_optimizer, check_sampler, check_vjp
+from scratchvae.checks import (
+    check_evidence,
+    check_gradients,
+    check_likelihood,
+    check_optimizer,
+    check_sampler,
+    check_vjp,
+)
 from scratchvae.checks.files.check import check_file
 from scratchvae.checks.report import Finding, Report
 
@@ -23,9 +30,23 @@ CHECKS = {
     "gradients": check_gradients,
     "sampler": check_sampler,
     "evidence": check_evidence,
+    "likelihood": check_likelihood,
     "optimizer": check_optimizer,
 }
-ARGUMENTS = ("forward", "backward", "inputs", "model", "x", "eps", "sampler", "mu", "logvar", "optimizer", "reference")
+ARGUMENTS = (
+    "forward",
+    "backward",
+    "inputs",
+    "model",
+    "x",
+    "eps",
+    "sampler",
+    "mu",
+    "logvar",
+    "p",
+    "optimizer",
+    "reference",
+)
 TOLD_WRONG = {"denoising_corrupt_for_clean"}  # reports that send one to a wrong place, in the judgement of a reader
 
 

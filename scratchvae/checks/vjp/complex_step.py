@@ -1,7 +1,8 @@
 """The complex step: the derivative along u is Im y(x + i h u) / h, with no difference and so without cancellation.
 
 With h = 1e-100 it is exact to the last digits, however small the share of an entry in y, for every function that takes
-complex numbers. What would lose the imaginary part unnoticed, as |x| does, is replaced or refused.
+complex numbers. What would lose the imaginary part unnoticed, as |x| does, is replaced or refused. What gets past that
+is noticed beside a difference: see `lies`.
 """
 
 import warnings
@@ -10,13 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from scratchvae.checks.vjp.differences import Function, measured, units
+
 H = 1e-100
+PLAIN = 1e-3  # relative: a difference that is plain to see
 OF_REAL_NUMBERS: dict[Any, Callable[..., Any]] = {  # what these do on the real line
     np.absolute: lambda z: np.where(z.real < 0, -z, z),
     np.sign: lambda z: np.sign(z.real),
     np.logaddexp: lambda a, b: np.where(np.real(a) > np.real(b), a + log_1_plus_exp(b - a), b + log_1_plus_exp(a - b)),
 }
-LOSSY = {np.conjugate, np.real, np.imag, np.angle, np.vdot, np.linalg.norm, np.nan_to_num, np.round}
+LOSSY = {np.conjugate, np.real, np.imag, np.angle, np.vdot, np.nan_to_num, np.round, np.correlate, np.cov, np.corrcoef}
+HOLOMORPHIC = {"det", "inv", "solve", "matrix_power", "multi_dot", "tensorinv", "tensorsolve"}  # of numpy.linalg
 
 
 def log_1_plus_exp(z: np.ndarray) -> np.ndarray:
@@ -36,7 +41,8 @@ class Stepped(np.ndarray):
         return out[0] if len(out) == 1 else stepped(result)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if function in LOSSY:
+        conjugates = "linalg" in str(function.__module__) and function.__name__ not in HOLOMORPHIC
+        if function in LOSSY or conjugates:
             return NotImplemented
         return stepped(super().__array_function__(function, types, args, kwargs))
 
@@ -91,3 +97,21 @@ def complex_step(y: Callable[[np.ndarray], Any], x: np.ndarray, u: np.ndarray) -
     if not isinstance(end, Stepped) or not np.isfinite(bare(end)).all():
         return None
     return bare(end).imag.ravel() / H
+
+
+def lies(y: Function, end: Callable[[np.ndarray], Any], x: np.ndarray, dys: np.ndarray) -> bool:
+    """Does it differ from a difference that is plain to see, along a direction in which all entries move?
+
+    y and end are the same forward, for real numbers and for complex ones.
+    """
+    rng = np.random.default_rng(0)
+    u = units(x) * rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1.5, x.shape)
+    if (exact := complex_step(end, x, u)) is None:
+        return False
+    at, along = y(x).ravel(), lambda t: y(x + (t[0] - 1.0) * u).ravel()
+    seen = measured(along, np.ones(1), at, 0, dys)
+    if seen is None or not seen.settled:
+        return False
+    told = dys @ exact  # (K,)
+    size = np.maximum(np.abs(told), np.abs(seen.values))  # (K,)
+    return bool((np.abs(told - seen.values) > PLAIN * size + 10 * seen.bars).any())

@@ -46,7 +46,8 @@ def look(
         fits = all(g is not None and g.shape == x[name].shape for g in gots)
         narrow = fits and any(map(np.any, gots)) and all(map(is_float32, gots))
         claims = np.stack([np.asarray(g, float).ravel() for g in gots]) if fits else None  # (K, n)
-        subjects.append((Subject(pair, x, name, at, flat, claims, FLOAT32 * narrow), gots))
+        subject = Subject(pair, x, name, at, flat, claims, FLOAT32 * narrow).with_its_witnesses
+        subjects.append((subject, gots))
     judgements = [by_directions(subject, rng) for subject, _ in subjects]
     if not moved and any(j.abrupt for j in judgements) and (beside := off_the_kink(pair, x, rng)):
         view = look(pair, beside, dys, names, rng, moved=True)

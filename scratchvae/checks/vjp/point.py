@@ -12,7 +12,7 @@ import numpy as np
 from scratchvae.backend import to_numpy
 from scratchvae.checks.vjp.call import Pair, Values, copied
 from scratchvae.checks.vjp.case import Case, Seen
-from scratchvae.checks.vjp.complex_step import complex_step
+from scratchvae.checks.vjp.complex_step import complex_step, lies
 from scratchvae.checks.vjp.differences import entry
 from scratchvae.checks.vjp.origins import scalars_in
 from scratchvae.checks.vjp.words import in_play, vocabulary
@@ -156,20 +156,23 @@ def another_point(pair: Pair, x: Values, rng: np.random.Generator) -> Values | N
 
 def measured(pair: Pair, x: Values, index: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The columns of some entries at x, (m, M) each."""
-    return {name: np.stack([column(pair, x, name, int(i)) for i in entries]) for name, entries in index.items()}
+    return {name: np.stack(list(columns(pair, x, name, entries))) for name, entries in index.items()}
 
 
-def column(pair: Pair, x: Values, name: str, place: int) -> np.ndarray:
-    """The derivative of every output by one entry, (M,): by the complex step, which is one call, if it can be taken."""
-    u = at_one(x[name].shape, place, 1.0)
+def columns(pair: Pair, x: Values, name: str, entries: np.ndarray) -> Iterator[np.ndarray]:
+    """The derivative of every output by each entry, (M,): by the complex step, one call, if it can be taken."""
+    dys = np.random.default_rng(0).standard_normal((2, pair.y(x).size))
 
     def end(value: np.ndarray) -> Any:
         return pair.run({**copied(x), name: value})[0]
 
-    if (exact := complex_step(end, x[name], u)) is not None:
-        return exact
-    dys = np.random.default_rng(0).standard_normal((2, pair.y(x).size))
-    return entry(lambda value: pair.y({**x, name: value}), x[name], place, dys).column
+    def y(value: np.ndarray) -> np.ndarray:
+        return pair.y({**x, name: value})
+
+    honest = not lies(y, end, x[name], dys)
+    for i in map(int, entries):
+        exact = complex_step(end, x[name], at_one(x[name].shape, i, 1.0)) if honest else None
+        yield entry(y, x[name], i, dys).column if exact is None else exact
 
 
 def fewer(index: Mapping[str, np.ndarray], x: Values, rng: np.random.Generator | None = None) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchvae.checks.vjp.call import Pair, Values
-from scratchvae.checks.vjp.complex_step import complex_step
+from scratchvae.checks.vjp.complex_step import complex_step, lies
 from scratchvae.checks.vjp.differences import (
     EPSILON,
     SEEN,
@@ -46,6 +46,7 @@ class Subject(NamedTuple):
     dys: np.ndarray  # (K, M)
     claims: np.ndarray | None  # (K, n); None where the shapes do not fit
     rounding: float = 0.0  # of the claims, relative to the largest of them
+    by_differences: bool = False  # alone: the complex step is no witness here
 
     @property
     def value(self) -> np.ndarray:
@@ -56,11 +57,16 @@ class Subject(NamedTuple):
 
     def exact(self, u: np.ndarray) -> np.ndarray | None:
         """The derivatives along u by the complex step, (M,)."""
+        return None if self.by_differences else complex_step(self.end, self.value, u.reshape(self.value.shape))
 
-        def end(value: np.ndarray) -> Any:
-            return self.pair.run({**{name: a.copy() for name, a in self.x.items()}, self.name: value})[0]
+    def end(self, value: np.ndarray) -> Any:
+        """y as it comes, for a complex value as well."""
+        return self.pair.run({**{name: a.copy() for name, a in self.x.items()}, self.name: value})[0]
 
-        return complex_step(end, self.value, u.reshape(self.value.shape))
+    @property
+    def with_its_witnesses(self) -> "Subject":
+        """Without the complex step, if that is none."""
+        return self._replace(by_differences=lies(self.y, self.end, self.value, self.dys))
 
     def slack(self, place: int) -> np.ndarray:
         """What rounding may have done to the claims of one entry: what it does to y, and to the neighbours; (K,).
