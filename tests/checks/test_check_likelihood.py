@@ -274,6 +274,30 @@ class GreyForBits(Bernoulli):
         return self.mean(logits)
 
 
+class ByPixels(GaussianLearned):
+    def mean(self, logits):
+        return logits[:, ::2]
+
+
+class RateForScale:
+    """An exponential density with the rate exp(logit)."""
+
+    name, support, n_params = "exponential", (0.0, math.inf), 1
+
+    def nll(self, x, logits):
+        return (np.exp(logits) * x - logits).sum(axis=1), (x, logits)
+
+    def nll_backward(self, dnll, cache):
+        x, logits = cache
+        return dnll[:, None] * (np.exp(logits) * x - 1)
+
+    def mean(self, logits):
+        return np.exp(-logits)
+
+    def sample(self, logits, rng):
+        return rng.exponential(np.exp(logits))
+
+
 class RoundedUp(Poisson):
     def sample(self, logits, rng):
         return super().sample(logits, rng) + logits.dtype.type(0.5)
@@ -373,6 +397,8 @@ PLANTED = [
     (SigmoidForTheMean(), "mean", "elementwise-factor", "it is the sigmoid"),
     (SoftplusForTheMean(), "mean", "elementwise-factor", "it is the softplus"),
     (HalvesSwapped(), "mean", "elementwise-factor", "it is the last parameter"),
+    (ByPixels(0.1), "mean", "transpose", "mean reads the logits pixel by pixel"),
+    (RateForScale(), "sample", "elementwise-factor", "the mean of the draws is the reciprocal of"),
     (LogRate(), "mean", "elementwise-factor", "it is the first parameter itself"),
     (HalfTheMean(), "mean", "factor", "half of what it should be"),
     (MeanOfAllParameters(), "mean", "shape", "mean has the shape (1, 18)"),

@@ -524,7 +524,7 @@ def test_rows_that_are_mixed_up_with_draws():
             K, B = log_w.shape
             return lme(log_w.T.reshape(K, B))
 
-    see(many(Mixed), "objective", "batch-sum", "changes with the other rows")
+    see(many(Mixed), "objective", "shape", "changes with the other rows")
 
 
 def test_two_slips_are_two_findings():

@@ -161,4 +161,5 @@ def require_same(name: str, together: np.ndarray, alone: np.ndarray) -> None:
     for text, (value, cause, factor) in known.items():
         if (np.abs(together - value) <= tolerance * max(1, B)).all():
             raise Fault(name, cause, text, repair, factor)
-    raise Fault(name, "batch-sum", f"the {name} of a row changes with the other rows of the batch", repair)
+    text = f"the {name} of a row changes with the other rows of the batch"
+    raise Fault(name, "shape", text, "keep the rows apart: look for a sum, a repeat or a reshape in which they meet")

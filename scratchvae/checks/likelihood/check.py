@@ -94,7 +94,7 @@ def without_consequences(report: Report) -> Report:
 
 
 def follows_from_the_nll(finding: Finding) -> bool:
-    judged = finding.cause in ("sign", "factor", "elementwise-factor", "missing-term", "unknown")
+    judged = finding.cause in ("sign", "factor", "elementwise-factor", "missing-term", "transpose", "unknown")
     return finding.inputs[0] in ("mean", "sample") and judged and " fails, with " not in finding.message
 
 
@@ -111,8 +111,15 @@ def mean_of_the_density(p: Any, masses: list[Mass]) -> Claim:
     mean = mean[0]  # (L,)
     scale += EPSILON / ALLOWED * np.median(scale)  # (L,)  why: a mean of 1e-300 may well be 0
     off = np.nan_to_num(np.abs(mean - expected) / scale, nan=math.inf)  # (L,)
-    medians = np.array([mass.quantile(np.array([0.5]))[0] for mass in masses])  # (L,)
-    finding = wrong_mean(rows, mean, expected, medians, int(off.argmax())) if off.max() > ALLOWED else None
+    if off.max() <= ALLOWED:
+        finding = None
+    elif rows.shape[1] > 1 and np.allclose(to_numpy(p.mean(frozen(rows.reshape(1, -1))))[0], expected, rtol=1e-5):
+        repair = "the first D columns are the first parameter, the next D the second"
+        text = "mean reads the logits pixel by pixel, not parameter by parameter"
+        finding = Finding(("mean",), "transpose", text, repair)
+    else:
+        medians = np.array([mass.quantile(np.array([0.5]))[0] for mass in masses])  # (L,)
+        finding = wrong_mean(rows, mean, expected, medians, int(off.argmax()))
     return Claim("mean", float(off.max()), ALLOWED, f"of {len(masses)} densities{widened(narrow)}", finding)
 
 

@@ -27,7 +27,7 @@ FALSE_ALARM = 1e-6  # the chance that a right sample fails one of its statistics
 ALLOWED = 1e-6  # of a mean, relative to the size of x
 REPAIR = "draws from the density exp(-nll)"
 NOT_LEVELS = "draws are not"
-POWERS = {"the square of": 2.0, "the square root of": 0.5}  # usual slips about a standard deviation
+POWERS = {"the square of": 2.0, "the square root of": 0.5, "the reciprocal of": -1.0}  # usual slips about a scale
 
 
 def claims_of_the_draws(p: Any, masses: list[Mass], rng: np.random.Generator) -> Iterator[Claim]:
@@ -136,6 +136,11 @@ def wrong_mean(x: np.ndarray, masses: list[Mass], j: int) -> Finding | None:
     if not same_shape(x, masses) or abs(got[j] - expected[j]) <= error[j]:
         return wrong_shape(x, masses, j)
     text, cause = f"the draws have another mean than exp(-nll), {at(masses[j].pixel.logits)}", "unknown"
+    for what, power in POWERS.items():
+        if (np.abs(got / expected**power - 1) < 0.1).all():
+            numbers = float(expected[j]), float(got[j])
+            text = f"the mean of the draws is {what} that of exp(-nll)"
+            return Finding(("sample",), "elementwise-factor", text, REPAIR, None, (j,), *numbers)
     known = np.isfinite(expected) & np.isfinite(error)
     best = int(np.where(known, error, np.inf).argmin())
     shift = float(got[best] - expected[best])

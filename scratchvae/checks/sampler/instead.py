@@ -78,7 +78,7 @@ def findings(m: Measured) -> list[Finding]:
     if spread.any():
         said, where = in_some(m, spread, of_the_spread)
         text = f"the spread of z is {said.formula}{where}, and the KL takes it to be sigma"
-        repair = DRAW if "mu" in said.formula else SIGMA
+        repair = SIGMA if "logvar" in said.formula or "sigma^" in said.formula else DRAW
         found.append(Finding(("spread",), said.cause, text, repair, said.factor, also=said.also))
     return [at_the_worst(finding, m) for finding in found]
 

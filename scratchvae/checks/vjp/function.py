@@ -105,8 +105,8 @@ def another_answer(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
         return None
     gradients = f"the gradient{'s' * (len(names) > 1)} of {listed(names)}"
     if all(grows(one[name], two[name], three[name]) for name in names):
-        text = f"a second backward adds to {gradients} of the first: look for the += that fills it"
-        return Finding(tuple(names), "accumulates", text, "start from 0 in every backward, or write = for +=")
+        text = f"a second backward adds to {gradients} of the first: nothing sets {them(names)} to zero"
+        return Finding(tuple(names), "accumulates", text, "start from 0 in every backward")
     where = first_difference(one[names[0]], two[names[0]])
     _, cache = pair.run(copied(x))
     again = [copied(pair.pull(dy.copy(), cache)) for _ in range(2)]
@@ -127,6 +127,10 @@ def alike(one: Any, two: Any) -> bool:
     """The same numbers, and no number where the other is none; a blank is like no array."""
     blank = one is None or one is Ellipsis or two is None or two is Ellipsis
     return not blank and np.array_equal(one, two, equal_nan=True)
+
+
+def them(names: list[str]) -> str:
+    return "them" if len(names) > 1 else "it"
 
 
 def grows(one: Any, two: Any, three: Any) -> bool:
@@ -164,8 +168,9 @@ def spoils_its_cache(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
         return None
     nothing = pair.grads(x, 0 * dy)
     if all(np.any(left[n]) and not np.any(nothing[n]) for n in names):  # what a former call left
-        text = f"a second backward adds to the gradient of {listed(names)} of the first: look for the +="
-        return Finding(tuple(names), "accumulates", text, "start from 0 in every backward, or write = for +=")
+        what = f"the gradient of {listed(names)} of the first"
+        text = f"a second backward adds to {what}: nothing sets {them(names)} to zero"
+        return Finding(tuple(names), "accumulates", text, "start from 0 in every backward")
     if change := next(filter(None, (w.change for w in kept)), None):
         return written("backward", *change)
     if differing(two, three := copied(pair.pull(dy.copy(), cache))) and differing(one, three):
@@ -189,7 +194,9 @@ def keeps_something(pair: Pair, x: Values, dy: np.ndarray) -> Finding | None:
         "kept outside the cache, or the next forward overwrites it"
     )
     where = first_difference(alone[names[0]], after[names[0]])
-    return Finding((names[0],), "mutates-input", text, "return it in the cache", where=where)
+    return Finding(
+        (names[0],), "mutates-input", text, "return it in the cache, as a copy that nobody else writes to", where=where
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -72,13 +72,14 @@ def anothers(t: Told) -> tuple[str, str]:
 def upstream_averaged(t: Told) -> tuple[str, str]:
     (what,) = t.claim.detail
     text = f"{t.it}: every row counts alike, whatever its own dy is: dy is {what} before it meets the rows"
-    return text, "multiply each row by its own dy, then sum over the rows"
+    return text, "multiply each row by its own dy"
 
 
 def coupled_rows(t: Told) -> tuple[str, str]:
     rows, other = ("rows", "columns") if t.claim.detail[0] == 0 else ("columns", "rows")
     text = f"{t.it}: something is summed or averaged over the {rows}, and no {rows[:-1]} of y depends on another one"
-    return text, f"does that sum belong over the {other}?"
+    over = f"the {other}" if len(t.shapes[0]) == 2 else "the other axes"
+    return text, f"does that sum belong over {over}?"
 
 
 def transposed(t: Told) -> tuple[str, str]:
@@ -125,7 +126,8 @@ def weighted_rows(t: Told) -> tuple[str, str]:
 
 def not_added_up(t: Told) -> tuple[str, str]:
     text = f"{t.it} {t.be} right for a batch of one row, and for several not the sum over them"
-    return f"{text}: does one row overwrite another?", "add up what every row contributes"
+    why = "is something overwritten, or counted once that belongs to every row?"
+    return f"{text}: {why}", "add up what every row contributes"
 
 
 def not_passed_on(t: Told) -> tuple[str, str]:

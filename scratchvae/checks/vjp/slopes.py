@@ -20,7 +20,7 @@ def slopes(arrays: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray]) 
     """Wherever one array is the activation of another one: its slope there, and the slopes that it might be given."""
     sites = list(activations_in(arrays))
     for name, what, a, output, y in sites:
-        where = f" at {output}" if len({site[3] for site in sites}) > 1 else ""
+        where = f" that gives {output}" if len({site[3] for site in sites}) > 1 else ""
         short = "a" if " " in what else what
         for other, curve in {**ACTIVATIONS, **with_a_parameter(a, y)}.items():
             out = output if other == name else f"{other}({short})"
