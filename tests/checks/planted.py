@@ -344,6 +344,19 @@ def ratings(rng):
     return {"ratings": rng.standard_normal((5, 4)), "seen": (rng.random((5, 4)) < 0.5) * 1.0}
 
 
+def gates(a):
+    """tanh(u) times the slope at v, for a = (u, v)."""
+    return np.tanh(a[:, :3]) * (1 - sigmoid(a[:, 3:])[0])
+
+
+def gates_backward(dy, x, W, b):
+    """With a minus missing in the second half."""
+    a = x @ W + b
+    t, s = np.tanh(a[:, :3]), sigmoid(a[:, 3:])[0]
+    da = np.concatenate([dy * (1 - t * t) * (1 - s), dy * t * s * (1 - s)], axis=1)
+    return {"W": x.T @ da, "b": da.sum(axis=0)}
+
+
 def steps(rng):
     return {"W": rng.standard_normal((3, 4)), "U": rng.standard_normal((4, 4))}
 
@@ -868,13 +881,10 @@ TERMS = {
     ),
     "the gradient of the other bias": Plant(
         "another_order",
-        lambda S, b, c: ((S + b[:, None] + c) ** 3, (S, b, c)),
-        lambda dy, k: {
-            "b": (3 * dy * (k[0] + k[1][:, None] + k[2]) ** 2).sum(axis=1),
-            "c": (3 * dy * (k[0] + k[1][:, None] + k[2]) ** 2).sum(axis=1),
-        },
-        lambda rng: {"b": rng.standard_normal(4), "c": rng.standard_normal(4)},
-        lambda rng: {"S": rng.standard_normal((4, 4))},
+        lambda b, c: (b * b + c**3, (b, c)),
+        lambda dy, k: {"b": 2 * dy * k[0], "c": 2 * dy * k[0]},
+        lambda rng: {"b": rng.standard_normal(5), "c": rng.standard_normal(5)},
+        nothing,
         "c",
         "transpose",
         "dc is the gradient of b",
@@ -896,6 +906,39 @@ TERMS = {
         "Q",
         "elementwise-factor",
         "seen is missing in what is multiplied by P",
+    ),
+    "one of two terms transposed": Plant(
+        "part_transposed",
+        lambda W, x: (np.sum(np.sin(x @ W) @ W.T, axis=1), (x, W)),
+        lambda d, c: {
+            "W": c[0].T @ (d[:, None] * c[1].sum(axis=0) * np.cos(c[0] @ c[1]))
+            + np.sin(c[0] @ c[1]).T @ (d[:, None] * np.ones(4))
+        },
+        lambda rng: {"W": rng.standard_normal((4, 4))},
+        x,
+        "W",
+        "transpose",
+        "of several terms one is transposed",
+    ),
+    "a sum over the units": Plant(
+        "sum_of_the_units",
+        lambda x, b: (np.tanh(x + b), np.tanh(x + b)),
+        lambda dy, y: {"b": (dy * (1 - y * y)).sum(axis=1)},
+        lambda rng: {"b": rng.standard_normal(5)},
+        lambda rng: {"x": rng.standard_normal((5, 5))},
+        "b",
+        "shape",
+        "summed along the wrong axis",
+    ),
+    "the sign of one gate": Plant(
+        "a_constant_in_part",
+        lambda x, W, b: (gates(x @ W + b), (x, W, b)),
+        lambda dy, c: gates_backward(dy, *c),
+        lambda rng: {"W": rng.standard_normal((4, 6)), "b": rng.standard_normal(6)},
+        x,
+        "W b",
+        "sign",
+        "in columns 3 to 5 alone",
     ),
     "rows that a mask hides": Plant(
         "some_paths",

@@ -145,6 +145,44 @@ def test_one_slip_is_one_finding_in_its_pair(style, right, wrong, title, cause, 
     assert all(report.ok for name, report in reports.items() if name != title)
 
 
+PARAMETERS = """
+import numpy as np
+class Parameter:
+    def __init__(self, data):
+        self.data, self.grad = data, np.zeros_like(data)
+class Linear:
+    def __init__(self, n_in, n_out):
+        rng = np.random.default_rng(0)
+        self.weight, self.bias = Parameter(rng.standard_normal((n_in, n_out))), Parameter(np.zeros(n_out))
+    def zero_grad(self):
+        self.weight.grad[...] = 0
+        self.bias.grad[...] = 0
+    def forward(self, x):
+        self.x = x
+        return x @ self.weight.data + self.bias.data
+    def backward(self, dy):
+        self.weight.grad += self.x.T @ dy
+        self.bias.grad += dy.sum(axis=0)
+        return dy @ self.weight.data.T
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "inputs", "cause"),
+    [
+        ("", "", (), ""),
+        ("self.bias.grad += dy", "bias_grad = dy", ("bias",), "zero"),
+        ("self.x.T @ dy", "self.x.T @ dy / len(dy)", ("weight",), "factor"),
+        ("self.weight.grad[...] = 0", "pass", ("weight",), "accumulates"),
+    ],
+)
+def test_parameters_that_hold_their_gradients(tmp_path, right, wrong, inputs, cause):
+    """They add up until they are emptied, which is no fault."""
+    report = reports_of(tmp_path, PARAMETERS.replace(right, wrong) if right else PARAMETERS)["Linear"]
+    assert {row.name for row in report.rows} == {"x", "weight", "bias"}
+    assert [(finding.inputs, finding.cause) for finding in report.findings] == ([(inputs, cause)] if cause else [])
+
+
 def test_the_layout_and_the_convention_are_said(tmp_path):
     reports = reports_of(tmp_path, STYLES["features first"])
     assert "features-first (W @ x)" in reports["linear"].rows[0].note

@@ -52,6 +52,7 @@ class Case(NamedTuple):
         host = copy.deepcopy(ran.host)
         before = layers.snapshot(host)
         for _ in range(times):
+            host = layers.flushed(host)  # why: where gradients add up until somebody empties them, as in PyTorch
             raw = pull(self.pair, reading, ran._replace(host=host), dys)
         names = dict(ran.values)
         floats = [value for value in names.values() if isinstance(value, np.ndarray) and value.dtype.kind == "f"]

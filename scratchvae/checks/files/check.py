@@ -91,7 +91,7 @@ def with_growth(report: Report, fit: Fit) -> Report:
     names = [name for name in fit.grows if name in fit.inputs]
     if names and not any(finding.cause == "accumulates" for finding in report.findings):
         text = GROWS.format(f"the gradient{'s' * (len(names) > 1)} of {listed(names)}")
-        finding = Finding(tuple(names), "accumulates", text, "start from 0 in every backward, or write = for +=")
+        finding = Finding(tuple(names), "accumulates", text, "start from 0 in every backward")
         report.findings.insert(0, finding)
     return report
 

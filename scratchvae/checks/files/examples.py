@@ -87,7 +87,7 @@ def examples(pair: Written, given: Mapping[str, Any], positive: bool = False) ->
         yield Made(None, first, later)
         return
     names = [*init, *call]
-    roles = {name: place(name, names) for name in names}
+    roles = {name: place(name, names, bool(init)) for name in names}
     if not set(roles.values()) & {"data", "prediction"}:  # somebody must be the data
         roles |= {name: "data" for name in list(call)[:1] if roles[name] not in ("weight", "bias")}
     for choice in islice(choices(pair.title, roles, positive), TRIES):
@@ -97,15 +97,15 @@ def examples(pair: Written, given: Mapping[str, Any], positive: bool = False) ->
         yield Made(choice.layout, {**made_init, **first}, {**made_call, **later})
 
 
-def place(name: str, names: list[str]) -> str:
-    """The role of an argument, beside the others."""
+def place(name: str, names: list[str], has_own: bool) -> str:
+    """The role of an argument, beside the others; has_own: of an object that may have matrices of its own."""
     low, roles = {n.lower() for n in names}, {role(n) for n in names}
     own = role(name)
     if own == "data" and name.lower() == "x" and low & {"logits", "p", "probs"} and "target" not in roles:
         return "target"
     if own == "bias" and not roles & {"weight", "recurrent"}:
         return "shift" if "gain" in roles else "data"
-    if own == "state" and ("data" not in roles if roles & {"weight"} else "recurrent" not in roles):
+    if own == "state" and ("data" not in roles if roles & {"weight"} else not has_own and "recurrent" not in roles):
         return "data"  # why: without a matrix beside it h is no state
     if own == "noise" and name.lower() == "eps" and not low & {"mu", "logvar", "log_var", "mean", "sigma", "std"}:
         return "number"

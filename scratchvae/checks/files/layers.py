@@ -1,6 +1,7 @@
 """What a layer object holds: its parameters, and after a backward their gradients, by how one would write them.
 
-A path leads to an array: ("W",) is self.W, ("params", "W") is self.params["W"], ("layers", 0, "W") self.layers[0].W.
+A path leads to an array: ("W",) is self.W, ("params", "W") is self.params["W"], ("layers", 0, "W") self.layers[0].W,
+("W", "data") self.W.data, which has its gradient beside it, in self.W.grad.
 """
 
 import copy
@@ -14,6 +15,7 @@ from scratchvae.checks.files.names import gradient_of, role, short
 Path = tuple[str | int, ...]
 PARAMETERS = ("params", "parameters", "param", "_params", "weights", "trainable_params")
 GRADIENTS = ("grads", "gradients", "grad", "_grads", "dparams", "gradient", "param_grads")
+VALUES = ("data", "value", "val")  # of an object that is a parameter with its gradient
 TRAINABLE = ("weight", "recurrent", "bias", "gain", "shift")
 DEPTH = 4  # of objects in objects
 EMPTIED = ("zero_grad", "zero_grads", "flush_gradients", "clear_grads", "reset_grads")  # what a layer may call it
@@ -42,6 +44,8 @@ def snapshot(thing: Any) -> dict[Path, np.ndarray]:
 
 def written(path: Path) -> str:
     """W, fc1.W, layers[0].W; params["W"] is W as well."""
+    if len(path) > 1 and path[-1] in VALUES:
+        path = path[:-1]
     if len(path) > 1 and path[-2] in PARAMETERS and isinstance(path[-1], str):
         path = (*path[:-2], path[-1])
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
@@ -49,6 +53,8 @@ def written(path: Path) -> str:
 
 def key_of_parameter(path: Path) -> Path:
     """What a parameter and its gradient have in common."""
+    if len(path) > 1 and path[-1] in VALUES:
+        path = path[:-1]
     front, last = path[:-1], path[-1]
     if front and front[-1] in PARAMETERS:
         front = front[:-1]
@@ -58,6 +64,8 @@ def key_of_parameter(path: Path) -> Path:
 def keys_of_gradient(path: Path) -> list[Path]:
     """The parameters that an array may be the gradient of: dW, grad_W, grads["W"], grads["dW"], grads[0]."""
     front, last = path[:-1], path[-1]
+    if front and last in GRADIENTS and isinstance(front[-1], str):  # W.grad
+        return [key_of_parameter(front)]
     if front and front[-1] in GRADIENTS:
         if isinstance(last, int):
             return [(*front[:-1], last)]
@@ -99,7 +107,7 @@ def parameters(still: Mapping[Path, np.ndarray], grads: Mapping[Path, Any]) -> d
     chosen = {}
     for paths in places.values():
         paths.sort(key=lambda path: (isinstance(path[-1], int), len(path)))
-        name = paths[0][-1]
+        name = key_of_parameter(paths[0])[-1]
         missed = isinstance(name, str) and role(name) in TRAINABLE and beside_a_gradient(paths, grads)
         if missed or any(key_of_parameter(path) in grads for path in paths):
             chosen[written(paths[0])] = paths

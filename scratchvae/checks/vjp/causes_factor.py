@@ -22,6 +22,30 @@ def a_constant(case: Case, seen: Seen) -> Iterator[Claim]:
         yield constant(c)
 
 
+def a_constant_in_part(case: Case, seen: Seen) -> Iterator[Claim]:
+    """The same in some columns alone, or rows, as of one gate or one parameter of several; a vector has columns."""
+    if not seen.fits or not seen.linear or len(seen.entries) < np.prod(seen.shape) or len(seen.shape) not in (1, 2):
+        return
+    shape = seen.shape if len(seen.shape) == 2 else (1, *seen.shape)
+    off = (np.abs(seen.right - seen.got).max(axis=1) > EXPLAINED * np.abs(seen.right).max()).reshape(shape)
+    there = (seen.right.any(axis=1) | seen.got.any(axis=1)).reshape(shape)
+    for axis, what in ((1, "column"), (0, "row")):
+        wrong = off.any(axis=1 - axis)  # the columns, or the rows
+        if wrong.all() or shape[axis] < 2 or (there & ~off).any(axis=1 - axis)[wrong].any():
+            continue
+        some = np.broadcast_to(np.expand_dims(wrong, 1 - axis), shape).ravel()[seen.entries]  # (m,)
+        if np.count_nonzero(seen.right[some]) > 2 and (c := ratio(seen.right[some], seen.got[some])):
+            where = f"{what}{'s' * (wrong.sum() > 1).item()} {numbered(np.flatnonzero(wrong).tolist())}"
+            yield constant(c)._replace(kind="constant in part", detail=(where,), cost=1.6)
+
+
+def numbered(places: list[int]) -> str:
+    """0, 1, 2 as 0 to 2."""
+    if len(places) > 2 and places[-1] - places[0] == len(places) - 1:
+        return f"{places[0]} to {places[-1]}"
+    return ", ".join(map(str, places))
+
+
 def constant(c: float) -> Claim:
     return Claim("sign" if abs(c + 1) < 1e-6 else "factor", "constant", factor=c)
 
@@ -250,6 +274,7 @@ def the_slope(case: Case, seen: Seen) -> Iterator[Claim]:
 
 HYPOTHESES = (
     a_constant,
+    a_constant_in_part,
     nearly,
     an_array,
     the_upstream,

@@ -35,7 +35,10 @@ def another_shape(case: Case, seen: Seen) -> Iterator[Claim]:
         yield claim._replace(cause="transpose", kind="transposed shape", factor=c, cost=1.0)
     rows = extra > 0 and shape[extra:] == seen.shape and max(shape[:extra]) > 1
     if rows and (c := repaired(lambda g: g.sum(axis=tuple(range(extra))))):
-        yield claim._replace(cause="batch-sum", kind="not summed", factor=c, cost=1.0)
+        if len(case.shape) > 2 and extra < len(case.shape) - 1:
+            yield claim._replace(kind="summed too little", factor=c, cost=1.0)
+        else:
+            yield claim._replace(cause="batch-sum", kind="not summed", factor=c, cost=1.0)
     columns = len(shape) == len(seen.shape) == 2 and shape[0] == seen.shape[0] and seen.shape[1] == 1  # features first
     if columns and (c := repaired(lambda g: g.sum(axis=1, keepdims=True))):
         yield claim._replace(cause="batch-sum", kind="not summed", factor=c, cost=1.0)
@@ -78,6 +81,16 @@ def transposed(case: Case, seen: Seen) -> Iterator[Claim]:
     square = seen.fits and len(seen.shape) == 2 and seen.shape[0] == seen.shape[1]
     if square and (c := repairs(seen, seen.picked([np.transpose(g) for g in seen.raw if g is not None]))):
         yield Claim("transpose", "transposed", factor=c)
+
+
+def part_transposed(case: Case, seen: Seen) -> Iterator[Claim]:
+    """What is off is a matrix less its transpose: of two terms one is transposed."""
+    square = len(seen.shape) == 2 and seen.shape[0] == seen.shape[1] > 2 and len(seen.entries) == np.prod(seen.shape)
+    if not square or not seen.fits or not seen.linear:
+        return
+    off = (seen.right - seen.got).reshape(*seen.shape, -1)  # (n, n, M)
+    if off.any() and np.abs(off + off.swapaxes(0, 1)).max() <= EXPLAINED * np.abs(off).max():
+        yield Claim("transpose", "part transposed", cost=1.6)
 
 
 def another_product(case: Case, seen: Seen) -> Iterator[Claim]:
@@ -143,9 +156,10 @@ def untransposed(case: Case, seen: Seen) -> Iterator[Claim]:
                 if full is None:
                     continue
                 right, got = (
-                    np.moveaxis(a.T.reshape(-1, *seen.shape) / full, axis + 1, -1) for a in (seen.right, seen.got)
-                )
-                if any(is_one(ratio(right, got @ np.linalg.inv(M) @ M.T)) for M in (W, W.T)):
+                    np.moveaxis(a.T.reshape(-1, *seen.shape) / full, axis + 1, 0).reshape(len(W), -1)
+                    for a in (seen.right, seen.got)
+                )  # (n, any)
+                if any(are_both_of_one(M, right, got) for M in (W, W.T)):
                     yield Claim("transpose", "untransposed", (word,), detail=(name,), cost=1.3 + word.cost)
 
 
@@ -153,11 +167,18 @@ def is_one(c: float | None) -> bool:
     return c is not None and abs(c - 1) < EXPLAINED
 
 
+def are_both_of_one(M: np.ndarray, right: np.ndarray, got: np.ndarray) -> bool:
+    """Is right = M s and got = M^T s for one s, and right no multiple of got?"""
+    table, both = np.concatenate([M, M.T]), np.concatenate([right, got])  # (2 n, n), (2 n, any)
+    left = both - table @ np.linalg.lstsq(table, both, rcond=None)[0]
+    return bool(np.abs(left).max() <= EXPLAINED * np.abs(both).max()) and not ratio(right, got)
+
+
 def square(W: np.ndarray) -> bool:
-    """A matrix that is not its own transpose, and can be solved with."""
+    """A matrix that is not its own transpose."""
     if W.ndim != 2 or W.shape[0] != W.shape[1] or len(W) < 2:
         return False
-    return bool(np.abs(W - W.T).max() > EXPLAINED * np.abs(W).max()) and bool(np.linalg.cond(W) < 1e6)
+    return bool(np.abs(W - W.T).max() > EXPLAINED * np.abs(W).max())
 
 
 def turned_inside(case: Case, seen: Seen) -> Iterator[Claim]:
@@ -193,21 +214,19 @@ def shuffled(case: Case, seen: Seen) -> Iterator[Claim]:
     """The right numbers in another order: of the entries of dy where it enters, or of those of the input."""
     if not seen.fits or not seen.linear:
         return
-    if case.whole and (order := same_columns(seen.got, seen.right)):
-        yield Claim("transpose", "shuffled", place="out", detail=order, cost=2.5)
-    if len(seen.entries) == np.prod(seen.shape) and (order := same_columns(seen.got.T, seen.right.T)):
-        yield Claim("transpose", "shuffled", place="in", detail=order, cost=2.6)
+    if case.whole and same_columns(seen.got, seen.right):
+        yield Claim("transpose", "shuffled", place="out", cost=2.5)
+    if len(seen.entries) == np.prod(seen.shape) and same_columns(seen.got.T, seen.right.T):
+        yield Claim("transpose", "shuffled", place="in", cost=2.6)
 
 
-def same_columns(got: np.ndarray, right: np.ndarray) -> tuple[int, ...]:
-    """The order that makes the columns of got out of those of right; nothing if there is none, or no other order."""
+def same_columns(got: np.ndarray, right: np.ndarray) -> bool:
+    """Are the columns of got those of right in another order?"""
     distance = np.abs(got[:, :, None] - right[:, None, :]).max(axis=0) if right.size * right.shape[1] < 2e6 else None
     if distance is None or right.shape[1] < 3:
-        return ()
+        return False
     fits = distance <= EXPLAINED * np.abs(right).max()  # (M, M)
-    if not ((fits.sum(axis=0) == 1).all() and (fits.sum(axis=1) == 1).all()) or fits.diagonal().all():
-        return ()
-    return tuple(int(i) for i in fits.argmax(axis=1))
+    return bool((fits.sum(axis=0) == 1).all() and (fits.sum(axis=1) == 1).all() and not fits.diagonal().all())
 
 
 HYPOTHESES = (
@@ -215,6 +234,7 @@ HYPOTHESES = (
     another_shape,
     another_order,
     transposed,
+    part_transposed,
     another_product,
     jacobian_for_its_transpose,
     diagonal_only,

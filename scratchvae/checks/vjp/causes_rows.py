@@ -83,6 +83,20 @@ def averaged_upstream(case: Case, seen: Seen) -> Iterator[Claim]:
             yield Claim("batch-sum", "upstream averaged", detail=(what,), cost=1.4)
 
 
+def sum_of_the_units(case: Case, seen: Seen) -> Iterator[Claim]:
+    """A bias of as many entries as there are rows got sums over the units: its entry b the sum of row b."""
+    n = int(np.prod(seen.shape))
+    if not seen.fits or not seen.linear or not case.shape or n < 2 or max(seen.shape, default=0) != n:
+        return
+    for axis in {0, len(case.shape) - 1}:
+        row = np.unravel_index(case.outs, case.shape)[axis]  # (M,)
+        if case.shape[axis] != n or len(seen.entries) < n:
+            continue
+        sums = np.where(seen.entries[:, None] == row[None], seen.right.sum(axis=0), 0.0)  # (n, M)
+        if ratio(seen.got, sums) and not ratio(seen.got, seen.right):
+            yield Claim("shape", "sum of the units", cost=1.3)
+
+
 def coupled_rows(case: Case, seen: Seen) -> Iterator[Claim]:
     """No row of y depends on another row of the input, and got does: something is summed over a wrong axis."""
     if not seen.fits or not seen.linear or not case.shape or len(seen.shape) < 2:
@@ -98,4 +112,4 @@ def coupled_rows(case: Case, seen: Seen) -> Iterator[Claim]:
             yield Claim("shape", "coupled rows", detail=(axis,), cost=2.8)
 
 
-HYPOTHESES = (repeated_rows, wrong_axis, some_rows, averaged_upstream, coupled_rows)
+HYPOTHESES = (repeated_rows, wrong_axis, some_rows, averaged_upstream, sum_of_the_units, coupled_rows)

@@ -25,6 +25,11 @@ def scaled(t: Told) -> tuple[str, str]:
     return f"{t.it} {t.be} {how} what {t.they} should be: {why}", repair
 
 
+def scaled_in_part(t: Told) -> tuple[str, str]:
+    how, why, repair = constant_words(t.claim.factor, t.sizes, t.amounts)
+    return f"{t.it}: in {t.claim.detail[0]} alone {t.they} {t.be} {how} what {t.they} should be: {why}", repair
+
+
 def scaled_of(t: Told) -> tuple[str, str]:
     how, why, repair = constant_words(t.claim.factor, t.sizes, t.amounts)
     return f"{t.it}: the part that comes from {t.claim.detail[0]} is {how} what it should be: {why}", repair
@@ -261,6 +266,7 @@ def unknown(t: Told) -> tuple[str, str]:
 SENTENCES: dict[str, Sentence] = {
     **LAYOUT,
     "constant": scaled,
+    "constant in part": scaled_in_part,
     "constant of": scaled_of,
     "nearly": nearly_right,
     "lacks": lacks,

@@ -87,6 +87,21 @@ def transposed(t: Told) -> tuple[str, str]:
     return text + t.constant, "transpose it, or swap the two factors of the product"
 
 
+def part_transposed(t: Told) -> tuple[str, str]:
+    text = f"{t.it}: of several terms one is transposed; the matrix is square, so the shapes do not tell"
+    return text, "transpose that term, or swap the two factors of its product"
+
+
+def summed_too_little(t: Told) -> tuple[str, str]:
+    text = f"{shapes(t)}: it is summed over an axis too few"
+    return text + t.constant, f"sum over all axes that {t.names[0]} does not have"
+
+
+def sum_of_the_units(t: Told) -> tuple[str, str]:
+    text = f"{t.it}: dy is summed along the wrong axis: there are as many rows as entries, so the shapes do not tell"
+    return text, "sum over the rows"
+
+
 def another_product(t: Told) -> tuple[str, str]:
     wrong, right = t.claim.detail
     return f"{t.it} {t.be} {wrong}, which is the wrong product", f"{t.it} = {right}"
@@ -186,6 +201,9 @@ LAYOUT: dict[str, Sentence] = {
     "upstream averaged": upstream_averaged,
     "coupled rows": coupled_rows,
     "transposed": transposed,
+    "part transposed": part_transposed,
+    "summed too little": summed_too_little,
+    "sum of the units": sum_of_the_units,
     "another product": another_product,
     "jacobian": jacobian,
     "diagonal": diagonal,
