@@ -183,6 +183,15 @@ def test_parameters_that_hold_their_gradients(tmp_path, right, wrong, inputs, ca
     assert [(finding.inputs, finding.cause) for finding in report.findings] == ([(inputs, cause)] if cause else [])
 
 
+def test_a_parameter_without_a_gradient_is_not_passed_over(tmp_path):
+    text = PARAMETERS.replace("self.weight.grad +=", "self.sums =").replace("self.bias.grad +=", "self.total =")
+    text = text.replace("self.data, self.grad = data, np.zeros_like(data)", "self.data = data")
+    text = text.split("    def zero_grad")[0] + "    def forward" + text.split("    def forward")[1]
+    report = reports_of(tmp_path, text)["Linear"]
+    assert {row.name: row.status for row in report.rows} == {"x": "ok", "weight": "untested", "bias": "untested"}
+    assert "weight and bias untested" in report.state
+
+
 def test_the_layout_and_the_convention_are_said(tmp_path):
     reports = reports_of(tmp_path, STYLES["features first"])
     assert "features-first (W @ x)" in reports["linear"].rows[0].note

@@ -27,6 +27,7 @@ class Case(NamedTuple):
     places: dict[str, list[layers.Path]]  # where the layer holds its parameters
     values: dict[str, Any]  # the forward's arguments
     reset: Callable[[], None]  # the generators, to where they were
+    left_out: tuple[str, ...] = ()  # what the object holds that looks like a parameter, and has no gradient
 
     def run(self, arrays: Mapping[str, Any]) -> Ran:
         """The forward at these arrays."""

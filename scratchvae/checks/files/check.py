@@ -14,6 +14,7 @@ from scratchvae.checks.stop import OutOfTime, time_limit
 from scratchvae.checks.vjp.check import check_vjp
 
 NOT_RUN = "not run: "
+NOT_FOUND = "no gradient of it was found"
 SECONDS = 10.0
 GROWS = "a second backward adds to {} of the first: nothing sets them to zero"
 CONVENTION = (
@@ -79,6 +80,7 @@ def best_of(pair: Written, found: list[Fit]) -> Report:
         else:
             report = check_vjp(fit.forward, fit.backward, fit.inputs, constants=fit.constants, title=pair.title)
             report = said(with_growth(report, fit), fit)
+            report.rows += [Row(name, (), np.nan, "untested", NOT_FOUND) for name in fit.left_out]
         if report.ok:
             return report
         first = first or report

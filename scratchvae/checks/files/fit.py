@@ -32,6 +32,7 @@ class Fit(NamedTuple):
     y: Array
     grows: list[str]  # parameters whose gradients a second backward adds to
     error: Exception | None = None
+    left_out: tuple[str, ...] = ()  # parameters whose gradient was not found
 
 
 class Unfit(ValueError):
@@ -99,7 +100,7 @@ def prepared(pair: Written, made: Made, reset: Callable[[], None]) -> Case:
     if set(still) - set(layers.arrays(base)):  # why: some layers make their parameters when they first see x
         base = layers.flushed(warm)
     places = layers.parameters(still, gradient_keys(pair, ran))
-    case = Case(pair, base, places, made.call, reset)
+    case = Case(pair, base, places, made.call, reset, layers.left_out(still, places))
     rng, held = np.random.default_rng(SEED), layers.arrays(base)
     shaken = {name: held[paths[0]] + 0.2 * rng.standard_normal(held[paths[0]].shape) for name, paths in places.items()}
     return case._replace(base=case.host(shaken))
@@ -164,7 +165,7 @@ def attempt(case: Case, layout: Layout | None, reading: Reading, ran: Ran) -> Fi
         again = case.pull(reading, ran, dys, times=2)
         grows = [n for n in params if np.any(grads[n]) and np.allclose(again.get(n, 0), 2 * grads[n])]
     score = RAISES if error else FITS if fitting else MISFITS
-    return Fit(score, reading, layout, inputs, constants, forward, backward, y, grows, error)
+    return Fit(score, reading, layout, inputs, constants, forward, backward, y, grows, error, case.left_out)
 
 
 def is_input(name: str, names: list[str], grads: Mapping[str, Any], is_loss: bool) -> bool:

@@ -114,6 +114,13 @@ def parameters(still: Mapping[Path, np.ndarray], grads: Mapping[Path, Any]) -> d
     return chosen
 
 
+def left_out(still: Mapping[Path, np.ndarray], places: Mapping[str, Iterable[Path]]) -> tuple[str, ...]:
+    """The arrays that are parameters by their names and are not among those that are differentiated."""
+    known = {path for paths in places.values() for path in paths}
+    named = [path for path in still if path not in known and role(str(key_of_parameter(path)[-1])) in TRAINABLE]
+    return tuple(written(path) for path in named)
+
+
 def beside_a_gradient(paths: Iterable[Path], grads: Mapping[Path, Any]) -> bool:
     """Does something else in the same object have one?"""
     return any(key_of_parameter(path)[:-1] == key[:-1] for path in paths for key in grads)
