@@ -236,5 +236,34 @@ class Categorical:
         return np.zeros(4 * len(pixel_mean))
 
 
-ZOO = [Laplace(), Exponential(), Gamma(), Uniform(), Cauchy(), TwoPeaks(), Poisson(), Categorical()]
+class Kumaraswamy:
+    """Like a beta density, with x kept away from 0 and 1; logits are the logs of a - 1 and of b - 1."""
+
+    name = "kumaraswamy"
+    support = (0.0, 1.0)
+    n_params = 2
+    AWAY = 1e-12
+
+    def nll(self, x, logits):
+        a, b = (1 + np.exp(each) for each in halves(logits))
+        x = np.clip(x, self.AWAY, 1 - self.AWAY)
+        log_x, power = np.log(x), np.exp(a * np.log(x))
+        return -(np.log(a * b) + (a - 1) * log_x + (b - 1) * np.log1p(-power)).sum(axis=1), (log_x, power, a, b)
+
+    def nll_backward(self, dnll, cache):
+        log_x, power, a, b = cache
+        da = -1 / a - log_x + (b - 1) * power * log_x / (1 - power)
+        db = -1 / b - np.log1p(-power)
+        return dnll[:, None] * np.concatenate([da * (a - 1), db * (b - 1)], axis=1)
+
+    def mean(self, logits):
+        a, b = (1 + np.exp(each) for each in halves(logits))
+        return b * np.exp(log_gamma(1 + 1 / a) + log_gamma(b) - log_gamma(1 + 1 / a + b))
+
+    def sample(self, logits, rng):
+        a, b = (1 + np.exp(each) for each in halves(logits))
+        return (1 - (1 - rng.random(a.shape)) ** (1 / b)) ** (1 / a)
+
+
+ZOO = [Kumaraswamy(), Laplace(), Exponential(), Gamma(), Uniform(), Cauchy(), TwoPeaks(), Poisson(), Categorical()]
 ZOO += [Logistic(255.0), Logistic(1.0)]

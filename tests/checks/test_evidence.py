@@ -242,6 +242,8 @@ ROWS = [  # rows that are not apart, whatever is told
     (nlls(lambda n, x, a: n / len(x)), "nll", "factor", "divided by the number of rows"),
     (kls(lambda m, v, z: np.full(len(m), 0.5 * (m**2 + np.exp(v) - 1 - v).sum())), "kl", "batch-sum", "sum over all"),
     (nlls(lambda n, x, a: np.full(len(x), n.mean())), "nll", "batch-sum", "the mean over all rows"),
+    (totals(lambda n, k: -n - k.mean()), "elbo", "batch-sum", "the kl is the mean over all rows"),
+    (totals(lambda n, k: -n - k - 0.1 * n.sum()), "elbo", "shape", "changes with the other rows"),
     (totals(lambda n, k: (-n - k) / len(n)), "elbo", "factor", "divided by the number of rows"),
     (totals(lambda n, k: -n.mean() - k.mean()), "elbo", "shape", "has the shape ()"),
     (totals(lambda n, k: -n - k[:, None]), "elbo", "shape", "did (B,) meet (B, 1)?"),

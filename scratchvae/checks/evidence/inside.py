@@ -140,25 +140,37 @@ def require_rows_apart(model: Any, x: np.ndarray, eps: np.ndarray) -> None:
     for name in ("nll", "kl", "objective", "elbo"):
         if name in together:
             alone = np.concatenate([row[name] for row in rows])  # (B,)
-            require_same(name, together[name], alone)
+            require_same(name, together[name], alone, averaged(name, together))
 
 
-def require_same(name: str, together: np.ndarray, alone: np.ndarray) -> None:
+def averaged(name: str, terms: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the bound of every row is, (B,), if one of its terms is averaged over the rows."""
+    if name not in ("elbo", "objective") or not {"nll", "kl"} <= terms.keys():
+        return {}
+    nll, kl = terms["nll"], terms["kl"]
+    return {
+        f"in the {name} of a row the kl is the mean over all rows": -nll - kl.mean(),
+        f"in the {name} of a row the nll is the mean over all rows": -nll.mean() - kl,
+    }
+
+
+def require_same(name: str, together: np.ndarray, alone: np.ndarray, known: Mapping[str, np.ndarray]) -> None:
     """Nothing, if a term of the rows of a batch is what each of them has alone, (B,) each."""
     B = len(alone)
     tolerance = 1e-5 * np.maximum(np.abs(alone), 1)
     if (np.abs(together - alone) <= tolerance).all():
         return
-    known = {
+    slips: dict[str, tuple[np.ndarray, str, float | None]] = {
         f"the {name} of a row is divided by the number of rows": (alone / B, "factor", 1.0 * B),
         f"the {name} of a row is multiplied by the number of rows": (alone * B, "factor", 1.0 / B),
         f"the {name} of every row is the mean over all rows": (np.full(B, alone.mean()), "batch-sum", None),
         f"the {name} of every row is the sum over all rows": (np.full(B, alone.sum()), "batch-sum", None),
+        **{text: (value, "batch-sum", None) for text, value in known.items()},
     }
     repair = (
         "a term is summed over the pixels or the latents of its row, axis 1; the mean over rows belongs in the loss"
     )
-    for text, (value, cause, factor) in known.items():
+    for text, (value, cause, factor) in slips.items():
         if (np.abs(together - value) <= tolerance * max(1, B)).all():
             raise Fault(name, cause, text, repair, factor)
     text = f"the {name} of a row changes with the other rows of the batch"

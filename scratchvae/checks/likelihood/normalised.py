@@ -21,7 +21,7 @@ EXTREME = 20.0  # of one parameter at a time: as the log of a variance, nothing,
 SUPPORTS = ((-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))  # what else it may have been
 TOTAL = "p(x|z) adds up to 1"
 ALLOWED = 1e-6  # of a total
-CLIPPED = 1e-3  # of a total at extreme logits
+CLIPPED = 1e-3  # of a total, or of a mean, at extreme logits
 FACTORS = (-1.0, 0.5, 2.0, -0.5, -2.0)  # by which an nll may have to be multiplied
 SUM = 1e-9  # of the nll of an image, relative
 
