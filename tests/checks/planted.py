@@ -357,6 +357,11 @@ def gates_backward(dy, x, W, b):
     return {"W": x.T @ da, "b": da.sum(axis=0)}
 
 
+def sigmoid_slope(a):
+    s = sigmoid(a)[0]
+    return s * (1 - s)
+
+
 def steps(rng):
     return {"W": rng.standard_normal((3, 4)), "U": rng.standard_normal((4, 4))}
 
@@ -939,6 +944,26 @@ TERMS = {
         "W b",
         "sign",
         "in columns 3 to 5 alone",
+    ),
+    "a gate that takes the state of another step": Plant(
+        "an_array_in_part",
+        lambda a, c, k: (k * sigmoid(a[:, :3])[0] + c * sigmoid(a[:, 3:])[0], {"a": a, "c": c, "k": k}),
+        lambda dy, m: {"a": np.concatenate([dy * m["k"], dy * m["k"]], axis=1) * sigmoid_slope(m["a"])},
+        lambda rng: {"a": rng.standard_normal((5, 6))},
+        lambda rng: {"c": rng.standard_normal((5, 3)), "k": rng.standard_normal((5, 3))},
+        "a",
+        "elementwise-factor",
+        "in columns 3 to 5 alone: k stands in place of c",
+    ),
+    "one branch of two": Plant(
+        "a_constant_in_places",
+        lambda r, delta: (np.where(np.abs(r) < delta, r * r / 2, delta * np.abs(r)).sum(axis=1), (r, delta)),
+        lambda d, c: d[:, None] * np.where(np.abs(c[0]) < c[1], c[0], np.sign(c[0])),
+        lambda rng: {"r": 2 * rng.standard_normal((5, 4))},
+        lambda rng: {"delta": 1.3},
+        "r",
+        "elementwise-factor",
+        "1.3 is delta, and it is missing",
     ),
     "rows that a mask hides": Plant(
         "some_paths",

@@ -24,6 +24,13 @@ def a_constant(case: Case, seen: Seen) -> Iterator[Claim]:
 
 def a_constant_in_part(case: Case, seen: Seen) -> Iterator[Claim]:
     """The same in some columns alone, or rows, as of one gate or one parameter of several; a vector has columns."""
+    for where, some, _ in parts_that_are_off(seen):
+        if np.count_nonzero(seen.right[some]) > 2 and (c := ratio(seen.right[some], seen.got[some])):
+            yield constant(c)._replace(kind="constant in part", detail=(where,), cost=1.6)
+
+
+def parts_that_are_off(seen: Seen) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Columns, or rows, that are wrong while the others are right: in words, the entries (m,), and their numbers."""
     if not seen.fits or not seen.linear or len(seen.entries) < np.prod(seen.shape) or len(seen.shape) not in (1, 2):
         return
     shape = seen.shape if len(seen.shape) == 2 else (1, *seen.shape)
@@ -33,10 +40,9 @@ def a_constant_in_part(case: Case, seen: Seen) -> Iterator[Claim]:
         wrong = off.any(axis=1 - axis)  # the columns, or the rows
         if wrong.all() or shape[axis] < 2 or (there & ~off).any(axis=1 - axis)[wrong].any():
             continue
-        some = np.broadcast_to(np.expand_dims(wrong, 1 - axis), shape).ravel()[seen.entries]  # (m,)
-        if np.count_nonzero(seen.right[some]) > 2 and (c := ratio(seen.right[some], seen.got[some])):
-            where = f"{what}{'s' * (wrong.sum() > 1).item()} {numbered(np.flatnonzero(wrong).tolist())}"
-            yield constant(c)._replace(kind="constant in part", detail=(where,), cost=1.6)
+        some = np.broadcast_to(np.expand_dims(wrong, 1 - axis), shape).ravel()  # (m,)
+        numbers = np.flatnonzero(wrong)
+        yield f"{what}{'s' * (len(numbers) > 1)} {numbered(numbers.tolist())}", some, numbers
 
 
 def numbered(places: list[int]) -> str:
@@ -64,6 +70,30 @@ def an_array(case: Case, seen: Seen) -> Iterator[Claim]:
                 yield claim
 
 
+def an_array_in_part(case: Case, seen: Seen) -> Iterator[Claim]:
+    """The same in some columns alone, as in one gate of several, beside words that are as wide."""
+    for where, some, numbers in parts_that_are_off(seen):
+        if not where.startswith("column") or len(numbers) < 2 or not seen.right[some].any():
+            continue
+        raw = [None if g is None else g[..., numbers] for g in seen.raw]
+        shape = (*seen.shape[:-1], len(numbers))
+        part = seen._replace(shape=shape, entries=np.arange(some.sum()), right=seen.right[some], raw=raw)
+        for claim in array_factors(case, part, part.right, part.got):
+            yield claim._replace(kind=f"{claim.kind} in part", detail=(where,), cost=claim.cost + 0.6)
+
+
+def a_constant_in_places(case: Case, seen: Seen) -> Iterator[Claim]:
+    """right = got in some entries, and c got in all others: as in one branch of a function that has two."""
+    if (r := ratios(seen)) is None:
+        return
+    known = r[~np.isnan(r)]
+    if not known.all():
+        return
+    other = known[np.abs(known - 1) > EXPLAINED]
+    if 3 <= len(other) <= len(known) - 3 and np.ptp(other) <= EXPLAINED * np.abs(other).max():
+        yield Claim("elementwise-factor", "constant in places", factor=float(1 / np.median(other)), cost=2.4)
+
+
 def array_factors(case: Case, seen: Seen, right: np.ndarray, got: np.ndarray) -> Iterator[Claim]:
     """The same for any two matrices (m, M) of this input; costs grow with what has to be said."""
     some = np.flatnonzero((right != 0) | (got != 0))  # (n,)
@@ -71,11 +101,18 @@ def array_factors(case: Case, seen: Seen, right: np.ndarray, got: np.ndarray) ->
     if not len(some):
         return
     for place in ("in", "out", "mid"):
-        placed = [(ONE, np.ones((1, 1))), *((word, full) for word, full in at_place(case, seen, place) if np.ptp(full))]
+        single = right.size == 1  # why: one number at each point, and many points
+        at = at_place(case, seen, place) if not single or place == "in" else ()
+        placed = [(ONE, np.ones((1, 1))), *((word, full) for word, full in at if single or np.ptp(full))]
         repaired, wanted = ([(side * full).ravel()[some] for _, full in placed] for side in (got, right))
         for i, j in parallel(repaired, wanted):
             (u_word, u), (v_word, v) = placed[i], placed[j]
-            if i == j or not told_apart(u, v, right, got) or (u_word == ONE and hides_little(v, right)):
+            if (
+                i == j
+                or (single and ONE not in (u_word, v_word))
+                or not told_apart(u, v, right, got)
+                or (u_word == ONE and hides_little(v, right))
+            ):
                 continue
             c = ratio(right * v, got * u)
             if c and seen.explained(np.divide(right * v - c * got * u, v, where=v != 0, out=np.zeros(right.shape))):
@@ -275,8 +312,10 @@ def the_slope(case: Case, seen: Seen) -> Iterator[Claim]:
 HYPOTHESES = (
     a_constant,
     a_constant_in_part,
+    a_constant_in_places,
     nearly,
     an_array,
+    an_array_in_part,
     the_upstream,
     a_term_without_dy,
     an_offset,

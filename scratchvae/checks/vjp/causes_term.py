@@ -34,15 +34,16 @@ def a_term(case: Case, seen: Seen) -> Iterator[Claim]:
 def a_term_in_part(case: Case, seen: Seen) -> Iterator[Claim]:
     """The same in some rows or columns of the input alone, as where a penalty leaves out the biases."""
     left = lacking(case, seen)
-    if left is None or len(seen.shape) != 2 or len(seen.entries) < np.prod(seen.shape):
+    if left is None or len(seen.shape) not in (1, 2) or len(seen.entries) < np.prod(seen.shape):
         return
-    off = (np.abs(left).max(axis=1) > EXPLAINED * np.abs(seen.right).max()).reshape(seen.shape)
-    for axis, what in ((0, "row"), (1, "column")):
+    off = (np.abs(left).max(axis=1) > EXPLAINED * np.abs(seen.right).max()).reshape(seen.shape[0], -1)
+    for axis, what in ((0, "row"), (1, "column")) if len(seen.shape) == 2 else ((0, "entry"),):
         there = off.any(axis=1 - axis, keepdims=True)
         if there.all() or not np.array_equal(off, np.broadcast_to(there, off.shape)):
             continue
         numbers = np.flatnonzero(there)
-        where = f"{what}{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
+        several = {"entry": "entries"}.get(what, f"{what}s")
+        where = f"{several if len(numbers) > 1 else what} {', '.join(map(str, numbers))}"
         for word in [ONE, *case.words]:
             term = spread_and_summed(case, seen, np.ones(()) if word == ONE else case.values[word.name])
             if term is not None and (c := ratio(left, np.where(off.reshape(-1, 1), term, 0))):
@@ -61,7 +62,7 @@ def a_term_inside(case: Case, seen: Seen) -> Iterator[Claim]:
         for term in terms_inside(case, seen, np.ones((1, 1)) if word == ONE else case.values[word.name]):
             if (c := ratio(left, term)) and seen.explained(left - c * term):
                 yield Claim("missing-term", "term inside", (word,), factor=c, cost=2.6 + word.cost + odd(c))
-                if left.shape[1] == 1 and len(left) > 2:  # why: of two numbers any word may be a multiple
+                if left.shape[1] == 1 and np.count_nonzero(left) > 2:  # why: of two numbers any word may be a multiple
                     yield Claim("missing-term", "multiple inside", (word,), cost=3.2 + word.cost)
 
 
@@ -180,10 +181,12 @@ def a_sum(case: Case, seen: Seen) -> Iterator[Claim]:
 def a_projection(case: Case, seen: Seen) -> Iterator[Claim]:
     """right - got = a number times a word of the input's shape, or times its columns or rows: what a norm brings."""
     left = lacking(case, seen)
-    if left is None or min(left.shape) < 3:
+    if left is None or len(left) < 3:
         return
     for place, split in in_parts(seen):
         parts = split(left)  # (P, entries of a part, M)
+        if min(parts.shape[1:]) < 3 and parts.shape[0] * (parts.shape[1] - 1) < 4:
+            continue  # why: of a few numbers anything is a multiple
         U, s, _ = np.linalg.svd(parts, full_matrices=False)
         if parts.shape[1] < 2 or (s[:, 1:] > EXPLAINED * s.max()).any() or not s[:, 0].all():
             continue
@@ -191,7 +194,6 @@ def a_projection(case: Case, seen: Seen) -> Iterator[Claim]:
             full = np.ones((len(left), 1)) if word == ONE else meets(case, seen, word)
             if full is not None and all_parallel(split(full)[:, :, 0], U[:, :, 0]):
                 yield Claim("missing-term", "projection", (word,), place, cost=3.0 + word.cost)
-        return
 
 
 def one_use_of_two(case: Case, seen: Seen) -> Iterator[Claim]:

@@ -3,6 +3,8 @@
 Each function takes a Told and returns the message and the repair.
 """
 
+import numpy as np
+
 from scratchvae.checks.report import listed
 from scratchvae.checks.vjp.sentences_layout import LAYOUT
 from scratchvae.checks.vjp.told import EXACT, Sentence, Told, constant_words, gradients
@@ -30,6 +32,11 @@ def scaled_in_part(t: Told) -> tuple[str, str]:
     return f"{t.it}: in {t.claim.detail[0]} alone {t.they} {t.be} {how} what {t.they} should be: {why}", repair
 
 
+def scaled_in_places(t: Told) -> tuple[str, str]:
+    how, why, repair = constant_words(t.claim.factor, t.sizes, t.amounts)
+    return f"{t.it} {t.be} right in some entries, and in the others {how} what {t.they} should be: {why}", repair
+
+
 def scaled_of(t: Told) -> tuple[str, str]:
     how, why, repair = constant_words(t.claim.factor, t.sizes, t.amounts)
     return f"{t.it}: the part that comes from {t.claim.detail[0]} is {how} what it should be: {why}", repair
@@ -50,11 +57,13 @@ def where_it_enters(t: Told) -> str:
         return "where dy enters"
     if t.claim.place == "mid":
         return "in the gradient that arrives there"
-    return "entry by entry"
+    return "entry by entry" if any(np.prod(shape) > 1 for shape in t.shapes) else "in it"
 
 
 def of(t: Told) -> str:
-    """The beginning of a sentence about a gradient, or about one term's part in it."""
+    """The beginning of a sentence about a gradient, or about one term's part in it, or one of its parts."""
+    if t.claim.kind.endswith("in part"):
+        return f"{t.it}, in {t.claim.detail[0]} alone: "
     return f"{t.it}: in the part that comes from {t.claim.detail[0]}, " if t.claim.detail else f"{t.it}: "
 
 
@@ -267,14 +276,18 @@ SENTENCES: dict[str, Sentence] = {
     **LAYOUT,
     "constant": scaled,
     "constant in part": scaled_in_part,
+    "constant in places": scaled_in_places,
     "constant of": scaled_of,
     "nearly": nearly_right,
     "lacks": lacks,
     "lacks of": lacks,
+    "lacks in part": lacks,
     "too many": too_many,
     "too many of": too_many,
+    "too many in part": too_many,
     "in place of": in_place_of,
     "in place of of": in_place_of,
+    "in place of in part": in_place_of,
     "some array": some_array,
     "paths": paths,
     "mask missing": mask_missing,
