@@ -738,7 +738,7 @@ LAYOUT = {
         nothing,
         "x W",
         "batch-sum",
-        "only row 0 of the 5",
+        "only the first row of the 5",
     ),
     "a matrix for its transpose, behind a slope": Plant(
         "untransposed", *behind_a_matrix(lambda da, W: da @ W), square_matrix, nothing, "x", "transpose", "through W"
@@ -834,7 +834,7 @@ LAYOUT = {
         "dy[:, None]",
     ),
     "last row only": Plant(
-        "some_rows", *but(2, lambda dy, x, W: dy[-1]), layer, nothing, "b", "batch-sum", "only row 4 of the 5"
+        "some_rows", *but(2, lambda dy, x, W: dy[-1]), layer, nothing, "b", "batch-sum", "only the last row of the 5"
     ),
     "last rows lost": Plant(
         "some_rows", *two_layers(rows=slice(3)), network, nothing, "W1 b1", "batch-sum", "rows 0, 1, 2"
@@ -1118,7 +1118,13 @@ TERMS = {
         "some_paths", windows, overwritten, x, nothing, "x", "missing-term", "some entries of y send nothing"
     ),
     "a sum over rows that nobody sees": Plant(
-        "by_rows", *squared_error(every=slice(-1, None)), network, targets, "W1 b1 W2 b2", "batch-sum", "only row 4"
+        "by_rows",
+        *squared_error(every=slice(-1, None)),
+        network,
+        targets,
+        "W1 b1 W2 b2",
+        "batch-sum",
+        "only the last row of the 5",
     ),
     "what a step passes on": Plant(
         "by_rows", *recurrence(), steps, sequence, "W U", "unknown", "that one passes on to the others"

@@ -18,7 +18,7 @@ MOST = 3  # batches that are looked at
 
 
 class Row(NamedTuple):
-    """A pair and its inputs, with one row of the batch."""
+    """A pair and its inputs, with one row of the batch, or some."""
 
     pair: Pair
     x: Values
@@ -50,14 +50,20 @@ class Batch(NamedTuple):
 
     def rows(self, pair: Pair, x: Values) -> list[Row]:
         """The rows, each alone."""
+        return [self.some(pair, x, i, i + 1) for i in range(self.B)]
 
-        def cut(values: Mapping[str, Any], i: int) -> dict[str, Any]:
-            return {name: self.one(value, i) if name in self.names else value for name, value in values.items()}
+    def some(self, pair: Pair, x: Values, start: int, end: int) -> Row:
+        """The rows from start to end, together."""
 
-        return [Row(pair._replace(constants=cut(pair.constants, i)), cut(x, i)) for i in range(self.B)]
+        def cut(values: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: few(value) if name in self.names else value for name, value in values.items()}
 
-    def one(self, value: Any, i: int) -> Any:
-        return value[i : i + 1] if isinstance(value, list | tuple) else value.take([i], axis=self.axis)
+        def few(value: Any) -> Any:
+            if isinstance(value, list | tuple):
+                return value[start:end]
+            return value[start:end] if self.axis == 0 else value[..., start:end]
+
+        return Row(pair._replace(constants=cut(pair.constants)), cut(x))
 
     def is_first(self, whole: np.ndarray, alone: list[np.ndarray]) -> bool:
         """Is the output of the first row the first row of the whole, as that of a first step in time is?"""

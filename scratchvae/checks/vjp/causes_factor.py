@@ -125,7 +125,9 @@ def told_apart(u: np.ndarray, v: np.ndarray, right: np.ndarray, got: np.ndarray)
 
 
 def hides_little(v: np.ndarray, right: np.ndarray) -> bool:
-    """Is most of what a mask v hides zero without it? Then it is the mask of something else."""
+    """Is most of what a mask v hides there without it? Then it is the mask of something else."""
+    if ((v != 0) & (v != 1)).any():
+        return False
     there = right != 0  # (m, M)
     hidden = there.any(axis=1)[v[:, 0] == 0] if v.shape[1] == 1 else there.any(axis=0)[v[0] == 0]
     return hidden.size > 0 and float(hidden.mean()) < MOSTLY

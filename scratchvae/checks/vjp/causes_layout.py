@@ -45,7 +45,7 @@ def another_shape(case: Case, seen: Seen) -> Iterator[Claim]:
     if raw[0].size == np.prod(seen.shape) and (c := repaired(lambda g: g.reshape(seen.shape))):
         yield claim._replace(kind="axis of length 1", factor=c, cost=1.1)
     if sums_to(seen, raw):
-        yield claim._replace(kind="summed away", cost=1.0)
+        yield claim._replace(kind="summed away", cost=1.2)
     yield claim
 
 

@@ -228,7 +228,8 @@ def two_factors(t: Told) -> tuple[str, str]:
 
 def missing_sum(t: Told) -> tuple[str, str]:
     (axis,), word = t.claim.detail, t.claim.words[0]
-    over = "the entries of its row" if axis == 1 else "the rows of the batch"
+    before = "the rows of the batch" if all(len(shape) < 3 for shape in t.shapes) else "the axes before the last"
+    over = "the entries of its row" if axis == 1 else before
     times = "" if word == ONE else f" times {word.name}" if word.name else " times something"
     text = f"{t.it}: a term with a sum over {over} is wrong or missing, the sum of dy{times}"
     return (

@@ -131,6 +131,8 @@ def some_rows(t: Told) -> tuple[str, str]:
     of_all = f"of {listed(list(names))}" if names else "in the batch"
     of_what = "row" if axis == 0 else "column"
     which = f"{of_what}{'s' * (len(used) > 1)} {', '.join(map(str, used))}"
+    if used in ((0,), (B - 1,)):
+        which = f"the {'first' if used == (0,) else 'last'} {of_what}"
     return f"{t.it}: only {which} of the {B} {of_all} {'count' if len(used) > 1 else 'counts'}", "sum over all of them"
 
 
@@ -179,7 +181,7 @@ def turned_inside(t: Told) -> tuple[str, str]:
 def repeated_rows(t: Told) -> tuple[str, str]:
     ids = t.claim.detail[0]
     text = f"{t.it}: only the rows are wrong whose number occurs more than once in {ids}"
-    return f"{text}: += by an index keeps one of them", f"np.add.at({t.it}, {ids}, ...)"
+    return f"{text}: an assignment or += by an index keeps one of them", f"np.add.at({t.it}, {ids}, ...)"
 
 
 def shuffled(t: Told) -> tuple[str, str]:

@@ -1,12 +1,14 @@
 """A claim to be told, in the parts that a sentence is made of: what it is about, by how much, and why that number."""
 
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import NamedTuple
 
 from scratchvae.checks.report import listed
 from scratchvae.checks.vjp.case import Claim
 
 EXACT = 1e-6
+MANY = 7  # rows or entries, of which a half is no coincidence
 HALVES = {
     2.0: ("half of", "a factor 2 is missing, or there is a 1/2 too many"),
     0.5: ("twice", "a factor 1/2 is missing"),
@@ -116,10 +118,16 @@ def constant_words(c: float, sizes: Mapping[str, int], amounts: Mapping[str, flo
             why = f"{value:.6g} is {name}, and it is a factor too many, or a division by it is missing"
             return f"{minus}{1 / size:.6g} times", why, f"divide by {name}"
     for name, n in sizes.items():
+        if n < MANY:
+            continue  # why: of small numbers too many things are a ratio
         if n > 2 and abs(size * n - 2) < EXACT:
             return f"{minus}{n / 2:g} times", f"{name}; a mean is missing, and a factor 2", f"multiply by 2/{n}"
         if n > 2 and abs(size / n - 0.5) < EXACT:
             return f"{minus}2/{n} of", f"{name}; a mean where a sum belongs, and a factor 2 too many", repair
+    p, q = Fraction(1 / size).limit_denominator(12).as_integer_ratio()
+    if q > 1 and abs(p / q * size - 1) < EXACT and p <= 60:
+        why = "look for a constant, or a ratio of two sizes, that only the forward or only the backward has"
+        return f"{minus}{p}/{q} of", why, "the same constant in both"
     return f"{minus}{1 / size:.6g} times", "look for a constant that only the forward or only the backward has", repair
 
 
