@@ -89,8 +89,13 @@ def a_constant_in_places(case: Case, seen: Seen) -> Iterator[Claim]:
     known = r[~np.isnan(r)]
     if not known.all():
         return
-    other = known[np.abs(known - 1) > EXPLAINED]
-    if 3 <= len(other) <= len(known) - 3 and np.ptp(other) <= EXPLAINED * np.abs(other).max():
+    off = np.abs(np.nan_to_num(r, nan=1.0) - 1) > EXPLAINED  # (m, M)
+    other = r[off]
+    if (
+        3 <= np.count_nonzero(off.any(axis=1))
+        and len(other) <= len(known) - 3
+        and np.ptp(other) <= EXPLAINED * np.abs(other).max()
+    ):
         yield Claim("elementwise-factor", "constant in places", factor=float(1 / np.median(other)), cost=2.4)
 
 
