@@ -45,6 +45,7 @@ LAYOUTS = (
     Layout("images (B, H, W, C), b (1, 1, 1, C)", (2, 6, 6, 4), (3, 3, 4, 3), (1, 1, 1, 3), (1, 1, 1, 4)),
     Layout("sequences (B, T, D)", (2, 5, 4), (4, 3), (3,), (4,)),
     Layout("sequences (T, B, D)", (5, 2, 4), (4, 3), (3,), (4,), 1),
+    Layout("sequences, features first (D, B, T)", (4, 2, 5), (3, 4), (3, 1), (4, 1), 1, 0),
     Layout("batch-first, one output (x @ w)", (5, 4), (4,), (), (4,)),
     Layout("features-first, one output (w.T @ x)", (4, 5), (4, 1), (), (4, 1), 1, 0),
     Layout("a vector (W @ x)", (4,), (3, 4), (3,), (4,), None),
@@ -109,6 +110,8 @@ def place(name: str, names: list[str], has_own: bool) -> str:
         return "data"  # why: without a matrix beside it h is no state
     if own == "noise" and name.lower() == "eps" and not low & {"mu", "logvar", "log_var", "mean", "sigma", "std"}:
         return "number"
+    if name.lower() in ("a_prev", "prev_a") and "recurrent" in roles:
+        return "state"
     if own == "target" and len(names) == 1:
         return "data"
     return own

@@ -92,7 +92,7 @@ def a_constant_in_places(case: Case, seen: Seen) -> Iterator[Claim]:
     off = np.abs(np.nan_to_num(r, nan=1.0) - 1) > EXPLAINED  # (m, M)
     other = r[off]
     if (
-        3 <= np.count_nonzero(off.any(axis=1))
+        np.count_nonzero(off.any(axis=1)) >= 3
         and len(other) <= len(known) - 3
         and np.ptp(other) <= EXPLAINED * np.abs(other).max()
     ):

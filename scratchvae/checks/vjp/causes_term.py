@@ -192,7 +192,9 @@ def a_projection(case: Case, seen: Seen) -> Iterator[Claim]:
             continue
         for word in [ONE, *case.words]:
             full = np.ones((len(left), 1)) if word == ONE else meets(case, seen, word)
-            if full is not None and all_parallel(split(full)[:, :, 0], U[:, :, 0]):
+            if full is None or not all_parallel(split(full)[:, :, 0], U[:, :, 0]):
+                continue
+            if not all_parallel(split(full)[:, :, 0], units(split(seen.got)[:, :, 0])):  # why: so is all of dW, a row
                 yield Claim("missing-term", "projection", (word,), place, cost=3.0 + word.cost)
 
 
@@ -229,6 +231,11 @@ def all_parallel(a: np.ndarray, unit: np.ndarray) -> bool:
     """Is every row of a parallel to the unit vector in the same row?"""
     lengths = np.linalg.norm(a, axis=1)
     return bool(lengths.all() and (np.abs(np.abs((a * unit).sum(axis=1)) / lengths - 1) < 1e-9).all())
+
+
+def units(rows: np.ndarray) -> np.ndarray:
+    """Every row as long as 1."""
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
 
 
 def rows_of_rank_one(own: np.ndarray) -> np.ndarray | None:
