@@ -11,7 +11,7 @@ import numpy as np
 from scratchvae.backend import Array, as_backend, get_xp, to_numpy
 from scratchvae.checks.pixels import require_pixels
 from scratchvae.checks.report import SEED, Finding, Report
-from scratchvae.checks.vjp.arrays import named_arrays
+from scratchvae.checks.vjp.arrays import arrays_in, named_arrays
 from scratchvae.checks.vjp.call import Pair, Values
 from scratchvae.checks.vjp.check import examine
 from scratchvae.checks.vjp.differences import entry
@@ -19,6 +19,7 @@ from scratchvae.checks.vjp.point import Hints
 from scratchvae.checks.vjp.words import in_play
 
 BETA = 0.7
+DEPTH = 6  # of objects in objects
 MEANS = ("mu", "mean", "zmean", "zmu", "m")
 SPREADS = ("logvar", "zlogvar", "zlogsigma", "logsigma", "logstd", "lv", "sigma", "std", "s")
 
@@ -71,7 +72,8 @@ def check_gradients(
         params, cache = cache  # why: a cache may hold the model's own weights, which are to be those of the forward
         return outputs.at(params, lambda: model.backward(dobjective, cache))
 
-    pair = Pair(forward, backward, list(before), constants)
+    keeper = model if keeps_what_it_needs(outputs, before) else None
+    pair = Pair(forward, backward, list(before), constants, keeper)
     with np.errstate(all="ignore"):
         return examine(pair, before, title, rng, outputs.hints(before))
 
@@ -86,6 +88,15 @@ def beta_of(model: Any, x: Array, eps: Array | None) -> float:
         return BETA
     nll, kl, objective = (to_numpy(a) for a in (terms.nll, terms.kl, terms.objective))
     return 1.0 if nll.shape == kl.shape == objective.shape and np.allclose(objective, -nll - kl) else BETA
+
+
+def keeps_what_it_needs(outputs: "Outputs", params: Values) -> bool:
+    """Do the model's layers keep arrays on themselves that are not in the cache, as in most frameworks?"""
+    before = {name: id(a) for name, a in arrays_in(outputs.model, "model", DEPTH).items()}
+    _, cache = outputs.objective(params)
+    handed_over = {id(a) for a in arrays_in(cache, "cache", DEPTH).values()}
+    after = arrays_in(outputs.model, "model", DEPTH)
+    return any(before.get(name) != id(a) and id(a) not in handed_over for name, a in after.items())
 
 
 class Outputs:

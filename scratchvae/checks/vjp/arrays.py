@@ -1,5 +1,6 @@
 """The arrays in play, by name: what a cache holds, and whether anything was written to."""
 
+import types
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -7,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchvae.backend import Array, to_numpy
+
+NO_OBJECTS = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 
 
 def named_arrays(thing: Any, name: str = "cache", depth: int = 6) -> dict[str, np.ndarray]:
@@ -27,7 +30,7 @@ def arrays_in(thing: Any, name: str, depth: int) -> dict[str, Array]:
         parts = list(zip(thing._fields, thing, strict=True))
     elif isinstance(thing, tuple | list):
         parts = [(f"{name}[{i}]", value) for i, value in enumerate(thing)]
-    elif depth and hasattr(thing, "__dict__") and not callable(thing):
+    elif depth and hasattr(thing, "__dict__") and not isinstance(thing, NO_OBJECTS):
         parts = list(vars(thing).items())
     else:
         return {}

@@ -10,9 +10,8 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from scratchvae.checks.vjp.arrays import NO_OBJECTS
 from scratchvae.checks.vjp.call import Pair, Values, copied
-
-NO_LAYERS = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 
 
 def keeper_of(pair: Pair, x: Values) -> Any:
@@ -43,4 +42,4 @@ def layers_of(function: Callable[..., Any]) -> Iterator[Any]:
 def is_layer(thing: Any) -> bool:
     """An object of somebody's own class, with methods and attributes."""
     methods = (value for name, value in vars(type(thing)).items() if not name.startswith("__"))
-    return hasattr(thing, "__dict__") and not isinstance(thing, NO_LAYERS) and any(map(callable, methods))
+    return hasattr(thing, "__dict__") and not isinstance(thing, NO_OBJECTS) and any(map(callable, methods))

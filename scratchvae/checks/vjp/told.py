@@ -8,7 +8,7 @@ from scratchvae.checks.report import listed
 from scratchvae.checks.vjp.case import Claim
 
 EXACT = 1e-6
-MANY = 7  # rows or entries, of which a half is no coincidence
+MANY = 7  # rows or entries: of fewer too many things are a half
 HALVES = {
     2.0: ("half of", "a factor 2 is missing, or there is a 1/2 too many"),
     0.5: ("twice", "a factor 1/2 is missing"),
@@ -88,47 +88,75 @@ def constant_words(c: float, sizes: Mapping[str, int], amounts: Mapping[str, flo
     """How large, why, and the repair, for a gradient that has to be multiplied by c."""
     if abs(c + 1) < EXACT:
         return "the negative of", "a minus is missing, or is there twice", "change the sign"
-    minus = "minus " if c < 0 else ""
-    size, repair = abs(c), f"multiply by {c:.6g}"
+    size, minus = abs(c), "minus " if c < 0 else ""
+    origins = of_a_size(size, sizes), of_a_half(size), of_a_root(size, sizes), of_an_amount(size, amounts)
+    found = next(filter(None, (*origins, of_a_size_and_2(size, sizes), of_a_ratio(size))), None)
+    look = "look for a constant that only the forward or only the backward has"
+    how, why, repair = found or (f"{1 / size:.6g} times", look, "")
+    return minus + how, why, repair or f"multiply by {c:.6g}"
+
+
+Words = tuple[str, str, str]  # the same three; an empty repair is a multiplication
+
+
+def of_a_size(size: float, sizes: Mapping[str, int]) -> Words | None:
     for name, n in sizes.items():
-        if n == 2 and not name.startswith("the batch"):
+        if n < 2 or (n == 2 and not name.startswith("the batch")):
             continue  # why: 2 and 1/2 have better reasons than an axis of two
-        if n > 1 and abs(size - n) < EXACT * n:
+        if abs(size - n) < EXACT * n:
             also = " (or a factor 2 is missing)" if n == 2 else ""
-            return f"{minus}1/{n} of", f"{name}; a mean was taken where a sum belongs{also}", repair
-        if n > 1 and abs(size * n - 1) < EXACT:
+            return f"1/{n} of", f"{name}; a mean was taken where a sum belongs{also}", ""
+        if abs(size * n - 1) < EXACT:
             also = " (or a factor 1/2 is missing)" if n == 2 else ""
-            return f"{minus}{n} times", f"{name}; a division by it is missing{also}", f"divide by {n}"
-    for value, (how, why) in HALVES.items():
-        if abs(size - value) < EXACT * value:
-            return minus + how, why, repair
+            return f"{n} times", f"{name}; a division by it is missing{also}", f"divide by {n}"
+    return None
+
+
+def of_a_half(size: float) -> Words | None:
+    return next(((*words, "") for value, words in HALVES.items() if abs(size - value) < EXACT * value), None)
+
+
+def of_a_root(size: float, sizes: Mapping[str, int]) -> Words | None:
     for name, n in sizes.items():
         root = n**0.5
-        if n in (2, 4) or root == round(root):
+        if root == round(root) or n == 2:
             continue  # why: these have other reasons
         if abs(size * root - 1) < EXACT:
-            return f"{minus}sqrt({n}) times", f"{name}; a division by the root is missing", f"divide by sqrt({n})"
+            return f"sqrt({n}) times", f"{name}; a division by the root is missing", f"divide by sqrt({n})"
         if abs(size - root) < EXACT * root:
-            why = f"{name}; a division by the root is there once too often"
-            return f"{minus}1/sqrt({n}) of", why, f"multiply by sqrt({n})"
+            return (
+                f"1/sqrt({n}) of",
+                f"{name}; a division by the root is there once too often",
+                f"multiply by sqrt({n})",
+            )
+    return None
+
+
+def of_an_amount(size: float, amounts: Mapping[str, float]) -> Words | None:
     for name, value in amounts.items():
         if abs(size - abs(value)) < EXACT * size:
-            return f"{minus}{1 / size:.6g} times", f"{value:.6g} is {name}, and it is missing", f"multiply by {name}"
-        if abs(size * value) - 1 < EXACT and abs(size * value) > 1 - EXACT:
+            return f"{1 / size:.6g} times", f"{value:.6g} is {name}, and it is missing", f"multiply by {name}"
+        if abs(size * abs(value) - 1) < EXACT:
             why = f"{value:.6g} is {name}, and it is a factor too many, or a division by it is missing"
-            return f"{minus}{1 / size:.6g} times", why, f"divide by {name}"
+            return f"{1 / size:.6g} times", why, f"divide by {name}"
+    return None
+
+
+def of_a_size_and_2(size: float, sizes: Mapping[str, int]) -> Words | None:
     for name, n in sizes.items():
-        if n < MANY:
-            continue  # why: of small numbers too many things are a ratio
-        if n > 2 and abs(size * n - 2) < EXACT:
-            return f"{minus}{n / 2:g} times", f"{name}; a mean is missing, and a factor 2", f"multiply by 2/{n}"
-        if n > 2 and abs(size / n - 0.5) < EXACT:
-            return f"{minus}2/{n} of", f"{name}; a mean where a sum belongs, and a factor 2 too many", repair
+        if n >= MANY and abs(size * n - 2) < EXACT:
+            return f"{n / 2:g} times", f"{name}; a mean is missing, and a factor 2", f"multiply by 2/{n}"
+        if n >= MANY and abs(size / n - 0.5) < EXACT:
+            return f"2/{n} of", f"{name}; a mean where a sum belongs, and a factor 2 too many", ""
+    return None
+
+
+def of_a_ratio(size: float) -> Words | None:
     p, q = Fraction(1 / size).limit_denominator(12).as_integer_ratio()
-    if q > 1 and abs(p / q * size - 1) < EXACT and p <= 60:
-        why = "look for a constant, or a ratio of two sizes, that only the forward or only the backward has"
-        return f"{minus}{p}/{q} of", why, "the same constant in both"
-    return f"{minus}{1 / size:.6g} times", "look for a constant that only the forward or only the backward has", repair
+    if q < 2 or p > 60 or abs(p / q * size - 1) > EXACT:
+        return None
+    why = "look for a constant, or a ratio of two sizes, that only the forward or only the backward has"
+    return f"{p}/{q} of", why, "the same constant in both"
 
 
 Sentence = Callable[[Told], tuple[str, str]]  # the message and the repair
