@@ -173,5 +173,7 @@ def require_same(name: str, together: np.ndarray, alone: np.ndarray, known: Mapp
     for text, (value, cause, factor) in slips.items():
         if (np.abs(together - value) <= tolerance * max(1, B)).all():
             raise Fault(name, cause, text, repair, factor)
+    if B > 2 and abs(together.sum() - alone.sum()) <= tolerance.sum():
+        raise Fault(name, "batch-sum", f"in the {name} of a row a term is the mean over all rows", repair)
     text = f"the {name} of a row changes with the other rows of the batch"
     raise Fault(name, "shape", text, "keep the rows apart: look for a sum, a repeat or a reshape in which they meet")

@@ -165,6 +165,9 @@ def argument(name: str, choice: Choice, roles: Mapping[str, str], rng: np.random
     if layout.label.startswith("indices") and own == "data":
         return rng.integers(0, 3, layout.data)
     shape = shape_of(name, own, choice, roles)
+    if own == "graph":  # of the examples; rows that add up to 1
+        n = layout.data[layout.batch or 0] if layout.data else 1
+        return (shares := rng.random((n, n))) / shares.sum(axis=1, keepdims=True)
     if own == "mask":
         return (rng.random(shape) < 0.7).astype(float)
     if own == "prediction" or (choice.positive and own == "data"):

@@ -17,11 +17,12 @@ ROLES = {  # an argument of this name is probably ...
     "noise": "eps noise xi",
     "spread": "sigma std var variance stddev",
     "mask": "mask",
+    "graph": "adj adjacency adj_matrix a_hat laplacian",
     "settings": "param params config hparameters hparams options cfg settings",
     "flag": "train training is_training is_train train_flg retain_derived",
 }
 ROLE_OF = {name: role for role, names in ROLES.items() for name in names.split()}
-CONSTANT = ("mask", "target", "noise", "state")  # roles that may have no gradient, the likely ones first
+CONSTANT = ("mask", "graph", "target", "noise", "state")  # roles that may have no gradient, the likely ones first
 MEANT = {  # plain numbers that a constructor or a function may ask for
     4: "in input_size input_dim n_in in_features in_dim n_inputs input_units in_channels in_ch num_features "
     "n_features dim size features d d_in n_input num_inputs fan_in nin input_features normalized_shape "

@@ -76,6 +76,7 @@ def explain_moves(wrong: Mapping[str, Steps], names: list[str], optimizer: Any, 
         return Finding((), "non-finite", f"step {t} moves the parameters to something that is not finite")
     return (
         by_a_constant(wrong, reference)
+        or by_a_decay(h)
         or by_a_slip(wrong, names, optimizer, reference)
         or by_a_number_a_step(h)
         or by_a_curve(h)
@@ -202,12 +203,18 @@ def with_other_numbers(h: Steps, family: Family, given: Mapping[str, float], opt
     return None
 
 
+def by_a_decay(h: Steps) -> Finding | None:
+    """A term in the move that grows with the parameter itself, whatever the rule is."""
+    if not ((c := ratio(h.move - h.wanted, -h.p)) and h.follows(h.wanted - c * h.p)):
+        return None
+    where = "towards 0" if c > 0 else "away from 0"
+    text = f"each step moves a parameter by {number(abs(c))} of itself as well, {where}: a decay of the weights"
+    return Finding((), "missing-term", text, "no decay that the reference does not have")
+
+
 def with_decay(h: Steps, run: Run, family: Family) -> Finding | None:
-    """A term that grows with the parameter itself, in the move or in the gradient."""
+    """A multiple of the parameter in its gradient."""
     repair = f"{family.repair}, without a decay of the parameters"
-    if (c := ratio(h.move - h.wanted, -h.p)) and h.follows(h.wanted - c * h.p):
-        text = f"each step moves a parameter by {number(c)} of itself as well, towards 0: a decay of the weights"
-        return Finding((), "missing-term", text.replace("towards", "towards" if c > 0 else "away from"), repair)
     for c in (*DECAYS, *(-c for c in DECAYS)):
         if h.follows(-run.lr * family.direction(run._replace(g=run.g + c * run.p))):
             text = f"{number(c)} times the parameter is added to its gradient: a decay of the weights"

@@ -86,7 +86,7 @@ def averaged_upstream(case: Case, seen: Seen) -> Iterator[Claim]:
 def sum_of_the_units(case: Case, seen: Seen) -> Iterator[Claim]:
     """A bias of as many entries as there are rows got sums over the units: its entry b the sum of row b."""
     n = int(np.prod(seen.shape))
-    if not seen.fits or not seen.linear or not case.shape or n < 2 or max(seen.shape, default=0) != n:
+    if not seen.fits or not seen.linear or len(case.shape) not in (1, 2) or n < 2 or max(seen.shape, default=0) != n:
         return
     for axis in {0, len(case.shape) - 1}:
         row = np.unravel_index(case.outs, case.shape)[axis]  # (M,)

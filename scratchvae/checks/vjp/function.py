@@ -8,12 +8,13 @@ again in every call. A pair that hands over a cache promises that the cache is a
 keeps that on itself and hands over nothing, each backward belongs to the forward just before it, and is asked so.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from scratchvae.checks.report import Finding, listed
-from scratchvae.checks.vjp.arrays import named_arrays, read_only, watched
+from scratchvae.checks.vjp.arrays import Watched, named_arrays, read_only, watched
 from scratchvae.checks.vjp.call import Pair, Values, copied
 from scratchvae.checks.vjp.differences import size_of
 
@@ -65,21 +66,28 @@ def writes(pair: Pair, x: Values, dy: np.ndarray) -> list[Finding]:
 def rewrites(pair: Pair, x: Values, dy: np.ndarray) -> list[Finding]:
     """Writing back the value that was there changes nothing, and is still writing."""
     given, constants, upstream = copied(x), copied(pair.constants), dy.copy()
-    theirs = [w.array for w in watched(given, "inputs") + watched(constants, "constants")]
-    who, what = "forward", ", ".join(x)
+    theirs = watched(given, "inputs") + watched(constants, "constants")
+    if refuses(lambda: pair.run(given, constants), theirs):
+        names = [w.name for w in theirs if refuses(lambda: pair.run(given, constants), [w])]
+        return [written("forward", listed(names or list(x)))._replace(inputs=tuple(names or x))]
+    with read_only([w.array for w in theirs]):
+        y, cache = pair.run(given, constants)
+    if refuses(lambda: pair.pull(upstream, cache), [*theirs, *watched(upstream, "dy"), *watched(y, "y")]):
+        others = "its argument (dy, or y and what shares its memory)"
+        return [written("backward", others)._replace(inputs=("dy",))]
+    return []
+
+
+def refuses(call: Callable[[], Any], arrays: list[Watched]) -> bool:
+    """Does this fail if these arrays refuse to be written to?"""
     try:
-        with read_only(theirs):
-            y, cache = pair.run(given, constants)
-            who, what = "backward", "dy"
-            with read_only([upstream, *(w.array for w in watched(y, "y"))]):
-                pair.pull(upstream, cache)
+        with read_only([w.array for w in arrays]):
+            call()
     except ValueError as error:
         if "read-only" not in str(error) and "WRITEABLE" not in str(error):
             raise
-        name = next(iter(x)) if who == "forward" else "dy"
-        others = f" ({what})" if who == "forward" else " (dy, or y and what shares its memory)"
-        return [written(who, f"its argument{others}")._replace(inputs=(name,))]
-    return []
+        return True
+    return False
 
 
 # ---------------------------------------------------------------------------------------------------------------------

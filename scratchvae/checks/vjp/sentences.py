@@ -159,25 +159,25 @@ def not_linear(t: Told) -> tuple[str, str]:
 # A term
 
 
-def term(t: Told) -> tuple[str, str]:
+def the_product(t: Told) -> tuple[str, str]:
+    """dy times the word of a term: in words, and as a formula."""
     word = t.claim.words[0]
-    product = "dy" if word == ONE else f"dy * {word.formula}"
-    what = "dy itself" if word == ONE else f"dy times {word.name}"
-    return f"{t.it}: a term is missing, or has the wrong sign: {what}; {PATHS}", f"add {t.c}{product}"
+    return ("dy itself", "dy") if word == ONE else (f"dy times {word.name}", f"dy * {word.formula}")
+
+
+def term(t: Told) -> tuple[str, str]:
+    text, repair = t.lacking(*the_product(t))
+    return f"{t.it}: {text}{f'; {PATHS}' if abs(abs(t.claim.factor) - 1) < EXACT else ''}", repair
 
 
 def term_in_part(t: Told) -> tuple[str, str]:
-    word, (where,) = t.claim.words[0], t.claim.detail
-    product, what = ("dy", "dy itself") if word == ONE else (f"dy * {word.formula}", f"dy times {word.name}")
-    text = f"{t.it}: in {where} alone a term is missing, or there is one too many: {what}"
-    return text, f"add {t.c}{product} there"
+    text, repair = t.lacking(*the_product(t), wrong="is there one too many")
+    return f"{t.it}: in {t.claim.detail[0]} alone {text}", f"{repair} there"
 
 
 def term_inside(t: Told) -> tuple[str, str]:
-    word = t.claim.words[0]
-    what = "dy itself" if word == ONE else f"dy times {word.name}"
-    text = f"{t.it}: in the gradient that arrives there a term is missing, or has the wrong sign: {what}"
-    return text, f"add {t.c}dy" if word == ONE else f"add {t.c}dy * {word.formula}"
+    text, repair = t.lacking(*the_product(t))
+    return f"{t.it}: in the gradient that arrives there {text}", repair
 
 
 def multiple_inside(t: Told) -> tuple[str, str]:
@@ -222,8 +222,8 @@ def path_above(t: Told) -> tuple[str, str]:
 
 def two_factors(t: Told) -> tuple[str, str]:
     u, v = t.claim.words
-    text = f"{t.it}: a term is missing, or has the wrong sign: dy times {u.name} times {v.name}"
-    return text, f"add {t.c}dy * {u.formula} * {v.formula}"
+    text, repair = t.lacking(f"dy times {u.name} times {v.name}", f"dy * {u.formula} * {v.formula}")
+    return f"{t.it}: {text}", repair
 
 
 def missing_sum(t: Told) -> tuple[str, str]:

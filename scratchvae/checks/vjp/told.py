@@ -8,6 +8,7 @@ from scratchvae.checks.report import listed
 from scratchvae.checks.vjp.case import Claim
 
 EXACT = 1e-6
+MOST = 12  # a whole number up to here may stand in a formula
 MANY = 7  # rows or entries: of fewer too many things are a half
 HALVES = {
     2.0: ("half of", "a factor 2 is missing, or there is a 1/2 too many"),
@@ -52,6 +53,13 @@ class Told(NamedTuple):
         front = number(self.claim.factor, self.sizes, self.amounts)
         return f"(plus or minus) {front.removeprefix('-')}" if self.claim.either else front
 
+    def lacking(self, what: str, product: str, wrong: str = "has the wrong sign") -> tuple[str, str]:
+        """That a term is missing, and the repair; a factor that nobody knows is that of these numbers alone."""
+        c = abs(self.claim.factor)
+        if (c <= MOST and abs(c - round(c)) < EXACT) or not self.c.startswith((f"{c:.6g}", f"-{c:.6g}")):
+            return f"a term is missing, or {wrong}: {what}", f"add {self.c}{product}"
+        return f"a term is missing, or has a wrong factor: {what}", f"work out the factor of {product}"
+
     @property
     def constant(self) -> str:
         """The constant beside an array, for a message; nothing if there is none."""
@@ -91,6 +99,8 @@ def constant_words(c: float, sizes: Mapping[str, int], amounts: Mapping[str, flo
     size, minus = abs(c), "minus " if c < 0 else ""
     origins = of_a_size(size, sizes), of_a_half(size), of_a_root(size, sizes), of_an_amount(size, amounts)
     found = next(filter(None, (*origins, of_a_size_and_2(size, sizes), of_a_ratio(size))), None)
+    if found and found == origins[0] and (other := same_amount(size, amounts)):
+        found = (found[0], f"{found[1]} (or is it {other}?)", found[2] and f"{found[2]}, or by {other}")
     look = "look for a constant that only the forward or only the backward has"
     how, why, repair = found or (f"{1 / size:.6g} times", look, "")
     return minus + how, why, repair or f"multiply by {c:.6g}"
@@ -140,6 +150,12 @@ def of_an_amount(size: float, amounts: Mapping[str, float]) -> Words | None:
             why = f"{value:.6g} is {name}, and it is a factor too many, or a division by it is missing"
             return f"{1 / size:.6g} times", why, f"divide by {name}"
     return None
+
+
+def same_amount(size: float, amounts: Mapping[str, float]) -> str:
+    """The name of a number that was handed in, if this is it, or one over it."""
+    near = (name for name, value in amounts.items() if min(abs(size - value), abs(size * value - 1)) < EXACT)
+    return next((name for name in near if name.isidentifier()), "")
 
 
 def of_a_size_and_2(size: float, sizes: Mapping[str, int]) -> Words | None:
