@@ -955,6 +955,16 @@ TERMS = {
         "elementwise-factor",
         "in columns 3 to 5 alone: k stands in place of c",
     ),
+    "the other half": Plant(
+        "the_other_half",
+        lambda x, a: (np.where(x > 0, x, a * x), x),
+        lambda dy, x: {"a": (dy * x * (x > 0)).sum(axis=0)},
+        lambda rng: {"a": rng.uniform(0.1, 0.5, 4)},
+        lambda rng: {"x": rng.standard_normal((6, 4))},
+        "a",
+        "elementwise-factor",
+        "the mask is inverted",
+    ),
     "one branch of two": Plant(
         "a_constant_in_places",
         lambda r, delta: (np.where(np.abs(r) < delta, r * r / 2, delta * np.abs(r)).sum(axis=1), (r, delta)),

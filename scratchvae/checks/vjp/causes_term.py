@@ -31,6 +31,17 @@ def a_term(case: Case, seen: Seen) -> Iterator[Claim]:
             yield Claim("missing-term", "term", (word,), factor=c, cost=2.0 + word.cost + odd(c))
 
 
+def the_other_half(case: Case, seen: Seen) -> Iterator[Claim]:
+    """right and got are never both there, and together are c * dy * u: the mask is that of the other half."""
+    if not seen.fits or not seen.linear or (seen.right * seen.got).any() or not (seen.right.any() and seen.got.any()):
+        return
+    both = seen.right + seen.got
+    for word in [ONE, *case.words]:
+        term = spread_and_summed(case, seen, np.ones(()) if word == ONE else case.values[word.name])
+        if term is not None and ratio(both, term):
+            yield Claim("elementwise-factor", "other half", (word,), cost=1.5 + word.cost)
+
+
 def a_term_in_part(case: Case, seen: Seen) -> Iterator[Claim]:
     """The same in some rows or columns of the input alone, as where a penalty leaves out the biases."""
     left = lacking(case, seen)
@@ -111,6 +122,8 @@ def spread_and_summed(case: Case, seen: Seen, a: np.ndarray) -> np.ndarray | Non
     full = aligned(a, target)
     try:
         product = np.broadcast_to(dys * (a if full is None else full), (len(dys), *target))
+        if len(target) > 2 and seen.shape == target[1:2] != target[-1:]:  # channels first
+            product = np.moveaxis(product, 2, -1)
         while product.ndim > len(seen.shape) + 1:
             product = product.sum(axis=1)
         if seen.shape and seen.shape[-1] == 1 and product.shape[-1] > 1:  # features first
@@ -303,6 +316,7 @@ def inside(rows: np.ndarray, spans: np.ndarray) -> bool:
 
 HYPOTHESES = (
     a_term,
+    the_other_half,
     a_term_in_part,
     a_term_inside,
     a_product,

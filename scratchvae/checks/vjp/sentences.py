@@ -170,6 +170,12 @@ def term(t: Told) -> tuple[str, str]:
     return f"{t.it}: {text}{f'; {PATHS}' if abs(abs(t.claim.factor) - 1) < EXACT else ''}", repair
 
 
+def other_half(t: Told) -> tuple[str, str]:
+    what, product = the_product(t)
+    text = f"{t.it}: {what} is taken where it should be left out, and left out where it belongs: the mask is inverted"
+    return text, f"{product} with the other mask"
+
+
 def term_in_part(t: Told) -> tuple[str, str]:
     text, repair = t.lacking(*the_product(t), wrong="is there one too many")
     return f"{t.it}: in {t.claim.detail[0]} alone {text}", f"{repair} there"
@@ -301,6 +307,7 @@ SENTENCES: dict[str, Sentence] = {
     "offset": offset,
     "not linear": not_linear,
     "term": term,
+    "other half": other_half,
     "term in part": term_in_part,
     "term inside": term_inside,
     "multiple inside": multiple_inside,
