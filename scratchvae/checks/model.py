@@ -3,6 +3,7 @@
 Sizes: B batch, Z latent, m entries of a parameter that were measured.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -79,7 +80,9 @@ def check_gradients(
 
 
 def beta_of(model: Any, x: Array, eps: Array | None) -> float:
-    """BETA, or 1 for an objective that refuses any other, or ignores it."""
+    """BETA, or 1 for an objective that refuses any other, ignores it, or does not take it."""
+    if not takes_beta(model):
+        return 1.0
     try:
         terms, _ = model.objective(x, eps, BETA)
     except ValueError:
@@ -88,6 +91,15 @@ def beta_of(model: Any, x: Array, eps: Array | None) -> float:
         return BETA
     nll, kl, objective = (to_numpy(a) for a in (terms.nll, terms.kl, terms.objective))
     return 1.0 if nll.shape == kl.shape == objective.shape and np.allclose(objective, -nll - kl) else BETA
+
+
+def takes_beta(model: Any) -> bool:
+    """Has the objective a third argument?"""
+    try:
+        inspect.signature(model.objective).bind(None, None, 1.0)
+    except TypeError:
+        return False
+    return True
 
 
 def keeps_what_it_needs(outputs: "Outputs", params: Values) -> bool:
@@ -120,7 +132,8 @@ class Outputs:
     def objective(self, params: Values, x: Array = None, eps: Array = None) -> tuple[Any, Any]:
         """terms, cache."""
         x, eps = (self.x if x is None else x), (self.eps if eps is None else eps)
-        return self.at(params, lambda: self.model.objective(x, eps, self.beta))
+        more = (self.beta,) if takes_beta(self.model) else ()
+        return self.at(params, lambda: self.model.objective(x, eps, *more))
 
     def terms(self, params: Values) -> np.ndarray:
         """-nll and -beta kl, (2, B): what the objective should be the sum of."""

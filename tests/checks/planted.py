@@ -420,7 +420,7 @@ FACTORS = {
     "over D": Plant(
         "a_constant",
         lambda x: ((x * x).sum(axis=1), x),
-        lambda dy, x: 2 * dy[:, None] * x / 7,
+        lambda dy, x: 2 * dy[:, None] * x / x.shape[1],
         lambda rng: {"x": rng.random((5, 7))},
         nothing,
         "x",
@@ -770,7 +770,13 @@ LAYOUT = {
         "nothing_there", *but(2, lambda dy, x, W: 0 * dy[0]), layer, nothing, "b", "zero", "zero everywhere"
     ),
     "bias not summed": Plant(
-        "another_shape", *but(2, lambda dy, x, W: dy), layer, nothing, "b", "batch-sum", ".sum(axis=0)"
+        "another_shape",
+        *but(2, lambda dy, x, W: dy),
+        layer,
+        nothing,
+        "b",
+        "batch-sum",
+        "sum over the axes that b",
     ),
     "summed to nothing": Plant(
         "another_shape", *but(2, lambda dy, x, W: dy.sum()), layer, nothing, "b", "shape", "an axis too many"
@@ -882,7 +888,7 @@ TERMS = {
         nothing,
         "x",
         "shape",
-        "does that sum belong over the columns?",
+        "does a sum belong over the columns?",
     ),
     "the gradient of the other bias": Plant(
         "another_order",
@@ -901,7 +907,7 @@ TERMS = {
         ratings,
         "Q",
         "elementwise-factor",
-        "a mask is wrong or missing: error differs where (1 - seen) is 1",
+        "is wrong where (1 - seen) is 1: a mask or a weight of error",
     ),
     "ratings whose weight is forgotten": Plant(
         "a_word_inside",
@@ -923,7 +929,7 @@ TERMS = {
         x,
         "W",
         "transpose",
-        "of several terms one is transposed",
+        "is one of several terms transposed",
     ),
     "a sum over the units": Plant(
         "sum_of_the_units",

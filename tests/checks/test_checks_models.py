@@ -158,7 +158,7 @@ PATHS = {
         lambda d, c: (d[:, None] * c[0], 0.5 * d[:, None] * c[1]),
         "logvar",
         "missing-term",
-        "in the gradient that arrives there a term is missing, or has the wrong sign: dy itself",
+        "in the gradient that arrives there a term is missing or wrong, dy itself",
     ),
 }
 

@@ -192,6 +192,46 @@ def test_a_parameter_without_a_gradient_is_not_passed_over(tmp_path):
     assert "weight and bias untested" in report.state
 
 
+LOSSES = """
+import numpy as np
+def bce(y_hat, y): return -np.sum(y * np.log(y_hat) + (1 - y) * np.log(1 - y_hat))
+def bce_backward(y_hat, y): return -y / y_hat + (1 - y) / (1 - y_hat)
+def mse(y_hat, y): return np.mean((y_hat - y) ** 2)
+def mse_backward(y_hat, y): return 2 * (y_hat - y) / y.size
+def kl(mu, logvar): return -0.5 * np.sum(1 + logvar - mu ** 2 - np.exp(logvar))
+def kl_backward(mu, logvar): return mu, 0.5 * (np.exp(logvar) - 1)
+class CrossEntropy:
+    def forward(self, logits, y):
+        e = np.exp(logits - logits.max(axis=1, keepdims=True))
+        self.p, self.y = e / e.sum(axis=1, keepdims=True), y
+        return -np.mean(np.sum(y * np.log(self.p), axis=1))
+    def backward(self): return (self.p - self.y) / len(self.y)
+class Dense:
+    def __init__(self, n_in, n_out):
+        self.W, self.b = np.random.randn(n_in, n_out), np.zeros(n_out)
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+    def backward(self, dout, learning_rate):
+        dx = dout @ self.W.T
+        self.W -= learning_rate * self.x.T @ dout
+        self.b -= learning_rate * dout.sum(axis=0)
+        return dx
+"""
+
+
+def test_losses_without_an_upstream_gradient_and_layers_that_take_their_step(tmp_path):
+    reports = reports_of(tmp_path, LOSSES)
+    assert all(report.ok for report in reports.values()), "\n".join(map(str, reports.values()))
+    wrong = LOSSES.replace("return 2 * (y_hat - y)", "return (y_hat - y)").replace(
+        "self.x.T @ dout", "2 * self.x.T @ dout"
+    )
+    findings = {
+        title: report.findings[0].cause for title, report in reports_of(tmp_path, wrong).items() if not report.ok
+    }
+    assert findings == {"mse": "factor", "Dense": "factor"}
+
+
 def test_the_layout_and_the_convention_are_said(tmp_path):
     reports = reports_of(tmp_path, STYLES["features first"])
     assert "features-first (W @ x)" in reports["linear"].rows[0].note

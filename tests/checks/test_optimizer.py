@@ -273,6 +273,24 @@ def test_gradients_belong_to_the_caller():
     assert {row.status for row in report.rows} == {"ok"}
 
 
+def test_a_gradient_of_a_step_before_belongs_to_the_caller_too():
+    class Aliased:
+        """Its velocity is the first gradient itself."""
+
+        def __init__(self):
+            self.v = {}
+
+        def step(self, params, grads):
+            for name, p in params.items():
+                if name in self.v:
+                    self.v[name] *= 0.9
+                    self.v[name] += grads[name]
+                p -= 0.1 * self.v.setdefault(name, grads[name])
+
+    finding = only(check_optimizer(Aliased(), SGD(lr=0.1, momentum=0.9)))
+    assert finding.cause == "mutates-input"
+
+
 def test_a_step_that_fails():
     """One v for all parameters does not have the shape of the second."""
 

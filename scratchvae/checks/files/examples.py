@@ -102,6 +102,8 @@ def place(name: str, names: list[str], has_own: bool) -> str:
     """The role of an argument, beside the others; has_own: of an object that may have matrices of its own."""
     low, roles = {n.lower() for n in names}, {role(n) for n in names}
     own = role(name)
+    if name.lower() == "y" and low & {"logits", "scores", "y_hat", "yhat", "y_pred", "pred", "p", "probs"}:
+        return "target"
     if own == "data" and name.lower() == "x" and low & {"logits", "p", "probs"} and "target" not in roles:
         return "target"
     if own == "bias" and not roles & {"weight", "recurrent"}:

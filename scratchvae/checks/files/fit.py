@@ -137,6 +137,8 @@ def attempt(case: Case, layout: Layout | None, reading: Reading, ran: Ran) -> Fi
     """One reading; none if it would be the same as another, or makes no sense for this output."""
     rng = np.random.default_rng(SEED)
     out = ran.outputs[0]
+    if not out.ndim:
+        reading = reading._replace(note="")  # why: it is a number already
     dys = [rng.standard_normal(y.shape) for y in ran.outputs]
     if reading.style == "alone" and len(readings(case.pair)) > 2 and out.ndim != 1:
         return None  # dy = None stands there, and this is no loss; or dy = 1 does, and is to be used
@@ -161,7 +163,8 @@ def attempt(case: Case, layout: Layout | None, reading: Reading, ran: Ran) -> Fi
     forward, backward = functions(case, reading, list(inputs), elementwise)
     y = forward(**{**copy.deepcopy(constants), **copy.deepcopy(inputs)})[0]
     grows: list[str] = []
-    if fitting and params:
+    steps = any(name.lower() in RATES for name in required(case.pair.backward))  # why: two calls take two steps
+    if fitting and params and not steps:
         again = case.pull(reading, ran, dys, times=2)
         grows = [n for n in params if np.any(grads[n]) and np.allclose(again.get(n, 0), 2 * grads[n])]
     score = RAISES if error else FITS if fitting else MISFITS

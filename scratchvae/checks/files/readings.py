@@ -46,6 +46,8 @@ def readings(pair: Written) -> list[Reading]:
     alone = [Reading("alone", "sum"), Reading("alone", "mean", MEAN)]
     if not required(pair.backward):
         return [*alone, Reading("given")] if upstream(pair) else alone
+    if not upstream(pair) and pair.kind == "function":  # why: all that it takes went into the forward
+        return [Reading("instead", "sum", SUM), Reading("instead", "mean", MEAN)]
     given = [Reading("given")]
     if any(role(name) in CONSTANT for name in required(pair.backward) if name in arguments(pair.forward)):
         given += [Reading("instead", "sum", SUM), Reading("instead", "mean", MEAN)]

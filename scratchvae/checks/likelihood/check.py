@@ -111,7 +111,9 @@ def mean_of_the_density(p: Any, masses: list[Mass]) -> Claim:
     mean = mean[0]  # (L,)
     scale += EPSILON / ALLOWED * np.median(scale)  # (L,)  why: a mean of 1e-300 may well be 0
     off = np.nan_to_num(np.abs(mean - expected) / scale, nan=math.inf)  # (L,)
-    off[(np.abs(rows).max(axis=1) >= EXTREME) & (off < CLIPPED)] = 0.0  # why: far out rounding is felt
+    low, high = masses[0].pixel.support
+    tiny = (off < CLIPPED) | (np.abs(mean - expected) < ALLOWED * (high - low) * math.isfinite(high - low))
+    off[(np.abs(rows).max(axis=1) >= EXTREME) & tiny] = 0.0  # why: far out rounding is felt, and a clip
     if off.max() <= ALLOWED:
         finding = None
     elif rows.shape[1] > 1 and np.allclose(to_numpy(p.mean(frozen(rows.reshape(1, -1))))[0], expected, rtol=1e-5):

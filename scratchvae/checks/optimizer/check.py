@@ -36,15 +36,15 @@ def check_optimizer(
     got = {name: rng.standard_normal(shape) for name, shape in SHAPES.items()}
     expected = {name: p.copy() for name, p in got.items()}
     seen: dict[str, list[tuple[np.ndarray, ...]]] = {name: [] for name in got}
+    handed: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []  # all gradients, and what they were
     try:
         for _ in range(steps):
             grads = {name: SIZES[name] * rng.standard_normal(p.shape) for name, p in got.items()}
             before, right = ({name: p.copy() for name, p in params.items()} for params in (got, expected))
             given = snapshot(grads)
+            handed.append((dict(grads), given))
             optimizer.step(got, grads)
-            if change := first_change(grads, given):
-                text = f"step writes into the gradient of {change[0]}, which belongs to the caller"
-                finding = Finding((change[0],), "mutates-input", text, "work on a copy", where=change[1] or None)
+            if finding := written_to(handed):
                 report.findings = [finding]
                 grads = {name: given[name] for name in grads}
             reference.step(expected, grads)
@@ -68,6 +68,15 @@ def check_optimizer(
         found = explain_steps({name: history[name] for name in wrong}, list(got), optimizer, reference)
         report.findings += [in_shape(finding) for finding in found]
     return report
+
+
+def written_to(handed: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]) -> Finding | None:
+    """The first gradient, of this step or of one before, that is not what it was."""
+    change = next(filter(None, (first_change(grads, given) for grads, given in handed)), None)
+    if change is None:
+        return None
+    text = f"step writes into the gradient of {change[0]}, which belongs to the caller"
+    return Finding((change[0],), "mutates-input", text, "work on a copy", where=change[1] or None)
 
 
 def in_shape(finding: Finding) -> Finding:

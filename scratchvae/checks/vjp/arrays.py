@@ -90,3 +90,22 @@ def read_only(arrays: Iterable[Array]) -> Iterator[None]:
         for a in reversed(frozen):
             if not isinstance(a.base, np.ndarray) or a.base.flags.writeable:
                 a.flags.writeable = True
+
+
+def scalars_in(thing: Any, name: str) -> dict[str, float]:
+    """The plain numbers inside dicts, tuples and lists, by name."""
+    if isinstance(thing, Mapping):
+        parts = [(str(key), value) for key, value in thing.items()]
+    elif isinstance(thing, tuple) and hasattr(thing, "_fields"):
+        parts = list(zip(thing._fields, thing, strict=True))
+    elif isinstance(thing, tuple | list):
+        parts = [(f"{name}[{i}]", value) for i, value in enumerate(thing)]
+    elif isinstance(thing, int | float | np.floating | np.integer) and not isinstance(thing, bool):
+        return {name: float(thing)}
+    else:
+        return {}
+    found: dict[str, float] = {}
+    for part, value in parts:
+        for key, number in scalars_in(value, part).items():
+            found.setdefault(key, number)
+    return found

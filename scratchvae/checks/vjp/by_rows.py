@@ -12,15 +12,13 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from scratchvae.checks.vjp.batch import Batch, Row, candidates, cuts
+from scratchvae.checks.vjp.batch import Batch, Row, cuts
 from scratchvae.checks.vjp.call import Pair, Values
-from scratchvae.checks.vjp.case import EXPLAINED, Case, Claim, Hypothesis, ratio
+from scratchvae.checks.vjp.case import EXPLAINED, Case, Claim, Hypothesis
 from scratchvae.checks.vjp.cover import VAGUE, Believed, opinions, smallest_cover
-from scratchvae.checks.vjp.origins import Shorter
 from scratchvae.checks.vjp.point import Hints, another_point, cases_at, fewer, measured
 
 OF_ALL = ("nearly", "nothing_there")  # what these see in one row need not be so in the others
-SHORTER = 12  # batches that are tried with a row less
 MORE = 2  # points beside the first at which rows are weighed
 SPARE = 3  # numbers that the weights of the rows have to explain beside themselves
 
@@ -42,9 +40,7 @@ def by_rows(
     for cut in cuts(pair, x):
         row = cut.rows[0]
         shared = [name for name in index if row.x[name].shape == x[name].shape]
-        few = fewer({n: index[n] if n in shared else np.arange(row.x[n].size) for n in index}, row.x)
-        for name in worst.keys() & set(shared):
-            few[name] = np.union1d(few[name], [np.ravel_multi_index(worst[name], x[name].shape)]).astype(int)
+        few = some_of(index, worst, row.x, shared)
         number = not pair.y(x).ndim  # why: rows that have weights of their own do not add up
         if (
             (cut.added or number)
@@ -58,7 +54,8 @@ def by_rows(
         if wrong is None and not any(expected(each, few).any() for each in cut.rows):
             continue  # why: where nothing should come, and nothing does, a row says nothing
         if wrong is None:
-            kind = ("batch-sum", "not added up") if cut.separate or cut.added else ("unknown", "not passed on")
+            adds = shared and (cut.separate or cut.added)
+            kind = ("batch-sum", "not added up") if adds else ("unknown", "not passed on")
             return [(Claim(*kind), frozenset(few))]
         if cut.added and (flat := flat_rows(cut.rows, few)):
             return [(Claim("elementwise-factor", "flat rows", detail=(cut.batch.axis, flat)), frozenset(few))]
@@ -73,24 +70,18 @@ def by_rows(
     return []
 
 
+def some_of(
+    index: Mapping[str, np.ndarray], worst: Mapping[str, tuple[int, ...]], x: Values, shared: list[str]
+) -> Index:
+    """A sample of the entries of a row's inputs, with the worst one of those that all rows share."""
+    few = fewer({n: index[n] if n in shared else np.arange(x[n].size) for n in index}, x)
+    for name in worst.keys() & set(shared):
+        few[name] = np.union1d(few[name], [np.ravel_multi_index(worst[name], x[name].shape)]).astype(int)
+    return few
+
+
 def cases_of(row: Row, index: Index) -> Iterator[Case]:
     return cases_at(row.pair, row.x, index, measured(row.pair, row.x, index), Hints())
-
-
-def with_a_row_less(pair: Pair, x: Values, index: Index, c: float) -> Shorter | None:
-    """Is a gradient that is off by c off by another constant when the batch is a row shorter? None: not to be tried."""
-    for batch, _ in itertools.islice(candidates(pair, x), SHORTER):
-        if batch.B < 3:
-            continue
-        row = batch.some(pair, x, 0, batch.B - 1)
-        try:
-            few = {n: i if row.x[n].shape == x[n].shape else np.arange(row.x[n].size) for n, i in index.items()}
-            right, got = expected(row, few), returned(row, few)
-        except Exception:  # somebody's function may refuse what it does not like
-            continue
-        if got is not None and (other := ratio(right, got)):
-            return Shorter(batch.names, "rows" if batch.axis == 0 else "columns", abs(other / c - 1) > 1e-4)
-    return None
 
 
 def is_right(row: Row, index: Index) -> bool:

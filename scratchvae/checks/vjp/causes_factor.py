@@ -118,12 +118,18 @@ def array_factors(case: Case, seen: Seen, right: np.ndarray, got: np.ndarray) ->
                 i == j
                 or (single and ONE not in (u_word, v_word))
                 or not told_apart(u, v, right, got)
+                or hidden_by(u_word, v, right)
                 or (u_word == ONE and hides_little(v, right))
             ):
                 continue
             c = ratio(right * v, got * u)
             if c and seen.explained(np.divide(right * v - c * got * u, v, where=v != 0, out=np.zeros(right.shape))):
                 yield factor_claim(u_word, v_word, place, c)
+
+
+def hidden_by(u_word: Word, v: np.ndarray, right: np.ndarray) -> bool:
+    """Does v hide entries that should be there, so that nothing is seen of u in them? A slope is believed even so."""
+    return bool(((v == 0) & (right != 0)).any()) and u_word != ONE and not u_word.name.startswith("the slope")
 
 
 def told_apart(u: np.ndarray, v: np.ndarray, right: np.ndarray, got: np.ndarray) -> bool:

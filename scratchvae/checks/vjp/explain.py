@@ -13,14 +13,15 @@ import numpy as np
 
 from scratchvae.checks.report import Finding
 from scratchvae.checks.vjp import causes_factor, causes_inside, causes_layout, causes_rows, causes_term
-from scratchvae.checks.vjp.by_rows import by_rows, with_a_row_less
+from scratchvae.checks.vjp.by_rows import by_rows
 from scratchvae.checks.vjp.call import Pair, Values
 from scratchvae.checks.vjp.case import Case, Claim, Hypothesis
 from scratchvae.checks.vjp.cover import VAGUE, opinions, smallest_cover
-from scratchvae.checks.vjp.origins import Shorter, amounts, sizes
+from scratchvae.checks.vjp.origins import amounts, sizes, sure_sizes
 from scratchvae.checks.vjp.point import Hints, cases_at
 from scratchvae.checks.vjp.sentences import told
 from scratchvae.checks.vjp.told import Told
+from scratchvae.checks.vjp.tried import Tried, tried
 
 HYPOTHESES: dict[str, Hypothesis] = {
     hypothesis.__name__: hypothesis
@@ -65,8 +66,8 @@ def explain(
         found = []
         for claim, names in chosen:
             about = {name: entries for name, entries in index.items() if name in names}
-            shorter = with_a_row_less(pair, x, about, claim.factor) if claim.kind == "constant" else None
-            found.append(finding(case, claim, list(about), numbers, shorter))
+            seen = tried(pair, x, about, claim.factor) if claim.kind == "constant" else Tried()
+            found.append(finding(case, claim, list(about), numbers, seen))
         return found
 
 
@@ -76,13 +77,11 @@ def nothing_known(index: Mapping[str, np.ndarray], numbers: Mapping[str, Numbers
     return Claim("unknown", "unknown", detail=(few, right))
 
 
-def finding(
-    case: Case, claim: Claim, names: list[str], numbers: Mapping[str, Numbers], shorter: Shorter | None
-) -> Finding:
+def finding(case: Case, claim: Claim, names: list[str], numbers: Mapping[str, Numbers], seen: Tried) -> Finding:
     """The finding, with the numbers at the worst entry of the first input."""
     about = [case.seen[name] for name in names]
     shapes = [each.shape for each in about], [() if each.raw[0] is None else each.raw[0].shape for each in about]
-    message, repair = told(Told(claim, names, *shapes, sizes(case, shorter), amounts(case)))
+    message, repair = told(Told(claim, names, *shapes, sizes(case, seen), amounts(case, seen), sure_sizes(case, seen)))
     also = "sign" if claim.factor < 0 and claim.cause not in ("sign", "missing-term") else ""
     if not also and claim.cause in ("transpose", "batch-sum", "shape") and abs(claim.factor - 1) > 1e-6:
         also = "factor"

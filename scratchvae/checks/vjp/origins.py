@@ -1,38 +1,33 @@
 """Where a constant may come from: sizes that a mean divides by, numbers that were handed in, means of arrays."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
 
 from scratchvae.checks.vjp.case import Case
+from scratchvae.checks.vjp.tried import Tried
 
 USUAL = (0.0, 1.0, 2.0, 0.5)  # these have other reasons than a number that was handed in
 
 
-class Shorter(NamedTuple):
-    """What was seen when these arrays had a row less, or a column: is a constant another one then?"""
-
-    names: tuple[str, ...]
-    what: str
-    changes: bool
-
-
-def sizes(case: Case, shorter: Shorter | None) -> dict[str, int]:
+def sizes(case: Case, tried: Tried) -> dict[str, int]:
     """The numbers that a mean could have divided by, in words: the rows of the batch first, then the other axes.
 
-    An axis that is as long as another one is named beside it, as long as nobody has tried which of them it is.
+    None with which the constant does not change; an axis that is as long as another one is named beside it.
     """
     batch = case.shape or case.arrays.get("x", np.zeros(())).shape
     arrays = {**{name: np.empty(seen.shape) for name, seen in case.seen.items()}, **case.arrays}
-    named: dict[int, list[str]] = {}
-    tried = lengths(arrays, shorter)
-    if batch and not (shorter and not shorter.changes and batch[0] in tried and shorter.what == "rows"):
-        named[batch[0]] = [f"the batch has {batch[0]} rows"]
+    sure = sure_sizes(case, tried)
+    rows = [
+        changes
+        for (name, what), changes in tried.axes.items()
+        if what == "rows" and name in arrays and arrays[name].shape[:1] == batch[:1]
+    ]
+    named: dict[int, list[str]] = {batch[0]: [f"the batch has {batch[0]} rows"]} if batch and all(rows) else {}
     for parts, most in ((axes_of, 2), (entries_of, 1)):
         for name, a in arrays.items():
             for size, what in parts(a):
-                if shorter and size in tried and (what == shorter.what and name in shorter.names) != shorter.changes:
+                if not tried.axes.get((name, what), size not in sure):
                     continue
                 phrases = named.setdefault(size, [])
                 if len(phrases) < most and not any(phrase.endswith(what) for phrase in phrases):
@@ -41,12 +36,11 @@ def sizes(case: Case, shorter: Shorter | None) -> dict[str, int]:
     return {" and ".join(phrases): size for size, phrases in named.items() if phrases}
 
 
-def lengths(arrays: Mapping[str, np.ndarray], shorter: Shorter | None) -> set[int]:
-    """How long what was shortened was."""
-    if shorter is None:
-        return set()
-    shapes = [arrays[name].shape for name in shorter.names if name in arrays]
-    return {shape[0 if shorter.what == "rows" else -1] for shape in shapes if shape}
+def sure_sizes(case: Case, tried: Tried) -> frozenset[int]:
+    """The lengths with which the constant was seen to change."""
+    arrays = {**{name: np.empty(seen.shape) for name, seen in case.seen.items()}, **case.arrays}
+    found = [(arrays[name].shape, what) for (name, what), changes in tried.axes.items() if changes and name in arrays]
+    return frozenset(shape[0 if what == "rows" else -1] for shape, what in found if shape)
 
 
 def axes_of(a: np.ndarray) -> Iterator[tuple[int, str]]:
@@ -58,9 +52,10 @@ def entries_of(a: np.ndarray) -> Iterator[tuple[int, str]]:
     yield a.size, "entries"
 
 
-def amounts(case: Case) -> dict[str, float]:
-    """Numbers that a factor may be: those that were handed in, and the means and sums of arrays."""
-    found = {name: value for name, value in case.scalars.items() if abs(value) not in USUAL}
+def amounts(case: Case, tried: Tried) -> dict[str, float]:
+    """Numbers that a factor may be: those that were handed in and matter, and the means and sums of arrays."""
+    mine = {name: value for name, value in case.scalars.items() if tried.numbers.get(name, True)}
+    found = {name: value for name, value in mine.items() if abs(value) not in USUAL}
     for name, a in case.arrays.items():
         if a.ndim:
             sums = {f"the mean of {name}": float(a.mean()), f"the sum of {name}": float(a.sum())}
@@ -71,22 +66,3 @@ def amounts(case: Case) -> dict[str, float]:
 def is_simple(value: float) -> bool:
     """A ratio of small whole numbers, which may be the mean of many things."""
     return any(abs(value * n - round(value * n)) < 1e-9 for n in range(1, 61))
-
-
-def scalars_in(thing: Any, name: str) -> dict[str, float]:
-    """The plain numbers inside dicts, tuples and lists, by name."""
-    if isinstance(thing, Mapping):
-        parts = [(str(key), value) for key, value in thing.items()]
-    elif isinstance(thing, tuple) and hasattr(thing, "_fields"):
-        parts = list(zip(thing._fields, thing, strict=True))
-    elif isinstance(thing, tuple | list):
-        parts = [(f"{name}[{i}]", value) for i, value in enumerate(thing)]
-    elif isinstance(thing, int | float | np.floating | np.integer) and not isinstance(thing, bool):
-        return {name: float(thing)}
-    else:
-        return {}
-    found: dict[str, float] = {}
-    for part, value in parts:
-        for key, number in scalars_in(value, part).items():
-            found.setdefault(key, number)
-    return found

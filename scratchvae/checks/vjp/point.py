@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchvae.backend import to_numpy
+from scratchvae.checks.vjp.arrays import scalars_in
 from scratchvae.checks.vjp.call import Pair, Values, copied
 from scratchvae.checks.vjp.case import Case, Seen
 from scratchvae.checks.vjp.complex_step import complex_step, lies
 from scratchvae.checks.vjp.differences import entry
-from scratchvae.checks.vjp.origins import scalars_in
 from scratchvae.checks.vjp.words import in_play, vocabulary
 
 OUTPUTS = 128  # so many entries of y are asked one by one; of more, a sample

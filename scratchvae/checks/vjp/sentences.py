@@ -23,28 +23,28 @@ def told(t: Told) -> tuple[str, str]:
 
 
 def scaled(t: Told) -> tuple[str, str]:
-    how, why, repair = constant_words(t.claim.factor, t.sizes, t.amounts)
+    how, why, repair = constant_words(t)
     return f"{t.it} {t.be} {how} what {t.they} should be: {why}", repair
 
 
 def scaled_in_part(t: Told) -> tuple[str, str]:
-    how, why, repair = constant_words(t.claim.factor, t.sizes, t.amounts)
+    how, why, repair = constant_words(t)
     return f"{t.it}: in {t.claim.detail[0]} alone {t.they} {t.be} {how} what {t.they} should be: {why}", repair
 
 
 def scaled_in_places(t: Told) -> tuple[str, str]:
-    how, why, repair = constant_words(t.claim.factor, t.sizes, t.amounts)
+    how, why, repair = constant_words(t)
     return f"{t.it} {t.be} right in some entries, and in the others {how} what {t.they} should be: {why}", repair
 
 
 def scaled_of(t: Told) -> tuple[str, str]:
-    how, why, repair = constant_words(t.claim.factor, t.sizes, t.amounts)
+    how, why, repair = constant_words(t)
     return f"{t.it}: the part that comes from {t.claim.detail[0]} is {how} what it should be: {why}", repair
 
 
 def nearly_right(t: Told) -> tuple[str, str]:
     text = f"{t.it} {t.be} nearly right: a small constant inside a log, a square root or a division"
-    return f"{text}, or a term that is small here", "use the same small constant in both, and try larger inputs"
+    return f"{text}, a term that is small here, or a number with few digits", "the same numbers in both"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -80,6 +80,8 @@ def lacks(t: Told) -> tuple[str, str]:
 
 def too_many(t: Told) -> tuple[str, str]:
     v = t.claim.words[1]
+    if v.name.startswith("mask"):
+        return f"{of(t)}{v.name} is a factor too many {where_it_enters(t)}{t.constant}", f"leave {v.formula} out there"
     return (
         f"{of(t)}{v.name} is a factor too many {where_it_enters(t)}, or a division by it is missing{t.constant}",
         f"multiply {what_to_multiply(t)} by {t.c}1 / {v.formula}",
@@ -105,7 +107,7 @@ def some_array(t: Told) -> tuple[str, str]:
 def paths(t: Told) -> tuple[str, str]:
     text = f"{t.it} {t.be} right as far as {t.they} {'go' if len(t.names) > 1 else 'goes'}, but some paths are missing"
     where = "some entries of y send nothing where they should" if t.claim.detail else "some entries get nothing"
-    return f"{text}: {where} (is something overwritten, or skipped?)", "add all of them up"
+    return f"{text}: {where} (is something overwritten, skipped, or hidden?)", "let all that counts in the forward pass"
 
 
 def rows_masked(t: Told) -> tuple[str, str]:
@@ -167,7 +169,7 @@ def the_product(t: Told) -> tuple[str, str]:
 
 def term(t: Told) -> tuple[str, str]:
     text, repair = t.lacking(*the_product(t))
-    return f"{t.it}: {text}{f'; {PATHS}' if abs(abs(t.claim.factor) - 1) < EXACT else ''}", repair
+    return f"{t.it}: {text}", repair
 
 
 def other_half(t: Told) -> tuple[str, str]:
@@ -177,7 +179,7 @@ def other_half(t: Told) -> tuple[str, str]:
 
 
 def term_in_part(t: Told) -> tuple[str, str]:
-    text, repair = t.lacking(*the_product(t), wrong="is there one too many")
+    text, repair = t.lacking(*the_product(t))
     return f"{t.it}: in {t.claim.detail[0]} alone {text}", f"{repair} there"
 
 
@@ -195,7 +197,7 @@ def multiple_inside(t: Told) -> tuple[str, str]:
 
 def product(t: Told) -> tuple[str, str]:
     (formula,) = t.claim.detail
-    return f"{t.it}: a path is missing, or has the wrong sign: {formula}; {PATHS}", f"add {t.c}{formula}"
+    return f"{t.it}: a path is missing or wrong, {formula}; {PATHS}", f"add {t.c}{formula}"
 
 
 def sum_inside(t: Told) -> tuple[str, str]:
@@ -207,8 +209,8 @@ def sum_inside(t: Told) -> tuple[str, str]:
 def inside(t: Told) -> tuple[str, str]:
     name, lacks, *S = t.claim.detail
     if S:
-        text = f"{t.it}: in what is multiplied by {name} a mask is wrong or missing: {S[0]} differs where {t.u} is 1"
-        return text, "the mask of the forward"
+        text = f"{t.it}: what is multiplied by {name} is wrong where {t.u} is 1"
+        return f"{text}: a mask or a weight of {S[0]} is missing", "the mask, or the weight, of the forward"
     if lacks:
         return (
             f"{t.it}: {t.u} is missing in what is multiplied by {name}",
@@ -240,13 +242,14 @@ def missing_sum(t: Told) -> tuple[str, str]:
     text = f"{t.it}: a term with a sum over {over} is wrong or missing, the sum of dy{times}"
     return (
         text,
-        "every output of that sum depends on every entry in it: look for the mean or the norm that was kept fixed",
+        "every output of that sum depends on every entry in it: differentiate it too, be it a mean, a norm or a gate",
     )
 
 
 def projection(t: Told) -> tuple[str, str]:
     word = t.claim.words[0]
-    what = f"a multiple of {word.name}" if word != ONE else "the same number for all entries"
+    where = {"row": " of a row", "column": " of a column"}.get(t.claim.place, "")
+    what = f"a multiple of {word.name}" if word != ONE else f"the same number for all entries{where}"
     text = f"{t.it}: a term is missing or wrong, {what}"
     return text, f"work out what multiplies {word.formula}: a norm, a sum, another path?"
 

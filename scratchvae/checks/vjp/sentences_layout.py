@@ -32,8 +32,8 @@ def transposed_shape(t: Told) -> tuple[str, str]:
 
 
 def not_summed(t: Told) -> tuple[str, str]:
-    text = f"{shapes(t)}: every row uses the same {t.names[0]}, so what the rows contribute adds up"
-    return text + t.constant, "sum over the batch, .sum(axis=0)" if len(t.shapes[0]) < 2 else "sum over the batch"
+    text = f"{shapes(t)}: one {t.names[0]} serves several entries of y, and what they contribute adds up"
+    return text + t.constant, f"sum over the axes that {t.names[0]} does not have"
 
 
 def broadcast(t: Told) -> str:
@@ -77,9 +77,9 @@ def upstream_averaged(t: Told) -> tuple[str, str]:
 
 def coupled_rows(t: Told) -> tuple[str, str]:
     rows, other = ("rows", "columns") if t.claim.detail[0] == 0 else ("columns", "rows")
-    text = f"{t.it}: something is summed or averaged over the {rows}, and no {rows[:-1]} of y depends on another one"
+    text = f"{t.it}: something of dy goes to other {rows}, and no {rows[:-1]} of y depends on another one"
     over = f"the {other}" if len(t.shapes[0]) == 2 else "the other axes"
-    return text, f"does that sum belong over {over}?"
+    return f"{text} (a sum over a wrong axis, or without keepdims?)", f"does a sum belong over {over}?"
 
 
 def transposed(t: Told) -> tuple[str, str]:
@@ -88,8 +88,8 @@ def transposed(t: Told) -> tuple[str, str]:
 
 
 def part_transposed(t: Told) -> tuple[str, str]:
-    text = f"{t.it}: of several terms one is transposed; the matrix is square, so the shapes do not tell"
-    return text, "transpose that term, or swap the two factors of its product"
+    text = f"{t.it}: what is off is a matrix less its transpose, which is square, so the shapes do not tell"
+    return f"{text}: is one of several terms transposed, or a keepdims missing?", "look at each term by its indices"
 
 
 def summed_too_little(t: Told) -> tuple[str, str]:
@@ -99,7 +99,7 @@ def summed_too_little(t: Told) -> tuple[str, str]:
 
 def sum_of_the_units(t: Told) -> tuple[str, str]:
     text = f"{t.it}: dy is summed along the wrong axis: there are as many rows as entries, so the shapes do not tell"
-    return text, "sum over the rows"
+    return text, "sum over the other axis"
 
 
 def another_product(t: Told) -> tuple[str, str]:
@@ -129,7 +129,9 @@ def wrong_axis(t: Told) -> tuple[str, str]:
 def some_rows(t: Told) -> tuple[str, str]:
     axis, B, used, _, names = t.claim.detail
     of_all = f"of {listed(list(names))}" if names else "in the batch"
-    of_what = "row" if axis == 0 else "column"
+    of_what = "row" if axis == 0 or names else "column"
+    if axis and not names:
+        of_all = "of y"
     which = f"{of_what}{'s' * (len(used) > 1)} {', '.join(map(str, used))}"
     if used in ((0,), (B - 1,)):
         which = f"the {'first' if used == (0,) else 'last'} {of_what}"
@@ -137,7 +139,8 @@ def some_rows(t: Told) -> tuple[str, str]:
 
 
 def weighted_rows(t: Told) -> tuple[str, str]:
-    text = f"{t.it}: some rows of the batch count for more than they should, or for less"
+    of_what = "rows of the batch" if t.claim.detail[0] == 0 else "columns of y"
+    text = f"{t.it}: some {of_what} count for more than they should, or for less"
     return text, "weigh them as the forward does"
 
 
@@ -181,7 +184,8 @@ def turned_inside(t: Told) -> tuple[str, str]:
 def repeated_rows(t: Told) -> tuple[str, str]:
     ids = t.claim.detail[0]
     text = f"{t.it}: only the rows are wrong whose number occurs more than once in {ids}"
-    return f"{text}: an assignment or += by an index keeps one of them", f"np.add.at({t.it}, {ids}, ...)"
+    why = "look at how they add up (an assignment, or += by an index, keeps one of them)"
+    return f"{text}: {why}", f"np.add.at({t.it}, {ids}, ...) adds all of them"
 
 
 def shuffled(t: Told) -> tuple[str, str]:

@@ -27,6 +27,7 @@ class Told(NamedTuple):
     got: list[tuple[int, ...]]  # of the gradients
     sizes: Mapping[str, int]
     amounts: Mapping[str, float]  # other numbers in play
+    sure: frozenset[int] = frozenset()  # sizes with which the constant changes
 
     @property
     def it(self) -> str:
@@ -53,12 +54,12 @@ class Told(NamedTuple):
         front = number(self.claim.factor, self.sizes, self.amounts)
         return f"(plus or minus) {front.removeprefix('-')}" if self.claim.either else front
 
-    def lacking(self, what: str, product: str, wrong: str = "has the wrong sign") -> tuple[str, str]:
+    def lacking(self, what: str, product: str) -> tuple[str, str]:
         """That a term is missing, and the repair; a factor that nobody knows is that of these numbers alone."""
         c = abs(self.claim.factor)
         if (c <= MOST and abs(c - round(c)) < EXACT) or not self.c.startswith((f"{c:.6g}", f"-{c:.6g}")):
-            return f"a term is missing, or {wrong}: {what}", f"add {self.c}{product}"
-        return f"a term is missing, or has a wrong factor: {what}", f"work out the factor of {product}"
+            return f"a term is missing or wrong, {what}", f"add {self.c}{product}"
+        return f"a term is missing or wrong, {what}", f"work out the factor of {product}"
 
     @property
     def constant(self) -> str:
@@ -92,12 +93,14 @@ def number(c: float, sizes: Mapping[str, int] = {}, amounts: Mapping[str, float]
     return f"{c:.6g} * "
 
 
-def constant_words(c: float, sizes: Mapping[str, int], amounts: Mapping[str, float]) -> tuple[str, str, str]:
-    """How large, why, and the repair, for a gradient that has to be multiplied by c."""
+def constant_words(t: Told) -> tuple[str, str, str]:
+    """How large, why, and the repair, for a gradient that has to be multiplied by a constant."""
+    c, amounts = t.claim.factor, t.amounts
+    sizes = {} if t.claim.kind in ("constant in part", "constant in places") else t.sizes
     if abs(c + 1) < EXACT:
         return "the negative of", "a minus is missing, or is there twice", "change the sign"
     size, minus = abs(c), "minus " if c < 0 else ""
-    origins = of_a_size(size, sizes), of_a_half(size), of_a_root(size, sizes), of_an_amount(size, amounts)
+    origins = of_a_size(size, sizes, t.sure), of_a_half(size), of_a_root(size, sizes), of_an_amount(size, amounts)
     found = next(filter(None, (*origins, of_a_size_and_2(size, sizes), of_a_ratio(size))), None)
     if found and found == origins[0] and (other := same_amount(size, amounts)):
         found = (found[0], f"{found[1]} (or is it {other}?)", found[2] and f"{found[2]}, or by {other}")
@@ -109,16 +112,18 @@ def constant_words(c: float, sizes: Mapping[str, int], amounts: Mapping[str, flo
 Words = tuple[str, str, str]  # the same three; an empty repair is a multiplication
 
 
-def of_a_size(size: float, sizes: Mapping[str, int]) -> Words | None:
+def of_a_size(size: float, sizes: Mapping[str, int], sure: frozenset[int]) -> Words | None:
     for name, n in sizes.items():
         if n < 2 or (n == 2 and not name.startswith("the batch")):
             continue  # why: 2 and 1/2 have better reasons than an axis of two
         if abs(size - n) < EXACT * n:
             also = " (or a factor 2 is missing)" if n == 2 else ""
-            return f"1/{n} of", f"{name}; a mean was taken where a sum belongs{also}", ""
+            a_mean = "a mean was taken where a sum belongs, or twice" if n in sure else "is a division by it too many?"
+            return f"1/{n} of", f"{name}; {a_mean}{also}", ""
         if abs(size * n - 1) < EXACT:
             also = " (or a factor 1/2 is missing)" if n == 2 else ""
-            return f"{n} times", f"{name}; a division by it is missing{also}", f"divide by {n}"
+            a_mean = "a division by it is missing" if n in sure else "is a division by it missing?"
+            return f"{n} times", f"{name}; {a_mean}{also}", f"divide by {n}"
     return None
 
 

@@ -1,0 +1,55 @@
+"""Does a constant come from a size, or from a number that was handed in? It is tried with another one."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from scratchvae.checks.vjp.batch import Row, candidates
+from scratchvae.checks.vjp.by_rows import expected, returned
+from scratchvae.checks.vjp.call import Pair, Values
+from scratchvae.checks.vjp.case import ratio
+
+ENTRIES = 8  # of each input are measured once more
+Axis = tuple[str, str]  # an array, and "rows" or "columns"
+
+
+class Tried(NamedTuple):
+    """What changes with the constant, and what does not; what could not be tried is in neither."""
+
+    axes: Mapping[Axis, bool] = {}
+    numbers: Mapping[str, bool] = {}
+
+
+def tried(pair: Pair, x: Values, index: Mapping[str, np.ndarray], c: float) -> Tried:
+    """For a gradient that has to be multiplied by c."""
+    few = {name: entries[:ENTRIES] for name, entries in index.items()}
+    axes: dict[Axis, bool] = {}
+    for names, what, row in shorter_ones(pair, x):
+        if (other := constant_of(row, x, few)) is not None and not any((name, what) in axes for name in names):
+            axes |= dict.fromkeys(((name, what) for name in names), abs(other / c - 1) > 1e-4)
+    numbers = {}
+    for name, value in pair.constants.items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            another = value + 1 if isinstance(value, int) else 1.07 * value
+            moved = Row(pair._replace(constants={**pair.constants, name: another}), x)
+            if (other := constant_of(moved, x, few)) is not None:
+                numbers[name] = abs(other / c - 1) > 1e-4
+    return Tried(axes, numbers)
+
+
+def shorter_ones(pair: Pair, x: Values) -> Iterator[tuple[tuple[str, ...], str, Row]]:
+    """Arrays that have an axis of the same length, and the pair with one row, or column, less of all of them."""
+    for batch, _ in candidates(pair, x):
+        if batch.B > 2:
+            yield batch.names, "rows" if batch.axis == 0 else "columns", batch.some(pair, x, 0, batch.B - 1)
+
+
+def constant_of(row: Row, x: Values, index: Mapping[str, np.ndarray]) -> float | None:
+    """The c with right = c got there; None where that does not run, or is no constant."""
+    try:
+        few = {n: i[i < row.x[n].size] if row.x[n].shape != x[n].shape else i for n, i in index.items()}
+        right, got = expected(row, few), returned(row, few)
+    except Exception:  # somebody's function may refuse what it does not like
+        return None
+    return None if got is None else ratio(right, got)
