@@ -118,7 +118,7 @@ def array_factors(case: Case, seen: Seen, right: np.ndarray, got: np.ndarray) ->
                 i == j
                 or (single and ONE not in (u_word, v_word))
                 or not told_apart(u, v, right, got)
-                or hidden_by(u_word, v, right)
+                or hidden_by(u_word, u, v, right)
                 or (u_word == ONE and hides_little(v, right))
             ):
                 continue
@@ -127,9 +127,15 @@ def array_factors(case: Case, seen: Seen, right: np.ndarray, got: np.ndarray) ->
                 yield factor_claim(u_word, v_word, place, c)
 
 
-def hidden_by(u_word: Word, v: np.ndarray, right: np.ndarray) -> bool:
-    """Does v hide entries that should be there, so that nothing is seen of u in them? A slope is believed even so."""
-    return bool(((v == 0) & (right != 0)).any()) and u_word != ONE and not u_word.name.startswith("the slope")
+def hidden_by(u_word: Word, u: np.ndarray, v: np.ndarray, right: np.ndarray) -> bool:
+    """Does v hide entries that should be there, so that nothing is seen of u in them?
+
+    A slope is believed even so, and a u that is 0 exactly where nothing should be.
+    """
+    if u_word == ONE or u_word.name.startswith("the slope") or not ((v == 0) & (right != 0)).any():
+        return False
+    there = (right != 0).any(axis=tuple(axis for axis in (0, 1) if u.shape[axis] == 1), keepdims=True)
+    return bool(((u != 0) != there).any())
 
 
 def told_apart(u: np.ndarray, v: np.ndarray, right: np.ndarray, got: np.ndarray) -> bool:
