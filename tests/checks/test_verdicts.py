@@ -149,6 +149,22 @@ def test_one_entry_by_a_thousandth_is_never_ok_wherever_it_sits(ops, seed, data)
         assert finding.ratio == pytest.approx(1 / 1.001, rel=1e-4)
 
 
+def test_a_gradient_that_bends_much_has_no_noise_of_its_own():
+    """sin of a fourth power: no curve of low degree follows its gradient for long, and that is no rounding."""
+    ops, rng = ["affine", "square", "square", "sin"], np.random.default_rng(1244)
+    weights = {"W0": 0.7 * rng.standard_normal((3, 3))}
+    forward, backward = composed(ops, weights)
+
+    def wrong(dy, cache):
+        grads = backward(dy, cache)
+        grads["x"][1, 2] *= 1.001
+        return grads
+
+    found, report = states(forward, wrong, {"x": rng.standard_normal((4, 3)), **weights}, 1244)
+    assert found["x"] == "wrong", str(report)
+    assert report.findings[0].where == (1, 2)
+
+
 # -- what cannot be seen -----------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchvae.checks.report import Finding
-from scratchvae.checks.vjp import causes_factor, causes_inside, causes_layout, causes_rows, causes_term
+from scratchvae.checks.vjp import causes_factor, causes_inside, causes_layout, causes_part, causes_rows, causes_term
 from scratchvae.checks.vjp.by_rows import by_rows
 from scratchvae.checks.vjp.call import Pair, Values
 from scratchvae.checks.vjp.case import Case, Claim, Hypothesis
@@ -25,7 +25,7 @@ from scratchvae.checks.vjp.tried import Tried, tried
 
 HYPOTHESES: dict[str, Hypothesis] = {
     hypothesis.__name__: hypothesis
-    for module in (causes_layout, causes_rows, causes_factor, causes_term, causes_inside)
+    for module in (causes_layout, causes_rows, causes_factor, causes_part, causes_term, causes_inside)
     for hypothesis in module.HYPOTHESES
 }
 

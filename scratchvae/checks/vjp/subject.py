@@ -29,6 +29,7 @@ ENTRIES = 256  # so many are looked at one by one
 HARDLY = 1e-6  # such a share of y may be lost in rounding inside forward
 NEARLY = 1e-2  # so little, relative, may be the rounding of the claim
 FELT = 1e-2  # such a step, in units of an entry, moves its gradient by more than the rounding of numbers near 1
+SHORTER, BENT = 4, 30.0  # stretches a quarter as long; so much less is left over in one if it was no rounding
 POINTS, DEGREE = 24, 8  # of the curve beside which noise shows
 GRAIN = EPSILON / 2  # what numbers just below 1 are multiples of
 FEW = 1e6  # of more grains y shows by itself how it is rounded
@@ -180,13 +181,27 @@ def nearly(claims: np.ndarray, seen: Sight) -> bool:
 
 
 def noise_of_claims(subject: Subject, place: int) -> np.ndarray:
-    """What is left of one entry of the gradient, beside x, when a smooth curve has been laid through it, (K,)."""
+    """What is left of one entry of the gradient, beside x, when a smooth curve has been laid through it, (K,).
+
+    What a curve that bends too much leaves over is gone in a shorter stretch; rounding is not.
+    """
+    reach, noise = FELT, claims_beside_a_curve(subject, place, FELT)  # (K,)
+    for _ in range(SHORTER):
+        shorter = claims_beside_a_curve(subject, place, reach / 4)
+        if (shorter > noise / BENT).any():
+            break
+        reach, noise = reach / 4, shorter
+    return noise
+
+
+def claims_beside_a_curve(subject: Subject, place: int, reach: float) -> np.ndarray:
+    """How far the claims are from a smooth curve within a stretch, in units of the entry, (K,)."""
     value, unit = subject.value, float(units(subject.value).flat[place])
     t = np.random.default_rng(place).uniform(-1.0, 1.0, POINTS)
     claims = []
     for each in t:
         there = value.copy()
-        there.flat[place] += FELT * unit * each
+        there.flat[place] += reach * unit * each
         grads = (subject.pair.grads({**subject.x, subject.name: there}, dy) for dy in subject.upstreams)
         claims.append([float(np.asarray(g[subject.name]).flat[place]) for g in grads])
     return left_over(t, np.array(claims), DEGREE)

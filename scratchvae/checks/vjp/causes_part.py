@@ -1,0 +1,75 @@
+"""The right numbers times something in a part alone: in some columns, as of one gate; in one branch of a function.
+
+Sizes: m entries that were measured, M entries of y that were asked.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from scratchvae.checks.vjp.case import EXPLAINED, Case, Claim, Seen, ratio
+from scratchvae.checks.vjp.causes_factor import array_factors, constant, ratios
+
+
+def a_constant_in_part(case: Case, seen: Seen) -> Iterator[Claim]:
+    """The same in some columns alone, or rows, as of one gate or one parameter of several; a vector has columns."""
+    for where, some, _ in parts_that_are_off(seen):
+        if np.count_nonzero(seen.right[some]) > 2 and (c := ratio(seen.right[some], seen.got[some])):
+            yield constant(c)._replace(kind="constant in part", detail=(where,), cost=1.6)
+
+
+def an_array_in_part(case: Case, seen: Seen) -> Iterator[Claim]:
+    """The same in some columns alone, as in one gate of several, beside words that are as wide."""
+    for where, some, numbers in parts_that_are_off(seen):
+        if not where.startswith("column") or len(numbers) < 2 or not seen.right[some].any():
+            continue
+        raw = [None if g is None else g[..., numbers] for g in seen.raw]
+        shape = (*seen.shape[:-1], len(numbers))
+        part = seen._replace(shape=shape, entries=np.arange(some.sum()), right=seen.right[some], raw=raw)
+        for claim in array_factors(case, part, part.right, part.got):
+            yield claim._replace(kind=f"{claim.kind} in part", detail=(where,), cost=claim.cost + 0.6)
+
+
+def a_constant_in_places(case: Case, seen: Seen) -> Iterator[Claim]:
+    """right = got in some entries, and c got in all others: as in one branch of a function that has two."""
+    if (r := ratios(seen)) is None:
+        return
+    known = r[~np.isnan(r)]
+    if not known.all():
+        return
+    off = np.abs(np.nan_to_num(r, nan=1.0) - 1) > EXPLAINED  # (m, M)
+    if (off & ~np.isnan(r)).any(axis=1)[((~off) & ~np.isnan(r)).any(axis=1)].any():
+        return  # why: right for some outputs and wrong for others is no entry that is right
+    other = r[off]
+    if (
+        np.count_nonzero(off.any(axis=1)) >= 3
+        and len(other) <= len(known) - 3
+        and np.ptp(other) <= EXPLAINED * np.abs(other).max()
+    ):
+        yield Claim("elementwise-factor", "constant in places", factor=float(1 / np.median(other)), cost=2.4)
+
+
+def parts_that_are_off(seen: Seen) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Columns, or rows, that are wrong while the others are right: in words, the entries (m,), and their numbers."""
+    if not seen.fits or not seen.linear or len(seen.entries) < np.prod(seen.shape) or len(seen.shape) not in (1, 2):
+        return
+    shape = seen.shape if len(seen.shape) == 2 else (1, *seen.shape)
+    off = (np.abs(seen.right - seen.got).max(axis=1) > EXPLAINED * np.abs(seen.right).max()).reshape(shape)
+    there = (seen.right.any(axis=1) | seen.got.any(axis=1)).reshape(shape)
+    for axis, what in ((1, "column"), (0, "row")):
+        wrong = off.any(axis=1 - axis)  # the columns, or the rows
+        if wrong.all() or shape[axis] < 2 or (there & ~off).any(axis=1 - axis)[wrong].any():
+            continue
+        some = np.broadcast_to(np.expand_dims(wrong, 1 - axis), shape).ravel()  # (m,)
+        numbers = np.flatnonzero(wrong)
+        yield f"{what}{'s' * (len(numbers) > 1)} {numbered(numbers.tolist())}", some, numbers
+
+
+def numbered(places: list[int]) -> str:
+    """0, 1, 2 as 0 to 2."""
+    if len(places) > 2 and places[-1] - places[0] == len(places) - 1:
+        return f"{places[0]} to {places[-1]}"
+    return ", ".join(map(str, places))
+
+
+HYPOTHESES = (a_constant_in_part, an_array_in_part, a_constant_in_places)
