@@ -211,7 +211,8 @@ def cells_of(row: Row) -> tuple[str, ...]:
     """A row of the table as text."""
     shape = "x".join(map(str, row.shape)) or "-"
     error = "" if math.isnan(row.error) else f"{row.error:.1e}"
-    return row.name, shape, error, "" if row.second is None else f"{row.second:.1e}", row.status, row.note
+    note = " ".join(row.note.split())  # why: a message of somebody's code may have lines of its own
+    return row.name, shape, error, "" if row.second is None else f"{row.second:.1e}", row.status, note
 
 
 def finite(number: float) -> float | None:
