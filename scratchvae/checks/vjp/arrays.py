@@ -24,21 +24,25 @@ def arrays_in(thing: Any, name: str, depth: int) -> dict[str, Array]:
     """The same arrays themselves, also where they lie on a device."""
     if hasattr(thing, "dtype") and hasattr(thing, "shape"):
         return {name: thing}
-    if isinstance(thing, Mapping):
-        parts = [(str(key), value) for key, value in thing.items()]
-    elif isinstance(thing, tuple) and hasattr(thing, "_fields"):
-        parts = list(zip(thing._fields, thing, strict=True))
-    elif isinstance(thing, tuple | list):
-        parts = [(f"{name}[{i}]", value) for i, value in enumerate(thing)]
-    elif depth and hasattr(thing, "__dict__") and not isinstance(thing, NO_OBJECTS):
+    parts = parts_of(thing, name)
+    if parts is None and depth and hasattr(thing, "__dict__") and not isinstance(thing, NO_OBJECTS):
         parts = list(vars(thing).items())
-    else:
-        return {}
     found: dict[str, Array] = {}
-    for part, value in parts:
+    for part, value in parts or ():
         for key, array in arrays_in(value, part, max(0, depth - 1)).items():
             found.setdefault(key if key not in found else f"{name}.{key}", array)
     return found
+
+
+def parts_of(thing: Any, name: str) -> list[tuple[str, Any]] | None:
+    """What is inside a dict, a tuple or a list: fields and keys under their own names, the rest by place."""
+    if isinstance(thing, Mapping):
+        return [(str(key), value) for key, value in thing.items()]
+    if isinstance(thing, tuple) and hasattr(thing, "_fields"):
+        return list(zip(thing._fields, thing, strict=True))
+    if isinstance(thing, tuple | list):
+        return [(f"{name}[{i}]", value) for i, value in enumerate(thing)]
+    return None
 
 
 def snapshot(thing: Any, name: str = "cache") -> dict[str, np.ndarray]:
@@ -94,18 +98,10 @@ def read_only(arrays: Iterable[Array]) -> Iterator[None]:
 
 def scalars_in(thing: Any, name: str) -> dict[str, float]:
     """The plain numbers inside dicts, tuples and lists, by name."""
-    if isinstance(thing, Mapping):
-        parts = [(str(key), value) for key, value in thing.items()]
-    elif isinstance(thing, tuple) and hasattr(thing, "_fields"):
-        parts = list(zip(thing._fields, thing, strict=True))
-    elif isinstance(thing, tuple | list):
-        parts = [(f"{name}[{i}]", value) for i, value in enumerate(thing)]
-    elif isinstance(thing, int | float | np.floating | np.integer) and not isinstance(thing, bool):
+    if isinstance(thing, int | float | np.floating | np.integer) and not isinstance(thing, bool):
         return {name: float(thing)}
-    else:
-        return {}
     found: dict[str, float] = {}
-    for part, value in parts:
+    for part, value in parts_of(thing, name) or ():
         for key, number in scalars_in(value, part).items():
             found.setdefault(key, number)
     return found

@@ -57,11 +57,11 @@ def by_rows(
             adds = shared and (cut.separate or cut.added)
             kind = ("batch-sum", "not added up") if adds else ("unknown", "not passed on")
             return [(Claim(*kind), frozenset(few))]
-        if cut.added and (flat := flat_rows(cut.rows, few)):
+        off = [each for each in cut.rows if not is_right(each, few)] if cut.separate or cut.added else [wrong]
+        if cut.added and (flat := flat_rows(cut.rows, off, few)):
             return [(Claim("elementwise-factor", "flat rows", detail=(cut.batch.axis, flat)), frozenset(few))]
         if cut.first or cut.separate or cut.added:
-            row = row if cut.first else wrong
-            others = [each for each in cut.rows if each is not row and not cut.first and not is_right(each, few)]
+            row, others = (row, []) if cut.first else (wrong, off[1:])
             cases = itertools.chain(
                 cases_of(row, few), *(itertools.islice(cases_of(each, few), 1) for each in others[-1:])
             )
@@ -90,11 +90,12 @@ def is_right(row: Row, index: Index) -> bool:
     return got is not None and bool(np.abs(right - got).max() <= EXPLAINED * np.abs(right).max())
 
 
-def flat_rows(rows: list[Row], index: Index) -> tuple[int, ...]:
-    """The rows whose output does not depend on these inputs, if backward is wrong in some of them and in no other."""
+def flat_rows(rows: list[Row], off: list[Row], index: Index) -> tuple[int, ...]:
+    """The rows whose output does not depend on these inputs, if those that are wrong, off, are among them."""
+    if any(expected(row, index).any() for row in off):
+        return ()
     flat = tuple(b for b, row in enumerate(rows) if not expected(row, index).any())
-    wrong = [b for b, row in enumerate(rows) if not is_right(row, index)]
-    return flat if wrong and set(wrong) <= set(flat) and len(flat) < len(rows) else ()
+    return flat if len(flat) < len(rows) else ()
 
 
 def upstream(row: Row) -> np.ndarray:

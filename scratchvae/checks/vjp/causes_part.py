@@ -34,16 +34,15 @@ def a_constant_in_places(case: Case, seen: Seen) -> Iterator[Claim]:
     """right = got in some entries, and c got in all others: as in one branch of a function that has two."""
     if (r := ratios(seen)) is None:
         return
-    known = r[~np.isnan(r)]
-    if not known.all():
-        return
-    off = np.abs(np.nan_to_num(r, nan=1.0) - 1) > EXPLAINED  # (m, M)
-    if (off & ~np.isnan(r)).any(axis=1)[((~off) & ~np.isnan(r)).any(axis=1)].any():
+    known = ~np.isnan(r)  # (m, M)
+    off = known & (np.abs(r - 1) > EXPLAINED)  # (m, M)
+    some_right = (known & ~off).any(axis=1)  # (m,)
+    if not r[known].all() or off.any(axis=1)[some_right].any():
         return  # why: right for some outputs and wrong for others is no entry that is right
     other = r[off]
     if (
         np.count_nonzero(off.any(axis=1)) >= 3
-        and len(other) <= len(known) - 3
+        and len(other) <= np.count_nonzero(known) - 3
         and np.ptp(other) <= EXPLAINED * np.abs(other).max()
     ):
         yield Claim("elementwise-factor", "constant in places", factor=float(1 / np.median(other)), cost=2.4)

@@ -10,13 +10,18 @@ from scratchvae.checks.vjp.tried import Tried
 USUAL = (0.0, 1.0, 2.0, 0.5)  # these have other reasons than a number that was handed in
 
 
+def in_play(case: Case) -> dict[str, np.ndarray]:
+    """The arrays whose shapes count: the wrong inputs, and what else is in play."""
+    return {**{name: np.empty(seen.shape) for name, seen in case.seen.items()}, **case.arrays}
+
+
 def sizes(case: Case, tried: Tried) -> dict[str, int]:
     """The numbers that a mean could have divided by, in words: the rows of the batch first, then the other axes.
 
     None with which the constant does not change; an axis that is as long as another one is named beside it.
     """
     batch = case.shape or case.arrays.get("x", np.zeros(())).shape
-    arrays = {**{name: np.empty(seen.shape) for name, seen in case.seen.items()}, **case.arrays}
+    arrays = in_play(case)
     sure = sure_sizes(case, tried)
     rows = [
         changes
@@ -38,7 +43,7 @@ def sizes(case: Case, tried: Tried) -> dict[str, int]:
 
 def sure_sizes(case: Case, tried: Tried) -> frozenset[int]:
     """The lengths with which the constant was seen to change."""
-    arrays = {**{name: np.empty(seen.shape) for name, seen in case.seen.items()}, **case.arrays}
+    arrays = in_play(case)
     found = [(arrays[name].shape, what) for (name, what), changes in tried.axes.items() if changes and name in arrays]
     return frozenset(shape[0 if what == "rows" else -1] for shape, what in found if shape)
 

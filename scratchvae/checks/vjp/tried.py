@@ -26,7 +26,9 @@ def tried(pair: Pair, x: Values, index: Mapping[str, np.ndarray], c: float) -> T
     few = {name: entries[:ENTRIES] for name, entries in index.items()}
     axes: dict[Axis, bool] = {}
     for names, what, row in shorter_ones(pair, x):
-        if (other := constant_of(row, x, few)) is not None and not any((name, what) in axes for name in names):
+        if any((name, what) in axes for name in names):
+            continue
+        if (other := constant_of(row, x, few)) is not None:
             axes |= dict.fromkeys(((name, what) for name in names), abs(other / c - 1) > 1e-4)
     numbers = {}
     for name, value in pair.constants.items():
