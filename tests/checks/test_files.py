@@ -292,3 +292,102 @@ def test_a_layer_is_left_as_it_was(tmp_path):
     text = STYLES["classes that keep dW"] + "np.random.seed(4)\nlayer = Affine(np.ones((4, 3)), np.zeros(3))\n"
     assert all(report.ok for report in reports_of(tmp_path, text).values())
     assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
+
+
+NUMBERS = """
+import numpy as np
+class PReLU:
+    def __init__(self):
+        self.alpha = 0.25
+    def forward(self, x):
+        self.x = x
+        return np.where(x > 0, x, self.alpha * x)
+    def backward(self, dy):
+        self.dalpha = np.sum(dy * (self.x <= 0) * self.x)
+        return dy * np.where(self.x > 0, 1, self.alpha)
+class Scaled:
+    def __init__(self, n):
+        self.params, self.grads = {"g": np.array(1.0), "b": 0.5}, {}
+    def forward(self, x):
+        self.x = x
+        return self.params["g"] * x + self.params["b"]
+    def backward(self, dy):
+        self.grads = {"g": (dy * self.x).sum(), "b": dy.sum()}
+        return dy * self.params["g"]
+class Step:
+    def __init__(self):
+        self.b = 0.0
+    def forward(self, x):
+        return x + self.b
+    def backward(self, dy, learning_rate):
+        self.b -= learning_rate * dy.sum()
+        return dy
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "inputs"),
+    [
+        ("(self.x <= 0)", "2 * (self.x <= 0)", ("alpha",)),
+        ('"b": dy.sum()', '"b": dy.mean()', ("b",)),
+        ('"g": (dy * self.x).sum()', '"g": dy.sum()', ("g",)),
+        ("learning_rate * dy.sum()", "learning_rate * dy.mean()", ("b",)),
+    ],
+)
+def test_a_parameter_may_be_a_plain_number(tmp_path, right, wrong, inputs):
+    path = tmp_path / "numbers.py"
+    path.write_text(NUMBERS)
+    assert [report.ok for report in check_file(path)] == [True] * 3
+    path.write_text(NUMBERS.replace(right, wrong))
+    ((finding,),) = (report.findings for report in check_file(path) if report.findings)
+    assert finding.inputs == inputs
+
+
+NO_UPSTREAM = """
+import numpy as np
+class SoftmaxWithLoss:
+    def forward(self, inputs, y_true):
+        e = np.exp(inputs - inputs.max(axis=1, keepdims=True))
+        self.output = e / e.sum(axis=1, keepdims=True)
+        return -np.log(self.output[range(len(inputs)), y_true]).mean()
+    def backward(self, dvalues, y_true):
+        self.dinputs = dvalues.copy()
+        self.dinputs[range(len(dvalues)), y_true] -= 1
+        self.dinputs = self.dinputs / len(dvalues)
+def softmax(z):
+    e = np.exp(z - z.max())
+    return e / e.sum()
+def softmax_derivative(z):
+    s = softmax(z)
+    return np.diag(s) - np.outer(s, s)
+def cosine(a, b):
+    return a @ b / np.sqrt((a @ a) * (b @ b))
+def cosine_backward(dy, a, b):
+    c = cosine(a, b)
+    root = np.sqrt((a @ a) * (b @ b))
+    return dy * (b / root - c * a / (a @ a)), dy * (a / root - c * b / (b @ b))
+"""
+NETWORK = """
+class Network:
+    def __init__(self, n):
+        self.W = np.ones((n, 3))
+    def forward(self, x):
+        self.x, self.y = x, x @ self.W
+        return self.y, self.y**2
+    def backward(self):
+        self.dW = self.x.T @ (self.y - 1)
+"""
+
+
+def test_what_is_handed_to_a_backward_that_takes_no_upstream(tmp_path):
+    """nnfs hands the shares back; a derivative may be a Jacobian; and of a network the loss is not known."""
+    path = tmp_path / "alone.py"
+    path.write_text(NO_UPSTREAM + NETWORK)
+    loss, softmax, cosine, network = check_file(path)
+    assert loss.ok, str(loss)
+    assert softmax.ok, str(softmax)
+    assert cosine.ok, str(cosine)
+    assert "of which loss" in network.rows[0].note
+    for right, wrong in [("/ len(dvalues)", "* 1"), ("np.diag(s) - ", "np.diag(s) + "), ("* a /", "* b /")]:
+        path.write_text(NO_UPSTREAM.replace(right, wrong))
+        assert len([report for report in check_file(path) if report.findings]) == 1, wrong

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.checks.files.fit import RAISES, Fit, Unfit, fits
+from scratchvae.checks.files.fit import RAISES, Fit, Unfit, Unread, fits
 from scratchvae.checks.files.module import generators, loaded, reason
 from scratchvae.checks.files.pairs import Written, looked_for, pairs
 from scratchvae.checks.report import Finding, Report, Row, listed
@@ -55,6 +55,8 @@ def check_pair(pair: Written, given: Mapping[str, Any], names: dict[str, Any], p
     except Unfit as unfit:
         why = reason(unfit.__cause__ or unfit, path)
         return not_run(pair, f"none of {unfit} made-up inputs fits, the first says {why}", bool(given))
+    except Unread as unread:
+        return not_run(pair, str(unread), True)
     except OutOfTime as error:
         return not_run(pair, reason(error, path), True)
     except Exception as error:  # somebody's code may do anything

@@ -42,7 +42,7 @@ class Unfit(ValueError):
 def fits(pair: Written, given: Mapping[str, Any], reset: Callable[[], None]) -> list[Fit]:
     """The readings of a pair with the first arguments that fit all of one, or else with those that came closest.
 
-    Raises    Unfit: no forward ran. NotImplementedError: one that is not written yet.
+    Raises    Unfit: no forward ran. NotImplementedError: one that is not written yet. Unread: one without a meaning.
     """
     best: list[Fit] = []
     first: Exception | None = None
@@ -52,7 +52,7 @@ def fits(pair: Written, given: Mapping[str, Any], reset: Callable[[], None]) -> 
             tried += 1
             try:
                 found = attempts(pair, made, reset)
-            except NotImplementedError:
+            except (NotImplementedError, Unread):
                 raise
             except Exception as error:
                 first = first or error
@@ -67,6 +67,10 @@ def fits(pair: Written, given: Mapping[str, Any], reset: Callable[[], None]) -> 
     if best:
         return sorted(best, key=lambda fit: -fit.score)
     raise Unfit(tried) from first
+
+
+class Unread(ValueError):
+    """A pair that nothing can be said of, whatever the arguments."""
 
 
 class OutOfDomain(ValueError):
@@ -95,11 +99,12 @@ def prepared(pair: Written, made: Made, reset: Callable[[], None]) -> Case:
     reset()
     base = pair.owner(**made.init)
     warm = copy.deepcopy(base)
-    ran = run(pair, warm, copy.deepcopy(made.call))
+    grads = gradient_keys(pair, run(pair, warm, copy.deepcopy(made.call)))
+    base, warm = (layers.with_numbers(layer, grads) for layer in (base, warm))
     still = layers.kept(warm, lambda layer: run(pair, layer, copy.deepcopy(made.call)))
     if set(still) - set(layers.arrays(base)):  # why: some layers make their parameters when they first see x
         base = layers.flushed(warm)
-    places = layers.parameters(still, gradient_keys(pair, ran))
+    places = layers.parameters(still, grads)
     case = Case(pair, base, places, made.call, reset, layers.left_out(still, places))
     rng, held = np.random.default_rng(SEED), layers.arrays(base)
     shaken = {name: held[paths[0]] + 0.2 * rng.standard_normal(held[paths[0]].shape) for name, paths in places.items()}
@@ -128,7 +133,9 @@ def gradient_keys(pair: Written, ran: Ran) -> dict[layers.Path, Any]:
         ]
         keys |= {(gradient_of(name),): None for name in names}
         if any(name.lower() in RATES for name in required(pair.backward)):
-            keys |= {layers.key_of_parameter(path): None for path in layers.arrays(host)}
+            before = layers.leaves(ran.host)
+            moved = [path for path, a in layers.leaves(host).items() if np.ndim(a) or a != before.get(path)]
+            keys |= {layers.key_of_parameter(path): None for path in moved}
         return keys
     return {}
 
@@ -152,7 +159,9 @@ def attempt(case: Case, layout: Layout | None, reading: Reading, ran: Ran) -> Fi
         raise
     except Exception as problem:
         grads, error = {}, problem
-    elementwise = reading.style.startswith("slope") and all(np.shape(g) == out.shape for g in grads.values())
+    elementwise = by_entry(reading, out, grads, values)
+    if elementwise:
+        grads = {name: times(dys[0], g) for name, g in grads.items()}
     if reading.total == "mean" and (elementwise or not out.ndim):
         return None
     is_loss = out.ndim == 0 or any(value.ndim > out.ndim == 1 for value in values.values())
@@ -162,13 +171,31 @@ def attempt(case: Case, layout: Layout | None, reading: Reading, ran: Ran) -> Fi
     fitting = bool(inputs) and all(n in grads and np.shape(grads[n]) == a.shape for n, a in inputs.items())
     forward, backward = functions(case, reading, list(inputs), elementwise)
     y = forward(**{**copy.deepcopy(constants), **copy.deepcopy(inputs)})[0]
-    grows: list[str] = []
-    steps = any(name.lower() in RATES for name in required(case.pair.backward))  # why: two calls take two steps
-    if fitting and params and not steps:
-        again = case.pull(reading, ran, dys, times=2)
-        grows = [n for n in params if np.any(grads[n]) and np.allclose(again.get(n, 0), 2 * grads[n])]
+    grows = growing(case, reading, ran, dys, grads, list(params)) if fitting and params else []
     score = RAISES if error else FITS if fitting else MISFITS
     return Fit(score, reading, layout, inputs, constants, forward, backward, y, grows, error, case.left_out)
+
+
+def by_entry(reading: Reading, out: Array, grads: Mapping[str, Any], values: Mapping[str, Array]) -> bool:
+    """Is what came back a slope of every entry of y, or a Jacobian, that dy has still to be multiplied with?
+
+    Raises    Unread: it is neither, and no dy was handed in.
+    """
+    alike = all(np.shape(g) == out.shape for g in grads.values())
+    if reading.style == "alone" and not alike and out.ndim > 1:
+        raise Unread(f"forward returns an array {out.shape}, and backward() takes no dy: of which loss is it?")
+    jacobian = bool(out.ndim) and all(np.shape(g) == out.shape + np.shape(values.get(n, 0)) for n, g in grads.items())
+    return reading.style.startswith("slope") and (alike or jacobian)
+
+
+def growing(
+    case: Case, reading: Reading, ran: Ran, dys: list[Array], grads: Mapping[str, Any], params: list[str]
+) -> list[str]:
+    """The parameters whose gradients a second backward adds to."""
+    if any(name.lower() in RATES for name in required(case.pair.backward)):  # why: two calls take two steps
+        return []
+    again = case.pull(reading, ran, dys, times=2)
+    return [n for n in params if np.any(grads[n]) and np.allclose(again.get(n, 0), 2 * grads[n])]
 
 
 def is_input(name: str, names: list[str], grads: Mapping[str, Any], is_loss: bool) -> bool:
@@ -198,10 +225,15 @@ def functions(case: Case, reading: Reading, names: list[str], elementwise: bool)
         if reading.style == "given":
             grads = case.pull(reading, ran, parted(dy, ran.outputs))
         else:
-            grads = {name: dy * g for name, g in case.pull(reading, ran, []).items()}
+            grads = {name: times(dy, g) for name, g in case.pull(reading, ran, []).items()}
         return {name: grads.get(name) for name in names}
 
     return forward, backward
+
+
+def times(dy: Array, g: Any) -> Any:
+    """dy times a slope of every entry of y, or times a Jacobian: the axes of y, and then those of x."""
+    return np.tensordot(dy, g, dy.ndim) if 0 < dy.ndim < np.ndim(g) else dy * g
 
 
 def joined(outputs: list[Array]) -> Array:

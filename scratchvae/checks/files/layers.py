@@ -23,6 +23,13 @@ EMPTIED = ("zero_grad", "zero_grads", "flush_gradients", "clear_grads", "reset_g
 
 def arrays(thing: Any, path: Path = ()) -> dict[Path, np.ndarray]:
     """Every array of floats inside an object, its dicts, lists and objects of its own."""
+    return {path: a for path, a in leaves(thing, path).items() if isinstance(a, np.ndarray)}
+
+
+def leaves(thing: Any, path: Path = ()) -> dict[Path, Any]:
+    """The same, and the single numbers."""
+    if isinstance(thing, float):  # np.float64 is one
+        return {path: thing} if path else {}
     if isinstance(thing, np.ndarray):
         return {path: thing} if thing.dtype.kind == "f" and thing.size and path else {}
     parts: Iterable[tuple[Any, Any]] = ()
@@ -34,7 +41,7 @@ def arrays(thing: Any, path: Path = ()) -> dict[Path, np.ndarray]:
         parts = vars(thing).items()
     if len(path) >= DEPTH:
         return {}
-    return {p: a for key, value in parts if isinstance(key, str | int) for p, a in arrays(value, (*path, key)).items()}
+    return {p: a for key, value in parts if isinstance(key, str | int) for p, a in leaves(value, (*path, key)).items()}
 
 
 def snapshot(thing: Any) -> dict[Path, np.ndarray]:
@@ -75,7 +82,20 @@ def keys_of_gradient(path: Path) -> list[Path]:
 
 def gradients(layer: Any) -> dict[Path, np.ndarray]:
     """Every array that is the gradient of something by its name, by the parameter's key."""
-    return {key: a for path, a in arrays(layer).items() for key in reversed(keys_of_gradient(path))}
+    return {key: np.asarray(a) for path, a in leaves(layer).items() for key in reversed(keys_of_gradient(path))}
+
+
+def with_numbers(layer: Any, grads: Mapping[Path, Any]) -> Any:
+    """The layer with an array () in place of every plain number of which a gradient is known."""
+    layer = copy.deepcopy(layer)
+    for path, value in leaves(layer).items():
+        if isinstance(value, float) and not keys_of_gradient(path) and key_of_parameter(path) in grads:
+            holder: Any = layer
+            for part in path[:-1]:
+                holder = holder[part] if isinstance(holder, dict | list) else getattr(holder, str(part))
+            held: Any = holder if isinstance(holder, dict | list) else vars(holder)
+            held[path[-1]] = np.array(value)
+    return layer
 
 
 def kept(layer: Any, forward: Any) -> dict[Path, np.ndarray]:

@@ -18,7 +18,7 @@ Array = np.ndarray
 class Reading(NamedTuple):
     """One way to call a backward, and what to say about it."""
 
-    style: str  # given: dy is handed in; alone: there is none; slope: f'(x); slope of y: f'(f(x)); instead: x for dy
+    style: str  # given: dy; alone: there is none; slope: f'(x); slope of y: f'(f(x)); of a loss: x for dy, y for dy
     total: str = "sum"  # of a loss with a value for every row, if no dy is handed in
     note: str = ""
 
@@ -47,10 +47,12 @@ def readings(pair: Written) -> list[Reading]:
     if not required(pair.backward):
         return [*alone, Reading("given")] if upstream(pair) else alone
     if not upstream(pair) and pair.kind == "function":  # why: all that it takes went into the forward
-        return [Reading("instead", "sum", SUM), Reading("instead", "mean", MEAN)]
+        return [Reading("x for dy", "sum", SUM), Reading("x for dy", "mean", MEAN)]
     given = [Reading("given")]
     if any(role(name) in CONSTANT for name in required(pair.backward) if name in arguments(pair.forward)):
-        given += [Reading("instead", "sum", SUM), Reading("instead", "mean", MEAN)]
+        given += [Reading("x for dy", "sum", SUM), Reading("x for dy", "mean", MEAN)]
+        if pair.kind == "layer":  # why: a softmax with its loss is handed the shares that it keeps
+            given += [Reading("y for dy", "sum", SUM), Reading("y for dy", "mean", MEAN)]
     return given
 
 
@@ -109,10 +111,14 @@ def pull(pair: Written, reading: Reading, ran: Ran, dys: list[Array]) -> Any:
         return called(backward, {n: ran.values.get(n, values[min(i, len(values) - 1)]) for i, n in enumerate(names)})
     marked, dys = upstream(pair), list(dys)
     first = next(iter(ran.values.values()), None)
+    if reading.style == "y for dy":
+        first = next((v for n in OUTPUTS if isinstance(v := vars(ran.host).get(n), Array) and v.ndim > 1), None)
+        if first is not None and first.shape == ran.outputs[0].shape:
+            raise ValueError("its output is what forward returns: no loss")
     rest = [name for name in names if name not in marked and name.lower() not in RATES]
     found = dict.fromkeys((name for name in names if name.lower() in RATES), 1.0) | remembered(rest, ran)
     for name in marked:
-        found[name] = first if reading.style == "instead" else dys.pop(0) if dys else None
+        found[name] = first if reading.style in ("x for dy", "y for dy") else dys.pop(0) if dys else None
     return called(backward, found)
 
 
