@@ -90,12 +90,17 @@ def with_numbers(layer: Any, grads: Mapping[Path, Any]) -> Any:
     layer = copy.deepcopy(layer)
     for path, value in leaves(layer).items():
         if isinstance(value, float) and not keys_of_gradient(path) and key_of_parameter(path) in grads:
-            holder: Any = layer
+            holder = parts_of(layer)
             for part in path[:-1]:
-                holder = holder[part] if isinstance(holder, dict | list) else getattr(holder, str(part))
-            held: Any = holder if isinstance(holder, dict | list) else vars(holder)
-            held[path[-1]] = np.array(value)
+                holder = parts_of(holder[part])
+            if not isinstance(holder, tuple):
+                holder[path[-1]] = np.array(value)
     return layer
+
+
+def parts_of(thing: Any) -> Any:
+    """What can be looked up in it by the steps of a path: of an object its attributes."""
+    return thing if isinstance(thing, Mapping | list | tuple) else vars(thing)
 
 
 def kept(layer: Any, forward: Any) -> dict[Path, np.ndarray]:
