@@ -84,8 +84,8 @@ def cases_at(
     case = case_at(pair, x, index, columns, hints)
     few = fewest_numbers(case)
     yield case
-    for _ in range(min(POINTS, max(2, math.ceil(EVIDENCE / max(1, few)))) - 1):
-        if (moved := another_point(pair, x, rng)) is None:
+    for n in range(min(POINTS, max(3, math.ceil(EVIDENCE / max(1, few)))) - 1):
+        if (moved := another_point(pair, x, rng, wild=n > 0)) is None:
             break
         some = fewer(index, moved, rng)
         yield case_at(pair, moved, some, measured(pair, moved, some), hints)
@@ -138,12 +138,16 @@ def linear_in_dy(
     return found
 
 
-def another_point(pair: Pair, x: Values, rng: np.random.Generator) -> Values | None:
-    """The entries of every input shuffled and stretched a little; less of that where the function then fails."""
-    for shuffled, much in ((True, 0.2), (False, 0.2), (False, 0.02)):
+def another_point(pair: Pair, x: Values, rng: np.random.Generator, wild: bool = False) -> Values | None:
+    """The entries of every input shuffled and stretched a little; less of that where the function then fails.
+
+    wild: stretched much, and with other signs where there are both, so that two masks do not agree by chance.
+    """
+    for shuffled, much in (*(((True, 0.6),) if wild else ()), (True, 0.2), (False, 0.2), (False, 0.02)):
         moved = {
             name: (rng.permutation(a.ravel()).reshape(a.shape) if shuffled else a)
             * rng.uniform(1 - much, 1 + much, a.shape)
+            * (rng.choice([1.0, -1.0], a.shape) if much > 0.5 and (a < 0).any() and (a > 0).any() else 1.0)
             for name, a in x.items()
         }
         try:
