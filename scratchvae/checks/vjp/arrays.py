@@ -1,5 +1,6 @@
 """The arrays in play, by name: what a cache holds, and whether anything was written to."""
 
+import dis
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,20 @@ def named_arrays(thing: Any, name: str = "cache", depth: int = 6) -> dict[str, n
     depth ends the search where objects refer to each other in a circle; at 0 objects are not looked into.
     """
     return {key: to_numpy(array) for key, array in arrays_in(thing, name, depth).items()}
+
+
+def unpacked(backward: Any) -> tuple[str, ...]:
+    """The names that a backward gives to the parts of its cache: x, W and h of `x, W, h = cache`."""
+    code = getattr(backward, "__code__", None)
+    if code is None or code.co_argcount < 2:
+        return ()
+    cache = code.co_varnames[code.co_argcount - 1]
+    steps = [step for step in dis.get_instructions(code) if step.opname != "CACHE"]
+    for i, step in enumerate(steps[:-1]):
+        if step.argval == cache and steps[i + 1].opname == "UNPACK_SEQUENCE":
+            names = steps[i + 2 : i + 2 + steps[i + 1].argval]
+            return tuple(str(name.argval) for name in names) if all(n.opname == "STORE_FAST" for n in names) else ()
+    return ()
 
 
 def arrays_in(thing: Any, name: str, depth: int) -> dict[str, Array]:

@@ -126,7 +126,8 @@ def weighed(batch: Batch, pair: Pair, x: Values, index: Index) -> Claim | None:
     used = tuple(b for b in range(batch.B) if abs(weights[b]) > 1e-6)
     some = 0 < len(used) < batch.B and np.ptp(weights[list(used)]) < 1e-4
     detail = (batch.axis, batch.B, used, () if some else tuple(float(f"{w:.5g}") for w in weights), batch.names)
-    return Claim("batch-sum", "some rows" if some else "weighted rows", detail=detail) if used else None
+    kind, cost = ("some rows", 1.0) if some else ("weighted rows", 4.0)
+    return Claim("batch-sum", kind, detail=detail, cost=cost) if used else None
 
 
 def weights_of_rows(batch: Batch, pair: Pair, points: list[Values], index: Index) -> np.ndarray | None:

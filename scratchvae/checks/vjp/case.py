@@ -59,6 +59,8 @@ class Seen(NamedTuple):
     at_zero: np.ndarray | None  # (m,) what comes back for dy = 0, which should be nothing
     parts: Mapping[str, np.ndarray]  # (m, M) each: what the terms of a sum contribute to right
     spans: Mapping[str, np.ndarray]  # (M, m, Z) each: the derivatives of the two sides of a fork, row by row
+    beside: Mapping[str, np.ndarray] = {}  # (M, *shape) each: of a value inside, what other lines compute
+    through: np.ndarray | None = None  # (m, n) of it: what all that is said of its n entries is seen through
 
     @property
     def fits(self) -> bool:
@@ -73,7 +75,8 @@ class Seen(NamedTuple):
     def picked(self, arrays: Any) -> np.ndarray:
         """One array for every output, made by a gradient of the input's shape: its measured entries, (m, M)."""
         full = np.broadcast_to(np.asarray(arrays, float), (len(arrays), *self.shape))
-        return full.reshape(len(full), -1)[:, self.entries].T / self.scale
+        seen = full.reshape(len(full), -1)[:, self.entries].T / self.scale  # (m, M)
+        return seen if self.through is None else self.through @ seen
 
     @property
     def is_right(self) -> bool:
@@ -97,6 +100,7 @@ class Case(NamedTuple):
     scalars: Mapping[str, float]  # plain numbers that were handed in, or are in the cache
     weights: Mapping[str, np.ndarray]  # all inputs
     around: Mapping[str, np.ndarray]  # the gradients that are right, (M, *shape) each
+    fixed: bool = False  # what is seen are values of a backward that do not depend on dy
 
     @property
     def dys(self) -> np.ndarray:

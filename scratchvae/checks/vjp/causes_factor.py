@@ -96,6 +96,7 @@ def factor_claim(u: Word, v: Word, place: str, c: float) -> Claim:
     slopes = u.cost < 1 and v.name.startswith("the slope")  # why: another one for that of the forward is a usual slip
     cost = (
         (1.4 if slopes else u.cost + v.cost)
+        + (0.6 if u.cost < 1 and v.name.endswith("^2") else 0.0)  # why: T (1 - T) for T^2 is 1 - T for T
         + {"out": 0.0, "in": 0.1, "mid": 0.2}[place]
         + (0.3 if abs(abs(c) - 1) > 1e-6 else 0.0)
         + (

@@ -132,16 +132,17 @@ def a_word_inside(case: Case, seen: Seen) -> Iterator[Claim]:
         return
     words = [(word, a) for word in case.words if (a := case.values[word.name]).ndim == 2]
     masks = [(word, a) for word, a in words if np.array_equal(a, a != 0)]
+    got, left = seen.got, seen.right - seen.got  # (m, 1) each
     for name, p in case.arrays.items():
         for word, S in words if p.ndim == 2 and name != seen.name else ():
             for turn in (lambda S, p: S.T @ p, lambda S, p: p.T @ S, lambda S, p: S @ p, lambda S, p: p @ S):
-                for mine, other, lacks in ((seen.got, seen.right, True), (seen.right, seen.got, False)):
+                for mine, other, lacks in ((got, seen.right, True), (seen.right, got, False)):
                     c = fitted(seen, mine, S, p, turn)
                     for u, a in words if c else ():
                         if a.shape == S.shape and u != word and same_number(c, fitted(seen, other, S * a, p, turn)):
                             yield Claim("elementwise-factor", "inside", (u,), detail=(name, lacks), cost=2.2 + u.cost)
                 for u, a in masks if word.name in case.arrays else ():
-                    if a.shape == S.shape and (c := fitted(seen, seen.right - seen.got, S * a, p, turn)):
+                    if a.shape == S.shape and (c := fitted(seen, left, S * a, p, turn)):
                         detail = (name, False, word.name)
                         yield Claim("elementwise-factor", "inside", (u,), "", c, detail, cost=2.4 + u.cost)
 

@@ -6,28 +6,41 @@ explanations that cover as many inputs as can be covered the smallest is told, a
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from scratchvae.checks.report import Finding
-from scratchvae.checks.vjp import causes_factor, causes_inside, causes_layout, causes_part, causes_rows, causes_term
+from scratchvae.checks.vjp import (
+    causes_factor,
+    causes_inside,
+    causes_layout,
+    causes_lines,
+    causes_part,
+    causes_rows,
+    causes_term,
+)
 from scratchvae.checks.vjp.by_rows import by_rows
 from scratchvae.checks.vjp.call import Pair, Values
 from scratchvae.checks.vjp.case import Case, Claim, Hypothesis
-from scratchvae.checks.vjp.cover import VAGUE, opinions, smallest_cover
-from scratchvae.checks.vjp.origins import amounts, sizes, sure_sizes
+from scratchvae.checks.vjp.cover import VAGUE, Believed, opinions, smallest_cover
+from scratchvae.checks.vjp.lines import Found, by_lines, lines_of
+from scratchvae.checks.vjp.origins import USUAL, amounts, sizes, sure_sizes
 from scratchvae.checks.vjp.point import Hints, cases_at
 from scratchvae.checks.vjp.sentences import told
+from scratchvae.checks.vjp.tape import Site
 from scratchvae.checks.vjp.told import Told
 from scratchvae.checks.vjp.tried import Tried, tried
 
-HYPOTHESES: dict[str, Hypothesis] = {
+GENERAL: dict[str, Hypothesis] = {
     hypothesis.__name__: hypothesis
     for module in (causes_layout, causes_rows, causes_factor, causes_part, causes_term, causes_inside)
     for hypothesis in module.HYPOTHESES
 }
+LINES: dict[str, Hypothesis] = {hypothesis.__name__: hypothesis for hypothesis in causes_lines.HYPOTHESES}
+HYPOTHESES = GENERAL | LINES  # about gradients, and about what a backward computes on the way
+OF_GRADIENTS = {"nothing_there", "another_shape", "another_order", *(h.__name__ for h in causes_inside.HYPOTHESES)}
 
 
 class Numbers(NamedTuple):
@@ -54,27 +67,62 @@ def explain(
     """
     hints, hypotheses = hints or Hints(), HYPOTHESES if hypotheses is None else hypotheses
     with np.errstate(all="ignore"):  # why: most hypotheses are nonsense, and what is not finite explains nothing
-        cases = cases_at(pair, x, index, columns, hints)
+        general, own = ({n: h for n, h in hypotheses.items() if (n in LINES) is lines} for lines in (False, True))
+        cases, again = itertools.tee(cases_at(pair, x, index, columns, hints))
         case = next(cases)
-        said = opinions(itertools.chain([case], cases), hypotheses)
+        said = opinions(itertools.chain([case], cases), general)
         numbers = numbers_at(pair, x, index, columns)
+        chosen = smallest_cover(said, VAGUE)
+        if len(chosen) == 1 and chosen[0][1] == frozenset(index):
+            return told_of(pair, x, case, index, chosen, numbers)
+        lines = by_lines(pair, again, {n: h for n, h in general.items() if n not in OF_GRADIENTS}, own)
         worst = {name: n.where for name, n in numbers.items()}
-        chosen = smallest_cover(said, VAGUE) or by_rows(pair, x, index, worst, hypotheses) or smallest_cover(said)
-        chosen = chosen or [
-            (nothing_known(index, numbers, [name for name in x if name not in index]), frozenset(index))
-        ]
-        found = []
-        for claim, names in chosen:
-            about = {name: entries for name, entries in index.items() if name in names}
-            seen = tried(pair, x, about, claim.factor) if claim.kind == "constant" else Tried()
-            found.append(finding(case, claim, list(about), numbers, seen))
-        return found
+        chosen = chosen or by_rows(pair, x, index, worst, general)
+        if lines.claim and (not chosen or lines.claim.cost <= sum(cost_of(claim) for claim, _ in chosen)):
+            return [at_line(case, lines, list(index), numbers)]
+        right = [name for name in x if name not in index]
+        nothing = [(nothing_known(index, numbers, right, lines.sites), frozenset(index))]
+        return told_of(pair, x, case, index, chosen or smallest_cover(said) or nothing, numbers)
 
 
-def nothing_known(index: Mapping[str, np.ndarray], numbers: Mapping[str, Numbers], right: list[str]) -> Claim:
-    """No cause; but which entries alone are wrong, and which gradients are right, help to find it."""
+def cost_of(claim: Claim) -> float:
+    """What is unknown costs more than any claim."""
+    return VAGUE if claim.cause == "unknown" else claim.cost
+
+
+def told_of(
+    pair: Pair,
+    x: Values,
+    case: Case,
+    index: Mapping[str, np.ndarray],
+    chosen: list[Believed],
+    numbers: Mapping[str, Numbers],
+) -> list[Finding]:
+    """What is believed, a finding each; whether a constant comes from a size is tried first."""
+    found = []
+    for claim, names in chosen:
+        about = {name: entries for name, entries in index.items() if name in names}
+        seen = tried(pair, x, about, claim.factor) if claim.kind == "constant" else Tried()
+        found.append(finding(case, claim, list(about), numbers, seen))
+    return found
+
+
+def at_line(case: Case, lines: Found, names: list[str], numbers: Mapping[str, Numbers]) -> Finding:
+    """The finding about a line, in all inputs that it spoils."""
+    assert lines.claim
+    assert lines.site
+    amounts = {name: value for name, value in case.scalars.items() if abs(value) not in USUAL}
+    told_about = Told(lines.claim, ["it"], [lines.shape], [lines.shape], {}, amounts, called=lines.site.place)
+    message, repair = told(told_about)
+    return with_numbers(Finding(tuple(names), lines.claim.cause, message, repair), numbers)
+
+
+def nothing_known(
+    index: Mapping[str, np.ndarray], numbers: Mapping[str, Numbers], right: list[str], sites: Sequence[Site]
+) -> Claim:
+    """No cause; but which entries alone are wrong, which gradients are right, and which lines it may be, help."""
     few = [(n.wrong, n.of, n.where) for n in numbers.values() if n.wrong <= n.of // 5 and len(index) == 1]
-    return Claim("unknown", "unknown", detail=(few, right))
+    return Claim("unknown", "unknown", detail=(few, right, lines_of(sites)))
 
 
 def finding(case: Case, claim: Claim, names: list[str], numbers: Mapping[str, Numbers], seen: Tried) -> Finding:
@@ -86,10 +134,14 @@ def finding(case: Case, claim: Claim, names: list[str], numbers: Mapping[str, Nu
     if not also and claim.cause in ("transpose", "batch-sum", "shape") and abs(claim.factor - 1) > 1e-6:
         also = "factor"
     factor = claim.factor if claim.cause in ("sign", "factor") or also else None
-    made = Finding(tuple(names), claim.cause, message, repair, factor, also=also)
-    if n := numbers.get(names[0]):
-        made = made._replace(where=n.where or None, expected=n.expected, got=n.got)
-    return made
+    return with_numbers(Finding(tuple(names), claim.cause, message, repair, factor, also=also), numbers)
+
+
+def with_numbers(finding: Finding, numbers: Mapping[str, Numbers]) -> Finding:
+    """Those at the worst entry of its first input."""
+    if n := numbers.get(finding.inputs[0]):
+        return finding._replace(where=n.where or None, expected=n.expected, got=n.got)
+    return finding
 
 
 def numbers_at(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchvae.backend import to_numpy
-from scratchvae.checks.vjp.arrays import scalars_in
+from scratchvae.checks.vjp.arrays import scalars_in, unpacked
 from scratchvae.checks.vjp.call import Pair, Values, copied
 from scratchvae.checks.vjp.case import Case, Seen
 from scratchvae.checks.vjp.complex_step import complex_step, lies
@@ -43,7 +43,8 @@ def case_at(
     raw = [pair.grads(x, at_one(y.shape, o, s)) for o, s in zip(outs, scale, strict=True)]
     nothing = pair.grads(x, np.zeros(y.shape))
     linear = linear_in_dy(pair, x, y.shape, rng)
-    arrays = in_play({**pair.constants, **x}, y, cache) if hints.arrays is None else hints.arrays(x)
+    given, names = {**pair.constants, **x}, unpacked(pair.backward)
+    arrays = in_play(given, y, cache, names) if hints.arrays is None else hints.arrays(x)
     known = vocabulary(arrays, x)
     seen = {
         name: Seen(

@@ -271,7 +271,7 @@ def fork(t: Told) -> tuple[str, str]:
 
 
 def unknown(t: Told) -> tuple[str, str]:
-    few, right = t.claim.detail
+    few, right, lines = t.claim.detail
     text = f"{t.it} {t.be} wrong, and no simple repair explains {'all of them' if len(t.names) > 1 else 'it'}"
     if few:
         ((wrong, of_all, where),) = few
@@ -279,11 +279,56 @@ def unknown(t: Told) -> tuple[str, str]:
         text += f"; it is wrong {one if wrong == 1 else f'in {wrong} of {of_all} entries alone'}"
     if right:
         text += f"; {gradients(right)} {'are' if len(right) > 1 else 'is'} right"
+    if lines:
+        text += f"; a slip in {lines} alone would explain it"
     return text, "work out one entry by hand"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A line
+
+
+def another_value(t: Told) -> tuple[str, str]:
+    value, formula = t.claim.detail
+    if value == formula:
+        return (
+            f"{t.it}: {value} alone belongs there{t.constant}; something is multiplied or added too much",
+            t.c + value,
+        )
+    return f"{t.it}: what belongs there is made of {value} in another way", f"{t.c}{formula} belongs there"
+
+
+def another_factor(t: Told) -> tuple[str, str]:
+    (value,) = t.claim.detail
+    text = f"{t.it}: what belongs there is {value} times {t.u}{t.constant}, and it is times something else"
+    return text, f"{t.c}{value} * {t.claim.words[0].formula}"
+
+
+def value_forgotten(t: Told) -> tuple[str, str]:
+    value, formula = t.claim.detail
+    return f"{t.it}: a path is missing or wrong there, what comes from {value}; {PATHS}", f"add {t.c}{formula} there"
+
+
+def softmax_sum(t: Told) -> tuple[str, str]:
+    A, value = t.claim.detail
+    text = f"{t.it}: in the gradient of the softmax {A} the sum over each row is wrong or missing"
+    return text, f"{A} * (s - ({A} * s).sum(axis=-1, keepdims=True)) for s = {value}"
+
+
+def norm(t: Told) -> tuple[str, str]:
+    value, axis, formula = t.claim.detail
+    over = "its rows" if axis == 0 else "each row"
+    text = f"{t.it}: a term with a sum over {over} of {value} is wrong or missing, as of a mean, a norm or a variance"
+    return text, f"add {t.c}{formula} there"
 
 
 SENTENCES: dict[str, Sentence] = {
     **LAYOUT,
+    "another value": another_value,
+    "another factor": another_factor,
+    "value forgotten": value_forgotten,
+    "softmax": softmax_sum,
+    "norm": norm,
     "constant": scaled,
     "constant in part": scaled_in_part,
     "constant in places": scaled_in_places,

@@ -190,7 +190,8 @@ def repeated_rows(t: Told) -> tuple[str, str]:
 
 def shuffled(t: Told) -> tuple[str, str]:
     what = "dy enters" if t.claim.place == "out" else f"{t.it} {t.be} returned"
-    text = f"{t.it}: the right numbers in another order, from where {what}"
+    from_where = "" if t.called else f", from where {what}"
+    text = f"{t.it}: the right numbers in another order{from_where}"
     return text, "look for a reshape without its transpose, a flip, or an index"
 
 

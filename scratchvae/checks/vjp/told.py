@@ -8,6 +8,7 @@ from scratchvae.checks.report import listed
 from scratchvae.checks.vjp.case import Claim
 
 EXACT = 1e-6
+SMALL = 64  # 1/n is written as such up to here
 MOST = 12  # a whole number up to here may stand in a formula
 MANY = 7  # rows or entries: of fewer too many things are a half
 HALVES = {
@@ -28,10 +29,11 @@ class Told(NamedTuple):
     sizes: Mapping[str, int]
     amounts: Mapping[str, float]  # other numbers in play
     sure: frozenset[int] = frozenset()  # sizes with which the constant changes
+    called: str = ""  # what it is about, if that is no gradient: a line of the backward
 
     @property
     def it(self) -> str:
-        return gradients(self.names)
+        return self.called or gradients(self.names)
 
     @property
     def be(self) -> str:
@@ -84,9 +86,9 @@ def number(c: float, sizes: Mapping[str, int] = {}, amounts: Mapping[str, float]
     if abs(abs(c) - 1) < EXACT:
         return "" if c > 0 else "-"
     size, sign = abs(c), "-" if c < 0 else ""
-    for n in (2, 4, *sizes.values()):
-        if n > 1 and abs(size * n - 1) < EXACT:
-            return f"{sign}1/{n} * "
+    n = round(1 / size)
+    if 1 < n <= max(SMALL, *sizes.values(), 0) and abs(size * n - 1) < EXACT:
+        return f"{sign}1/{n} * "
     for name, value in amounts.items():
         if abs(size - abs(value)) < EXACT * size:
             return f"{sign}({name}) * " if " " in name else f"{sign}{name} * "

@@ -1,7 +1,7 @@
 """The words of an explanation: the arrays in play and their simple functions, and the slopes of usual activations."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,15 @@ MOST = 24  # arrays in play; of more, the first
 DIFFERENCES = 40  # pairs whose difference may be a word
 
 
-def in_play(inputs: Mapping[str, Any], y: np.ndarray, cache: Any) -> dict[str, np.ndarray]:
+def in_play(inputs: Mapping[str, Any], y: np.ndarray, cache: Any, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """The arrays that a wrong gradient may have forgotten or used once too often, under plain names.
 
     With a logvar comes its sigma: students who mix up the two should read the names. The output is called y, unless
-    something else is.
+    something else is. names: those that backward gives to the parts of the cache.
     """
+    if isinstance(cache, tuple | list) and len(cache) == len(names):
+        own = [f"cache[{i}]" if name == "_" or name in inputs else name for i, name in enumerate(names)]
+        cache = dict(zip(own, cache, strict=True))
     raw = {name: np.asarray(a, float) for name, a in named_arrays(inputs, "inputs").items() if a.dtype.kind in "fbiu"}
     for name in ("logvar", "log_var"):
         if name in raw:

@@ -1,0 +1,254 @@
+"""Where in the backward it goes wrong: a line whose value, were it another one, would make all gradients right.
+
+The gradients are linear in a value that a backward computes. So the value that would make them right can be solved
+for; and what is to be said of it, beside the value that is there, is what is said of a gradient. The same hypotheses
+speak about it.
+
+Sizes: n entries of a value, m of all gradients that were measured, M entries of y, K upstream gradients.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from scratchvae.checks.vjp.call import Pair, copied
+from scratchvae.checks.vjp.case import EXPLAINED, Case, Claim, Hypothesis, Seen
+from scratchvae.checks.vjp.cover import VAGUE, opinions, simpler
+from scratchvae.checks.vjp.tape import ORDINALS, Site, Tape, plain
+from scratchvae.checks.vjp.words import vocabulary
+
+FEW = 4  # lines that are told
+LARGEST = 80  # entries of a value that is solved for, in all the rounds of a loop
+SITES = 120  # of more the first
+OUTPUTS = 24  # so many entries of y are asked; of more a sample
+MIXED = 3  # random upstream gradients, for a value that does not depend on dy
+EVIDENCE = 12  # numbers that a claim has to explain, in all points
+
+Added = Mapping[Site, np.ndarray]  # what is added to the values of a site, (times, *shape)
+
+
+class Run(NamedTuple):
+    """A backward that was followed: its gradients, one after the other (m,), and the values of every site."""
+
+    grads: np.ndarray
+    values: dict[Site, np.ndarray]  # (times, *shape) each, before anything was added
+
+
+class Point(NamedTuple):
+    """A point, and the upstream gradients that are asked there, with what the gradients should be for each of them."""
+
+    pair: Pair
+    case: Case
+    entries: Mapping[str, np.ndarray]  # of all inputs, of those that are right too
+    wrong: int  # how many of the m entries are of those that are not
+    dys: np.ndarray  # (K + 1, *y.shape), one that is random after those that are asked
+    wanted: np.ndarray  # (K, m)
+    runs: list[Run]  # of the backward as it is, for each dy
+    mixed: bool  # asked for values that do not depend on dy, with random ones
+
+
+class Found(NamedTuple):
+    """A claim about the value of a site, of this shape; None if there is none.
+
+    sites: where the slip is, if it is only one.
+    """
+
+    claim: Claim | None = None
+    site: Site | None = None
+    shape: tuple[int, ...] = ()
+    sites: tuple[Site, ...] = ()
+
+
+def by_lines(
+    pair: Pair, cases: Iterable[Case], general: Mapping[str, Hypothesis], own: Mapping[str, Hypothesis]
+) -> Found:
+    """The simplest claim about one value that explains all wrong gradients at once, at every point.
+
+    general: hypotheses about any gradient; own: those about what lines compute.
+    """
+    cases, sites = list(cases), list[Site]()
+    if not all(seen.fits and seen.linear for seen in cases[0].seen.values()):
+        return Found()
+    best: list[tuple[Claim, Site, tuple[int, ...]]] = []
+    for mixed in (False, True):
+        try:
+            points = [point_at(pair, case, mixed) for case in cases]
+            solutions = [{site: s for site in leading(points[0]) if (s := solved(points[0], site))}]
+            solutions += [{site: s for site in solutions[0] if (s := solved(point, site))} for point in points[1:]]
+        except Exception:  # somebody's function may refuse arrays that are followed
+            continue
+        hold = [site for site in solutions[0] if all(site in each for each in solutions)]
+        sites += solutions[0]
+        for hypotheses, whole in ((general, True), (own, False)):
+            followed = [at_sites(*each, hold, whole) for each in zip(points, solutions, strict=True)]
+            names = [name for name in followed[0].seen if all(name in case.seen for case in followed)]
+            followed = [case._replace(seen={name: case.seen[name] for name in names}) for case in followed]
+            for about in opinions(followed, hypotheses).values():
+                for name, claims in about.items():
+                    numbers = sum(np.count_nonzero(case.seen[name].right) for case in followed)
+                    if numbers >= EVIDENCE:
+                        site = hold[int(name)]
+                        best += [(c, site, followed[0].seen[name].shape) for c in claims if speaks_of_it(c)]
+    first = min(best, key=lambda each: (simpler(each[0]), each[1].line), default=())
+    return Found(*first)._replace(sites=tuple(sites))
+
+
+def speaks_of_it(claim: Claim) -> bool:
+    """Is a claim about the value of a line clear, and about this line, not about one before it?"""
+    return claim.cost < VAGUE and claim.place not in ("out", "mid")
+
+
+def lines_of(sites: Sequence[Site]) -> str:
+    """line 14 (dz @ W), or line 14 or 15: those of some sites, if they are few."""
+    numbers = sorted({site.line for site in sites})
+    if not numbers or len(numbers) > FEW or len({site.code for site in sites}) > 1:
+        return ""
+    if len(numbers) > 1:
+        return f"line {', '.join(map(str, numbers[:-1]))} or {numbers[-1]}"
+    return max((site._replace(time=None).place for site in sites), key=len)
+
+
+def run(pair: Pair, x: Mapping[str, np.ndarray], dy: np.ndarray, index: Mapping[str, np.ndarray], added: Added) -> Run:
+    """The forward and then the backward, with something added to the values of some sites."""
+    tape = Tape(added)
+    _, cache = pair.run({name: tape.wrapped(a) for name, a in copied(dict(x)).items()})
+    tape.runs = True
+    found = plain(pair.pull(tape.wrapped(dy.copy()), cache))
+    grads = [np.asarray(found[name], float).ravel()[entries] for name, entries in index.items()]
+    values: dict[Site, np.ndarray] = {}
+    for site, times in tape.values.items():
+        if len({a.shape for a in times}) == 1:
+            values[site] = np.stack(times)
+        if 1 < len(times) <= len(ORDINALS):
+            values |= {site._replace(time=n): a[None] for n, a in enumerate(times)}
+    return Run(np.concatenate(grads), values)
+
+
+def point_at(pair: Pair, case: Case, mixed: bool) -> Point:
+    """What the gradients should be: as measured where they are wrong, as they are elsewhere."""
+    rng = np.random.default_rng(0)
+    index = {name: seen.entries for name, seen in case.seen.items()}
+    others = {name: np.arange(a.size)[:LARGEST] for name, a in case.weights.items() if name not in index}
+    some = np.arange(len(case.outs))
+    if mixed:
+        weights = rng.standard_normal((MIXED if case.shape else 1, len(some)))  # (K, M)
+    else:
+        some = some if len(some) <= OUTPUTS else np.sort(rng.choice(some, OUTPUTS, replace=False))
+        weights = np.eye(len(case.outs))[some] * rng.uniform(0.5, 2.0, (len(some), 1))
+    dys = np.tensordot([*weights, rng.standard_normal(len(case.outs))], case.dys, 1)  # (K + 1, *y.shape)
+    runs = [run(pair, case.weights, dy, {**index, **others}, {}) for dy in dys]
+    right = weights @ np.concatenate([seen.right for seen in case.seen.values()]).T  # (K, wrong)
+    wrong = right.shape[1]
+    wanted = np.stack([np.concatenate([w, r.grads[wrong:]]) for w, r in zip(right, runs, strict=False)])
+    seen = {name: s._replace(right=s.right[:, some]) for name, s in case.seen.items()}
+    case = case._replace(outs=case.outs[some], around={n: a[some] for n, a in case.around.items()}, seen=seen)
+    return Point(pair, case, {**index, **others}, wrong, dys, wanted, runs, mixed)
+
+
+def leading(point: Point) -> Iterator[Site]:
+    """The sites on whose value all wrong gradients depend, and linearly; those that have dy in them, or the others."""
+    rng = np.random.default_rng(0)
+    twice = run(point.pair, point.case.weights, 2 * point.dys[-1], point.entries, {}).values
+    for site, values in list(point.runs[-1].values.items())[:SITES]:
+        with_dy = same(twice.get(site), 2 * values)
+        without = same(twice.get(site), values)
+        if not values.any() or values.size > LARGEST or not (without if point.mixed else with_dy):
+            continue
+        more = np.abs(values).max() * rng.standard_normal(values.shape)
+        once, again = (changed(point, -1, site, c * more) for c in (1, 2))
+        ends = np.cumsum([len(seen.entries) for seen in point.case.seen.values()])[:-1]
+        if all(part.any() for part in np.split(once[: point.wrong], ends)) and same(again, 2 * once):
+            yield site
+
+
+def same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    if a is None or b is None or a.shape != b.shape:
+        return False
+    return bool(np.abs(a - b).max() <= 1e-9 * np.abs(b).max())
+
+
+def changed(point: Point, k: int, site: Site, more: np.ndarray) -> np.ndarray:
+    """By how much the gradients change, (m,), if so much is added to the value of a site."""
+    return run(point.pair, point.case.weights, point.dys[k], point.entries, {site: more}).grads - point.runs[k].grads
+
+
+class Solved(NamedTuple):
+    """The value that would make all gradients right, and the one that is there, for every dy, (K, times, *shape)."""
+
+    right: np.ndarray
+    got: np.ndarray
+    through: np.ndarray  # (rank, n) what of it the gradients tell, in directions of length 1
+    values: list[dict[Site, np.ndarray]]  # of all sites then, for every dy
+
+    @property
+    def known(self) -> np.ndarray:
+        """The entries, (n,), that the gradients tell."""
+        return np.abs((self.through**2).sum(axis=0) - 1) < 1e-9
+
+
+def solved(point: Point, site: Site) -> Solved | None:
+    """What has to be added for the gradients to be right, the same for every dy if they are mixed; None if nothing."""
+    values = point.runs[-1].values[site]
+    K, n, size = len(point.wanted), values.size, np.abs(values).max()
+    units = size * np.eye(n).reshape(n, *values.shape)
+    ks = range(K) if point.mixed else (-1,)
+    table = np.concatenate([np.stack([changed(point, k, site, u) for u in units], axis=1) for k in ks])  # (any, n)
+    left = point.wanted - np.stack([r.grads for r in point.runs[:K]])  # (K, m)
+    left = left.reshape(-1, 1) if point.mixed else left.T  # (any, 1 or K)
+    U, s, Vt = np.linalg.svd(table, full_matrices=False)
+    rank = int((s > 1e-9 * s[0]).sum())
+    delta = Vt[:rank].T @ ((U[:, :rank].T @ left) / s[:rank, None])  # (n, 1 or K)
+    if np.abs(left - table @ delta).max() > EXPLAINED * np.abs(left).max():
+        return None
+    added = np.broadcast_to((size * delta).T, (K, n)).reshape(K, *values.shape)
+    pair, x = point.pair, point.case.weights
+    runs = [run(pair, x, dy, point.entries, {site: more}) for dy, more in zip(point.dys[:K], added, strict=True)]
+    if not all(same_to_six(r.grads, w) for r, w in zip(runs, point.wanted, strict=True)):
+        return None
+    got = np.stack([r.values[site] for r in runs])
+    return Solved(got + added, got, Vt[:rank], [r.values for r in runs])
+
+
+def same_to_six(a: np.ndarray, b: np.ndarray) -> bool:
+    return bool(np.abs(a - b).max() <= EXPLAINED * np.abs(b).max())
+
+
+def at_sites(point: Point, solutions: Mapping[Site, Solved], sites: list[Site], whole: bool) -> Case:
+    """The case of these values: each is an input, by its number, whose gradient is wrong.
+
+    whole: only the entries that are known; else all of them, seen through what is known.
+    """
+    case, first = point.case, point.runs[-1].values
+    scale = np.array([dy.flat[o] for dy, o in zip(point.dys, case.outs, strict=False)])
+    if point.mixed:
+        case, scale = case._replace(shape=(), outs=np.zeros(1, int), around={}, fixed=True), np.ones(1)
+    seen = {}
+    for number, site in enumerate(sites):
+        solution = solutions[site]
+        shape = first[site].shape[1:] if len(first[site]) == 1 else first[site].shape
+        right, got = (a[: len(scale)].reshape(len(scale), -1) for a in (solution.right, solution.got))  # (K, n)
+        entries = np.flatnonzero(solution.known) if whole else np.arange(right.shape[1])
+        through = None if whole or solution.known.all() else solution.through
+        one = Seen(str(number), shape, entries, right, list(got.reshape(-1, *shape)), scale, True, True, None, {}, {})
+        one = one._replace(through=through)
+        if entries.size:
+            seen[str(number)] = one._replace(
+                right=one.picked(right.reshape(-1, *shape)),
+                beside={} if whole or len(first[site]) > 1 else others(point, solution.values[: len(scale)], site),
+            )
+    names = {site.variable: a[0] for site, a in first.items() if len(a) == 1 and site.variable}
+    arrays = {**names, **case.weights, **case.arrays}
+    known = vocabulary(arrays, case.weights)
+    values = {word.name: a for word, a in known.items()}
+    return case._replace(seen=seen, words=list(known), values=values, arrays=arrays)
+
+
+def others(point: Point, after: list[dict[Site, np.ndarray]], site: Site) -> dict[str, np.ndarray]:
+    """dy, or the arrays in play, and what the other lines compute, if it does not depend on this one; (K, *shape)."""
+    found = {name: a[None] for name, a in point.case.arrays.items()} if point.mixed else {"dy": point.dys[: len(after)]}
+    for other, times in point.runs[-1].values.items():
+        unmoved = (same(one.values.get(other), two.get(other)) for one, two in zip(point.runs, after, strict=False))
+        if other != site and len(times) == 1 and all(unmoved):
+            found[other.value] = np.stack([each[other][0] for each in after])
+    return found

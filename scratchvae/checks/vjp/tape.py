@@ -1,0 +1,164 @@
+"""A backward, followed line by line: every value that it computes, and what comes of it if that value were another one.
+
+The arrays that go in are of a class of their own, which NumPy asks before it computes anything with them. So nobody's
+code has to be read, and whatever it calls is followed too.
+"""
+
+import dis
+import functools
+import itertools
+import linecache
+import sys
+import types
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+FEW = 40  # characters of a line
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
+OWN = (__name__.rpartition(".")[0], "numpy")  # packages whose frames are nobody's code
+
+
+class Site(NamedTuple):
+    """An operation in somebody's code: which instruction it is, and which function of NumPy does it.
+
+    time: which of the times that it runs; all of them together, if there is none.
+    """
+
+    code: types.CodeType
+    instruction: int
+    line: int
+    does: str
+    time: int | None = None
+
+    @property
+    def variable(self) -> str:
+        """The name that the result gets in the same line, if it gets one."""
+        return stored(self.code).get(self.instruction, "")
+
+    @property
+    def text(self) -> str:
+        """The expression, where the source is to be had."""
+        return source(self.code, self.instruction, self.line)
+
+    @property
+    def place(self) -> str:
+        """line 14 (dz @ W2.T): its line, and what is computed there."""
+        text = self.text or self.variable
+        where = f"line {self.line} ({text})" if text else f"line {self.line} of {self.code.co_name}"
+        return where if self.time is None else f"{where} as it runs for the {ORDINALS[self.time]} time"
+
+    @property
+    def value(self) -> str:
+        """What its value may be called in a formula."""
+        whole = self.text and not self.text.endswith("...") and self.time is None
+        return self.variable or (f"({self.text})" if whole else f"(what {self.place} computes)")
+
+
+@functools.cache
+def source(code: types.CodeType, instruction: int, line: int) -> str:
+    """The expression of an instruction; the line, where Python does not tell the columns."""
+    text = linecache.getline(code.co_filename, line)
+    if hasattr(code, "co_positions"):  # from Python 3.11 on
+        first, last, start, end = list(code.co_positions())[instruction // 2]
+        if first == last and start is not None and end is not None:
+            text = text.encode()[start:end].decode(errors="ignore")
+    text = " ".join(text.split())
+    return text if len(text) <= FEW else f"{text[: FEW - 3].rstrip()}..."
+
+
+@functools.cache
+def stored(code: types.CodeType) -> dict[int, str]:
+    """The instructions after which a local variable is set, with its name."""
+    steps = list(dis.get_instructions(code))
+    pairs = itertools.pairwise(steps)
+    return {step.offset: str(after.argval) for step, after in pairs if after.opname == "STORE_FAST"}
+
+
+class Tape:
+    """What is computed while it runs, each time; added is added to the values of a site, (times, *shape)."""
+
+    def __init__(self, added: Mapping[Site, np.ndarray]) -> None:
+        self.added = added
+        self.values: dict[Site, list[np.ndarray]] = {}  # before anything was added
+        self.runs = False
+
+    def wrapped(self, a: Any) -> Any:
+        """An array of floats as one that is followed; anything else as it is."""
+        if not isinstance(a, np.ndarray | np.floating) or a.dtype.kind != "f":
+            return a
+        followed = np.asarray(a).view(Followed)
+        followed.tape = self
+        return followed
+
+    def passed(self, result: Any, does: str) -> Any:
+        """A result of an operation, noted, and with what is added to it."""
+        if not self.runs or not isinstance(result, np.ndarray | np.floating) or result.dtype.kind != "f":
+            return result
+        if (site := site_of(sys._getframe(2), does)) is None:
+            return result
+        times = self.values.setdefault(site, [])
+        times.append(np.array(result))
+        if (more := self.more(site, len(times) - 1)) is None or more.shape != times[-1].shape:
+            return result
+        if isinstance(result, np.ndarray) and result.ndim:
+            result += more  # why: it may be the memory that an out= names
+            return result
+        return result + more
+
+    def more(self, site: Site, time: int) -> np.ndarray | None:
+        """What is to be added at this time."""
+        if site in self.added:
+            return self.added[site][time] if time < len(self.added[site]) else None
+        return self.added[each][0] if (each := site._replace(time=time)) in self.added else None
+
+
+def site_of(frame: types.FrameType | None, does: str) -> Site | None:
+    """The innermost frame that is neither NumPy's nor of this package's checks."""
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(OWN):
+        frame = frame.f_back
+    return frame and Site(frame.f_code, frame.f_lasti, frame.f_lineno, does)
+
+
+class Followed(np.ndarray):
+    """An array that notes on its tape what is computed with it."""
+
+    tape: Tape
+
+    def __array_finalize__(self, other: Any) -> None:
+        self.tape = getattr(other, "tape", None)  # type: ignore[assignment]
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **more: Any) -> Any:
+        if out is not None:
+            more["out"] = tuple(map(plain, out))
+        result = getattr(ufunc, method)(*map(plain, inputs), **plain(more))
+        tape = next(a.tape for a in (*inputs, *(out or ())) if isinstance(a, Followed))
+        if isinstance(result, tuple) or result is None:
+            return out or (result and tuple(map(tape.wrapped, result)))
+        result = tape.passed(result, f"{ufunc.__name__}.{method}")
+        return out[0] if out else tape.wrapped(result)
+
+    def __array_function__(self, function: Any, kinds: Any, args: Any, more: Any) -> Any:
+        tape = self.tape
+        result = function(*plain(list(args)), **plain(more))
+        if more.get("out") is not None:
+            return more["out"]
+        if isinstance(result, list | tuple):
+            return type(result)(map(tape.wrapped, result)) if type(result) in (list, tuple) else result
+        return tape.wrapped(tape.passed(result, function.__name__))
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.tape.wrapped(np.array(self)) if self.tape else np.array(self)
+
+    def dot(self, b: Any, out: Any = None) -> Any:
+        return np.dot(self, b)
+
+
+def plain(thing: Any) -> Any:
+    """The same without the class, inside lists, tuples and dicts too."""
+    if isinstance(thing, Followed):
+        return thing.view(np.ndarray)
+    if type(thing) in (list, tuple):
+        return type(thing)(map(plain, thing))
+    return {key: plain(value) for key, value in thing.items()} if type(thing) is dict else thing
