@@ -558,16 +558,16 @@ FACTORS = {
         *two_layers(lambda h: h >= 0),
         network,
         nothing,
-        "W1 b1",
+        "x W1 b1",
         "elementwise-factor",
-        "the slope of the relu is missing in the gradient that arrives there",
+        "dy @ W2.T): the slope of the relu is missing",
     ),
     "inside a network whose loss is a number": Plant(
         "by_rows",
         *squared_error(lambda h: h * (1 - h)),
         network,
         targets,
-        "W1 b1",
+        "x W1 b1",
         "elementwise-factor",
         "in place of the slope of the tanh",
     ),
@@ -576,7 +576,7 @@ FACTORS = {
         *in_columns(lambda H: H * (1 - H)),
         columns,
         targets_in_columns,
-        "W1 b1",
+        "X W1 b1",
         "elementwise-factor",
         "stands in place of the slope of the tanh",
     ),
@@ -711,7 +711,7 @@ FACTORS = {
         nothing,
         "x",
         "elementwise-factor",
-        "not the slope of the forward",
+        "(dy * (1 - y * y)) alone belongs there",
     ),
 }
 
@@ -1149,7 +1149,7 @@ TERMS = {
         "by_rows", *margins(mask=False), weights, answers, "w", "elementwise-factor", "a mask is missing"
     ),
     "a bonus of its own, in a policy": Plant(
-        "by_rows", *policy(), scores, actions, "W b", "missing-term", "a multiple of p"
+        "by_rows", *policy(), scores, actions, "W b", "missing-term", "softmax p the sum over each row is wrong"
     ),
 }
 PLANTED = {**FACTORS, **LAYOUT, **TERMS}

@@ -8,7 +8,7 @@ from scratchvae.checks import check_vjp
 from scratchvae.checks.vjp import check
 from scratchvae.checks.vjp.cover import VAGUE, opinions, smallest_cover
 from scratchvae.checks.vjp.curves import Phi
-from scratchvae.checks.vjp.explain import HYPOTHESES
+from scratchvae.checks.vjp.explain import GENERAL
 from scratchvae.checks.vjp.point import Hints, cases_at
 from scratchvae.layers import sigmoid, softplus
 
@@ -37,7 +37,7 @@ def opinions_about(plant, seed, monkeypatch):
     monkeypatch.undo()
     pair, x, index, columns, hints = caught[0]
     with np.errstate(all="ignore"):
-        return opinions(cases_at(pair, x, index, columns, hints or Hints()), HYPOTHESES)
+        return opinions(cases_at(pair, x, index, columns, hints or Hints()), GENERAL)
 
 
 def told(said):
@@ -50,7 +50,7 @@ def told(said):
 def test_without_a_hypothesis_its_examples_are_lost_and_nothing_else(name, monkeypatch):
     said = opinions_about(PLANTED[name], 0, monkeypatch)
     before = told(said)
-    for hypothesis in HYPOTHESES:
+    for hypothesis in GENERAL:
         after = told({key: value for key, value in said.items() if key != hypothesis})
         assert (after != before) == (hypothesis == PLANTED[name].hypothesis), (hypothesis, before, after)
 
@@ -68,7 +68,7 @@ def test_the_order_of_the_hypotheses_does_not_matter(name, monkeypatch):
 
 def test_every_hypothesis_has_an_example():
     models_only = {"one_term_of_the_objective", "one_side_of_a_fork"}
-    assert {plant.hypothesis for plant in PLANTED.values()} - {"by_rows"} | models_only == HYPOTHESES.keys()
+    assert {plant.hypothesis for plant in PLANTED.values()} - {"by_rows"} | models_only == GENERAL.keys()
 
 
 # -- no coincidence is told --------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ def test_a_bias_of_a_few_units_does_not_fit_everything(units, rows):
         told = {(f.cause, f.message) for f in report.findings}
         assert {cause for cause, _ in told} <= {"unknown", "elementwise-factor"}, str(report)
         assert all(
-            "wrong array" in text or "no simple repair" in text or "slope of the forward" in text for _, text in told
+            "wrong array" in text or "no simple repair" in text or "slope of the " in text for _, text in told
         ), told
 
 
@@ -111,7 +111,9 @@ def test_a_number_that_is_already_a_mean_is_no_function_of_dy():
             {"p": p},
             constants={"t": t},
         )
-        assert [f.cause for f in report.findings] == ["unknown"], str(report)
+        (finding,) = report.findings
+        assert finding.cause in ("unknown", "missing-term"), str(report)
+        assert finding.cause == "unknown" or "np.sin" in finding.message, str(report)
 
 
 def test_a_missing_mean_is_said_as_the_rows_of_the_batch():
@@ -204,7 +206,7 @@ def test_columns_are_no_rows():
         x = {name: rng.standard_normal(shape) for name, shape in SQUARES.items()}
         report = check_vjp(plant.forward, plant.backward, x, constants={"t": rng.standard_normal((4, 4))}, rng=rng)
         (finding,) = report.findings
-        assert (finding.inputs, finding.cause) == (("W1", "b1"), "elementwise-factor"), str(report)
+        assert (finding.inputs, finding.cause) == (("X", "W1", "b1"), "elementwise-factor"), str(report)
 
 
 SQUARES = {"X": (4, 4), "W1": (4, 4), "b1": (4, 1), "W2": (4, 4)}

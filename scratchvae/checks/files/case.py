@@ -12,7 +12,7 @@ import numpy as np
 from scratchvae.checks.files import layers
 from scratchvae.checks.files.gradients import by_name
 from scratchvae.checks.files.names import RATES, short
-from scratchvae.checks.files.pairs import Context, Written, required
+from scratchvae.checks.files.pairs import Context, Written, arguments
 from scratchvae.checks.files.readings import Ran, Reading, pull, run
 
 Array = np.ndarray
@@ -73,7 +73,7 @@ class Case(NamedTuple):
         """The gradients that a layer keeps, and the steps that it took with a learning rate of 1."""
         found: dict[str, Any] = {}
         held, grads = layers.arrays(host), layers.gradients(host)
-        steps = any(name.lower() in RATES for name in required(self.pair.backward))
+        steps = any(name.lower() in RATES for name in arguments(self.pair.backward))
         for name, paths in self.places.items():
             keys = [key for path in paths if (key := layers.key_of_parameter(path)) in grads]
             if keys:

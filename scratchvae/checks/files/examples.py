@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchvae.checks.files.names import NUMBERS, WORDS, role
-from scratchvae.checks.files.pairs import Written, required
+from scratchvae.checks.files.pairs import Written, arguments, required
 from scratchvae.checks.report import SEED
 
 TRIES = 48
@@ -82,6 +82,9 @@ def examples(pair: Written, given: Mapping[str, Any], positive: bool = False) ->
     call = required(pair.forward)
     first = dict(given.get("init", {})) if pair.kind == "layer" else {}
     later = {name: value for name, value in given.items() if name != "init" or pair.kind != "layer"}
+    missing, unknown = [n for n in call if n not in later], [n for n in later if n not in arguments(pair.forward)]
+    if len(missing) == len(unknown) == 1:  # why: the one input of a forward is meant, whatever it is called
+        later[missing[0]] = later.pop(unknown[0])
     open_init = [p for name, p in init.items() if name not in first]
     open_call = [p for name, p in call.items() if name not in later]
     if not open_init and not open_call:

@@ -11,7 +11,7 @@ from scratchvae.checks.files.case import Case
 from scratchvae.checks.files.examples import Layout, Made, examples
 from scratchvae.checks.files.gradients import is_target, returned_names
 from scratchvae.checks.files.names import CONSTANT, RATES, gradient_of, role
-from scratchvae.checks.files.pairs import Written, required
+from scratchvae.checks.files.pairs import Written, arguments
 from scratchvae.checks.files.readings import Ran, Reading, pull, readings, run
 from scratchvae.checks.report import SEED
 
@@ -124,15 +124,10 @@ def gradient_keys(pair: Written, ran: Ran) -> dict[layers.Path, Any]:
             continue
         keys: dict[layers.Path, Any] = dict(layers.gradients(host))
         parts = list(raw) if isinstance(raw, tuple | list) else [raw]
-        names = returned_names(pair.backward, len(parts))
-        names += [
-            (gradient_of(str(name)) and str(name)) or f"d{name}"
-            for part in parts
-            if isinstance(part, Mapping)
-            for name in part
-        ]
-        keys |= {(gradient_of(name),): None for name in names}
-        if any(name.lower() in RATES for name in required(pair.backward)):
+        inside = [str(name) for part in parts if isinstance(part, Mapping) for name in part]
+        spelled = (name if gradient_of(name) else f"d{name}" for name in inside)
+        keys |= {(gradient_of(name),): None for name in (*returned_names(pair.backward, len(parts)), *spelled)}
+        if any(name.lower() in RATES for name in arguments(pair.backward)):
             before = layers.leaves(ran.host)
             moved = [path for path, a in layers.leaves(host).items() if np.ndim(a) or a != before.get(path)]
             keys |= {layers.key_of_parameter(path): None for path in moved}
@@ -192,7 +187,7 @@ def growing(
     case: Case, reading: Reading, ran: Ran, dys: list[Array], grads: Mapping[str, Any], params: list[str]
 ) -> list[str]:
     """The parameters whose gradients a second backward adds to."""
-    if any(name.lower() in RATES for name in required(case.pair.backward)):  # why: two calls take two steps
+    if any(name.lower() in RATES for name in arguments(case.pair.backward)):  # why: two calls take two steps
         return []
     again = case.pull(reading, ran, dys, times=2)
     return [n for n in params if np.any(grads[n]) and np.allclose(again.get(n, 0), 2 * grads[n])]

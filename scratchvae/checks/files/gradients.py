@@ -1,6 +1,7 @@
 """What came back from a backward, by the names of what it is the gradient of."""
 
 import ast
+import functools
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -84,14 +85,15 @@ def not_of_floats(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind != "f"
 
 
-def returned_names(function: Callable[..., Any], n: int) -> list[str]:
+@functools.cache
+def returned_names(function: Callable[..., Any], n: int) -> tuple[str, ...]:
     """dx, dW, db of `return dx, dW, db`; nothing where something else is returned."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
     except (OSError, TypeError, SyntaxError):
-        return []
+        return ()
     for node in [node for node in ast.walk(tree) if isinstance(node, ast.Return)][::-1]:
         parts = node.value.elts if isinstance(node.value, ast.Tuple) else []
         if len(parts) >= n and all(isinstance(part, ast.Name) for part in parts[:n]):
-            return [part.id for part in parts[:n] if isinstance(part, ast.Name)]
-    return []
+            return tuple(part.id for part in parts[:n] if isinstance(part, ast.Name))
+    return ()

@@ -1,5 +1,6 @@
 """Which forwards and backwards a module holds: functions, static methods, and classes of layers and losses."""
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -55,13 +56,20 @@ class Context:
         return self.saved_tensors
 
 
+@functools.lru_cache(maxsize=256)
+def parameters(function: Callable[..., Any]) -> tuple[inspect.Parameter, ...]:
+    """In order; none, if it is compiled."""
+    try:
+        return tuple(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return ()
+
+
 def arguments(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """By name, without self and ctx. Of *xs there is one."""
-    try:
-        found = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):  # compiled
-        return {}
-    if found and found[0].name in ("self", "cls", *CONTEXT):
+    method = getattr(function, "__func__", None)
+    found = parameters(method or function)
+    if found and (method or found[0].name in ("self", "cls", *CONTEXT)):
         found = found[1:]
     return {p.name: p for p in found if p.kind is not p.VAR_KEYWORD}
 

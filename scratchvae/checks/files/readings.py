@@ -116,7 +116,7 @@ def pull(pair: Written, reading: Reading, ran: Ran, dys: list[Array]) -> Any:
         if first is not None and first.shape == ran.outputs[0].shape:
             raise ValueError("its output is what forward returns: no loss")
     rest = [name for name in names if name not in marked and name.lower() not in RATES]
-    found = dict.fromkeys((name for name in names if name.lower() in RATES), 1.0) | remembered(rest, ran)
+    found = dict.fromkeys((name for name in arguments(backward) if name.lower() in RATES), 1.0) | remembered(rest, ran)
     for name in marked:
         found[name] = first if reading.style in ("x for dy", "y for dy") else dys.pop(0) if dys else None
     return called(backward, found)

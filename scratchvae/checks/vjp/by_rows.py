@@ -66,8 +66,15 @@ def by_rows(
                 cases_of(row, few), *(itertools.islice(cases_of(each, few), 1) for each in others[-1:])
             )
             if chosen := smallest_cover(opinions(cases, hypotheses), VAGUE):
-                return [(c._replace(place="mid" if c.place == "in" else c.place), names) for c, names in chosen]
+                return [(of_a_row(claim), names) for claim, names in chosen]
     return []
+
+
+def of_a_row(claim: Claim) -> Claim:
+    """As a claim about all of them: what meets an input that the rows share is what arrives at its layer."""
+    if claim.kind in ("rows masked", "paths"):
+        return Claim("missing-term", "paths in a row", cost=claim.cost)
+    return claim._replace(place="mid" if claim.place == "in" else claim.place)
 
 
 def some_of(

@@ -100,6 +100,7 @@ class Case(NamedTuple):
     scalars: Mapping[str, float]  # plain numbers that were handed in, or are in the cache
     weights: Mapping[str, np.ndarray]  # all inputs
     around: Mapping[str, np.ndarray]  # the gradients that are right, (M, *shape) each
+    asked: tuple[str, ...] = ()  # the inputs that are looked at; all of them, if none is named
     fixed: bool = False  # what is seen are values of a backward that do not depend on dy
 
     @property

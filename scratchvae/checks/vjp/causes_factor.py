@@ -95,7 +95,8 @@ def factor_claim(u: Word, v: Word, place: str, c: float) -> Claim:
     kind = "lacks" if v == ONE else "too many" if u == ONE else "in place of"
     slopes = u.cost < 1 and v.name.startswith("the slope")  # why: another one for that of the forward is a usual slip
     cost = (
-        (1.4 if slopes else u.cost + v.cost)
+        (-1.7 if u.name == f"(1 + {v.name})" else 0.0)
+        + (1.4 if slopes else u.cost + v.cost)
         + (0.6 if u.cost < 1 and v.name.endswith("^2") else 0.0)  # why: T (1 - T) for T^2 is 1 - T for T
         + {"out": 0.0, "in": 0.1, "mid": 0.2}[place]
         + (0.3 if abs(abs(c) - 1) > 1e-6 else 0.0)
@@ -224,7 +225,8 @@ def a_missing_mask(case: Case, seen: Seen) -> Iterator[Claim]:
     flat = ~there.any(axis=1, keepdims=True) | ~there.any(axis=0)  # (m, M)
     off = np.abs(seen.right - seen.got) > EXPLAINED * np.abs(seen.right).max()
     if off.any() and not off[~flat].any() and there.sum() >= 4:
-        yield Claim("elementwise-factor", "mask missing", cost=2.6)
+        outputs = bool(off[there.any(axis=1)].any())
+        yield Claim("elementwise-factor", "mask missing", detail=("y",) if outputs else (), cost=2.6)
 
 
 def ratios(seen: Seen) -> np.ndarray | None:

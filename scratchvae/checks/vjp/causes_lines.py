@@ -3,8 +3,7 @@
 Sizes: n entries of the value, M entries of y that were asked.
 """
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,16 +20,35 @@ SIMPLE = 1.3  # and these are arrays themselves, or the slope of the forward
 
 def a_word_at_a_line(case: Case, seen: Seen) -> Iterator[Claim]:
     """right = c * got * u / v, where the entries are not known one by one: as an_array for a gradient."""
-    if seen.through is None:
+    if seen.through is None or not seen.got.any():
         return
-    aligned_ones = ((w, aligned(case.values[w.name], seen.shape)) for w in case.words)
-    words = [(ONE, np.ones(())), *((w, a) for w, a in aligned_ones if a is not None)]
-    raw = np.stack([g for g in seen.raw if g is not None])
-    divisors = [(w, a) for w, a in words if w.cost < PLAIN and (a != 0).all()]
-    for (v, b), (u, a) in itertools.product(divisors, words) if raw.any() else ():
-        simple = v == ONE or u == ONE or u.cost < SIMPLE > v.cost
-        if u != v and simple and (c := ratio(seen.right, seen.picked(raw * a / b))):
-            yield factor_claim(u, v, "in", c)
+    raw = np.stack([g for g in seen.raw if g is not None])  # (M, *shape)
+    words = {w: a for w in case.words if (a := aligned(case.values[w.name], seen.shape)) is not None}
+    for v, b in {ONE: np.ones(seen.shape), **words}.items():
+        if v.cost >= PLAIN or not b.all():
+            continue
+        for u in likely(seen, raw / b, {ONE: np.ones(seen.shape), **words}, [seen.right]):
+            simple = v == ONE or u == ONE or u.cost < SIMPLE > v.cost
+            factor = np.ones(()) if u == ONE else words[u]
+            if u != v and simple and (c := ratio(seen.right, seen.picked(raw * factor / b))):
+                yield factor_claim(u, v, "in", c)
+
+
+def likely(
+    seen: Seen, value: np.ndarray, words: Mapping[Word, np.ndarray], targets: Sequence[np.ndarray]
+) -> list[Word]:
+    """The words that value (M, *shape) may be times of to be one of these (n, M), as far as three sums can tell."""
+    probes = np.random.default_rng(0).standard_normal((3, *seen.right.shape))
+    back = probes if seen.through is None else np.einsum("mn,kmM->knM", seen.through, probes)  # (3, n, M)
+    flat = value.reshape(len(value), -1)[:, seen.entries].T / seen.scale  # (n, M)
+    table = np.stack([np.ravel(a)[seen.entries] for a in words.values()])  # (W, n)
+    sums = table @ np.einsum("knM,nM->nk", back, flat)  # (W, 3)
+    found = np.zeros(len(table), bool)
+    for target in targets:
+        wanted = np.einsum("kmM,mM->k", probes, target)  # (3,)
+        c = (sums @ wanted) / np.maximum((sums * sums).sum(axis=1), 1e-300)  # (W,)
+        found |= np.abs(wanted - c[:, None] * sums).max(axis=1) <= 1e-5 * np.abs(wanted).max()
+    return [word for word, fits in zip(words, found, strict=True) if fits]
 
 
 def another_value(case: Case, seen: Seen) -> Iterator[Claim]:
@@ -38,24 +56,27 @@ def another_value(case: Case, seen: Seen) -> Iterator[Claim]:
     if not seen.beside:
         return
     got = seen.got
+    left = seen.right - got
     for line, a in seen.beside.items():
         rights, gots = [], []
-        for way in ways(case, line, a, seen.shape):
+        for way in ways(case, seen, line, a):
             picked = seen.picked(way.value)
             if c := ratio(seen.right, picked):
                 rights.append((way, c))
             elif ratio(got, picked):
                 gots.append(way.formula)
-            elif (c := ratio(seen.right - got, picked)) and seen.explained(seen.right - got - c * picked):
+            elif (c := ratio(left, picked)) and seen.explained(left - c * picked):
                 cost = (3.5 if case.fixed else 2.0) + way.cost + odd(c)  # why: a path has dy in it
                 yield Claim("missing-term", "value forgotten", factor=c, detail=(line, way.formula), cost=cost)
         for way, c in rights:
-            cause, kind, detail, cost = "elementwise-factor", "another value", (line, way.formula), 2.4
+            claim = Claim("elementwise-factor", "another value", (way.word,), "", c, (line, way.formula), 2.4)
             if way.word != ONE and way.formula == times(line, way.word):
-                kind, detail = "another factor", (line,)
+                claim = claim._replace(kind="another factor", detail=(line,))
+            if way.formula == total(line):
+                claim = claim._replace(cause="batch-sum", kind="another sum", detail=(line,))
             if wrong := next((each for each in gots if untransposed(each) == untransposed(way.formula)), ""):
-                cause, kind, detail, cost = "transpose", "another product", (wrong, way.formula), 1.4
-            yield Claim(cause, kind, (way.word,), factor=c, detail=detail, cost=cost + way.cost + odd(c))
+                claim = claim._replace(cause="transpose", kind="another product", detail=(wrong, way.formula), cost=1.4)
+            yield claim._replace(cost=claim.cost + way.cost + odd(c))
 
 
 def untransposed(formula: str) -> str:
@@ -63,15 +84,14 @@ def untransposed(formula: str) -> str:
 
 
 def a_softmax(case: Case, seen: Seen) -> Iterator[Claim]:
-    """right = A * (s - the sum of A s over each row), for shares A and the value s of another line."""
-    if not seen.beside:
-        return
-    for name, A in case.arrays.items():
-        if A.shape != seen.shape or not are_shares(A):
-            continue
-        for line, s in seen.beside.items():
-            if s.shape[1:] == A.shape and ratio(seen.right, seen.picked(A * (s - (A * s).sum(axis=-1, keepdims=True)))):
-                yield Claim("missing-term", "softmax", detail=(name, line), cost=2.0)
+    """right = A * (s - the sum of A s over an axis), for shares A along it and the value s of another line."""
+    for line, s in seen.beside.items():
+        for name, A in case.arrays.items():
+            for axis in (-1, 0) if A.shape == seen.shape == s.shape[1:] and A.ndim else ():
+                if are_shares(np.moveaxis(A, axis, -1)):
+                    total = (s * A).sum(axis=axis + (axis == 0), keepdims=True)
+                    if ratio(seen.right, seen.picked(A * (s - total))):
+                        yield Claim("missing-term", "softmax", detail=(name, line, axis), cost=2.0)
 
 
 def a_norm(case: Case, seen: Seen) -> Iterator[Claim]:
@@ -82,7 +102,7 @@ def a_norm(case: Case, seen: Seen) -> Iterator[Claim]:
     if not seen.beside:
         return
     left = seen.right - seen.got
-    words = [(w, a) for w in case.words if w.cost < PLAIN and (a := case.values[w.name]).shape == seen.shape]
+    words = [(w, a) for w in case.words if w.cost < SIMPLE and (a := case.values[w.name]).shape == seen.shape]
     for line, s in seen.beside.items():
         for axis in (0, -1) if s.shape[1:] == seen.shape and len(seen.shape) > 1 else ():
             for u, a in [(ONE, np.ones(())), *words]:
@@ -102,17 +122,22 @@ class Way(NamedTuple):
     word: Word = ONE
 
 
-def ways(case: Case, name: str, a: np.ndarray, shape: tuple[int, ...]) -> Iterator[Way]:
+def ways(case: Case, seen: Seen, name: str, a: np.ndarray) -> Iterator[Way]:
     """It is passed on, maybe times a word."""
-    yield from through(case, name, a, shape)
-    for word in case.words:
-        if case.values[word.name].shape == a.shape[1:]:
-            product = a * case.values[word.name]
-            if a.shape[1:] == shape:
-                yield Way(times(name, word), product, 0.3 + word.cost / 4, word)
-            elif word.cost < 1:  # the slope of the forward
-                for way in through(case, times(name, word), product, shape):
-                    yield way._replace(cost=way.cost + 0.3 + word.cost / 4, word=word)
+    yield from through(case, name, a, seen.shape)
+    words = {w: case.values[w.name] for w in case.words if case.values[w.name].shape == a.shape[1:]}
+    if a.shape[1:] == seen.shape and words:
+        for word in likely(seen, a, words, [seen.right, seen.right - seen.got]):
+            yield Way(times(name, word), a * words[word], 0.3 + word.cost / 4, word)
+        return
+    for word in words:
+        if word.cost < 1:  # the slope of the forward
+            for way in through(case, times(name, word), a * words[word], seen.shape):
+                yield way._replace(cost=way.cost + 0.3 + word.cost / 4, word=word)
+
+
+def total(name: str) -> str:
+    return f"{name}.sum(axis=0)"
 
 
 def times(name: str, word: Word) -> str:
@@ -124,14 +149,12 @@ def through(case: Case, name: str, a: np.ndarray, shape: tuple[int, ...]) -> Ite
     if a.shape[1:] == shape:
         yield Way(name, a, 0.0)
     if a.shape[2:] == shape and a.ndim > 1:
-        yield Way(f"{name}.sum(axis=0)", a.sum(axis=1), 0.1)
-    if a.ndim != 3 or len(shape) != 2:
-        return
+        yield Way(total(name), a.sum(axis=1), 0.1)
     for other, W in case.arrays.items():
-        for text, M in ((other, W), (f"{other}.T", W.T)) if W.ndim == 2 else ():
-            if (a.shape[1], M.shape[1]) == shape and a.shape[2] == len(M):
+        for text, M in ((other, W), (f"{other}.T", W.T)) if W.ndim == 2 and a.ndim > 2 else ():
+            if (*a.shape[1:-1], M.shape[1]) == shape and a.shape[-1] == len(M):
                 yield Way(f"{name} @ {text}", a @ M, 0.3)
-            if (len(M), a.shape[2]) == shape and a.shape[1] == M.shape[1]:
+            if (*a.shape[1:-2], len(M), a.shape[-1]) == shape and a.shape[-2] == M.shape[1]:
                 yield Way(f"{text} @ {name}", M @ a, 0.3)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from scratchvae.checks.vjp.case import EXPLAINED, Case, Claim, Seen, ratio
-from scratchvae.checks.vjp.causes_factor import array_factors, constant, ratios
+from scratchvae.checks.vjp.causes_factor import array_factors, at_place, constant, ratios
 
 
 def a_constant_in_part(case: Case, seen: Seen) -> Iterator[Claim]:
@@ -45,7 +45,22 @@ def a_constant_in_places(case: Case, seen: Seen) -> Iterator[Claim]:
         and len(other) <= np.count_nonzero(known) - 3
         and np.ptp(other) <= EXPLAINED * np.abs(other).max()
     ):
-        yield Claim("elementwise-factor", "constant in places", factor=float(1 / np.median(other)), cost=2.4)
+        claim = Claim("elementwise-factor", "constant in places", factor=float(1 / np.median(other)), cost=2.4)
+        yield claim
+        for where, cost in where_it_is(case, seen, off.any(axis=1), known.any(axis=1)):
+            yield claim._replace(detail=(where,), cost=1.5 + cost / 10)
+
+
+def where_it_is(case: Case, seen: Seen, off: np.ndarray, known: np.ndarray) -> Iterator[tuple[str, float]]:
+    """The masks and the arrays of 0 and 1 that are 1 just where an entry is off, or 0, in words."""
+    for word, full in at_place(case, seen, "in"):
+        a = full[:, 0]  # (m,)
+        if word.cost <= 1.5 and ((a == 0) | (a == 1)).all():
+            name = word.name.removeprefix("mask ")
+            for value in (0, 1):
+                if np.array_equal((a == value)[known], off[known]):
+                    text = f"{name} is {value}"
+                    yield text if name == word.name else name if value else f"not {name}", word.cost
 
 
 def parts_that_are_off(seen: Seen) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

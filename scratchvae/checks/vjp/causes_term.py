@@ -96,14 +96,16 @@ def summed_for_a_bias(seen: Seen, weighed: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def summed_for_a_matrix(case: Case, seen: Seen, weighed: np.ndarray, rows_last: bool) -> Iterator[np.ndarray]:
-    """p^T (M, B, J) for every p in play that has as many rows, for an input (I, J); (J, I) if the rows are last."""
+    """p^T (M, B, J) for every p in play that has as many rows, for an input (I, J), and its transpose for (J, I)."""
     if len(seen.shape) != 2:
         return
-    J, I = seen.shape if rows_last else seen.shape[::-1]  # noqa: E741
     for p in (a.T if rows_last else a for a in case.arrays.values() if a.ndim == 2):
-        if p.shape[1] == I and weighed.shape[1] in (1, len(p)) and weighed.shape[2] in (1, J):
-            product = np.einsum("mbj,bi->mij", np.broadcast_to(weighed, (len(weighed), len(p), J)), p)
-            yield seen.picked(product.swapaxes(1, 2) if rows_last else product) * seen.scale
+        if weighed.shape[1] not in (1, len(p)):
+            continue
+        for I, J, turned in ((*seen.shape, False), (*seen.shape[::-1], True)):  # noqa: E741
+            if p.shape[1] == I and weighed.shape[2] in (1, J):
+                product = np.einsum("mbj,bi->mij", np.broadcast_to(weighed, (len(weighed), len(p), J)), p)
+                yield seen.picked(product.swapaxes(1, 2) if turned else product) * seen.scale
 
 
 def odd(c: float) -> float:

@@ -61,7 +61,7 @@ def with_a_parameter(a: np.ndarray, y: np.ndarray) -> dict[str, Activation]:
     if below.any() and y.shape == a.shape and not (y >= 0).all():
         for name, base in (("leaky relu", a[below]), ("elu", np.expm1(a[below]))):
             found = y[below] / base
-            if np.ptp(found) <= 1e-9 * np.abs(found).max() and found[0] != 1:
+            if np.ptp(found) <= 1e-9 * np.abs(found).max() and abs(found[0]) < 1:  # why: else it is the inverse of one
                 alphas[name] = float(found[0])
     leaky, elu = alphas["leaky relu"], alphas["elu"]
     return {

@@ -6,7 +6,7 @@ explanations that cover as many inputs as can be covered the smallest is told, a
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -25,11 +25,10 @@ from scratchvae.checks.vjp.by_rows import by_rows
 from scratchvae.checks.vjp.call import Pair, Values
 from scratchvae.checks.vjp.case import Case, Claim, Hypothesis
 from scratchvae.checks.vjp.cover import VAGUE, Believed, opinions, smallest_cover
-from scratchvae.checks.vjp.lines import Found, by_lines, lines_of
+from scratchvae.checks.vjp.lines import Found, by_lines
 from scratchvae.checks.vjp.origins import USUAL, amounts, sizes, sure_sizes
 from scratchvae.checks.vjp.point import Hints, cases_at
 from scratchvae.checks.vjp.sentences import told
-from scratchvae.checks.vjp.tape import Site
 from scratchvae.checks.vjp.told import Told
 from scratchvae.checks.vjp.tried import Tried, tried
 
@@ -40,7 +39,13 @@ GENERAL: dict[str, Hypothesis] = {
 }
 LINES: dict[str, Hypothesis] = {hypothesis.__name__: hypothesis for hypothesis in causes_lines.HYPOTHESES}
 HYPOTHESES = GENERAL | LINES  # about gradients, and about what a backward computes on the way
-OF_GRADIENTS = {"nothing_there", "another_shape", "another_order", *(h.__name__ for h in causes_inside.HYPOTHESES)}
+OF_GRADIENTS = {
+    "nothing_there",
+    "another_shape",
+    "another_order",
+    "two_factors",
+    *(h.__name__ for h in causes_inside.HYPOTHESES),
+}
 
 
 class Numbers(NamedTuple):
@@ -81,7 +86,7 @@ def explain(
         if lines.claim and (not chosen or lines.claim.cost <= sum(cost_of(claim) for claim, _ in chosen)):
             return [at_line(case, lines, list(index), numbers)]
         right = [name for name in x if name not in index]
-        nothing = [(nothing_known(index, numbers, right, lines.sites), frozenset(index))]
+        nothing = [(nothing_known(index, numbers, right, lines.lines), frozenset(index))]
         return told_of(pair, x, case, index, chosen or smallest_cover(said) or nothing, numbers)
 
 
@@ -110,26 +115,29 @@ def told_of(
 def at_line(case: Case, lines: Found, names: list[str], numbers: Mapping[str, Numbers]) -> Finding:
     """The finding about a line, in all inputs that it spoils."""
     assert lines.claim
-    assert lines.site
     amounts = {name: value for name, value in case.scalars.items() if abs(value) not in USUAL}
-    told_about = Told(lines.claim, ["it"], [lines.shape], [lines.shape], {}, amounts, called=lines.site.place)
-    message, repair = told(told_about)
+    about = Told(lines.claim, names, [case.seen[name].shape for name in names], [], {}, amounts)
+    if lines.where:
+        about = about._replace(names=["it"], shapes=[lines.shape], called=lines.where)
+    message, repair = told(about)
     return with_numbers(Finding(tuple(names), lines.claim.cause, message, repair), numbers)
 
 
 def nothing_known(
-    index: Mapping[str, np.ndarray], numbers: Mapping[str, Numbers], right: list[str], sites: Sequence[Site]
+    index: Mapping[str, np.ndarray], numbers: Mapping[str, Numbers], right: list[str], lines: str
 ) -> Claim:
     """No cause; but which entries alone are wrong, which gradients are right, and which lines it may be, help."""
     few = [(n.wrong, n.of, n.where) for n in numbers.values() if n.wrong <= n.of // 5 and len(index) == 1]
-    return Claim("unknown", "unknown", detail=(few, right, lines_of(sites)))
+    return Claim("unknown", "unknown", detail=(few, right, lines))
 
 
 def finding(case: Case, claim: Claim, names: list[str], numbers: Mapping[str, Numbers], seen: Tried) -> Finding:
     """The finding, with the numbers at the worst entry of the first input."""
     about = [case.seen[name] for name in names]
     shapes = [each.shape for each in about], [() if each.raw[0] is None else each.raw[0].shape for each in about]
-    message, repair = told(Told(claim, names, *shapes, sizes(case, seen), amounts(case, seen), sure_sizes(case, seen)))
+    proven = frozenset(name for name, changes in seen.numbers.items() if changes)
+    about_it = Told(claim, names, *shapes, sizes(case, seen), amounts(case, seen), sure_sizes(case, seen), proven)
+    message, repair = told(about_it)
     also = "sign" if claim.factor < 0 and claim.cause not in ("sign", "missing-term") else ""
     if not also and claim.cause in ("transpose", "batch-sum", "shape") and abs(claim.factor - 1) > 1e-6:
         also = "factor"

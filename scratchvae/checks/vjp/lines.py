@@ -18,8 +18,9 @@ from scratchvae.checks.vjp.cover import VAGUE, opinions, simpler
 from scratchvae.checks.vjp.tape import ORDINALS, Site, Tape, plain
 from scratchvae.checks.vjp.words import vocabulary
 
-FEW = 4  # lines that are told
-LARGEST = 80  # entries of a value that is solved for, in all the rounds of a loop
+FEW, MANY = 4, 99  # lines that are told
+ODD = 0.7
+LARGEST = 100  # entries of a value that is solved for, in all the rounds of a loop
 SITES = 120  # of more the first
 OUTPUTS = 24  # so many entries of y are asked; of more a sample
 MIXED = 3  # random upstream gradients, for a value that does not depend on dy
@@ -49,15 +50,12 @@ class Point(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A claim about the value of a site, of this shape; None if there is none.
-
-    sites: where the slip is, if it is only one.
-    """
+    """A claim about a value of this shape, and where it is; None if there is none. lines: where a single slip is."""
 
     claim: Claim | None = None
-    site: Site | None = None
+    where: str = ""
     shape: tuple[int, ...] = ()
-    sites: tuple[Site, ...] = ()
+    lines: str = ""
 
 
 def by_lines(
@@ -67,10 +65,29 @@ def by_lines(
 
     general: hypotheses about any gradient; own: those about what lines compute.
     """
-    cases, sites = list(cases), list[Site]()
+    cases = list(cases)
     if not all(seen.fits and seen.linear for seen in cases[0].seen.values()):
         return Found()
-    best: list[tuple[Claim, Site, tuple[int, ...]]] = []
+    found, sites = claims_at_sites(pair, cases, ((general, True), (own, False)))
+    if not sites and len(cases[0].seen) > 1:
+        return forgotten_by_all(pair, cases, own)
+    if not found:
+        return Found(lines=lines_of(sites))
+    claim, site, shape = min(found, key=lambda each: (simpler(each[0]), each[1].line))
+    alike = [other for c, other, _ in found if c.same_as(claim)]  # why: a minus may be on any line of a path
+    where = site.place if len({other.line for other in alike}) == 1 else f"a value of {lines_of(alike, MANY)}"
+    return Found(claim, where, shape)
+
+
+def claims_at_sites(
+    pair: Pair, cases: list[Case], families: Sequence[tuple[Mapping[str, Hypothesis], bool]]
+) -> tuple[list[tuple[Claim, Site, tuple[int, ...]]], list[Site]]:
+    """All that families of hypotheses say about the values that would explain it; and where these are.
+
+    A family speaks of entries that are known, or (False) of all of them, seen through what is known.
+    """
+    said: list[tuple[Claim, Site, tuple[int, ...]]] = []
+    sites: list[Site] = []
     for mixed in (False, True):
         try:
             points = [point_at(pair, case, mixed) for case in cases]
@@ -80,18 +97,37 @@ def by_lines(
             continue
         hold = [site for site in solutions[0] if all(site in each for each in solutions)]
         sites += solutions[0]
-        for hypotheses, whole in ((general, True), (own, False)):
+        for hypotheses, whole in families:
             followed = [at_sites(*each, hold, whole) for each in zip(points, solutions, strict=True)]
             names = [name for name in followed[0].seen if all(name in case.seen for case in followed)]
             followed = [case._replace(seen={name: case.seen[name] for name in names}) for case in followed]
             for about in opinions(followed, hypotheses).values():
                 for name, claims in about.items():
                     numbers = sum(np.count_nonzero(case.seen[name].right) for case in followed)
-                    if numbers >= EVIDENCE:
-                        site = hold[int(name)]
-                        best += [(c, site, followed[0].seen[name].shape) for c in claims if speaks_of_it(c)]
-    first = min(best, key=lambda each: (simpler(each[0]), each[1].line), default=())
-    return Found(*first)._replace(sites=tuple(sites))
+                    site, shape = hold[int(name)], followed[0].seen[name].shape
+                    said += [(at(site, c), site, shape) for c in claims if numbers >= EVIDENCE and speaks_of_it(c)]
+    return said, sites
+
+
+def forgotten_by_all(pair: Pair, cases: list[Case], own: Mapping[str, Hypothesis]) -> Found:
+    """The value that every wrong gradient lacks, each in its own way: what is used twice, and passed on once."""
+    lacked: list[dict[str, Claim]] = []  # for every input: by value, the simplest claim
+    for name in cases[0].seen:
+        said, _ = claims_at_sites(pair, [only(case, name) for case in cases], ((own, False),))
+        claims = sorted((c for c, _, _ in said if c.kind == "value forgotten"), key=simpler, reverse=True)
+        lacked.append({claim.detail[0]: claim for claim in claims})
+    common = [value for value in lacked[0] if all(value in each for each in lacked)]
+    if not common:
+        return Found()
+    value = min(common, key=lambda value: (sum(each[value].cost for each in lacked), value))
+    formulas = tuple(each[value].detail[1] for each in lacked)
+    return Found(Claim("missing-term", "value forgotten by all", detail=(value, formulas), cost=2.5))
+
+
+def only(case: Case, name: str) -> Case:
+    """The case of one wrong input; the others are neither right nor asked."""
+    weights = {n: a for n, a in case.weights.items() if n == name or n not in case.seen}
+    return case._replace(seen={name: case.seen[name]}, asked=tuple(weights))
 
 
 def speaks_of_it(claim: Claim) -> bool:
@@ -99,10 +135,22 @@ def speaks_of_it(claim: Claim) -> bool:
     return claim.cost < VAGUE and claim.place not in ("out", "mid")
 
 
-def lines_of(sites: Sequence[Site]) -> str:
+def at(site: Site, claim: Claim) -> Claim:
+    """Among so many lines a curve is easily the inverse of another one: exp, log, a root or a quotient costs more.
+
+    Where a value of two alone belongs, the other one is a term or a factor.
+    """
+    if any(word.name.startswith(("exp(", "log(", "sqrt(", "1 /")) for word in claim.words):
+        claim = claim._replace(cost=claim.cost + ODD)
+    if claim.kind == "another value" and claim.detail[0] == claim.detail[1] and site.does.startswith(("add", "sub")):
+        claim = claim._replace(cause="missing-term")
+    return claim
+
+
+def lines_of(sites: Sequence[Site], most: int = FEW) -> str:
     """line 14 (dz @ W), or line 14 or 15: those of some sites, if they are few."""
     numbers = sorted({site.line for site in sites})
-    if not numbers or len(numbers) > FEW or len({site.code for site in sites}) > 1:
+    if not numbers or len(numbers) > most:
         return ""
     if len(numbers) > 1:
         return f"line {', '.join(map(str, numbers[:-1]))} or {numbers[-1]}"
@@ -129,7 +177,8 @@ def point_at(pair: Pair, case: Case, mixed: bool) -> Point:
     """What the gradients should be: as measured where they are wrong, as they are elsewhere."""
     rng = np.random.default_rng(0)
     index = {name: seen.entries for name, seen in case.seen.items()}
-    others = {name: np.arange(a.size)[:LARGEST] for name, a in case.weights.items() if name not in index}
+    right_ones = case.asked or case.weights
+    others = {n: np.arange(case.weights[n].size)[:LARGEST] for n in right_ones if n not in index}
     some = np.arange(len(case.outs))
     if mixed:
         weights = rng.standard_normal((MIXED if case.shape else 1, len(some)))  # (K, M)
@@ -250,5 +299,7 @@ def others(point: Point, after: list[dict[Site, np.ndarray]], site: Site) -> dic
     for other, times in point.runs[-1].values.items():
         unmoved = (same(one.values.get(other), two.get(other)) for one, two in zip(point.runs, after, strict=False))
         if other != site and len(times) == 1 and all(unmoved):
-            found[other.value] = np.stack([each[other][0] for each in after])
+            value = np.stack([each[other][0] for each in after])
+            if not any(same(value, known) for known in found.values()):
+                found[other.value] = value
     return found

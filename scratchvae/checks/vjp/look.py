@@ -104,7 +104,10 @@ def upstreams(pair: Pair, x: Values, y: np.ndarray, rng: np.random.Generator) ->
     dys = rng.standard_normal((2, *y.shape))
     size = np.abs(y)
     for _ in range(2):  # why: an output may be near 0 by chance
-        moved = np.abs(pair.y({name: a * (1 + 0.1 * rng.standard_normal(a.shape)) for name, a in x.items()}))
+        try:
+            moved = np.abs(pair.y({name: a * (1 + 0.1 * rng.standard_normal(a.shape)) for name, a in x.items()}))
+        except Exception:  # somebody's function may refuse what it does not like
+            continue
         if moved.shape == y.shape:
             size = np.fmax(size, np.where(np.isfinite(moved), moved, 0.0))
     there = size[size > 0]

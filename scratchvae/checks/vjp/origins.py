@@ -22,17 +22,17 @@ def sizes(case: Case, tried: Tried) -> dict[str, int]:
     """
     batch = case.shape or case.arrays.get("x", np.zeros(())).shape
     arrays = in_play(case)
-    sure = sure_sizes(case, tried)
     rows = [
         changes
         for (name, what), changes in tried.axes.items()
         if what == "rows" and name in arrays and arrays[name].shape[:1] == batch[:1]
     ]
+    tried_ones = {arrays[n].shape[0 if what == "rows" else -1] for n, what in tried.axes if n in arrays}
     named: dict[int, list[str]] = {batch[0]: [f"the batch has {batch[0]} rows"]} if batch and all(rows) else {}
     for parts, most in ((axes_of, 2), (entries_of, 1)):
         for name, a in arrays.items():
             for size, what in parts(a):
-                if not tried.axes.get((name, what), size not in sure):
+                if not tried.axes.get((name, what), size not in tried_ones):
                     continue
                 phrases = named.setdefault(size, [])
                 if len(phrases) < most and not any(phrase.endswith(what) for phrase in phrases):
@@ -60,7 +60,7 @@ def entries_of(a: np.ndarray) -> Iterator[tuple[int, str]]:
 def amounts(case: Case, tried: Tried) -> dict[str, float]:
     """Numbers that a factor may be: those that were handed in and matter, and the means and sums of arrays."""
     mine = {name: value for name, value in case.scalars.items() if tried.numbers.get(name, True)}
-    found = {name: value for name, value in mine.items() if abs(value) not in USUAL}
+    found = {name: value for name, value in mine.items() if abs(value) not in USUAL or tried.numbers.get(name)}
     for name, a in case.arrays.items():
         if a.ndim:
             sums = {f"the mean of {name}": float(a.mean()), f"the sum of {name}": float(a.sum())}

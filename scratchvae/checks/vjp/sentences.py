@@ -34,6 +34,9 @@ def scaled_in_part(t: Told) -> tuple[str, str]:
 
 def scaled_in_places(t: Told) -> tuple[str, str]:
     how, why, repair = constant_words(t)
+    if t.claim.detail:
+        (where,) = t.claim.detail
+        return f"{t.it}: where {where}, and there alone, {t.they} {t.be} {how} what {t.they} should be: {why}", repair
     return f"{t.it} {t.be} right in some entries, and in the others {how} what {t.they} should be: {why}", repair
 
 
@@ -110,6 +113,11 @@ def paths(t: Told) -> tuple[str, str]:
     return f"{text}: {where} (is something overwritten, skipped, or hidden?)", "let all that counts in the forward pass"
 
 
+def paths_in_a_row(t: Told) -> tuple[str, str]:
+    text = f"{t.it}: a row of the batch alone is right in some entries of {t.it}, and sends nothing to others"
+    return f"{text}; {PATHS} (is one end, one branch, one index left out?)", "let all that counts in the forward pass"
+
+
 def rows_masked(t: Told) -> tuple[str, str]:
     text = f"{t.it}: some rows get nothing, and should; the others are right"
     return f"{text}: a mask hides too much, or something is skipped", "let all that counts in the forward pass"
@@ -117,6 +125,8 @@ def rows_masked(t: Told) -> tuple[str, str]:
 
 def mask_missing(t: Told) -> tuple[str, str]:
     text = f"{t.it} {t.be} right where y depends on {listed(t.names)}, but something arrives also where it does not"
+    if t.claim.detail:
+        text = f"{t.it}: some entries of y do not depend on {listed(t.names)}, and something comes back from them"
     return f"{text}: a mask is missing (of a clip, a margin, a maximum?)", "let nothing pass where the forward is flat"
 
 
@@ -154,7 +164,7 @@ def offset(t: Told) -> tuple[str, str]:
 
 def not_linear(t: Told) -> tuple[str, str]:
     text = f"{t.it} {t.be} not proportional to dy, and a gradient is: twice dy gives twice as much"
-    return f"{text}; is dy clipped, squared, or its sign taken?", ""
+    return f"{text}; is dy clipped, squared, its sign taken, or a weight stepped before it is used?", ""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -298,6 +308,12 @@ def another_value(t: Told) -> tuple[str, str]:
     return f"{t.it}: what belongs there is made of {value} in another way", f"{t.c}{formula} belongs there"
 
 
+def another_sum(t: Told) -> tuple[str, str]:
+    (value,) = t.claim.detail
+    text = f"{t.it}: what belongs there is the sum of {value} over all its rows{t.constant}"
+    return text, f"{t.c}{value}.sum(axis=0)"
+
+
 def another_factor(t: Told) -> tuple[str, str]:
     (value,) = t.claim.detail
     text = f"{t.it}: what belongs there is {value} times {t.u}{t.constant}, and it is times something else"
@@ -306,13 +322,23 @@ def another_factor(t: Told) -> tuple[str, str]:
 
 def value_forgotten(t: Told) -> tuple[str, str]:
     value, formula = t.claim.detail
+    if t.claim.factor < 0:
+        text = f"{t.it}: a term is missing there, or one too many, what comes from {value} with a minus"
+        return text, f"add {t.c}{formula} there"
     return f"{t.it}: a path is missing or wrong there, what comes from {value}; {PATHS}", f"add {t.c}{formula} there"
 
 
+def value_forgotten_by_all(t: Told) -> tuple[str, str]:
+    value, formulas = t.claim.detail
+    text = f"{t.it}: a path is missing or wrong, what comes from {value}; {PATHS}"
+    return text, f"add {listed(list(formulas))}"
+
+
 def softmax_sum(t: Told) -> tuple[str, str]:
-    A, value = t.claim.detail
-    text = f"{t.it}: in the gradient of the softmax {A} the sum over each row is wrong or missing"
-    return text, f"{A} * (s - ({A} * s).sum(axis=-1, keepdims=True)) for s = {value}"
+    A, value, axis = t.claim.detail
+    over = "each row" if axis else "its rows"
+    text = f"{t.it}: in the gradient of the softmax {A} the sum over {over} is wrong or missing"
+    return text, f"{A} * (s - ({A} * s).sum(axis={axis}, keepdims=True)) for s = {value}"
 
 
 def norm(t: Told) -> tuple[str, str]:
@@ -326,7 +352,9 @@ SENTENCES: dict[str, Sentence] = {
     **LAYOUT,
     "another value": another_value,
     "another factor": another_factor,
+    "another sum": another_sum,
     "value forgotten": value_forgotten,
+    "value forgotten by all": value_forgotten_by_all,
     "softmax": softmax_sum,
     "norm": norm,
     "constant": scaled,
@@ -347,6 +375,7 @@ SENTENCES: dict[str, Sentence] = {
     "paths": paths,
     "mask missing": mask_missing,
     "rows masked": rows_masked,
+    "paths in a row": paths_in_a_row,
     "slope": slope,
     "upstream forgotten": upstream_forgotten,
     "upstream lost": upstream_lost,

@@ -104,6 +104,8 @@ def sum_of_the_units(t: Told) -> tuple[str, str]:
 
 def another_product(t: Told) -> tuple[str, str]:
     wrong, right = t.claim.detail
+    if t.called:
+        return f"{t.it} is the wrong product{t.constant}", f"{t.c}{right} belongs there"
     return f"{t.it} {t.be} {wrong}, which is the wrong product", f"{t.it} = {right}"
 
 

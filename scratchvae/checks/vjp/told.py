@@ -29,6 +29,7 @@ class Told(NamedTuple):
     sizes: Mapping[str, int]
     amounts: Mapping[str, float]  # other numbers in play
     sure: frozenset[int] = frozenset()  # sizes with which the constant changes
+    proven: frozenset[str] = frozenset()  # and numbers that were handed in
     called: str = ""  # what it is about, if that is no gradient: a line of the backward
 
     @property
@@ -102,13 +103,23 @@ def constant_words(t: Told) -> tuple[str, str, str]:
     if abs(c + 1) < EXACT:
         return "the negative of", "a minus is missing, or is there twice", "change the sign"
     size, minus = abs(c), "minus " if c < 0 else ""
-    origins = of_a_size(size, sizes, t.sure), of_a_half(size), of_a_root(size, sizes), of_an_amount(size, amounts)
-    found = next(filter(None, (*origins, of_a_size_and_2(size, sizes), of_a_ratio(size))), None)
-    if found and found == origins[0] and (other := same_amount(size, amounts)):
-        found = (found[0], f"{found[1]} (or is it {other}?)", found[2] and f"{found[2]}, or by {other}")
+    proven = {name: value for name, value in amounts.items() if name in t.proven}
+    sure = {name: n for name, n in sizes.items() if n in t.sure}
+    origins = (
+        of_an_amount(size, proven),
+        of_a_size(size, sure, t.sure),
+        of_an_amount(size, {name: value for name, value in amounts.items() if name.isidentifier()}),
+        of_a_size(size, sizes, t.sure),
+        of_a_half(size),
+        of_a_root(size, sizes),
+        of_an_amount(size, amounts),
+        of_a_size_and_2(size, sizes),
+        of_a_ratio(size),
+    )
+    found = next(filter(None, origins), None)
     look = "look for a constant that only the forward or only the backward has"
     how, why, repair = found or (f"{1 / size:.6g} times", look, "")
-    return minus + how, why, repair or f"multiply by {c:.6g}"
+    return minus + how, why, repair or f"multiply by {number(c).removesuffix(' * ')}"
 
 
 Words = tuple[str, str, str]  # the same three; an empty repair is a multiplication
@@ -116,16 +127,14 @@ Words = tuple[str, str, str]  # the same three; an empty repair is a multiplicat
 
 def of_a_size(size: float, sizes: Mapping[str, int], sure: frozenset[int]) -> Words | None:
     for name, n in sizes.items():
-        if n < 2 or (n == 2 and not name.startswith("the batch")):
+        if n < 2 or (n == 2 and n not in sure):
             continue  # why: 2 and 1/2 have better reasons than an axis of two
         if abs(size - n) < EXACT * n:
-            also = " (or a factor 2 is missing)" if n == 2 else ""
             a_mean = "a mean was taken where a sum belongs, or twice" if n in sure else "is a division by it too many?"
-            return f"1/{n} of", f"{name}; {a_mean}{also}", ""
+            return f"1/{n} of", f"{name}; {a_mean}", ""
         if abs(size * n - 1) < EXACT:
-            also = " (or a factor 1/2 is missing)" if n == 2 else ""
             a_mean = "a division by it is missing" if n in sure else "is a division by it missing?"
-            return f"{n} times", f"{name}; {a_mean}{also}", f"divide by {n}"
+            return f"{n} times", f"{name}; {a_mean}", f"divide by {n}"
     return None
 
 
@@ -157,12 +166,6 @@ def of_an_amount(size: float, amounts: Mapping[str, float]) -> Words | None:
             why = f"{value:.6g} is {name}, and it is a factor too many, or a division by it is missing"
             return f"{1 / size:.6g} times", why, f"divide by {name}"
     return None
-
-
-def same_amount(size: float, amounts: Mapping[str, float]) -> str:
-    """The name of a number that was handed in, if this is it, or one over it."""
-    near = (name for name, value in amounts.items() if min(abs(size - value), abs(size * value - 1)) < EXACT)
-    return next((name for name in near if name.isidentifier()), "")
 
 
 def of_a_size_and_2(size: float, sizes: Mapping[str, int]) -> Words | None:
