@@ -7,10 +7,9 @@ import numpy as np
 
 from scratchvae.checks.report import listed
 from scratchvae.checks.vjp.sentences_layout import LAYOUT
-from scratchvae.checks.vjp.told import EXACT, Sentence, Told, constant_words, gradients
+from scratchvae.checks.vjp.sentences_lines import OF_LINES
+from scratchvae.checks.vjp.told import EXACT, PATHS, Sentence, Told, constant_words, gradients
 from scratchvae.checks.vjp.word import ONE
-
-PATHS = "whatever is used twice has two paths, and their gradients add"
 
 
 def told(t: Told) -> tuple[str, str]:
@@ -294,69 +293,9 @@ def unknown(t: Told) -> tuple[str, str]:
     return text, "work out one entry by hand"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# A line
-
-
-def another_value(t: Told) -> tuple[str, str]:
-    value, formula = t.claim.detail
-    if value == formula:
-        return (
-            f"{t.it}: {value} alone belongs there{t.constant}; something is multiplied or added too much",
-            t.c + value,
-        )
-    return f"{t.it}: what belongs there is made of {value} in another way", f"{t.c}{formula} belongs there"
-
-
-def another_sum(t: Told) -> tuple[str, str]:
-    (value,) = t.claim.detail
-    text = f"{t.it}: what belongs there is the sum of {value} over all its rows{t.constant}"
-    return text, f"{t.c}{value}.sum(axis=0)"
-
-
-def another_factor(t: Told) -> tuple[str, str]:
-    (value,) = t.claim.detail
-    text = f"{t.it}: what belongs there is {value} times {t.u}{t.constant}, and it is times something else"
-    return text, f"{t.c}{value} * {t.claim.words[0].formula}"
-
-
-def value_forgotten(t: Told) -> tuple[str, str]:
-    value, formula = t.claim.detail
-    if t.claim.factor < 0:
-        text = f"{t.it}: a term is missing there, or one too many, what comes from {value} with a minus"
-        return text, f"add {t.c}{formula} there"
-    return f"{t.it}: a path is missing or wrong there, what comes from {value}; {PATHS}", f"add {t.c}{formula} there"
-
-
-def value_forgotten_by_all(t: Told) -> tuple[str, str]:
-    value, formulas = t.claim.detail
-    text = f"{t.it}: a path is missing or wrong, what comes from {value}; {PATHS}"
-    return text, f"add {listed(list(formulas))}"
-
-
-def softmax_sum(t: Told) -> tuple[str, str]:
-    A, value, axis = t.claim.detail
-    over = "each row" if axis else "its rows"
-    text = f"{t.it}: in the gradient of the softmax {A} the sum over {over} is wrong or missing"
-    return text, f"{A} * (s - ({A} * s).sum(axis={axis}, keepdims=True)) for s = {value}"
-
-
-def norm(t: Told) -> tuple[str, str]:
-    value, axis, formula = t.claim.detail
-    over = "its rows" if axis == 0 else "each row"
-    text = f"{t.it}: a term with a sum over {over} of {value} is wrong or missing, as of a mean, a norm or a variance"
-    return text, f"add {t.c}{formula} there"
-
-
 SENTENCES: dict[str, Sentence] = {
     **LAYOUT,
-    "another value": another_value,
-    "another factor": another_factor,
-    "another sum": another_sum,
-    "value forgotten": value_forgotten,
-    "value forgotten by all": value_forgotten_by_all,
-    "softmax": softmax_sum,
-    "norm": norm,
+    **OF_LINES,
     "constant": scaled,
     "constant in part": scaled_in_part,
     "constant in places": scaled_in_places,

@@ -11,6 +11,7 @@ EXACT = 1e-6
 SMALL = 64  # 1/n is written as such up to here
 MOST = 12  # a whole number up to here may stand in a formula
 MANY = 7  # rows or entries: of fewer too many things are a half
+PATHS = "whatever is used twice has two paths, and their gradients add"
 HALVES = {
     2.0: ("half of", "a factor 2 is missing, or there is a 1/2 too many"),
     0.5: ("twice", "a factor 1/2 is missing"),
