@@ -85,7 +85,19 @@ def rms(o, s, g, p):
 
 
 PLAIN = SGD(lr=0.01, momentum=0.0)
+
+
+class AdamW(Adam):
+    weight_decay = 0.02
+
+    def step(self, params, grads):
+        for p in params.values():
+            p *= 1 - self.lr * self.weight_decay
+        super().step(params, grads)
+
+
 OF_SGD, OF_ADAM, OF_ADAGRAD = SGD(lr=0.01), Adam(lr=0.01), Adagrad(lr=0.01)
+OF_ADAMW = AdamW(lr=0.01)
 RIGHT = [
     (lambda o, s, g, p: -o.lr * g, PLAIN),
     (lambda o, s, g, p: -o.lr * momentum(o, s, g), OF_SGD),
@@ -137,6 +149,11 @@ SLIPS = [  # update, reference, cause, words
     (lambda o, s, g, p: adam(o, s, g) - o.lr * 0.01 * p, OF_ADAM, "missing-term", "0.0001 of itself"),
     (lambda o, s, g, p: adam(o, s, g + 0.01 * p), OF_ADAM, "missing-term", "0.01 times the parameter"),
     (lambda o, s, g, p: -adam(o, s, g), OF_ADAM, "sign", "every move has the wrong sign"),
+    (lambda o, s, g, p: adam(o, s, g), OF_ADAMW, "missing-term", "the weight decay is missing"),
+    (lambda o, s, g, p: adam(o, s, g) + o.lr * 0.02 * p, OF_ADAMW, "sign", "decay has the wrong sign"),
+    (lambda o, s, g, p: adam(o, s, g + 0.02 * p), OF_ADAMW, "missing-term", "that is L2"),
+    (lambda o, s, g, p: adam(o, s, g) - 0.02 * p, OF_ADAMW, "factor", "not multiplied by lr"),
+    (lambda o, s, g, p: adam(o, s, g) - 0.01 * o.lr * p, OF_ADAMW, "factor", "halved"),
     (last_square, OF_ADAGRAD, "missing-term", "the last square alone"),
     (rms, OF_ADAGRAD, "missing-term", "RMSprop"),
     (lambda o, s, g, p: -o.lr * g / (squares(o, s, g) + o.eps), OF_ADAGRAD, "elementwise-factor", "the root of s"),

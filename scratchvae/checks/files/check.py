@@ -40,8 +40,23 @@ def check_file(path: str | Path, seconds: float = SECONDS) -> Iterator[Report]:
             names = "f and f_backward, f_forward and f_backward, or classes with forward and backward"
             raise ValueError(f"{path} should define functions {names}, got {looked_for(module)}")
         given = getattr(module, "examples", {})
+        wrong: dict[str, list[Finding]] = {}  # by the name of a backward
         for pair in found:
-            yield check_pair(pair, given.get(pair.title, {}), vars(module), path, seconds)
+            report = check_pair(pair, given.get(pair.title, {}), vars(module), path, seconds)
+            wrong[pair.backward.__name__] = list(report.findings)
+            yield without_what_follows(report, pair, wrong)
+
+
+def without_what_follows(report: Report, pair: Written, wrong: Mapping[str, list[Finding]]) -> Report:
+    """A backward that calls another one has its faults too: what is said in the same words is said once."""
+    called = getattr(pair.backward, "__code__", None)
+    for name in called.co_names if called else ():
+        said = {(finding.cause, finding.message) for finding in wrong.get(name, [])}
+        if report.findings and all((finding.cause, finding.message) in said for finding in report.findings):
+            note = f"follows from what {name} does"
+            report.rows = [row._replace(note=note) if row.status == "wrong" else row for row in report.rows]
+            report.findings = []
+    return report
 
 
 def check_pair(pair: Written, given: Mapping[str, Any], names: dict[str, Any], path: Path, seconds: float) -> Report:

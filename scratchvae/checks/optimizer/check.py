@@ -40,16 +40,17 @@ def check_optimizer(
     try:
         for _ in range(steps):
             grads = {name: SIZES[name] * rng.standard_normal(p.shape) for name, p in got.items()}
-            before, right = ({name: p.copy() for name, p in params.items()} for params in (got, expected))
-            given = snapshot(grads)
-            handed.append((dict(grads), given))
+            before = {name: p.copy() for name, p in got.items()}
+            for name, p in before.items():
+                expected[name][...] = p  # why: a decay depends on where the parameters are
+            handed.append((dict(grads), given := snapshot(grads)))
             optimizer.step(got, grads)
             if finding := written_to(handed):
                 report.findings = [finding]
                 grads = {name: given[name] for name in grads}
             reference.step(expected, grads)
             for name, p in got.items():
-                seen[name].append((grads[name], before[name], p - before[name], expected[name] - right[name]))
+                seen[name].append((grads[name], before[name], p - before[name], expected[name] - before[name]))
     except NotImplementedError:
         return Report(report.title, [Row(name, shape, math.nan, "not written yet") for name, shape in SHAPES.items()])
     except Exception as error:  # somebody's code may do anything
@@ -61,9 +62,8 @@ def check_optimizer(
         name: Steps(*(np.stack(a).reshape(steps, -1) for a in zip(*rows, strict=True))) for name, rows in seen.items()
     }
     wrong = [name for name, h in history.items() if not (h.off <= ALLOWED).all()]
-    report.rows = [
-        Row(name, SHAPES[name], float(h.off.max()), "wrong" if name in wrong else "ok") for name, h in history.items()
-    ]
+    judged = {name: "wrong" if name in wrong else "ok" for name in history}
+    report.rows = [Row(name, SHAPES[name], float(h.off.max()), judged[name]) for name, h in history.items()]
     if wrong and not report.findings:  # why: a gradient that was written into may spoil the next steps
         found = explain_steps({name: history[name] for name in wrong}, list(got), optimizer, reference)
         report.findings += [in_shape(finding) for finding in found]

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchvae.checks.amounts import number, off_by, same
-from scratchvae.checks.optimizer.rules import FAMILIES, NAMES, Family, Run, corrected, numbers_of
+from scratchvae.checks.optimizer.adam import corrected
+from scratchvae.checks.optimizer.families import FAMILIES
+from scratchvae.checks.optimizer.rules import NAMES, Family, Run, numbers_of
 from scratchvae.checks.report import Finding
 from scratchvae.checks.vjp.case import ratio
 
@@ -76,8 +78,8 @@ def explain_moves(wrong: Mapping[str, Steps], names: list[str], optimizer: Any, 
         return Finding((), "non-finite", f"step {t} moves the parameters to something that is not finite")
     return (
         by_a_constant(wrong, reference)
-        or by_a_decay(h)
         or by_a_slip(wrong, names, optimizer, reference)
+        or by_a_decay(h)
         or by_a_number_a_step(h)
         or by_a_curve(h)
         or unknown(h)

@@ -39,12 +39,9 @@ GENERAL: dict[str, Hypothesis] = {
 }
 LINES: dict[str, Hypothesis] = {hypothesis.__name__: hypothesis for hypothesis in causes_lines.HYPOTHESES}
 HYPOTHESES = GENERAL | LINES  # about gradients, and about what a backward computes on the way
-OF_GRADIENTS = {
-    "nothing_there",
-    "another_shape",
-    "another_order",
-    "two_factors",
-    *(h.__name__ for h in causes_inside.HYPOTHESES),
+OF_GRADIENTS = {  # and what is not asked about values on the way
+    *("nothing_there", "another_shape", "another_order", "two_factors", "a_missing_mask"),
+    *(hypothesis.__name__ for hypothesis in causes_inside.HYPOTHESES),
 }
 
 

@@ -142,8 +142,11 @@ def at(site: Site, claim: Claim) -> Claim:
     """
     if any(word.name.startswith(("exp(", "log(", "sqrt(", "1 /")) for word in claim.words):
         claim = claim._replace(cost=claim.cost + ODD)
-    if claim.kind == "another value" and claim.detail[0] == claim.detail[1] and site.does.startswith(("add", "sub")):
-        claim = claim._replace(cause="missing-term")
+    if claim.kind == "another value" and len(set(claim.detail)) == 1:
+        operand = claim.detail[0].removeprefix("(").removesuffix(")") in site.text
+        adds = site.does.startswith(("add", "sub"))
+        cause = "missing-term" if operand and adds else claim.cause
+        claim = claim._replace(cause=cause, kind="operand alone" if operand else claim.kind)
     return claim
 
 

@@ -7,11 +7,13 @@ from scratchvae.checks.vjp.told import PATHS, Sentence, Told
 def another_value(t: Told) -> tuple[str, str]:
     value, formula = t.claim.detail
     if value == formula:
-        return (
-            f"{t.it}: {value} alone belongs there{t.constant}; something is multiplied or added too much",
-            t.c + value,
-        )
+        return f"{t.it}: {value} belongs there{t.constant}, and not this", t.c + value
     return f"{t.it}: what belongs there is made of {value} in another way", f"{t.c}{formula} belongs there"
+
+
+def operand_alone(t: Told) -> tuple[str, str]:
+    value = t.claim.detail[0]
+    return f"{t.it}: {value} alone belongs there{t.constant}; something is multiplied or added too much", t.c + value
 
 
 def another_sum(t: Told) -> tuple[str, str]:
@@ -56,6 +58,7 @@ def norm(t: Told) -> tuple[str, str]:
 
 OF_LINES: dict[str, Sentence] = {
     "another value": another_value,
+    "operand alone": operand_alone,
     "another factor": another_factor,
     "another sum": another_sum,
     "value forgotten": value_forgotten,

@@ -1,0 +1,127 @@
+"""Adam, AdamW, and their usual slips."""
+
+import numpy as np
+
+from scratchvae.checks.optimizer.rules import Family, Run, Slip, before, memory
+
+
+def adam(m: np.ndarray, v: np.ndarray, tiny: float) -> np.ndarray:
+    return m / (np.sqrt(v) + tiny)
+
+
+def corrected(r: Run, t: np.ndarray) -> np.ndarray:
+    """With the bias correction of another step t."""
+    return adam(r.m / (1 - r.beta1**t), r.v / (1 - r.beta2**t), r.tiny)
+
+
+def nesterov(r: Run) -> np.ndarray:
+    return r.beta1 * r.m_hat + (1 - r.beta1) * r.g / (1 - r.beta1**r.t)
+
+
+def swapped_betas(r: Run) -> np.ndarray:
+    other = r._replace(beta1=r.beta2, beta2=r.beta1)
+    return adam(other.m_hat, other.v_hat, r.tiny)
+
+
+ADAM = Family(
+    ("lr", "beta1", "beta2", "tiny"),
+    lambda r: adam(r.m_hat, r.v_hat, r.tiny),
+    "param -= lr * m_hat / (sqrt(v_hat) + tiny), with m_hat = m / (1 - beta1^t) and v_hat = v / (1 - beta2^t)",
+    (
+        Slip("the bias correction of m and v is missing", lambda r: adam(r.m, r.v, r.tiny), "factor"),
+        Slip("the bias correction of m is missing", lambda r: adam(r.m, r.v_hat, r.tiny), "factor"),
+        Slip("the bias correction of v is missing", lambda r: adam(r.m_hat, r.v, r.tiny), "factor"),
+        Slip("the bias correction counts one step too many", lambda r: corrected(r, r.t + 1), "factor"),
+        Slip("the step count of the bias correction stays at 1", lambda r: corrected(r, np.ones_like(r.t)), "factor"),
+        Slip(
+            "the bias correction is divided by t, not taken to its power",
+            lambda r: adam(r.m / (1 - r.beta1 * r.t), r.v / (1 - r.beta2 * r.t), r.tiny),
+            "factor",
+        ),
+        Slip("tiny stands inside the root", lambda r: r.m_hat / np.sqrt(r.v_hat + r.tiny), "elementwise-factor"),
+        Slip(
+            "tiny stands inside the root, and is corrected for bias",
+            lambda r: r.m_hat / np.sqrt((r.v + r.tiny) / (1 - r.beta2**r.t)),
+            "elementwise-factor",
+        ),
+        Slip(
+            "tiny is added before the bias correction of v",
+            lambda r: adam(r.m_hat, r.v, r.tiny) * np.sqrt(1 - r.beta2**r.t),
+            "elementwise-factor",
+        ),
+        Slip("tiny is missing", lambda r: adam(r.m_hat, r.v_hat, 0.0), "elementwise-factor"),
+        Slip("m and v have changed places", lambda r: r.v_hat / (np.sqrt(np.abs(r.m_hat)) + r.tiny), "transpose"),
+        Slip("beta1 and beta2 have changed places", swapped_betas, "transpose"),
+        Slip("the root of v is missing", lambda r: r.m_hat / (r.v_hat + r.tiny), "elementwise-factor"),
+        Slip(
+            "v averages |grad|, not its square",
+            lambda r: adam(r.m_hat, memory(np.abs(r.g), r.beta2) * (1 - r.beta2) / (1 - r.beta2**r.t), r.tiny),
+            "elementwise-factor",
+        ),
+        Slip(
+            "v averages |grad|, and its root is not taken",
+            lambda r: r.m_hat / (memory(np.abs(r.g), r.beta2) * (1 - r.beta2) / (1 - r.beta2**r.t) + r.tiny),
+            "elementwise-factor",
+        ),
+        Slip("m is the gradient alone: no momentum", lambda r: adam(r.g, r.v_hat, r.tiny)),
+        Slip(
+            "m forgets all but the last gradient",
+            lambda r: adam((1 - r.beta1) * r.g / (1 - r.beta1**r.t), r.v_hat, r.tiny),
+        ),
+        Slip(
+            "v forgets all but the last square",
+            lambda r: adam(r.m_hat, (1 - r.beta2) * r.g**2 / (1 - r.beta2**r.t), r.tiny),
+        ),
+        Slip("v is the last square alone", lambda r: adam(r.m_hat, r.g**2, r.tiny)),
+        Slip(
+            "the gradient enters m without 1 - beta1",
+            lambda r: adam(r.m_hat / (1 - r.beta1), r.v_hat, r.tiny),
+            "factor",
+        ),
+        Slip(
+            "the square enters v without 1 - beta2", lambda r: adam(r.m_hat, r.v_hat / (1 - r.beta2), r.tiny), "factor"
+        ),
+        Slip(
+            "gradient and square enter without 1 - beta",
+            lambda r: adam(r.m_hat / (1 - r.beta1), r.v_hat / (1 - r.beta2), r.tiny),
+            "factor",
+        ),
+        Slip(
+            "beta1 and 1 - beta1 have changed places",
+            lambda r: adam(memory(r.g, 1 - r.beta1) * r.beta1 / (1 - r.beta1**r.t), r.v_hat, r.tiny),
+            "transpose",
+        ),
+        Slip("it is Nesterov's momentum, which looks one step ahead", lambda r: adam(nesterov(r), r.v_hat, r.tiny)),
+        Slip("m is not divided by the root of v", lambda r: r.m_hat, "elementwise-factor"),
+        Slip(
+            "m and v are used before the new gradient enters",
+            lambda r: adam(before(r.m) / (1 - r.beta1**r.t), before(r.v) / (1 - r.beta2**r.t), r.tiny),
+        ),
+        Slip("the root of v_hat takes in tiny alone: v is missing", lambda r: r.m_hat / (1 + r.tiny)),
+    ),
+)
+
+
+def adam_of(r: Run) -> np.ndarray:
+    return adam(r.m_hat, r.v_hat, r.tiny)
+
+
+ADAMW = Family(
+    ("lr", "beta1", "beta2", "tiny", "decay"),
+    lambda r: adam_of(r) + r.decay * r.p,
+    "param -= lr * (m_hat / (sqrt(v_hat) + tiny) + decay * param)",
+    (
+        Slip("the weight decay is missing", adam_of),
+        Slip("the weight decay has the wrong sign", lambda r: adam_of(r) - r.decay * r.p, "sign"),
+        Slip(
+            "the decay is added to the gradient, where m and v take it in (that is L2)",
+            lambda r: adam_of(r._replace(g=r.g + r.decay * r.p)),
+        ),
+        Slip("the weight decay is not multiplied by lr", lambda r: adam_of(r) + r.decay * r.p / r.lr, "factor"),
+        Slip("the weight decay is halved", lambda r: adam_of(r) + 0.5 * r.decay * r.p, "factor"),
+        Slip(
+            "the weight decay is taken after the step, of the new parameter",
+            lambda r: adam_of(r) + r.decay * (r.p - r.lr * adam_of(r)),
+        ),
+    ),
+)
