@@ -75,6 +75,7 @@ def by_lines(
         return Found(lines=lines_of(sites))
     claim, site, shape = min(found, key=lambda each: (simpler(each[0]), each[1].line))
     alike = [other for c, other, _ in found if c.same_as(claim)]  # why: a minus may be on any line of a path
+    alike = [other for other in alike if other.code is getattr(pair.backward, "__code__", None)] or alike
     where = site.place if len({other.line for other in alike}) == 1 else f"a value of {lines_of(alike, MANY)}"
     return Found(claim, where, shape)
 

@@ -116,6 +116,7 @@ def constant_words(t: Told) -> tuple[str, str, str]:
         of_an_amount(size, amounts),
         of_a_size_and_2(size, sizes),
         of_a_ratio(size),
+        of_some_root(size),
     )
     found = next(filter(None, origins), None)
     look = "look for a constant that only the forward or only the backward has"
@@ -156,6 +157,17 @@ def of_a_root(size: float, sizes: Mapping[str, int]) -> Words | None:
                 f"{name}; a division by the root is there once too often",
                 f"multiply by sqrt({n})",
             )
+    return None
+
+
+def of_some_root(size: float) -> Words | None:
+    """A root that no size explains."""
+    why = "look for a root of a size that only the forward or only the backward has"
+    n, m = round(1 / size**2), round(size**2)
+    if 2 < n <= SMALL and abs(size * n**0.5 - 1) < EXACT:
+        return f"sqrt({n}) times", why, f"divide by sqrt({n})"
+    if 2 < m <= SMALL and abs(size / m**0.5 - 1) < EXACT:
+        return f"1/sqrt({m}) of", why, f"multiply by sqrt({m})"
     return None
 
 
