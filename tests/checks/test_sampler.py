@@ -109,7 +109,6 @@ DRAWS = [  # the whole draw
     (lambda m, v, e: m + sigma(v) * np.clip(e, -2, 2), "elementwise-factor", "eps is clipped at -2 and 2"),
     (lambda m, v, e: m + sigma(v) * Phi(e), "elementwise-factor", "makes it uniform"),
     (lambda m, v, e: np.tanh(m + sigma(v) * e), "elementwise-factor", "z is tanh of mu + sigma * eps"),
-    (lambda m, v, e: m + sigma(v) * e[::-1], "transpose", "rows take each other's eps"),
     (lambda m, v, e: m + sigma(v) * e[:, :1], "shape", "latents share their eps"),
     (lambda m, v, e: m + sigma(v) * e[:1], "shape", "rows share their eps"),
     (lambda m, v, e: m + sigma(v) * e[0, 0], "shape", "rows and latents share their eps"),
@@ -136,7 +135,6 @@ DRAWS = [  # the whole draw
     (lambda m, v, e: (m + sigma(v) * e).T, "shape", "z has the shape"),
     (lambda m, v, e: print(end=""), "shape", "its return is missing"),
     (lambda m, v, e: m + np.sqrt(v) * e, "non-finite", "not finite"),
-    (lambda m, v, e: m + sigma(v) * np.roll(e, 1, axis=0)[:, ::-1], "transpose", "rows and latents take each other's"),
     (lambda m, v, e: m @ e, "unknown", "the sampler fails, with ValueError"),
 ]
 
@@ -204,6 +202,8 @@ def polar(m, v, e):
 
 
 RIGHT = {
+    "the noise of another row": lambda m, v, e: m + sigma(v) * e[::-1],
+    "the noise of another place": lambda m, v, e: m + sigma(v) * np.roll(e, 1, axis=0)[:, ::-1],
     "reparameterize": reparameterize,
     "plain": lambda m, v, e: m + np.exp(0.5 * v) * e,
     "the other order": lambda m, v, e: e * np.exp(v / 2) + m,

@@ -42,7 +42,8 @@ def check_file(path: str | Path, seconds: float = SECONDS) -> Iterator[Report]:
         given = getattr(module, "examples", {})
         wrong: dict[str, list[Finding]] = {}  # by the name of a backward
         for pair in found:
-            report = check_pair(pair, given.get(pair.title, {}), vars(module), path, seconds)
+            mine = given.get(pair.title) or given.get(getattr(pair.forward, "__name__", ""), {})
+            report = check_pair(pair, mine, vars(module), path, seconds)
             wrong[pair.backward.__name__] = list(report.findings)
             yield without_what_follows(report, pair, wrong)
 

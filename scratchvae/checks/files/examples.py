@@ -45,6 +45,7 @@ LAYOUTS = (
     Layout("images (B, C, H, W), gamma (1, C, 1, 1)", (2, 4, 6, 6), (3, 4, 3, 3), (3, 1), (1, 4, 1, 1), 0, 1),
     Layout("images (B, H, W, C)", (2, 6, 6, 4), (3, 3, 4, 3), (3,), (4,)),
     Layout("images (B, H, W, C), b (1, 1, 1, C)", (2, 6, 6, 4), (3, 3, 4, 3), (1, 1, 1, 3), (1, 1, 1, 4)),
+    Layout("signals (B, C, L)", (2, 4, 6), (3, 4, 3), (3,), (4,), 0, 1),
     Layout("sequences (B, T, D)", (2, 5, 4), (4, 3), (3,), (4,)),
     Layout("sequences (T, B, D)", (5, 2, 4), (4, 3), (3,), (4,), 1),
     Layout("sequences, features first (D, B, T)", (4, 2, 5), (3, 4), (3, 1), (4, 1), 1, 0),

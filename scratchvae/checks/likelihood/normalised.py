@@ -30,7 +30,9 @@ def claims_of_the_nll(p: Any, rng: np.random.Generator, known: list[Mass], extre
     """Both claims; known receives the densities that were added up, for the claims that stand on them."""
     masses = measured(p, extremes)
     yield adds_up(masses)
-    known.extend(mass for mass in masses if mass.settled and 0 < mass.total < math.inf)
+    known.extend(
+        mass for mass in masses if mass.settled and 0 < mass.total < math.inf and not math.isnan(distance(mass))
+    )
     if known:
         yield sums_over_pixels(p, known, rng)
 
@@ -114,10 +116,13 @@ def verb(masses: list[Mass]) -> str:
 def distance(mass: Mass) -> float:
     """|total - 1|; NaN where less than 1 was found and there may be more.
 
-    Far out a density is so narrow that a clip of x, which keeps a logarithm finite, is a part of it: no fault.
+    Far out a density is so narrow that a clip of x, which keeps a logarithm finite, is a part of it: no fault. A sum
+    over whole numbers may there have missed what lies at hundreds of millions.
     """
-    off = abs(mass.total - 1) if mass.settled or mass.total > 1 + ALLOWED else math.nan
-    return 0.0 if off < CLIPPED and np.abs(mass.pixel.logits).max() >= EXTREME else off
+    far = np.abs(mass.pixel.logits).max() >= EXTREME
+    missed = far and mass.levels == 1 and mass.total < 1 - ALLOWED
+    off = abs(mass.total - 1) if mass.total > 1 + ALLOWED or (mass.settled and not missed) else math.nan
+    return 0.0 if off < CLIPPED and far else off
 
 
 class Scaled:
@@ -134,11 +139,13 @@ def wrong_total(masses: list[Mass], off: np.ndarray) -> Finding:
     """Is it the support, a sign or a factor, a constant, or a term that depends on the logits?"""
     worst = masses[int(np.nanargmax(off))]
     total, where, support = worst.total, at(worst.pixel.logits), worst.pixel.support
-    for other in SUPPORTS:
+    near_ones = float(np.nanmax(off[: len(VALUES)])) > ALLOWED  # why: what is right there has the right support
+    for other in SUPPORTS if near_ones else ():
         pixels = [mass.pixel._replace(support=other) for mass in masses[: len(VALUES)]]
         if other != support and off_one(attempt(pixels, worst.levels)) < ALLOWED:
             text = f"exp(-nll) {verb(masses)} to 1 over {other}, and {where} to {total:.6g} over the support {support}"
-            return Finding(("support",), "missing-term", text, f"support = {other}", expected=1.0, got=total)
+            repair = f"support = {other}; or what lies beyond is added to the ends, if x is clipped"
+            return Finding(("support",), "missing-term", text, repair, expected=1.0, got=total)
     for c in FACTORS:
         pixels = [mass.pixel._replace(likelihood=Scaled(mass.pixel.likelihood, c)) for mass in masses[: len(VALUES)]]
         if off_one(attempt(pixels, worst.levels)) < ALLOWED:

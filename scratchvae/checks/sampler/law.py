@@ -98,7 +98,7 @@ def of_a_linear_draw(q: Question, linear: Linear) -> Law:
     taken = wrong_eps(linear.takes, q.mu.shape, law_is_right)
     mean, spread = bool(m.mean_wrong.any()), bool(m.spread_wrong.any())
     own = not linear.takes[~np.eye(q.mu.size, dtype=bool)].any()
-    note = "each z takes its own" if own else "latents of a row mix theirs, and the law is right"
+    note = "each z takes its own" if own else "z takes that of others, and the law is right"
     rows = [
         q.row("mean", float(m.mean_off.max()), mean, "of sigma; measured exactly"),
         q.row("spread", float(m.spread_off.max()), spread, "of sigma; measured exactly"),

@@ -41,6 +41,7 @@ LINES: dict[str, Hypothesis] = {hypothesis.__name__: hypothesis for hypothesis i
 HYPOTHESES = GENERAL | LINES  # about gradients, and about what a backward computes on the way
 OF_GRADIENTS = {  # and what is not asked about values on the way
     *("nothing_there", "another_shape", "another_order", "two_factors", "a_missing_mask"),
+    *("diagonal_only", "jacobian_for_its_transpose"),
     *(hypothesis.__name__ for hypothesis in causes_inside.HYPOTHESES),
 }
 
@@ -80,7 +81,8 @@ def explain(
         lines = by_lines(pair, again, {n: h for n, h in general.items() if n not in OF_GRADIENTS}, own)
         worst = {name: n.where for name, n in numbers.items()}
         chosen = chosen or by_rows(pair, x, index, worst, general)
-        if lines.claim and (not chosen or lines.claim.cost <= sum(cost_of(claim) for claim, _ in chosen)):
+        whole = frozenset().union(*(names for _, names in chosen)) == frozenset(index)
+        if lines.claim and (not whole or lines.claim.cost <= sum(cost_of(claim) for claim, _ in chosen)):
             return [at_line(case, lines, list(index), numbers)]
         right = [name for name in x if name not in index]
         nothing = [(nothing_known(index, numbers, right, lines.lines), frozenset(index))]

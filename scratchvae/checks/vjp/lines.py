@@ -91,7 +91,7 @@ def claims_at_sites(
     sites: list[Site] = []
     for mixed in (False, True):
         try:
-            points = [point_at(pair, case, mixed) for case in cases]
+            points = [point_at(pair, case, mixed, n) for n, case in enumerate(cases)]
             solutions = [{site: s for site in leading(points[0]) if (s := solved(points[0], site))}]
             solutions += [{site: s for site in solutions[0] if (s := solved(point, site))} for point in points[1:]]
         except Exception:  # somebody's function may refuse arrays that are followed
@@ -139,12 +139,15 @@ def speaks_of_it(claim: Claim) -> bool:
 def at(site: Site, claim: Claim) -> Claim:
     """Among so many lines a curve is easily the inverse of another one: exp, log, a root or a quotient costs more.
 
-    Where a value of two alone belongs, the other one is a term or a factor.
+    Where a value of two alone belongs, the other one is a term or a factor; and what lacks a part of one is times that.
     """
     if any(word.name.startswith(("exp(", "log(", "sqrt(", "1 /")) for word in claim.words):
         claim = claim._replace(cost=claim.cost + ODD)
+    value = claim.detail[0] if claim.kind in ("another value", "value forgotten") else ""
+    operand = bool(value) and value.removeprefix("(").removesuffix(")") in site.text
+    if claim.kind == "value forgotten" and operand and site.does.startswith("multiply"):
+        claim = claim._replace(cause="elementwise-factor", kind="operand times")
     if claim.kind == "another value" and len(set(claim.detail)) == 1:
-        operand = claim.detail[0].removeprefix("(").removesuffix(")") in site.text
         adds = site.does.startswith(("add", "sub"))
         cause = "missing-term" if operand and adds else claim.cause
         claim = claim._replace(cause=cause, kind="operand alone" if operand else claim.kind)
@@ -177,9 +180,12 @@ def run(pair: Pair, x: Mapping[str, np.ndarray], dy: np.ndarray, index: Mapping[
     return Run(np.concatenate(grads), values)
 
 
-def point_at(pair: Pair, case: Case, mixed: bool) -> Point:
-    """What the gradients should be: as measured where they are wrong, as they are elsewhere."""
-    rng = np.random.default_rng(0)
+def point_at(pair: Pair, case: Case, mixed: bool, number: int) -> Point:
+    """What the gradients should be: as measured where they are wrong, as they are elsewhere.
+
+    number: of the point, since each has upstream gradients of its own.
+    """
+    rng = np.random.default_rng(number)
     index = {name: seen.entries for name, seen in case.seen.items()}
     right_ones = case.asked or case.weights
     others = {n: np.arange(case.weights[n].size)[:LARGEST] for n in right_ones if n not in index}

@@ -16,6 +16,11 @@ def operand_alone(t: Told) -> tuple[str, str]:
     return f"{t.it}: {value} alone belongs there{t.constant}; something is multiplied or added too much", t.c + value
 
 
+def operand_times(t: Told) -> tuple[str, str]:
+    value, formula = t.claim.detail
+    return f"{t.it}: what {value} is multiplied by there is wrong", f"{t.c}{formula} more than that"
+
+
 def another_sum(t: Told) -> tuple[str, str]:
     (value,) = t.claim.detail
     text = f"{t.it}: what belongs there is the sum of {value} over all its rows{t.constant}"
@@ -59,6 +64,7 @@ def norm(t: Told) -> tuple[str, str]:
 OF_LINES: dict[str, Sentence] = {
     "another value": another_value,
     "operand alone": operand_alone,
+    "operand times": operand_times,
     "another factor": another_factor,
     "another sum": another_sum,
     "value forgotten": value_forgotten,
