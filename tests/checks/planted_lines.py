@@ -151,6 +151,51 @@ def squeezed(bonus=1.0, size=1.0):
     return forward, backward
 
 
+def response():
+    """How a cell answers to a dose x: backward takes log(x) for log(x / K)."""
+
+    def forward(x, K, n):
+        s = 1 / (1 + (K / x) ** n)
+        return s, (x, K, n, s)
+
+    def backward(dy, cache):
+        x, K, n, s = cache
+        da = dy * s * (1 - s)
+        return n * da / x, -(n * da / K).sum(axis=0), (da * np.log(x)).sum(axis=0)
+
+    return forward, backward
+
+
+def doses(rng):
+    return {name: rng.uniform(0.5, 2.0, shape) for name, shape in {"x": (6, 4), "K": (4,), "n": (4,)}.items()}
+
+
+def springs():
+    """The energy of springs between points: backward pulls at one end alone."""
+
+    def forward(points, ends):
+        d = points[ends[:, 0]] - points[ends[:, 1]]
+        return (np.sqrt((d * d).sum(axis=1)) - 1) ** 2, (points, ends, d)
+
+    def backward(dy, cache):
+        points, ends, d = cache
+        length = np.sqrt((d * d).sum(axis=1, keepdims=True))
+        pull = 2 * dy[:, None] * (length - 1) / length * d
+        g = np.zeros_like(points)
+        np.add.at(g, ends[:, 0], pull)
+        return g
+
+    return forward, backward
+
+
+def points(rng):
+    return {"points": rng.standard_normal((5, 2))}
+
+
+def ends(rng):
+    return {"ends": np.array([[0, 1], [1, 2], [2, 3], [3, 4], [4, 0], [0, 2]])}
+
+
 def positions(rng):
     return {"x": rng.standard_normal((4, 3, 5)), "W": rng.standard_normal((3, 3))}
 
@@ -198,6 +243,10 @@ LINES = {
     ),
     "a mean on the way": Plant("a_constant", *squeezed(), positions, nothing, "x", "factor", "5 times"),
     "in every step": Plant("a_constant", *unrolled(), steps_in_time, nothing, "x W U", "factor", "(da @ U.T) is half"),
+    "a term of a logarithm": Plant(
+        "a_fixed_term", *response(), doses, nothing, "n", "missing-term", "wrong there, log(K)"
+    ),
+    "one end of two": Plant("another_value", *springs(), points, ends, "points", "missing-term", "comes from pull"),
     "no slope, and few equations": Plant(
         "a_word_at_a_line",
         *graph(False, lambda h: 1, ("W1", "W2")),

@@ -61,7 +61,8 @@ def by_rows(
         if cut.added and (flat := flat_rows(cut.rows, off, few)):
             return [(Claim("elementwise-factor", "flat rows", detail=(cut.batch.axis, flat)), frozenset(few))]
         if cut.first or cut.separate or cut.added:
-            row, others = (row, []) if cut.first else (wrong, off[1:])
+            only_first = cut.first and not cut.separate and not cut.added
+            row, others = (row, []) if only_first else (wrong, off[1:])
             cases = itertools.chain(
                 cases_of(row, few), *(itertools.islice(cases_of(each, few), 1) for each in others[-1:])
             )

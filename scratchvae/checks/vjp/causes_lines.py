@@ -15,6 +15,7 @@ from scratchvae.checks.vjp.causes_term import odd
 from scratchvae.checks.vjp.word import ONE, Word
 
 PLAIN = 1.6  # words that cost less are arrays themselves, their simple functions, or slopes
+DEAR = 1.8
 SIMPLE = 1.3  # and these are arrays themselves, or the slope of the forward
 
 
@@ -77,6 +78,17 @@ def another_value(case: Case, seen: Seen) -> Iterator[Claim]:
             if wrong := next((each for each in gots if untransposed(each) == untransposed(way.formula)), ""):
                 claim = claim._replace(cause="transpose", kind="another product", detail=(wrong, way.formula), cost=1.4)
             yield claim._replace(cost=claim.cost + way.cost + odd(c))
+
+
+def a_fixed_term(case: Case, seen: Seen) -> Iterator[Claim]:
+    """right - got = c * a word, where the value does not depend on dy."""
+    if not case.fixed or not seen.beside:
+        return
+    left = seen.right - seen.got
+    for word in case.words:
+        full = aligned(case.values[word.name], seen.shape)
+        if word.cost < DEAR and full is not None and (c := ratio(left, seen.picked(full[None]))):
+            yield Claim("missing-term", "fixed term", (word,), factor=c, cost=2.2 + word.cost / 2 + odd(c))
 
 
 def untransposed(formula: str) -> str:
@@ -150,6 +162,10 @@ def through(case: Case, name: str, a: np.ndarray, shape: tuple[int, ...]) -> Ite
         yield Way(name, a, 0.0)
     if a.shape[2:] == shape and a.ndim > 1:
         yield Way(total(name), a.sum(axis=1), 0.1)
+    for text, ids in indices(case, a, shape):
+        scattered = np.zeros((len(a), *shape))
+        np.add.at(scattered.swapaxes(0, 1), ids, a.swapaxes(0, 1))
+        yield Way(f"{name} by the index {text}", scattered, 0.4)
     for other, W in case.arrays.items():
         for text, M in ((other, W), (f"{other}.T", W.T)) if W.ndim == 2 and a.ndim > 2 else ():
             if (*a.shape[1:-1], M.shape[1]) == shape and a.shape[-1] == len(M):
@@ -158,4 +174,13 @@ def through(case: Case, name: str, a: np.ndarray, shape: tuple[int, ...]) -> Ite
                 yield Way(f"{text} @ {name}", M @ a, 0.3)
 
 
-HYPOTHESES = (a_word_at_a_line, another_value, a_softmax, a_norm)
+def indices(case: Case, a: np.ndarray, shape: tuple[int, ...]) -> Iterator[tuple[str, np.ndarray]]:
+    """Arrays of whole numbers, or columns of them, that say to which row of this shape each row of a value belongs."""
+    for name, whole in case.arrays.items() if a.shape[2:] == shape[1:] and a.ndim > 1 and shape else ():
+        columns = {f"{name}[:, {i}]": column for i, column in enumerate(whole.T)} if whole.ndim == 2 else {name: whole}
+        for text, ids in columns.items():
+            if ids.shape == a.shape[1:2] and (ids == np.rint(ids)).all() and ids.min() >= 0 and ids.max() < shape[0]:
+                yield text, ids.astype(int)
+
+
+HYPOTHESES = (a_word_at_a_line, another_value, a_fixed_term, a_softmax, a_norm)

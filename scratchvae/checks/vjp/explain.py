@@ -39,6 +39,7 @@ GENERAL: dict[str, Hypothesis] = {
 }
 LINES: dict[str, Hypothesis] = {hypothesis.__name__: hypothesis for hypothesis in causes_lines.HYPOTHESES}
 HYPOTHESES = GENERAL | LINES  # about gradients, and about what a backward computes on the way
+LOOSE = ("paths", "projection")  # what may be said more exactly of a line
 OF_GRADIENTS = {  # and what is not asked about values on the way
     *("nothing_there", "another_shape", "another_order", "two_factors", "a_missing_mask"),
     *("diagonal_only", "jacobian_for_its_transpose"),
@@ -76,7 +77,7 @@ def explain(
         said = opinions(itertools.chain([case], cases), general)
         numbers = numbers_at(pair, x, index, columns)
         chosen = smallest_cover(said, VAGUE)
-        if len(chosen) == 1 and chosen[0][1] == frozenset(index):
+        if len(chosen) == 1 and chosen[0][1] == frozenset(index) and chosen[0][0].kind not in LOOSE:
             return told_of(pair, x, case, index, chosen, numbers)
         lines = by_lines(pair, again, {n: h for n, h in general.items() if n not in OF_GRADIENTS}, own)
         worst = {name: n.where for name, n in numbers.items()}

@@ -21,6 +21,7 @@ OUTPUTS = 128  # so many entries of y are asked one by one; of more, a sample
 ENTRIES = 64  # and so many entries of an input at the second point
 EVIDENCE = 12  # numbers to be met by an explanation, which has one constant of its own and was chosen among many
 POINTS = 6
+TRIES = 4  # for a point
 
 
 class Hints(NamedTuple):
@@ -86,10 +87,14 @@ def cases_at(
     few = fewest_numbers(case)
     yield case
     for n in range(min(POINTS, max(3, math.ceil(EVIDENCE / max(1, few)))) - 1):
-        if (moved := another_point(pair, x, rng, wild=n > 0)) is None:
-            break
-        some = fewer(index, moved, rng)
-        yield case_at(pair, moved, some, measured(pair, moved, some), hints)
+        for _ in range(TRIES):  # why: where a slip does not show, an explanation of it does not hold
+            if (moved := another_point(pair, x, rng, wild=n > 0)) is None:
+                return
+            some = fewer(index, moved, rng)
+            case = case_at(pair, moved, some, measured(pair, moved, some), hints)
+            if not any(seen.is_right for seen in case.seen.values()):
+                break
+        yield case
 
 
 def fewest_numbers(case: Case) -> int:

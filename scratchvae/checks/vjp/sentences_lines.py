@@ -33,6 +33,11 @@ def another_factor(t: Told) -> tuple[str, str]:
     return text, f"{t.c}{value} * {t.claim.words[0].formula}"
 
 
+def fixed_term(t: Told) -> tuple[str, str]:
+    word = t.claim.words[0]
+    return f"{t.it}: a term is missing or wrong there, {word.name}", f"add {t.c}{word.formula} there"
+
+
 def value_forgotten(t: Told) -> tuple[str, str]:
     value, formula = t.claim.detail
     if t.claim.factor < 0:
@@ -67,6 +72,7 @@ OF_LINES: dict[str, Sentence] = {
     "operand times": operand_times,
     "another factor": another_factor,
     "another sum": another_sum,
+    "fixed term": fixed_term,
     "value forgotten": value_forgotten,
     "value forgotten by all": value_forgotten_by_all,
     "softmax": softmax_sum,

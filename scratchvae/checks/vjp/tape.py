@@ -134,8 +134,11 @@ class Followed(np.ndarray):
             more["out"] = tuple(map(plain, out))
         result = getattr(ufunc, method)(*map(plain, inputs), **plain(more))
         tape = next(a.tape for a in (*inputs, *(out or ())) if isinstance(a, Followed))
-        if isinstance(result, tuple) or result is None:
-            return out or (result and tuple(map(tape.wrapped, result)))
+        if method == "at":  # np.add.at(a, ids, values): the value is what a is then
+            tape.passed(plain(inputs[0]), f"{ufunc.__name__}.at")
+            return None
+        if isinstance(result, tuple):
+            return out or tuple(map(tape.wrapped, result))
         result = tape.passed(result, f"{ufunc.__name__}.{method}")
         return out[0] if out else tape.wrapped(result)
 

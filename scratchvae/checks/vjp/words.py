@@ -86,7 +86,7 @@ def simple_functions(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, n
             yield Word(text, text.removeprefix("mask ") if "mask" not in text else f"({text[5:]})", 1.5), value
         yield Word(f"(1 + {name})", f"(1 + {name})", 3.2), 1 + a  # why: 1 - y^2 over 1 - y is that, and says less
         for text, value in ((f"exp(-{name})", np.exp(np.minimum(-a, 50))), (f"1 / {name}", 1 / a)):
-            yield Word(text, text, 1.55), value
+            yield Word(text, text, 1.75), value
 
 
 def one_hots(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarray]]:
