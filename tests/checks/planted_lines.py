@@ -239,10 +239,12 @@ LINES = {
     "a variance inside": Plant("a_norm", *normalised(), three_matrices, nothing, "x W1", "missing-term", "zn * (zn"),
     "one tower of two": Plant("another_value", *twin(), pairs, nothing, "W b", "missing-term", "what comes from df"),
     "a sign in a bonus": Plant(
-        "a_constant", *squeezed(bonus=-1.0, size=5), positions, nothing, "x W", "sign", "is the negative"
+        "a_constant_at_a_line", *squeezed(bonus=-1.0, size=5), positions, nothing, "x W", "sign", "is the negative"
     ),
-    "a mean on the way": Plant("a_constant", *squeezed(), positions, nothing, "x", "factor", "5 times"),
-    "in every step": Plant("a_constant", *unrolled(), steps_in_time, nothing, "x W U", "factor", "(da @ U.T) is half"),
+    "a mean on the way": Plant("a_constant_at_a_line", *squeezed(), positions, nothing, "x", "factor", "5 times"),
+    "in every step": Plant(
+        "a_constant_at_a_line", *unrolled(), steps_in_time, nothing, "x W U", "factor", "(da @ U.T) is half"
+    ),
     "a term of a logarithm": Plant(
         "a_fixed_term", *response(), doses, nothing, "n", "missing-term", "wrong there, log(K)"
     ),

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.vjp.case import Case, Claim, Seen, aligned, ratio
-from scratchvae.checks.vjp.causes_factor import factor_claim
+from scratchvae.checks.vjp.case import Case, Claim, Seen, aligned, ratio, repairs
+from scratchvae.checks.vjp.causes_factor import NEARLY, constant, factor_claim
 from scratchvae.checks.vjp.causes_inside import are_shares
 from scratchvae.checks.vjp.causes_term import odd
 from scratchvae.checks.vjp.word import ONE, Word
@@ -19,12 +19,18 @@ DEAR = 1.8
 SIMPLE = 1.3  # and these are arrays themselves, or the slope of the forward
 
 
+def a_constant_at_a_line(case: Case, seen: Seen) -> Iterator[Claim]:
+    """right = c * got, where the entries are not known one by one either."""
+    if (c := repairs(seen, seen.got)) and abs(c - 1) > NEARLY:
+        yield constant(c)
+
+
 def a_word_at_a_line(case: Case, seen: Seen) -> Iterator[Claim]:
     """right = c * got * u / v, where the entries are not known one by one: as an_array for a gradient."""
     if seen.through is None or not seen.got.any():
         return
     raw = np.stack([g for g in seen.raw if g is not None])  # (M, *shape)
-    words = {w: a for w in case.words if (a := aligned(case.values[w.name], seen.shape)) is not None}
+    words = {w: a for w in case.words if (a := aligned(case.values[w.name], seen.shape)) is not None and np.ptp(a)}
     for v, b in {ONE: np.ones(seen.shape), **words}.items():
         if v.cost >= PLAIN or not b.all():
             continue
@@ -183,4 +189,4 @@ def indices(case: Case, a: np.ndarray, shape: tuple[int, ...]) -> Iterator[tuple
                 yield text, ids.astype(int)
 
 
-HYPOTHESES = (a_word_at_a_line, another_value, a_fixed_term, a_softmax, a_norm)
+HYPOTHESES = (a_constant_at_a_line, a_word_at_a_line, another_value, a_fixed_term, a_softmax, a_norm)

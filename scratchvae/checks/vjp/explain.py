@@ -41,7 +41,7 @@ LINES: dict[str, Hypothesis] = {hypothesis.__name__: hypothesis for hypothesis i
 HYPOTHESES = GENERAL | LINES  # about gradients, and about what a backward computes on the way
 LOOSE = ("paths", "projection")  # what may be said more exactly of a line
 OF_GRADIENTS = {  # and what is not asked about values on the way
-    *("nothing_there", "another_shape", "another_order", "two_factors", "a_missing_mask"),
+    *("a_constant", "nothing_there", "another_shape", "another_order", "two_factors", "a_missing_mask"),
     *("diagonal_only", "jacobian_for_its_transpose"),
     *(hypothesis.__name__ for hypothesis in causes_inside.HYPOTHESES),
 }
