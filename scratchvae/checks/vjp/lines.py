@@ -97,7 +97,8 @@ def claims_at_sites(
         except Exception:  # somebody's function may refuse arrays that are followed
             continue
         hold = [site for site in solutions[0] if all(site in each for each in solutions)]
-        sites += solutions[0]
+        alone = len(cases[0].seen) == 1  # why: with as many unknowns as equations any line would do
+        sites += [site for site in hold if alone or solutions[0][site].spare > 0]
         for hypotheses, whole in families:
             followed = [at_sites(*each, hold, whole) for each in zip(points, solutions, strict=True)]
             names = [name for name in followed[0].seen if all(name in case.seen for case in followed)]
@@ -239,6 +240,7 @@ class Solved(NamedTuple):
     got: np.ndarray
     through: np.ndarray  # (rank, n) what of it the gradients tell, in directions of length 1
     values: list[dict[Site, np.ndarray]]  # of all sites then, for every dy
+    spare: int  # gradients that depend on it, less what of it they tell
 
     @property
     def known(self) -> np.ndarray:
@@ -266,7 +268,8 @@ def solved(point: Point, site: Site) -> Solved | None:
     if not all(same_to_six(r.grads, w) for r, w in zip(runs, point.wanted, strict=True)):
         return None
     got = np.stack([r.values[site] for r in runs])
-    return Solved(got + added, got, Vt[:rank], [r.values for r in runs])
+    spare = int((np.abs(table).max(axis=1) > 0).sum()) - rank
+    return Solved(got + added, got, Vt[:rank], [r.values for r in runs], spare)
 
 
 def same_to_six(a: np.ndarray, b: np.ndarray) -> bool:
