@@ -232,20 +232,24 @@ def coarse(pair: Pair, x: Values, y: np.ndarray, cache: Any) -> Finding | None:
 def is_rounded(pair: Pair, x: Values, name: str) -> bool:
     """Does y stay the same whenever an input is rounded to float32, and move with the next such number but three?
 
-    Many times, since what cancels, or is small beside 1, may give the same number again by chance.
+    Many times, since what cancels, or is small beside 1, may give the same number again by chance. And y has to change
+    half-way between two such numbers, also where these lie twice as close: that of a large number has stairs as well.
     """
     rng, size = np.random.default_rng(0), np.abs(x[name][x[name] != 0])
     if size.size and not (size.min() > 1e-30 and size.max() < 1e30):  # why: float32 ends there
         return False
-    for _ in range(TIMES):
-        value = x[name] + 1e-3 * size_of(x[name]) * rng.uniform(-1.0, 1.0, x[name].shape)
+    felt = 0
+    for scale in (1.0, 0.5) * (TIMES // 2):
+        value = scale * (x[name] + 1e-3 * size_of(x[name]) * rng.uniform(-1.0, 1.0, x[name].shape))
         rounded = value.astype(np.float32)
         y = pair.y({**x, name: value})
         if not np.array_equal(y, pair.y({**x, name: rounded.astype(float)})):
             return False
         if np.array_equal(y, pair.y({**x, name: value + 4.0 * np.spacing(rounded)})):  # so little is not felt
             return False
-    return True
+        before, after = (pair.y({**x, name: rounded + c * np.spacing(rounded).astype(float)}) for c in (0.4, 0.6))
+        felt += scale < 1 and np.array_equal(before, y) and not np.array_equal(before, after)
+    return 4 * felt >= TIMES
 
 
 def narrow_arrays(cache: Any) -> dict[str, np.ndarray]:

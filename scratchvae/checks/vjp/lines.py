@@ -69,7 +69,7 @@ def by_lines(
     if not all(seen.fits and seen.linear for seen in cases[0].seen.values()):
         return Found()
     found, sites = claims_at_sites(pair, cases, ((general, True), (own, False)))
-    if not sites and len(cases[0].seen) > 1:
+    if not found and not sites and len(cases[0].seen) > 1:
         return forgotten_by_all(pair, cases, own)
     if not found:
         return Found(lines=lines_of(sites))
