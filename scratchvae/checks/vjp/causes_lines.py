@@ -126,8 +126,8 @@ def a_norm(case: Case, seen: Seen) -> Iterator[Claim]:
             for u, a in [(ONE, np.ones(())), *words]:
                 total = a * (s * a).sum(axis=axis + (axis == 0), keepdims=True)
                 if c := ratio(left, seen.picked(total)):
-                    front, times = ("", "") if u == ONE else (f"{u.formula} * ", f"{u.formula} * ")
-                    formula = f"{front}({times}{line}).sum(axis={axis}, keepdims=True)"
+                    front = "" if u == ONE else f"{u.formula} * "
+                    formula = f"{front}({front}{line}).sum(axis={axis}, keepdims=True)"
                     yield Claim("missing-term", "norm", (), "", c, (line, axis, formula), cost=2.2 + u.cost / 4)
 
 

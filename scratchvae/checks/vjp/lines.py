@@ -128,8 +128,8 @@ def forgotten_by_all(pair: Pair, cases: list[Case], own: Mapping[str, Hypothesis
 
 def only(case: Case, name: str) -> Case:
     """The case of one wrong input; the others are neither right nor asked."""
-    weights = {n: a for n, a in case.weights.items() if n == name or n not in case.seen}
-    return case._replace(seen={name: case.seen[name]}, asked=tuple(weights))
+    asked = tuple(n for n in case.weights if n == name or n not in case.seen)
+    return case._replace(seen={name: case.seen[name]}, asked=asked)
 
 
 def speaks_of_it(claim: Claim) -> bool:

@@ -58,12 +58,11 @@ class Site(NamedTuple):
 
 @functools.cache
 def source(code: types.CodeType, instruction: int, line: int) -> str:
-    """The expression of an instruction; the line, where Python does not tell the columns."""
+    """The expression of an instruction; the line, where that goes over several."""
     text = linecache.getline(code.co_filename, line)
-    if hasattr(code, "co_positions"):  # from Python 3.11 on
-        first, last, start, end = list(code.co_positions())[instruction // 2]
-        if first == last and start is not None and end is not None:
-            text = text.encode()[start:end].decode(errors="ignore")
+    first, last, start, end = list(code.co_positions())[instruction // 2]
+    if first == last and start is not None and end is not None:
+        text = text.encode()[start:end].decode(errors="ignore")
     text = " ".join(text.split())
     return text if len(text) <= FEW else f"{text[: FEW - 3].rstrip()}..."
 
