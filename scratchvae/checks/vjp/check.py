@@ -106,8 +106,18 @@ def examine(pair: Pair, x: Values, title: str, rng: np.random.Generator | None, 
         report.rows.append(view.rows.get(name) or Row(name, a.shape, np.nan, *other))
     narrow = any(finding.cause == "precision" for finding in report.findings)  # why: gradients then follow
     seen = [finding for finding in view.findings if not (narrow and finding.cause == "precision")]
-    report.findings = once_each(report.findings + seen) + findings_of(pair, view, hints)
+    report.findings = once_each(report.findings + seen)
+    report.findings += [f for f in findings_of(pair, view, hints) if not follows(f, report.findings)]
     return noted(report)
+
+
+def follows(finding: Finding, others: list[Finding]) -> bool:
+    """May a wrong gradient come from what was found already? Then that is to be mended first: one slip, one finding.
+
+    After a write into the caller's arrays nobody knows what the cache holds, or dy; too few digits explain anything.
+    """
+    causes = {other.cause for other in others}
+    return "mutates-input" in causes or (finding.cause == "unknown" and "precision" in causes)
 
 
 def forgive(view: View) -> None:

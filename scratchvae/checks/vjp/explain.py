@@ -20,6 +20,7 @@ from scratchvae.checks.vjp import (
     causes_part,
     causes_rows,
     causes_term,
+    changes,
 )
 from scratchvae.checks.vjp.by_rows import by_rows
 from scratchvae.checks.vjp.call import Pair, Values
@@ -38,7 +39,8 @@ GENERAL: dict[str, Hypothesis] = {
     for hypothesis in module.HYPOTHESES
 }
 LINES: dict[str, Hypothesis] = {hypothesis.__name__: hypothesis for hypothesis in causes_lines.HYPOTHESES}
-HYPOTHESES = GENERAL | LINES  # about gradients, and about what a backward computes on the way
+CHANGES: dict[str, Hypothesis] = {hypothesis.__name__: hypothesis for hypothesis in changes.HYPOTHESES}
+HYPOTHESES = GENERAL | LINES | CHANGES  # about gradients, about values on the way, and about operations there
 LOOSE = ("paths", "projection")  # what may be said more exactly of a line
 OF_GRADIENTS = {  # and what is not asked about values on the way
     *("a_constant", "nothing_there", "another_shape", "another_order", "two_factors", "a_missing_mask"),
@@ -71,7 +73,9 @@ def explain(
     """
     hints, hypotheses = hints or Hints(), HYPOTHESES if hypotheses is None else hypotheses
     with np.errstate(all="ignore"):  # why: most hypotheses are nonsense, and what is not finite explains nothing
-        general, own = ({n: h for n, h in hypotheses.items() if (n in LINES) is lines} for lines in (False, True))
+        general, own, small = (
+            {n: h for n, h in hypotheses.items() if n in family} for family in (GENERAL, LINES, CHANGES)
+        )
         cases, again = itertools.tee(cases_at(pair, x, index, columns, hints))
         case = next(cases)
         said = opinions(itertools.chain([case], cases), general)
@@ -79,7 +83,7 @@ def explain(
         chosen = smallest_cover(said, VAGUE)
         if len(chosen) == 1 and chosen[0][1] == frozenset(index) and chosen[0][0].kind not in LOOSE:
             return told_of(pair, x, case, index, chosen, numbers)
-        lines = by_lines(pair, again, {n: h for n, h in general.items() if n not in OF_GRADIENTS}, own)
+        lines = by_lines(pair, again, {n: h for n, h in general.items() if n not in OF_GRADIENTS}, own, small)
         worst = {name: n.where for name, n in numbers.items()}
         chosen = chosen or by_rows(pair, x, index, worst, general)
         whole = frozenset().union(*(names for _, names in chosen)) == frozenset(index)

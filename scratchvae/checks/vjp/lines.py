@@ -7,13 +7,14 @@ speak about it.
 Sizes: n entries of a value, m of all gradients that were measured, M entries of y, K upstream gradients.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from scratchvae.checks.vjp.call import Pair, copied
-from scratchvae.checks.vjp.case import EXPLAINED, Case, Claim, Hypothesis, Seen
+from scratchvae.checks.vjp.case import EXPLAINED, LEFT, Case, Claim, Hypothesis, Seen
+from scratchvae.checks.vjp.changes import Change, Changed, Operation
 from scratchvae.checks.vjp.cover import VAGUE, opinions, simpler
 from scratchvae.checks.vjp.tape import ORDINALS, Site, Tape, plain
 from scratchvae.checks.vjp.words import vocabulary
@@ -24,6 +25,7 @@ LARGEST = 100  # entries of a value that is solved for, in all the rounds of a l
 SITES = 120  # of more the first
 OUTPUTS = 24  # so many entries of y are asked; of more a sample
 MIXED = 3  # random upstream gradients, for a value that does not depend on dy
+TRIALS = 400  # changes of what runs several times
 EVIDENCE = 12  # numbers that a claim has to explain, in all points
 
 Added = Mapping[Site, np.ndarray]  # what is added to the values of a site, (times, *shape)
@@ -49,6 +51,14 @@ class Point(NamedTuple):
     mixed: bool  # asked for values that do not depend on dy, with random ones
 
 
+class Held(NamedTuple):
+    """A site at which a single slip may be, with the value that would make all right, at every point."""
+
+    site: Site
+    points: list[Point]
+    solutions: "list[Solved]"
+
+
 class Found(NamedTuple):
     """A claim about a value of this shape, and where it is; None if there is none. lines: where a single slip is."""
 
@@ -59,21 +69,28 @@ class Found(NamedTuple):
 
 
 def by_lines(
-    pair: Pair, cases: Iterable[Case], general: Mapping[str, Hypothesis], own: Mapping[str, Hypothesis]
+    pair: Pair,
+    cases: Iterable[Case],
+    general: Mapping[str, Hypothesis],
+    own: Mapping[str, Hypothesis],
+    changes: Mapping[str, Callable[[Operation], Changed]],
 ) -> Found:
     """The simplest claim about one value that explains all wrong gradients at once, at every point.
 
-    general: hypotheses about any gradient; own: those about what lines compute.
+    general: hypotheses about any gradient; own: those about what lines compute; changes: of one operation.
     """
     cases = list(cases)
     if not all(seen.fits and seen.linear for seen in cases[0].seen.values()):
         return Found()
-    found, sites = claims_at_sites(pair, cases, ((general, True), (own, False)))
+    found, held = claims_at_sites(pair, cases, ((general, True), (own, False)))
+    sites = [each.site for each in held]
     if not found and not sites and len(cases[0].seen) > 1:
         return forgotten_by_all(pair, cases, own)
     if not found:
+        found = [(claim_of(change), site, ()) for change, site in changes_that_explain(held, changes)]
+    if not found:
         return Found(lines=lines_of(sites))
-    claim, site, shape = min(found, key=lambda each: (simpler(each[0]), each[1].line))
+    claim, site, shape = min(found, key=lambda each: (simpler(each[0]), each[1].line, each[1].instruction))
     alike = [other for c, other, _ in found if c.same_as(claim)]  # why: a minus may be on any line of a path
     alike = [other for other in alike if other.code is getattr(pair.backward, "__code__", None)] or alike
     where = site.place if len({other.line for other in alike}) == 1 else f"a value of {lines_of(alike, MANY)}"
@@ -82,13 +99,13 @@ def by_lines(
 
 def claims_at_sites(
     pair: Pair, cases: list[Case], families: Sequence[tuple[Mapping[str, Hypothesis], bool]]
-) -> tuple[list[tuple[Claim, Site, tuple[int, ...]]], list[Site]]:
+) -> tuple[list[tuple[Claim, Site, tuple[int, ...]]], list[Held]]:
     """All that families of hypotheses say about the values that would explain it; and where these are.
 
     A family speaks of entries that are known, or (False) of all of them, seen through what is known.
     """
     said: list[tuple[Claim, Site, tuple[int, ...]]] = []
-    sites: list[Site] = []
+    held: list[Held] = []
     for mixed in (False, True):
         try:
             points = [point_at(pair, case, mixed, n) for n, case in enumerate(cases)]
@@ -98,17 +115,18 @@ def claims_at_sites(
             continue
         hold = [site for site in solutions[0] if all(site in each for each in solutions)]
         alone = len(cases[0].seen) == 1  # why: with as many unknowns as equations any line would do
-        sites += [site for site in hold if alone or solutions[0][site].spare > 0]
+        spare = [site for site in hold if alone or solutions[0][site].spare > 0]
+        held += [Held(site, points, [each[site] for each in solutions]) for site in spare]
         for hypotheses, whole in families:
-            followed = [at_sites(*each, hold, whole) for each in zip(points, solutions, strict=True)]
-            names = [name for name in followed[0].seen if all(name in case.seen for case in followed)]
-            followed = [case._replace(seen={name: case.seen[name] for name in names}) for case in followed]
-            for about in opinions(followed, hypotheses).values():
+            there = [at_sites(*each, hold, whole) for each in zip(points, solutions, strict=True)]
+            names = [name for name in there[0].seen if all(name in case.seen for case in there)]
+            there = [case._replace(seen={name: case.seen[name] for name in names}) for case in there]
+            for about in opinions(there, hypotheses).values():
                 for name, claims in about.items():
-                    numbers = sum(np.count_nonzero(case.seen[name].right) for case in followed)
-                    site, shape = hold[int(name)], followed[0].seen[name].shape
+                    numbers = sum(np.count_nonzero(case.seen[name].right) for case in there)
+                    site, shape = hold[int(name)], there[0].seen[name].shape
                     said += [(at(site, c), site, shape) for c in claims if numbers >= EVIDENCE and speaks_of_it(c)]
-    return said, sites
+    return said, held
 
 
 def forgotten_by_all(pair: Pair, cases: list[Case], own: Mapping[str, Hypothesis]) -> Found:
@@ -165,20 +183,29 @@ def lines_of(sites: Sequence[Site], most: int = FEW) -> str:
     return max((site._replace(time=None).place for site in sites), key=len)
 
 
-def run(pair: Pair, x: Mapping[str, np.ndarray], dy: np.ndarray, index: Mapping[str, np.ndarray], added: Added) -> Run:
-    """The forward and then the backward, with something added to the values of some sites."""
-    tape = Tape(added)
+def followed(tape: Tape, pair: Pair, x: Mapping[str, np.ndarray], dy: np.ndarray) -> dict[str, Any]:
+    """The forward, and then the backward on a tape: the gradients."""
     _, cache = pair.run({name: tape.wrapped(a) for name, a in copied(dict(x)).items()})
     tape.runs = True
-    found = plain(pair.pull(tape.wrapped(dy.copy()), cache))
-    grads = [np.asarray(found[name], float).ravel()[entries] for name, entries in index.items()]
+    return dict(plain(pair.pull(tape.wrapped(dy.copy()), cache)))
+
+
+def run(pair: Pair, x: Mapping[str, np.ndarray], dy: np.ndarray, index: Mapping[str, np.ndarray], added: Added) -> Run:
+    """The same, with something added to the values of some sites."""
+    tape = Tape(added)
+    grads = flat(followed(tape, pair, x, dy), index)
     values: dict[Site, np.ndarray] = {}
     for site, times in tape.values.items():
         if len({a.shape for a in times}) == 1:
             values[site] = np.stack(times)
         if 1 < len(times) <= len(ORDINALS):
             values |= {site._replace(time=n): a[None] for n, a in enumerate(times)}
-    return Run(np.concatenate(grads), values)
+    return Run(grads, values)
+
+
+def flat(found: Mapping[str, Any], index: Mapping[str, np.ndarray]) -> np.ndarray:
+    """These entries of the gradients, one after the other, (m,)."""
+    return np.concatenate([np.asarray(found[name], float).ravel()[entries] for name, entries in index.items()])
 
 
 def point_at(pair: Pair, case: Case, mixed: bool, number: int) -> Point:
@@ -316,3 +343,85 @@ def others(point: Point, after: list[dict[Site, np.ndarray]], site: Site) -> dic
             if not any(same(value, known) for known in found.values()):
                 found[other.value] = value
     return found
+
+
+def changes_that_explain(
+    held: list[Held], changes: Mapping[str, Callable[[Operation], Changed]]
+) -> Iterator[tuple[Change, Site]]:
+    """The small changes of an operation that make all gradients right, for every dy, at every point."""
+    often: dict[tuple[Change, Site], tuple[str, list[Point]]] = {}
+    for site, points, solutions in held if changes else ():
+        if site.time is not None or len(solutions[0].got[0]) > 1:
+            every = site._replace(time=None)
+            often |= {(change, every): (name, points) for change, name in first_tried(every, points[0], changes)}
+            continue
+        left: set[Change] | None = None  # those that explained all so far
+        for point, solution in zip(points, solutions, strict=True):
+            for k, (right, got) in enumerate(zip(solution.right, solution.got, strict=True)):
+                if left is None or left:
+                    left = of_these(left, point, site, k, right, got, solution.through, changes)
+        yield from ((change, site) for change in left or ())
+    for (change, site), (name, points) in sorted(often.items(), key=lambda each: each[0][0].cost)[:TRIALS]:
+        if all(is_right_with(point, site, change, changes[name]) for point in points):
+            yield change, site
+            return
+
+
+def first_tried(
+    site: Site, point: Point, changes: Mapping[str, Callable[[Operation], Changed]]
+) -> Iterator[tuple[Change, str]]:
+    """What may be changed where an operation runs several times, and the hypothesis that says so."""
+    found: list[tuple[Change, str]] = []
+
+    def noted(operation: Operation) -> dict[Change, np.ndarray]:
+        found.extend((change, name) for name, hypothesis in changes.items() for change, _ in hypothesis(operation))
+        return {}
+
+    followed(Tape({}, (site, noted)), point.pair, point.case.weights, point.dys[0])
+    yield from dict.fromkeys(found)
+
+
+def is_right_with(
+    point: Point, site: Site, change: Change, hypothesis: Callable[[Operation], Changed]
+) -> bool:
+    """Are all gradients right if the operation is changed each time that it runs?"""
+
+    def changed(operation: Operation) -> dict[Change, np.ndarray]:
+        return {each: np.array(make()) for each, make in hypothesis(operation) if each == change}
+
+    for dy, wanted in zip(point.dys, point.wanted, strict=False):
+        try:
+            found = followed(Tape({}, (site, changed), puts=True), point.pair, point.case.weights, dy)
+        except Exception:  # somebody's function may refuse what it does not like
+            return False
+        if not same_to_six(flat(found, point.entries), wanted):
+            return False
+    return True
+
+
+def of_these(
+    left: set[Change] | None,
+    point: Point,
+    site: Site,
+    k: int,
+    right: np.ndarray,
+    got: np.ndarray,
+    through: np.ndarray,
+    changes: Mapping[str, Callable[[Operation], Changed]],
+) -> set[Change]:
+    """Those of the changes that are left, or of all, that give this value (1, *shape) for the dy of this number."""
+
+    def asked(operation: Operation) -> dict[Change, np.ndarray]:
+        made = (each for change in changes.values() for each in change(operation))
+        return {change: np.array(make()) for change, make in made if left is None or change in left}
+
+    tape = Tape({}, (site, asked))
+    followed(tape, point.pair, point.case.weights, point.dys[k])
+    wanted, off = through @ right.ravel(), through @ (right - got).ravel()  # (rank,)
+    most = min(EXPLAINED * np.abs(wanted).max(), LEFT * np.abs(off).max())
+    fitting = {change: a for change, a in tape.changed[0].items() if a.shape == right.shape[1:]}
+    return {change for change, a in fitting.items() if np.abs(through @ a.ravel() - wanted).max() <= most}
+
+
+def claim_of(change: Change) -> Claim:
+    return Claim(change.cause, f"changed: {change.kind}", detail=(change.old, change.word, change.new), cost=change.cost)

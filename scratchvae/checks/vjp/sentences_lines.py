@@ -66,6 +66,56 @@ def norm(t: Told) -> tuple[str, str]:
     return text, f"add {t.c}{formula} there"
 
 
+# ---------------------------------------------------------------------------------------------------------------------
+# A small change of one operation
+
+
+def replaced(t: Told) -> str:
+    """The repair: what is to be written in place of what."""
+    old, _, new = t.claim.detail
+    return f"{new} in place of {old}"
+
+
+def other_operator(t: Told) -> tuple[str, str]:
+    _, word, new = t.claim.detail
+    return f"{t.it}: it is not the right operation", f"{new} belongs there"
+
+
+def turned(t: Told) -> tuple[str, str]:
+    old, word, _ = t.claim.detail
+    return f"{t.it}: {old} belongs there {word}", replaced(t)
+
+
+def symmetric(t: Told) -> tuple[str, str]:
+    old = t.claim.detail[0]
+    return f"{t.it}: that is right for a symmetric {old} alone; its transpose counts as well", replaced(t)
+
+
+def running_sum(t: Told) -> tuple[str, str]:
+    text = "the adjoint of a cumulative sum runs the other way: each entry counts in all sums that come after it"
+    return f"{t.it}: {text}", t.claim.detail[2]
+
+
+def beside(t: Told) -> tuple[str, str]:
+    old, word, _ = t.claim.detail
+    return f"{t.it}: {word} is missing beside {old}", replaced(t)
+
+
+def too_many_beside(t: Told) -> tuple[str, str]:
+    old, word, _ = t.claim.detail
+    return f"{t.it}: {word} is a factor too many beside {old}, or a division by it is missing", replaced(t)
+
+
+def term_beside(t: Told) -> tuple[str, str]:
+    old, word, _ = t.claim.detail
+    return f"{t.it}: a term is missing beside {old}, or one too many: {word.removeprefix('+')}", replaced(t)
+
+
+def instead(t: Told) -> tuple[str, str]:
+    old, word, _ = t.claim.detail
+    return f"{t.it}: {word} belongs where {old} stands", replaced(t)
+
+
 OF_LINES: dict[str, Sentence] = {
     "another value": another_value,
     "operand alone": operand_alone,
@@ -77,4 +127,12 @@ OF_LINES: dict[str, Sentence] = {
     "value forgotten by all": value_forgotten_by_all,
     "softmax": softmax_sum,
     "norm": norm,
+    "changed: operator": other_operator,
+    "changed: turned": turned,
+    "changed: symmetric": symmetric,
+    "changed: running sum": running_sum,
+    "changed: beside": beside,
+    "changed: too many": too_many_beside,
+    "changed: term": term_beside,
+    "changed: instead": instead,
 }

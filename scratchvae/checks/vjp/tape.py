@@ -10,10 +10,13 @@ import itertools
 import linecache
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from scratchvae.checks.vjp.call import copied
+from scratchvae.checks.vjp.changes import Change, Operation, names_in, taken_apart
 
 FEW = 40  # characters of a line
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
@@ -43,6 +46,11 @@ class Site(NamedTuple):
         return source(self.code, self.instruction, self.line)
 
     @property
+    def parts(self) -> tuple[str, tuple[str, ...]]:
+        """All of the expression, and how its operands are written."""
+        return taken_apart(expression(self.code, self.instruction))
+
+    @property
     def place(self) -> str:
         """line 14 (dz @ W2.T): its line, and what is computed there."""
         text = self.text or self.variable
@@ -59,12 +67,21 @@ class Site(NamedTuple):
 @functools.cache
 def source(code: types.CodeType, instruction: int, line: int) -> str:
     """The expression of an instruction; the line, where that goes over several."""
-    text = linecache.getline(code.co_filename, line)
-    first, last, start, end = list(code.co_positions())[instruction // 2]
-    if first == last and start is not None and end is not None:
-        text = text.encode()[start:end].decode(errors="ignore")
-    text = " ".join(text.split())
+    first, last, _, _ = list(code.co_positions())[instruction // 2]
+    text = " ".join((expression(code, instruction) if first == last else linecache.getline(code.co_filename, line)).split())
     return text if len(text) <= FEW else f"{text[: FEW - 3].rstrip()}..."
+
+
+@functools.cache
+def expression(code: types.CodeType, instruction: int) -> str:
+    """The expression of an instruction, whole; nothing where the source is not to be had."""
+    first, last, start, end = list(code.co_positions())[instruction // 2]
+    if first is None or last is None or start is None or end is None:
+        return ""
+    lines = [linecache.getline(code.co_filename, line).encode() for line in range(first, last + 1)]
+    lines[-1] = lines[-1][:end]
+    lines[0] = lines[0][start:]
+    return b"".join(lines).decode(errors="ignore")
 
 
 @functools.cache
@@ -75,13 +92,25 @@ def stored(code: types.CodeType) -> dict[int, str]:
     return {step.offset: str(after.argval) for step, after in pairs if after.opname == "STORE_FAST"}
 
 
-class Tape:
-    """What is computed while it runs, each time; added is added to the values of a site, (times, *shape)."""
+Changes = Callable[[Operation], Mapping[Change, np.ndarray]]  # what may be changed, and the value then
 
-    def __init__(self, added: Mapping[Site, np.ndarray]) -> None:
+
+class Tape:
+    """What is computed while it runs, each time; added is added to the values of a site, (times, *shape).
+
+    watch: a site whose operation is changed in many ways each time, and what changes it; the values are noted.
+    puts: the value is put in its place.
+    """
+
+    def __init__(
+        self, added: Mapping[Site, np.ndarray], watch: tuple[Site, Changes] | None = None, puts: bool = False
+    ) -> None:
         self.added = added
         self.values: dict[Site, list[np.ndarray]] = {}  # before anything was added
         self.runs = False
+        self.watch = watch
+        self.puts = puts
+        self.changed: list[Mapping[Change, np.ndarray]] = []
 
     def wrapped(self, a: Any) -> Any:
         """An array of floats as one that is followed; anything else as it is."""
@@ -91,15 +120,30 @@ class Tape:
         followed.tape = self
         return followed
 
-    def passed(self, result: Any, does: str) -> Any:
+    def before(self, operands: Any) -> Any:
+        """Copies of the operands, if they are asked for: the operation may write to them."""
+        return copied(operands) if self.watch and self.runs else ()
+
+    def passed(self, result: Any, does: str, function: Callable[..., Any], ufunc: Any, operands: Any) -> Any:
         """A result of an operation, noted, and with what is added to it."""
         if not self.runs or not isinstance(result, np.ndarray | np.floating) or result.dtype.kind != "f":
             return result
-        if (site := site_of(sys._getframe(2), does)) is None:
+        frame = frame_of(sys._getframe(2))
+        if frame is None:
             return result
+        site = Site(frame.f_code, frame.f_lasti, frame.f_lineno, does)
+        if self.watch and site == self.watch[0]:
+            whole, texts = site.parts
+            texts = (*texts[: len(operands)], *(f"its operand {i + 1}" for i in range(len(texts), len(operands))))
+            operation = Operation(function, ufunc, operands, texts, np.array(result), whole, names_in(frame))
+            self.changed.append(self.watch[1](operation))
         times = self.values.setdefault(site, [])
         times.append(np.array(result))
-        if (more := self.more(site, len(times) - 1)) is None or more.shape != times[-1].shape:
+        more = self.more(site, len(times) - 1)
+        if self.puts and self.watch and site == self.watch[0]:
+            (value,) = self.changed[-1].values() or (times[-1],)
+            more = value - times[-1]
+        if more is None or more.shape != times[-1].shape:
             return result
         if isinstance(result, np.ndarray) and result.ndim:
             result += more  # why: it may be the memory that an out= names
@@ -113,11 +157,11 @@ class Tape:
         return self.added[each][0] if (each := site._replace(time=time)) in self.added else None
 
 
-def site_of(frame: types.FrameType | None, does: str) -> Site | None:
+def frame_of(frame: types.FrameType | None) -> types.FrameType | None:
     """The innermost frame that is neither NumPy's nor of this package's checks."""
     while frame is not None and frame.f_globals.get("__name__", "").startswith(OWN):
         frame = frame.f_back
-    return frame and Site(frame.f_code, frame.f_lasti, frame.f_lineno, does)
+    return frame
 
 
 class Followed(np.ndarray):
@@ -129,32 +173,51 @@ class Followed(np.ndarray):
         self.tape = getattr(other, "tape", None)  # type: ignore[assignment]
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **more: Any) -> Any:
+        tape = next(a.tape for a in (*inputs, *(out or ())) if isinstance(a, Followed))
         if out is not None:
             more["out"] = tuple(map(plain, out))
-        result = getattr(ufunc, method)(*map(plain, inputs), **plain(more))
-        tape = next(a.tape for a in (*inputs, *(out or ())) if isinstance(a, Followed))
+        inputs, more = tuple(map(plain, inputs)), plain(more)
+        before = tape.before(inputs)
+        result = getattr(ufunc, method)(*inputs, **more)
+        again = functools.partial(applied, ufunc, method, {k: v for k, v in more.items() if k != "out"})
         if method == "at":  # np.add.at(a, ids, values): the value is what a is then
-            tape.passed(plain(inputs[0]), f"{ufunc.__name__}.at")
+            tape.passed(inputs[0], f"{ufunc.__name__}.at", again, None, before)
             return None
         if isinstance(result, tuple):
             return out or tuple(map(tape.wrapped, result))
-        result = tape.passed(result, f"{ufunc.__name__}.{method}")
+        result = tape.passed(result, f"{ufunc.__name__}.{method}", again, ufunc if method == "__call__" else None, before)
         return out[0] if out else tape.wrapped(result)
 
     def __array_function__(self, function: Any, kinds: Any, args: Any, more: Any) -> Any:
         tape = self.tape
-        result = function(*plain(list(args)), **plain(more))
+        args, more = plain(list(args)), plain(more)
+        before = tape.before(args)
+        result = function(*args, **more)
         if more.get("out") is not None:
             return more["out"]
         if isinstance(result, list | tuple):
             return type(result)(map(tape.wrapped, result)) if type(result) in (list, tuple) else result
-        return tape.wrapped(tape.passed(result, function.__name__))
+        again = functools.partial(function, **more)
+        return tape.wrapped(tape.passed(result, function.__name__, again, function, before))
+
+    def __getitem__(self, place: Any) -> Any:
+        found = super().__getitem__(place)
+        return self.tape.wrapped(found) if isinstance(found, np.floating) and self.tape else found
 
     def __deepcopy__(self, memo: Any) -> Any:
         return self.tape.wrapped(np.array(self)) if self.tape else np.array(self)
 
     def dot(self, b: Any, out: Any = None) -> Any:
         return np.dot(self, b)
+
+
+def applied(ufunc: np.ufunc, method: str, more: Mapping[str, Any], *operands: Any) -> Any:
+    """A ufunc by one of its methods; the first operand is not written to."""
+    if method != "at":
+        return getattr(ufunc, method)(*operands, **more)
+    first = np.array(operands[0])
+    ufunc.at(first, *operands[1:])
+    return first
 
 
 def plain(thing: Any) -> Any:

@@ -1,0 +1,278 @@
+"""Small changes of one operation: another operator, an operand turned round, a name of that line beside an operand.
+
+A line that is wrong is mostly nearly right. Whoever wrote it had the names that are known there, and so have these.
+Each hypothesis yields a change, and what computes the value that the operation has with it.
+"""
+
+import ast
+import functools
+import itertools
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+NAMES = 20  # that are tried beside an operand; of more those that came last
+INDICES = 3  # whole numbers that may be an index
+COUNTERPARTS: dict[Any, tuple[str, Any]] = {
+    np.add: ("-", np.subtract),
+    np.subtract: ("+", np.add),
+    np.multiply: ("/", np.divide),
+    np.divide: ("*", np.multiply),
+    np.maximum: ("np.minimum", np.minimum),
+    np.minimum: ("np.maximum", np.maximum),
+}
+CURVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "np.exp": np.exp,
+    "np.log": np.log,
+    "np.sqrt": np.sqrt,
+    "np.square": np.square,
+    "np.sin": np.sin,
+    "np.cos": np.cos,
+    "np.tanh": np.tanh,
+    "np.sign": np.sign,
+    "np.abs": np.abs,
+}
+
+
+class Operand(NamedTuple):
+    """What an operation is done with, how it is written, and the operation done with something else."""
+
+    text: str
+    value: np.ndarray
+    put: Callable[[np.ndarray], Any]
+    shape: tuple[int, ...]  # up to which it may be spread
+
+
+class Operation(NamedTuple):
+    """What is computed at a site: function(*operands), and how the operands are written."""
+
+    function: Callable[..., Any]
+    ufunc: Any  # the plain function of NumPy behind it
+    operands: Sequence[Any]
+    texts: Sequence[str]
+    result: np.ndarray
+    text: str
+    names: Mapping[str, np.ndarray]  # what is known there, by the name that one would write
+
+    @property
+    def parts(self) -> Iterator[Operand]:
+        """Its operands, those that are arrays of floats; and all of it, as if that were done with by doing nothing."""
+        for i, (a, text) in enumerate(zip(self.operands, self.texts, strict=True)):
+            if isinstance(a, np.ndarray | np.floating) and np.asarray(a).dtype.kind == "f":
+                shape = self.result.shape if isinstance(self.ufunc, np.ufunc) and self.ufunc.signature is None else a.shape
+                yield Operand(text, np.asarray(a), partial(self.with_operand, i), shape)
+        if self.text:
+            yield Operand(self.text, self.result, lambda value: value, self.result.shape)
+
+    def with_operand(self, place: int, value: np.ndarray) -> Any:
+        return self.function(*(value if i == place else a for i, a in enumerate(self.operands)))
+
+
+class Change(NamedTuple):
+    """One change: that of the operand `old`, or of all of it, which is then written `new`."""
+
+    cause: str
+    kind: str
+    old: str
+    word: str
+    new: str
+    cost: float
+
+
+Changed = Iterator[tuple[Change, Callable[[], Any]]]
+
+
+def another_operator(op: Operation) -> Changed:
+    """a - b in place of a + b, and the like."""
+    if op.ufunc in COUNTERPARTS and len(op.operands) == 2:
+        sign, other = COUNTERPARTS[op.ufunc]
+        cause = "missing-term" if sign in "+-" else "elementwise-factor"
+        yield Change(cause, "operator", "", sign, sign, 1.0), lambda: other(*op.operands)
+
+
+def another_function(op: Operation) -> Changed:
+    """np.cos(a) in place of np.sin(a)."""
+    if len(op.operands) == 1 and op.ufunc in CURVES.values():
+        for name, curve in CURVES.items():
+            change = Change("elementwise-factor", "operator", "", name, f"{name}({op.texts[0]})", 1.2)
+            yield change, partial(curve, np.asarray(op.operands[0]))
+
+
+def an_operand_turned(op: Operation) -> Changed:
+    """a.T, a + a.T, or a the other way round along an axis, in place of a."""
+    for text, a, put, _ in op.parts:
+        if a.ndim > 1 and a.shape[-1] == a.shape[-2] > 1:
+            turned = a.swapaxes(-1, -2)
+            new = transposed(text) if a.ndim == 2 else f"np.swapaxes({text}, -1, -2)"
+            yield Change("transpose", "turned", text, "transposed", new, 1.0), partial(put, turned)
+            symmetric = Change("transpose", "symmetric", text, "", f"({text} + {new}) / 2", 1.3)
+            yield symmetric, partial(put, (a + turned) / 2)
+        for axis in range(a.ndim) if op.ufunc is not np.add else ():
+            change = Change("transpose", "turned", text, "the other way round", f"np.flip({text}, {axis})", 1.6)
+            yield change, partial(put, np.flip(a, axis))
+
+
+def transposed(text: str) -> str:
+    return text.removesuffix(".T") if text.endswith(".T") else f"{grouped(text)}.T"
+
+
+@functools.cache
+def grouped(text: str) -> str:
+    """An expression as a part of a larger one."""
+    try:
+        node = ast.parse(text, mode="eval").body
+    except SyntaxError:
+        return f"({text})"
+    return text if isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call) else f"({text})"
+
+
+def a_running_sum(op: Operation) -> Changed:
+    """np.cumsum from the other end."""
+    if op.ufunc is np.cumsum and len(op.operands) and isinstance(op.operands[0], np.ndarray):
+        a, text = op.operands[0], op.texts[0]
+        for axis in range(a.ndim):
+            new = f"np.flip(np.cumsum(np.flip({text}, {axis}), {axis}), {axis})"
+            yield Change("transpose", "running sum", text, "", new, 1.0), partial(from_the_end, a, axis)
+
+
+def from_the_end(a: np.ndarray, axis: int) -> np.ndarray:
+    return np.flip(np.cumsum(np.flip(a, axis), axis), axis)
+
+
+def a_name_beside(op: Operation) -> Changed:
+    """a * u, a / u, or a times a slope in terms of u, in place of a."""
+    for text, a, put, shape in op.parts:
+        for name, u in op.names.items():
+            if (full := spread(u, shape)) is None or (text == op.text and op.ufunc in (np.multiply, np.divide)):
+                continue
+            cause = "elementwise-factor" if np.ndim(u) else "factor"
+            for word, value, cost in factors(name, full):
+                times = Change(cause, "beside", text, word, f"{grouped(text)} * {word}", 1.4 + cost)
+                yield times, partial(done, put, np.multiply, a, value)
+                divided = Change(cause, "too many", text, word, f"{grouped(text)} / {grouped(word)}", 1.6 + cost)
+                yield divided, partial(done, put, np.divide, a, value)
+
+
+def done(put: Callable[[np.ndarray], Any], does: Callable[..., Any], *operands: Any) -> Any:
+    return put(does(*operands))
+
+
+def a_term_beside(op: Operation) -> Changed:
+    """a + u, a - u, or a + u w, a - u w, in place of a."""
+    for text, a, put, shape in op.parts:
+        terms = {name: full for name, u in op.names.items() if (full := spread(u, shape)) is not None}
+        pairs = itertools.combinations(list(terms.items())[:NAMES], 2)
+        products = {f"{p} * {q}": u * v for (p, u), (q, v) in pairs}
+        for name, full in {**terms, **products}.items():
+            cost = 2.0 + 0.4 * ("*" in name)
+            for sign, does in (("+", np.add), ("-", np.subtract)):
+                change = Change("missing-term", "term", text, f"{sign}{name}", f"({text} {sign} {name})", cost)
+                yield change, partial(done, put, does, a, full)
+
+
+def another_operand(op: Operation) -> Changed:
+    """u, its square or its like, in place of a; or a itself, squared."""
+    for text, a, put, shape in op.parts:
+        for name, u in op.names.items():
+            if (full := spread(u, shape)) is not None and np.ndim(u) == a.ndim:
+                for word, value, cost in factors(name, full):
+                    yield Change("elementwise-factor", "instead", text, word, word, 1.5 + cost), partial(put, value)
+        own = grouped(text)
+        for word, does in ((f"{own}**2", np.square), (f"np.sqrt({text})", np.sqrt), (f"(1 - {text})", one_less)):
+            yield Change("elementwise-factor", "instead", text, word, word, 1.5), partial(done, put, does, a)
+
+
+def one_less(a: np.ndarray) -> np.ndarray:
+    return 1 - a
+
+
+def factors(name: str, u: np.ndarray) -> Iterator[tuple[str, np.ndarray, float]]:
+    """u, and what slopes are in terms of u."""
+    yield name, u, 0.0
+    if u.ndim or 0 < abs(float(u)) != 1:
+        yield f"(1 - {name})", 1 - u, 0.3
+        yield f"{name}**2", u * u, 0.3
+    if u.ndim:
+        yield f"(1 - {name}**2)", 1 - u * u, 0.3
+        yield f"{name} * (1 - {name})", u * (1 - u), 0.3
+        yield f"({name} > 0)", (u > 0) * 1.0, 0.3
+
+
+def spread(u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    """u as it meets an operand of this shape; None if it does not."""
+    if np.ndim(u) == 0:
+        return np.asarray(u)
+    if np.ndim(u) > len(shape) or any(n not in (1, N) for n, N in zip(u.shape[::-1], shape[::-1], strict=False)):
+        return None
+    return u
+
+
+def names_in(frame: types.FrameType) -> dict[str, np.ndarray]:
+    """The arrays and numbers that are known where an operation is, by the names that one would write."""
+    scope = {name: value for name, value in frame.f_locals.items() if not name.startswith(("_", "."))}
+    index = {name: value for name, value in scope.items() if type(value) is int and value >= 0}
+    found: dict[str, np.ndarray] = {}
+    for name, value in scope.items():
+        for text, a in parts(name, value):
+            found |= {each: np.asarray(b, float) for each, b in [(text, a), *rows(text, a, index)] if is_numbers(b)}
+    return {name: a for name, a in found.items() if a.size and np.isfinite(a).all()}
+
+
+def is_numbers(a: Any) -> bool:
+    return isinstance(a, np.ndarray | np.generic | float) and np.asarray(a).dtype.kind in "fbi"
+
+
+def rows(text: str, a: Any, index: Mapping[str, int]) -> Iterator[tuple[str, Any]]:
+    """a[t], a[t - 1], a[t + 1], and the columns, for every whole number t that is known."""
+    for name, n in list(index.items())[:INDICES] if isinstance(a, list) or (is_numbers(a) and np.ndim(a)) else ():
+        for place, k in ((name, n), (f"{name} - 1", n - 1), (f"{name} + 1", n + 1)):
+            if 0 <= k < len(a):
+                yield f"{text}[{place}]", a[k]
+            if isinstance(a, np.ndarray) and a.ndim > 1 and 0 <= k < a.shape[1]:
+                yield f"{text}[:, {place}]", a[:, k]
+
+
+def parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """A value, or what a dict, or an object, holds."""
+    if isinstance(value, dict):
+        yield from ((f"{name}[{key!r}]", each) for key, each in value.items() if isinstance(key, str))
+    elif hasattr(value, "__dict__") and not isinstance(value, np.ndarray | type | types.ModuleType | types.FunctionType):
+        yield from ((f"{name}.{key}", each) for key, each in vars(value).items())
+    else:
+        yield name, value
+
+
+@functools.cache
+def taken_apart(expression: str) -> tuple[str, tuple[str, ...]]:
+    """An expression on one line, that of a statement with += too, and how its operands are written."""
+    try:
+        (statement,) = ast.parse(expression.strip()).body
+    except (SyntaxError, ValueError):
+        return "", ()
+    if isinstance(statement, ast.AugAssign):
+        left, right = statement.target, statement.value
+        left.ctx = ast.Load()
+        return ast.unparse(ast.BinOp(left, statement.op, right)), (ast.unparse(left), ast.unparse(right))
+    node, parts = getattr(statement, "value", None), []
+    if isinstance(node, ast.BinOp):
+        parts = [node.left, node.right]
+    if isinstance(node, ast.UnaryOp):
+        parts = [node.operand]
+    if isinstance(node, ast.Call):
+        method = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) not in ("np", "numpy", "xp")
+        parts = [*([node.func.value] if method and isinstance(node.func, ast.Attribute) else ()), *node.args]
+    return (ast.unparse(node) if node else ""), tuple(map(ast.unparse, parts))
+
+
+HYPOTHESES = (
+    another_operator,
+    another_function,
+    an_operand_turned,
+    a_running_sum,
+    a_name_beside,
+    a_term_beside,
+    another_operand,
+)
