@@ -63,16 +63,26 @@ def array_factors(case: Case, seen: Seen, right: np.ndarray, got: np.ndarray) ->
                 continue
             c = ratio(right * v, got * u)
             if c and seen.explained(np.divide(right * v - c * got * u, v, where=v != 0, out=np.zeros(right.shape))):
-                yield factor_claim(u_word, v_word, place, c)
+                claim = factor_claim(u_word, v_word, place, c)
+                yield hides(claim, v_word) if u_word == ONE and ((v == 0) & (right != 0)).any() else claim
+
+
+def hides(claim: Claim, v: Word) -> Claim:
+    """Where v is 0 nothing comes back, and something should: v may be too much there, or all that belongs there missing."""
+    cause = "elementwise-factor" if v.name.startswith(("mask", "the slope")) else "missing-term"
+    return claim._replace(cause=cause, kind=claim.kind.replace("too many", "hides"), cost=claim.cost + 0.5)
 
 
 def hidden_by(u_word: Word, u: np.ndarray, v: np.ndarray, right: np.ndarray) -> bool:
     """Does v hide entries that should be there, so that nothing is seen of u in them?
 
-    A slope is believed even so, and a u that is 0 exactly where nothing should be.
+    A slope is believed even so, in most of its entries, and a u that is 0 exactly where nothing should be.
     """
-    if u_word == ONE or u_word.name.startswith("the slope") or not ((v == 0) & (right != 0)).any():
+    hidden = (v == 0) & (right != 0)
+    if u_word == ONE or not hidden.any():
         return False
+    if u_word.name.startswith("the slope"):
+        return bool(2 * np.count_nonzero(hidden) > np.count_nonzero(right))
     there = (right != 0).any(axis=tuple(axis for axis in (0, 1) if u.shape[axis] == 1), keepdims=True)
     return bool(((u != 0) != there).any())
 

@@ -73,7 +73,7 @@ def another_order(case: Case, seen: Seen) -> Iterator[Claim]:
         if seen.fits and gradients.shape[1:] == seen.shape and seen.got.any():
             c = ratio(seen.got, seen.picked(gradients) * seen.scale)
             if c and abs(c - 1) < EXPLAINED:
-                yield Claim("transpose", "another's", detail=(name,), cost=1.3)
+                yield Claim("transpose", "another's", detail=(name,), cost=2.2)
 
 
 def transposed(case: Case, seen: Seen) -> Iterator[Claim]:

@@ -258,8 +258,10 @@ def rows_of_rank_one(own: np.ndarray) -> np.ndarray | None:
     largest = np.abs(own).max(axis=(1, 2))
     if not largest.all() or not np.abs(own * (1 - np.eye(own.shape[1]))).any():
         return None
-    _, s, Vt = np.linalg.svd(own)
-    return Vt[:, 0] if (s[:, 1] <= 1e-6 * s[:, 0]).all() else None
+    U, s, Vt = np.linalg.svd(own)
+    p, q = np.abs(U[:, :, 0]), np.abs(Vt[:, 0])  # (R, S) each
+    several = ((p > 1e-6).sum(axis=1) > 1).all() and ((q > 1e-6).sum(axis=1) > 1).all()  # why: of one column it is no sum
+    return Vt[:, 0] if several and (s[:, 1] <= 1e-6 * s[:, 0]).all() else None
 
 
 def named_rows(case: Case, q: np.ndarray, axis: int) -> Word:

@@ -16,13 +16,13 @@ import numpy as np
 
 NAMES = 20  # that are tried beside an operand; of more those that came last
 INDICES = 3  # whole numbers that may be an index
-COUNTERPARTS: dict[Any, tuple[str, Any]] = {
-    np.add: ("-", np.subtract),
-    np.subtract: ("+", np.add),
-    np.multiply: ("/", np.divide),
-    np.divide: ("*", np.multiply),
-    np.maximum: ("np.minimum", np.minimum),
-    np.minimum: ("np.maximum", np.maximum),
+COUNTERPARTS: dict[Any, tuple[str, str, Any]] = {
+    np.add: ("+", "-", np.subtract),
+    np.subtract: ("-", "+", np.add),
+    np.multiply: ("*", "/", np.divide),
+    np.divide: ("/", "*", np.multiply),
+    np.maximum: ("the maximum", "the minimum", np.minimum),
+    np.minimum: ("the minimum", "the maximum", np.maximum),
 }
 CURVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "np.exp": np.exp,
@@ -57,6 +57,10 @@ class Operation(NamedTuple):
     text: str
     names: Mapping[str, np.ndarray]  # what is known there, by the name that one would write
 
+    def only(self, change: "Change") -> "Operation":
+        """With no more names than this change needs."""
+        return self._replace(names={name: a for name, a in self.names.items() if name in change.word})
+
     @property
     def parts(self) -> Iterator[Operand]:
         """Its operands, those that are arrays of floats; and all of it, as if that were done with by doing nothing."""
@@ -88,16 +92,30 @@ Changed = Iterator[tuple[Change, Callable[[], Any]]]
 def another_operator(op: Operation) -> Changed:
     """a - b in place of a + b, and the like."""
     if op.ufunc in COUNTERPARTS and len(op.operands) == 2:
-        sign, other = COUNTERPARTS[op.ufunc]
-        cause = "missing-term" if sign in "+-" else "elementwise-factor"
-        yield Change(cause, "operator", "", sign, sign, 1.0), lambda: other(*op.operands)
+        own, sign, other = COUNTERPARTS[op.ufunc]
+        cause = "sign" if own in "+-" else "elementwise-factor"
+        yield Change(cause, "operator", own, sign, sign, 1.0), lambda: other(*op.operands)
+    if op.ufunc in (np.subtract, np.divide) and np.shape(op.operands[0]) == np.shape(op.operands[1]):
+        a, b = op.texts
+        cause, sign = ("sign", "-") if op.ufunc is np.subtract else ("elementwise-factor", "/")
+        yield Change(cause, "swapped", op.text, "", f"{b} {sign} {grouped(a)}", 0.9), lambda: op.ufunc(*op.operands[::-1])
+
+
+def one_operand_alone(op: Operation) -> Changed:
+    """a in place of a + b, or of a * b."""
+    if op.ufunc in (np.add, np.subtract, np.multiply, np.divide):
+        cause = "missing-term" if op.ufunc in (np.add, np.subtract) else "elementwise-factor"
+        for a, alone, b, other in zip(op.operands, op.texts, op.operands[::-1], op.texts[::-1], strict=True):
+            if np.ndim(b):
+                change = Change(cause, "alone", op.text, other, alone, 1.4)
+                yield change, partial(np.broadcast_to, a, op.result.shape)
 
 
 def another_function(op: Operation) -> Changed:
     """np.cos(a) in place of np.sin(a)."""
     if len(op.operands) == 1 and op.ufunc in CURVES.values():
         for name, curve in CURVES.items():
-            change = Change("elementwise-factor", "operator", "", name, f"{name}({op.texts[0]})", 1.2)
+            change = Change("elementwise-factor", "instead", op.text, name, f"{name}({op.texts[0]})", 1.2)
             yield change, partial(curve, np.asarray(op.operands[0]))
 
 
@@ -149,7 +167,7 @@ def a_name_beside(op: Operation) -> Changed:
             if (full := spread(u, shape)) is None or (text == op.text and op.ufunc in (np.multiply, np.divide)):
                 continue
             cause = "elementwise-factor" if np.ndim(u) else "factor"
-            for word, value, cost in factors(name, full):
+            for word, value, cost in factors(name, full, op.text):
                 times = Change(cause, "beside", text, word, f"{grouped(text)} * {word}", 1.4 + cost)
                 yield times, partial(done, put, np.multiply, a, value)
                 divided = Change(cause, "too many", text, word, f"{grouped(text)} / {grouped(word)}", 1.6 + cost)
@@ -167,18 +185,18 @@ def a_term_beside(op: Operation) -> Changed:
         pairs = itertools.combinations(list(terms.items())[:NAMES], 2)
         products = {f"{p} * {q}": u * v for (p, u), (q, v) in pairs}
         for name, full in {**terms, **products}.items():
-            cost = 2.0 + 0.4 * ("*" in name)
+            cost = 1.7 + 0.2 * ("[" in name) + 0.6 * ("*" in name)
             for sign, does in (("+", np.add), ("-", np.subtract)):
                 change = Change("missing-term", "term", text, f"{sign}{name}", f"({text} {sign} {name})", cost)
                 yield change, partial(done, put, does, a, full)
 
 
 def another_operand(op: Operation) -> Changed:
-    """u, its square or its like, in place of a; or a itself, squared."""
+    """u, u.T, its square or its like, in place of a; or a itself, squared."""
     for text, a, put, shape in op.parts:
         for name, u in op.names.items():
             if (full := spread(u, shape)) is not None and np.ndim(u) == a.ndim:
-                for word, value, cost in factors(name, full):
+                for word, value, cost in factors(name, full, op.text):
                     yield Change("elementwise-factor", "instead", text, word, word, 1.5 + cost), partial(put, value)
         own = grouped(text)
         for word, does in ((f"{own}**2", np.square), (f"np.sqrt({text})", np.sqrt), (f"(1 - {text})", one_less)):
@@ -189,16 +207,17 @@ def one_less(a: np.ndarray) -> np.ndarray:
     return 1 - a
 
 
-def factors(name: str, u: np.ndarray) -> Iterator[tuple[str, np.ndarray, float]]:
-    """u, and what slopes are in terms of u."""
-    yield name, u, 0.0
+def factors(name: str, u: np.ndarray, text: str) -> Iterator[tuple[str, np.ndarray, float]]:
+    """u, and what slopes are in terms of u, with what they cost: less if it is in the text already."""
+    far = 0.0 if name.partition("[")[0] in text else 0.2
+    yield name, u, far
     if u.ndim or 0 < abs(float(u)) != 1:
-        yield f"(1 - {name})", 1 - u, 0.3
-        yield f"{name}**2", u * u, 0.3
+        yield f"(1 - {name})", 1 - u, 0.2 + far
+        yield f"{name}**2", u * u, 0.2 + far
     if u.ndim:
-        yield f"(1 - {name}**2)", 1 - u * u, 0.3
-        yield f"{name} * (1 - {name})", u * (1 - u), 0.3
-        yield f"({name} > 0)", (u > 0) * 1.0, 0.3
+        yield f"(1 - {name}**2)", 1 - u * u, 0.2 + far
+        yield f"{name} * (1 - {name})", u * (1 - u), 0.3 + far
+        yield f"({name} > 0)", (u > 0) * 1.0, 0.3 + far
 
 
 def spread(u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
@@ -218,7 +237,8 @@ def names_in(frame: types.FrameType) -> dict[str, np.ndarray]:
     for name, value in scope.items():
         for text, a in parts(name, value):
             found |= {each: np.asarray(b, float) for each, b in [(text, a), *rows(text, a, index)] if is_numbers(b)}
-    return {name: a for name, a in found.items() if a.size and np.isfinite(a).all()}
+    turned = {f"{name}.T": a.T for name, a in found.items() if a.ndim == 2 and "T" not in name}
+    return {name: a for name, a in (found | turned).items() if a.size and np.isfinite(a).all()}
 
 
 def is_numbers(a: Any) -> bool:
@@ -269,6 +289,7 @@ def taken_apart(expression: str) -> tuple[str, tuple[str, ...]]:
 
 HYPOTHESES = (
     another_operator,
+    one_operand_alone,
     another_function,
     an_operand_turned,
     a_running_sum,

@@ -18,7 +18,8 @@ def opinions(cases: Iterable[Case], hypotheses: Mapping[str, Hypothesis]) -> Opi
     """What every hypothesis says about every input, at every point; points are asked for while something is left."""
     cases = iter(cases)
     first = next(cases)
-    said = {key: {name: list(h(first, seen)) for name, seen in first.seen.items()} for key, h in hypotheses.items()}
+    wrong = {name: seen for name, seen in first.seen.items() if not seen.is_right}  # why: 0 is explained by anything
+    said = {key: {name: list(h(first, seen)) for name, seen in wrong.items()} for key, h in hypotheses.items()}
     while any(claims for about in said.values() for claims in about.values()) and (case := next(cases, None)):
         for key, about in said.items():
             for name, claims in about.items():

@@ -73,6 +73,6 @@ def with_a_parameter(a: np.ndarray, y: np.ndarray) -> dict[str, Activation]:
         "elu": Activation(
             lambda a: np.where(a > 0, a, elu * np.expm1(np.minimum(a, 0))),
             lambda a: np.where(a > 0, 1.0, elu * np.exp(np.minimum(a, 0))),
-            f"where({{a}} > 0, 1, {elu:.4g} exp({{a}}))",
+            f"where({{a}} > 0, 1, {'' if elu == 1 else f'{elu:.4g} '}exp({{a}}))",
         ),
     }

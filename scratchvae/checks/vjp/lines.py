@@ -17,6 +17,7 @@ from scratchvae.checks.vjp.case import EXPLAINED, LEFT, Case, Claim, Hypothesis,
 from scratchvae.checks.vjp.changes import Change, Changed, Operation
 from scratchvae.checks.vjp.cover import VAGUE, opinions, simpler
 from scratchvae.checks.vjp.tape import ORDINALS, Site, Tape, plain
+from scratchvae.checks.vjp.word import without_twins
 from scratchvae.checks.vjp.words import vocabulary
 
 FEW, MANY = 4, 99  # lines that are told
@@ -25,7 +26,9 @@ LARGEST = 100  # entries of a value that is solved for, in all the rounds of a l
 SITES = 120  # of more the first
 OUTPUTS = 24  # so many entries of y are asked; of more a sample
 MIXED = 3  # random upstream gradients, for a value that does not depend on dy
-TRIALS = 400  # changes of what runs several times
+CHEAP = 2.2  # a claim that costs more may not be the best
+TRIALS = 1000  # changes of what runs several times
+MIXES = 2
 EVIDENCE = 12  # numbers that a claim has to explain, in all points
 
 Added = Mapping[Site, np.ndarray]  # what is added to the values of a site, (times, *shape)
@@ -58,6 +61,12 @@ class Held(NamedTuple):
     points: list[Point]
     solutions: "list[Solved]"
 
+    @property
+    def is_telling(self) -> bool:
+        """Does it say something that a value there makes all right? With more unknowns than equations any would."""
+        first = self.solutions[0]
+        return first.spare > 0 or bool(first.known.all())
+
 
 class Found(NamedTuple):
     """A claim about a value of this shape, and where it is; None if there is none. lines: where a single slip is."""
@@ -86,10 +95,11 @@ def by_lines(
     sites = [each.site for each in held]
     if not found and not sites and len(cases[0].seen) > 1:
         return forgotten_by_all(pair, cases, own)
+    found += [(claim_of(change), site, ()) for change, site in changes_of_one(held, changes)]
+    if not found or min(claim.cost for claim, _, _ in found) > CHEAP:
+        found += [(claim_of(change), site, ()) for change, site in changes_of_several(held, changes)]
     if not found:
-        found = [(claim_of(change), site, ()) for change, site in changes_that_explain(held, changes)]
-    if not found:
-        return Found(lines=lines_of(sites))
+        return Found(lines=lines_of([each.site for each in held if each.is_telling]))
     claim, site, shape = min(found, key=lambda each: (simpler(each[0]), each[1].line, each[1].instruction))
     alike = [other for c, other, _ in found if c.same_as(claim)]  # why: a minus may be on any line of a path
     alike = [other for other in alike if other.code is getattr(pair.backward, "__code__", None)] or alike
@@ -160,7 +170,8 @@ def at(site: Site, claim: Claim) -> Claim:
 
     Where a value of two alone belongs, the other one is a term or a factor; and what lacks a part of one is times that.
     """
-    if any(word.name.startswith(("exp(", "log(", "sqrt(", "1 /")) for word in claim.words):
+    curved = any(word.name.startswith(("exp(", "log(", "sqrt(", "tanh(", "sigmoid(", "1 /")) for word in claim.words)
+    if curved or claim.kind in ("some rows", "weighted rows", "shuffled"):
         claim = claim._replace(cost=claim.cost + ODD)
     value = claim.detail[0] if claim.kind in ("another value", "value forgotten") else ""
     operand = bool(value) and value.removeprefix("(").removesuffix(")") in site.text
@@ -345,23 +356,28 @@ def others(point: Point, after: list[dict[Site, np.ndarray]], site: Site) -> dic
     return found
 
 
-def changes_that_explain(
+def changes_of_one(
     held: list[Held], changes: Mapping[str, Callable[[Operation], Changed]]
 ) -> Iterator[tuple[Change, Site]]:
-    """The small changes of an operation that make all gradients right, for every dy, at every point."""
-    often: dict[tuple[Change, Site], tuple[str, list[Point]]] = {}
+    """The small changes of an operation that runs once with which all gradients are right, at every point."""
+    for site, points, solutions in held if changes else ():
+        if site.time is None and len(solutions[0].got[0]) == 1:
+            left: set[Change] | None = None  # those that explained all so far
+            for point, solution in zip(points, solutions, strict=True):
+                left = of_these(left, (site, point, solution), changes) if left is None or left else left
+            yield from ((change, site) for change in left or ())
+
+
+def changes_of_several(
+    held: list[Held], changes: Mapping[str, Callable[[Operation], Changed]]
+) -> Iterator[tuple[Change, Site]]:
+    """The simplest of what may be changed where an operation runs several times: put in, each time, and run again."""
+    tried: dict[tuple[Change, Site], tuple[str, list[Point]]] = {}
     for site, points, solutions in held if changes else ():
         if site.time is not None or len(solutions[0].got[0]) > 1:
             every = site._replace(time=None)
-            often |= {(change, every): (name, points) for change, name in first_tried(every, points[0], changes)}
-            continue
-        left: set[Change] | None = None  # those that explained all so far
-        for point, solution in zip(points, solutions, strict=True):
-            for k, (right, got) in enumerate(zip(solution.right, solution.got, strict=True)):
-                if left is None or left:
-                    left = of_these(left, point, site, k, right, got, solution.through, changes)
-        yield from ((change, site) for change in left or ())
-    for (change, site), (name, points) in sorted(often.items(), key=lambda each: each[0][0].cost)[:TRIALS]:
+            tried |= {(change, every): (name, points) for change, name in first_tried(every, points[0], changes)}
+    for (change, site), (name, points) in sorted(tried.items(), key=lambda each: each[0][0].cost)[:TRIALS]:
         if all(is_right_with(point, site, change, changes[name]) for point in points):
             yield change, site
             return
@@ -374,6 +390,7 @@ def first_tried(
     found: list[tuple[Change, str]] = []
 
     def noted(operation: Operation) -> dict[Change, np.ndarray]:
+        operation = operation._replace(names=without_twins(operation.names))
         found.extend((change, name) for name, hypothesis in changes.items() for change, _ in hypothesis(operation))
         return {}
 
@@ -381,46 +398,61 @@ def first_tried(
     yield from dict.fromkeys(found)
 
 
-def is_right_with(
-    point: Point, site: Site, change: Change, hypothesis: Callable[[Operation], Changed]
-) -> bool:
+def mixes(point: Point) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Weights (K,) of the upstream gradients, and those together: what holds for a few sums of all holds for all."""
+    K = len(point.wanted)
+    for weights in np.random.default_rng(3).standard_normal((1 if K == 1 else MIXES, K)):
+        yield weights, np.tensordot(weights, point.dys[:K], 1)
+
+
+def computed(make: Callable[[], Any]) -> np.ndarray | None:
+    """A copy of the value, since the memory may be written to; None if the shapes do not fit."""
+    try:
+        return np.array(make(), float)
+    except (ValueError, TypeError):
+        return None
+
+
+def is_right_with(point: Point, site: Site, change: Change, hypothesis: Callable[[Operation], Changed]) -> bool:
     """Are all gradients right if the operation is changed each time that it runs?"""
 
     def changed(operation: Operation) -> dict[Change, np.ndarray]:
-        return {each: np.array(make()) for each, make in hypothesis(operation) if each == change}
+        makes = (make for each, make in hypothesis(operation.only(change)) if each == change)
+        return {change: value for make in makes if (value := computed(make)) is not None}
 
-    for dy, wanted in zip(point.dys, point.wanted, strict=False):
+    for weights, dy in mixes(point):
         try:
             found = followed(Tape({}, (site, changed), puts=True), point.pair, point.case.weights, dy)
         except Exception:  # somebody's function may refuse what it does not like
             return False
-        if not same_to_six(flat(found, point.entries), wanted):
+        if not same_to_six(flat(found, point.entries), weights @ point.wanted):
             return False
     return True
 
 
 def of_these(
     left: set[Change] | None,
-    point: Point,
-    site: Site,
-    k: int,
-    right: np.ndarray,
-    got: np.ndarray,
-    through: np.ndarray,
+    held: tuple[Site, Point, Solved],
     changes: Mapping[str, Callable[[Operation], Changed]],
 ) -> set[Change]:
-    """Those of the changes that are left, or of all, that give this value (1, *shape) for the dy of this number."""
+    """Those of the changes that are left, or of all, that give a value that makes all gradients right at a point."""
+    site, point, solution = held
 
     def asked(operation: Operation) -> dict[Change, np.ndarray]:
         made = (each for change in changes.values() for each in change(operation))
-        return {change: np.array(make()) for change, make in made if left is None or change in left}
+        values = ((change, computed(make)) for change, make in made if left is None or change in left)
+        return {change: value for change, value in values if value is not None}
 
-    tape = Tape({}, (site, asked))
-    followed(tape, point.pair, point.case.weights, point.dys[k])
-    wanted, off = through @ right.ravel(), through @ (right - got).ravel()  # (rank,)
-    most = min(EXPLAINED * np.abs(wanted).max(), LEFT * np.abs(off).max())
-    fitting = {change: a for change, a in tape.changed[0].items() if a.shape == right.shape[1:]}
-    return {change for change, a in fitting.items() if np.abs(through @ a.ravel() - wanted).max() <= most}
+    for weights, dy in mixes(point):
+        tape = Tape({}, (site, asked))
+        followed(tape, point.pair, point.case.weights, dy)
+        both = solution.right, solution.got
+        right, got = (a[0] if point.mixed else np.tensordot(weights, a[: len(weights)], 1) for a in both)
+        wanted, off = solution.through @ right.ravel(), solution.through @ (right - got).ravel()  # (rank,)
+        most = min(EXPLAINED * np.abs(wanted).max(), LEFT * np.abs(off).max())
+        fitting = {change: a for change, a in tape.changed[0].items() if a.shape == right.shape[1:]}
+        left = {c for c, a in fitting.items() if np.abs(solution.through @ a.ravel() - wanted).max() <= most}
+    return left or set()
 
 
 def claim_of(change: Change) -> Claim:

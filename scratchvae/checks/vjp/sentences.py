@@ -86,15 +86,30 @@ def too_many(t: Told) -> tuple[str, str]:
         return f"{of(t)}{v.name} is a factor too many {where_it_enters(t)}{t.constant}", f"leave {v.formula} out there"
     return (
         f"{of(t)}{v.name} is a factor too many {where_it_enters(t)}, or a division by it is missing{t.constant}",
-        f"multiply {what_to_multiply(t)} by {t.c}1 / {v.formula}",
+        f"multiply {what_to_multiply(t)} by {t.c}1 / {as_a_part(v.formula)}",
     )
+
+
+def hides(t: Told) -> tuple[str, str]:
+    v = t.claim.words[1]
+    where = v.name.removeprefix("mask ") + " does not hold" if v.name.startswith("mask") else f"{v.name} is 0"
+    text = f"{of(t)}where {where} nothing comes back, and something should; elsewhere it is right"
+    return f"{text}: all that belongs there is missing, or {v.name} is a factor too many", "work it out for these alone"
+
+
+def as_a_part(formula: str) -> str:
+    """A formula as a part of a larger one."""
+    whole = formula.isidentifier() or (formula[0] == "(" and formula[-1] == ")" and formula.count("(") == 1)
+    return formula if whole else f"({formula})"
 
 
 def in_place_of(t: Told) -> tuple[str, str]:
-    return (
-        f"{of(t)}{t.v} stands in place of {t.u} {where_it_enters(t)}{t.constant}",
-        f"multiply {what_to_multiply(t)} by {t.c}{t.claim.words[0].formula} instead",
-    )
+    u, v = t.claim.words
+    text = f"{of(t)}{t.v} stands in place of {t.u} {where_it_enters(t)}{t.constant}"
+    if u.name == u.formula and v.name == v.formula:  # arrays may stand below a line as well as above it
+        text = f"{text}, or it is divided by {t.u} where a division by {t.v} belongs"
+        return text, f"multiply {what_to_multiply(t)} by {t.c}{as_a_part(u.formula)} / {as_a_part(v.formula)}"
+    return text, f"multiply {what_to_multiply(t)} by {t.c}{t.claim.words[0].formula} instead"
 
 
 def some_array(t: Told) -> tuple[str, str]:
@@ -212,7 +227,7 @@ def product(t: Told) -> tuple[str, str]:
 def sum_inside(t: Told) -> tuple[str, str]:
     (A,) = t.claim.detail
     text = f"{t.it}: in the gradient of the scores a term is wrong or missing, the sum over each row of the softmax {A}"
-    return text, f"ds = a * (da - (a * da).sum(axis=-1, keepdims=True)) for the softmax a = {A}"
+    return text, f"{A} * (g - ({A} * g).sum(axis=-1, keepdims=True)), where g is what arrives at {A}"
 
 
 def inside(t: Told) -> tuple[str, str]:
@@ -305,6 +320,9 @@ SENTENCES: dict[str, Sentence] = {
     "lacks of": lacks,
     "lacks in part": lacks,
     "too many": too_many,
+    "hides": hides,
+    "hides of": hides,
+    "hides in part": hides,
     "too many of": too_many,
     "too many in part": too_many,
     "in place of": in_place_of,

@@ -56,7 +56,7 @@ def softmax_sum(t: Told) -> tuple[str, str]:
     A, value, axis = t.claim.detail
     over = "each row" if axis else "its rows"
     text = f"{t.it}: in the gradient of the softmax {A} the sum over {over} is wrong or missing"
-    return text, f"{A} * (s - ({A} * s).sum(axis={axis}, keepdims=True)) for s = {value}"
+    return text, f"{A} * ({value} - ({A} * {value}).sum(axis={axis}, keepdims=True))"
 
 
 def norm(t: Told) -> tuple[str, str]:
@@ -77,8 +77,17 @@ def replaced(t: Told) -> str:
 
 
 def other_operator(t: Told) -> tuple[str, str]:
+    own, word, _ = t.claim.detail
+    return f"{t.it}: {own} stands where {word} belongs", f"{word} in place of {own}"
+
+
+def swapped(t: Told) -> tuple[str, str]:
+    return f"{t.it}: its two sides stand the other way round", replaced(t)
+
+
+def alone(t: Told) -> tuple[str, str]:
     _, word, new = t.claim.detail
-    return f"{t.it}: it is not the right operation", f"{new} belongs there"
+    return f"{t.it}: {new} alone belongs there, {word} is too much", replaced(t)
 
 
 def turned(t: Told) -> tuple[str, str]:
@@ -128,6 +137,8 @@ OF_LINES: dict[str, Sentence] = {
     "softmax": softmax_sum,
     "norm": norm,
     "changed: operator": other_operator,
+    "changed: swapped": swapped,
+    "changed: alone": alone,
     "changed: turned": turned,
     "changed: symmetric": symmetric,
     "changed: running sum": running_sum,
