@@ -15,7 +15,7 @@ from scratchvae.checks.vjp.check import check_vjp
 
 NOT_RUN = "not run: "
 NOT_FOUND = "no gradient of it was found"
-SECONDS = 10.0
+SECONDS = 30.0
 GROWS = "a second backward adds to {} of the first: nothing sets them to zero"
 CONVENTION = (
     "it divides by the batch, as courses do that leave 1/m out of the loss: either is fine, but forward and backward "

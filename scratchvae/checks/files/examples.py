@@ -115,7 +115,7 @@ def place(name: str, names: list[str], has_own: bool) -> str:
     if own == "state" and ("data" not in roles if roles & {"weight"} else not has_own and "recurrent" not in roles):
         return "data"  # why: without a matrix beside it h is no state
     if own == "noise" and name.lower() == "eps" and not low & {"mu", "logvar", "log_var", "mean", "sigma", "std"}:
-        return "number"
+        return "noise of a model" if has_own and not roles & {"gain", "weight"} else "number"
     if name.lower() in ("a_prev", "prev_a") and "recurrent" in roles:
         return "state"
     if own == "target" and len(names) == 1:
@@ -171,6 +171,8 @@ def argument(name: str, choice: Choice, roles: Mapping[str, str], rng: np.random
     if layout.label.startswith("indices") and own == "data":
         return rng.integers(0, 3, layout.data)
     shape = shape_of(name, own, choice, roles)
+    if own == "noise of a model":  # why: nobody knows how many latents it has, and a column fits any number of them
+        return rng.standard_normal((*layout.data[:1], 1))
     if own == "graph":  # of the examples; rows that add up to 1
         n = layout.data[layout.batch or 0] if layout.data else 1
         return (shares := rng.random((n, n))) / shares.sum(axis=1, keepdims=True)

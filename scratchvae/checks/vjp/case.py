@@ -135,11 +135,13 @@ def repairs(seen: Seen, candidate: np.ndarray) -> float | None:
 
 
 def aligned(a: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
-    """a broadcast to shape, a number a row included: (B,) to (B, Z); None if that does not go."""
+    """a broadcast to shape, a number a row, or a channel, included: (B,) to (B, Z); None if that does not go."""
     while a.ndim > len(shape) and a.shape[0] == 1:  # a batch of one row, at an input that has no rows
         a = a[0]
     if a.ndim < len(shape) and a.shape == shape[: a.ndim] and a.shape != shape[len(shape) - a.ndim :]:
         a = a.reshape(*a.shape, *(1,) * (len(shape) - a.ndim))
+    elif a.ndim == 1 and len(shape) > 2 and len(a) == shape[1] != shape[-1]:  # a number a channel
+        a = a.reshape(-1, *(1,) * (len(shape) - 2))
     try:
         return np.broadcast_to(a, shape)
     except ValueError:
