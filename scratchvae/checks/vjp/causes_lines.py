@@ -168,9 +168,12 @@ def through(case: Case, name: str, a: np.ndarray, shape: tuple[int, ...]) -> Ite
         yield Way(name, a, 0.0)
     if a.shape[2:] == shape and a.ndim > 1:
         yield Way(total(name), a.sum(axis=1), 0.1)
+    if a.shape[1:-1] == shape and a.ndim > 2:
+        yield Way(f"{name}.sum(axis=-1)", a.sum(axis=-1), 0.2)
     for text, ids in indices(case, a, shape):
         scattered = np.zeros((len(a), *shape))
-        np.add.at(scattered.swapaxes(0, 1), ids, a.swapaxes(0, 1))
+        for one, value in zip(scattered, a, strict=True):
+            np.add.at(one, ids, value)
         yield Way(f"{name} by the index {text}", scattered, 0.4)
     for other, W in case.arrays.items():
         for text, M in ((other, W), (f"{other}.T", W.T)) if W.ndim == 2 and a.ndim > 2 else ():
@@ -182,10 +185,11 @@ def through(case: Case, name: str, a: np.ndarray, shape: tuple[int, ...]) -> Ite
 
 def indices(case: Case, a: np.ndarray, shape: tuple[int, ...]) -> Iterator[tuple[str, np.ndarray]]:
     """Arrays of whole numbers, or columns of them, that say to which row of this shape each row of a value belongs."""
-    for name, whole in case.arrays.items() if a.shape[2:] == shape[1:] and a.ndim > 1 and shape else ():
-        columns = {f"{name}[:, {i}]": column for i, column in enumerate(whole.T)} if whole.ndim == 2 else {name: whole}
-        for text, ids in columns.items():
-            if ids.shape == a.shape[1:2] and (ids == np.rint(ids)).all() and ids.min() >= 0 and ids.max() < shape[0]:
+    for name, whole in case.arrays.items() if a.ndim > 1 and shape else ():
+        columns = {f"{name}[:, {i}]": column for i, column in enumerate(whole.T)} if whole.ndim == 2 else {}
+        for text, ids in {name: whole, **columns}.items():
+            rows = a.shape[1 : 1 + ids.ndim] == ids.shape and a.shape[1 + ids.ndim :] == shape[1:]
+            if ids.ndim and rows and (ids == np.rint(ids)).all() and ids.min() >= 0 and ids.max() < shape[0]:
                 yield text, ids.astype(int)
 
 

@@ -56,6 +56,7 @@ class Operation(NamedTuple):
     result: np.ndarray
     text: str
     names: Mapping[str, np.ndarray]  # what is known there, by the name that one would write
+    axis: int | None = None  # along which it goes
 
     def only(self, change: "Change") -> "Operation":
         """With no more names than this change needs."""
@@ -147,6 +148,16 @@ def grouped(text: str) -> str:
     return text if isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call) else f"({text})"
 
 
+def another_axis(op: Operation) -> Changed:
+    """The same sum along another axis."""
+    if op.axis is None or not op.operands or np.ndim(op.operands[0]) < 2:
+        return
+    for axis in range(np.ndim(op.operands[0])):
+        if axis != op.axis % np.ndim(op.operands[0]):
+            change = Change("shape", "axis", str(op.axis), str(axis), f"axis={axis}", 1.0)
+            yield change, partial(op.function, *op.operands, axis=axis)
+
+
 def a_running_sum(op: Operation) -> Changed:
     """np.cumsum from the other end."""
     if op.ufunc is np.cumsum and len(op.operands) and isinstance(op.operands[0], np.ndarray):
@@ -197,10 +208,17 @@ def another_operand(op: Operation) -> Changed:
         for name, u in op.names.items():
             if (full := spread(u, shape)) is not None and np.ndim(u) == a.ndim:
                 for word, value, cost in factors(name, full, op.text):
-                    yield Change("elementwise-factor", "instead", text, word, word, 1.5 + cost), partial(put, value)
+                    cause = "transpose" if same_but_turned(word, text) else "elementwise-factor"
+                    yield Change(cause, "instead", text, word, word, 1.5 + cost), partial(put, value)
         own = grouped(text)
         for word, does in ((f"{own}**2", np.square), (f"np.sqrt({text})", np.sqrt), (f"(1 - {text})", one_less)):
             yield Change("elementwise-factor", "instead", text, word, word, 1.5), partial(done, put, does, a)
+
+
+def same_but_turned(one: str, other: str) -> bool:
+    """Are these one array, transposed or the other way round along an axis?"""
+    plain = [text.removesuffix(".T").partition("[")[0] for text in (one, other)]
+    return plain[0] == plain[1] and ("::-1" in one + other or one.endswith(".T") != other.endswith(".T"))
 
 
 def one_less(a: np.ndarray) -> np.ndarray:
@@ -296,4 +314,5 @@ HYPOTHESES = (
     a_name_beside,
     a_term_beside,
     another_operand,
+    another_axis,
 )

@@ -16,7 +16,8 @@ from scratchvae.checks.vjp.call import Pair, copied
 from scratchvae.checks.vjp.case import EXPLAINED, LEFT, Case, Claim, Hypothesis, Seen
 from scratchvae.checks.vjp.changes import Change, Changed, Operation
 from scratchvae.checks.vjp.cover import VAGUE, opinions, simpler
-from scratchvae.checks.vjp.tape import ORDINALS, Site, Tape, plain
+from scratchvae.checks.vjp.tape import ORDINALS, Site, Tape, plain, returned
+from scratchvae.checks.vjp.told import gradients
 from scratchvae.checks.vjp.word import without_twins
 from scratchvae.checks.vjp.words import vocabulary
 
@@ -98,6 +99,8 @@ def by_lines(
     found += [(claim_of(change), site, ()) for change, site in changes_of_one(held, changes)]
     if not found or min(claim.cost for claim, _, _ in found) > CHEAP:
         found += [(claim_of(change), site, ()) for change, site in changes_of_several(held, changes)]
+    if not found or min(claim.cost for claim, _, _ in found) > CHEAP:
+        found += [(claim_of(change), site, ()) for change, site in changes_of_an_axis(pair, cases, changes)]
     if not found:
         return Found(lines=lines_of([each.site for each in held if each.is_telling]))
     claim, site, shape = min(found, key=lambda each: (simpler(each[0]), each[1].line, each[1].instruction))
@@ -125,9 +128,12 @@ def claims_at_sites(
             continue
         hold = [site for site in solutions[0] if all(site in each for each in solutions)]
         alone = len(cases[0].seen) == 1  # why: with as many unknowns as equations any line would do
-        spare = [site for site in hold if alone or solutions[0][site].spare > 0]
+        lines = [site for site in hold if not site.is_returned]
+        spare = [site for site in lines if alone or solutions[0][site].spare > 0]
         held += [Held(site, points, [each[site] for each in solutions]) for site in spare]
+        every = hold
         for hypotheses, whole in families:
+            hold = lines if whole else every  # why: of gradients that come back all was said before
             there = [at_sites(*each, hold, whole) for each in zip(points, solutions, strict=True)]
             names = [name for name in there[0].seen if all(name in case.seen for case in there)]
             there = [case._replace(seen={name: case.seen[name] for name in names}) for case in there]
@@ -204,14 +210,18 @@ def followed(tape: Tape, pair: Pair, x: Mapping[str, np.ndarray], dy: np.ndarray
 def run(pair: Pair, x: Mapping[str, np.ndarray], dy: np.ndarray, index: Mapping[str, np.ndarray], added: Added) -> Run:
     """The same, with something added to the values of some sites."""
     tape = Tape(added)
-    grads = flat(followed(tape, pair, x, dy), index)
+    found = followed(tape, pair, x, dy)
     values: dict[Site, np.ndarray] = {}
+    for name in index:
+        site, g = returned(gradients([name])), np.array(found[name], float)
+        values[site] = g[None]
+        found[name] = g + added[site][0] if site in added else g
     for site, times in tape.values.items():
         if len({a.shape for a in times}) == 1:
             values[site] = np.stack(times)
         if 1 < len(times) <= len(ORDINALS):
             values |= {site._replace(time=n): a[None] for n, a in enumerate(times)}
-    return Run(grads, values)
+    return Run(flat(found, index), values)
 
 
 def flat(found: Mapping[str, Any], index: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -383,6 +393,23 @@ def changes_of_several(
             return
 
 
+def changes_of_an_axis(
+    pair: Pair, cases: list[Case], changes: Mapping[str, Callable[[Operation], Changed]]
+) -> Iterator[tuple[Change, Site]]:
+    """Sums along another axis, which may give another shape: put in, wherever there is one, and run again."""
+    if "another_axis" not in changes:
+        return
+    only_this = {"another_axis": changes["another_axis"]}
+    try:
+        points = [point_at(pair, case, False, n) for n, case in enumerate(cases)]
+    except Exception:  # somebody's function may refuse arrays that are followed
+        return
+    for site in [site for site in points[0].runs[-1].values if site.time is None and not site.is_returned][:SITES]:
+        for change, name in first_tried(site, points[0], only_this):
+            if all(is_right_with(point, site, change, only_this[name]) for point in points):
+                yield change, site
+
+
 def first_tried(
     site: Site, point: Point, changes: Mapping[str, Callable[[Operation], Changed]]
 ) -> Iterator[tuple[Change, str]]:
@@ -423,9 +450,10 @@ def is_right_with(point: Point, site: Site, change: Change, hypothesis: Callable
     for weights, dy in mixes(point):
         try:
             found = followed(Tape({}, (site, changed), puts=True), point.pair, point.case.weights, dy)
-        except Exception:  # somebody's function may refuse what it does not like
+            grads = flat(found, point.entries)
+        except Exception:  # somebody's function may refuse what it does not like, or return another shape
             return False
-        if not same_to_six(flat(found, point.entries), weights @ point.wanted):
+        if not same_to_six(grads, weights @ point.wanted):
             return False
     return True
 

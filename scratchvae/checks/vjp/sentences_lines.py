@@ -85,6 +85,11 @@ def swapped(t: Told) -> tuple[str, str]:
     return f"{t.it}: its two sides stand the other way round", replaced(t)
 
 
+def along(t: Told) -> tuple[str, str]:
+    own, other, _ = t.claim.detail
+    return f"{t.it}: it goes along axis {own}, and axis {other} is meant", f"axis={other} in place of axis={own}"
+
+
 def alone(t: Told) -> tuple[str, str]:
     _, word, new = t.claim.detail
     return f"{t.it}: {new} alone belongs there, {word} is too much", replaced(t)
@@ -138,6 +143,7 @@ OF_LINES: dict[str, Sentence] = {
     "norm": norm,
     "changed: operator": other_operator,
     "changed: swapped": swapped,
+    "changed: axis": along,
     "changed: alone": alone,
     "changed: turned": turned,
     "changed: symmetric": symmetric,

@@ -11,6 +11,7 @@ import linecache
 import sys
 import types
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,9 +42,14 @@ class Site(NamedTuple):
         return stored(self.code).get(self.instruction, "")
 
     @property
+    def is_returned(self) -> bool:
+        """Is it no operation, but a gradient as it comes back?"""
+        return self.line == 0
+
+    @property
     def text(self) -> str:
         """The expression, where the source is to be had."""
-        return source(self.code, self.instruction, self.line)
+        return "" if self.is_returned else source(self.code, self.instruction, self.line)
 
     @property
     def parts(self) -> tuple[str, tuple[str, ...]]:
@@ -53,6 +59,8 @@ class Site(NamedTuple):
     @property
     def place(self) -> str:
         """line 14 (dz @ W2.T): its line, and what is computed there."""
+        if self.is_returned:
+            return self.does
         text = self.text or self.variable
         where = f"line {self.line} ({text})" if text else f"line {self.line} of {self.code.co_name}"
         return where if self.time is None else f"{where} as it runs for the {ORDINALS[self.time]} time"
@@ -60,15 +68,23 @@ class Site(NamedTuple):
     @property
     def value(self) -> str:
         """What its value may be called in a formula."""
+        if self.is_returned:
+            return self.does
         whole = self.text and not self.text.endswith("...") and self.time is None
         return self.variable or (f"({self.text})" if whole else f"(what {self.place} computes)")
+
+
+def returned(what: str) -> Site:
+    """The site of a gradient as it comes back, called so."""
+    return Site(returned.__code__, -1, 0, what)
 
 
 @functools.cache
 def source(code: types.CodeType, instruction: int, line: int) -> str:
     """The expression of an instruction; the line, where that goes over several."""
     first, last, _, _ = list(code.co_positions())[instruction // 2]
-    text = " ".join((expression(code, instruction) if first == last else linecache.getline(code.co_filename, line)).split())
+    text = expression(code, instruction) if first == last else linecache.getline(code.co_filename, line)
+    text = " ".join(text.split())
     return text if len(text) <= FEW else f"{text[: FEW - 3].rstrip()}..."
 
 
@@ -124,7 +140,9 @@ class Tape:
         """Copies of the operands, if they are asked for: the operation may write to them."""
         return copied(operands) if self.watch and self.runs else ()
 
-    def passed(self, result: Any, does: str, function: Callable[..., Any], ufunc: Any, operands: Any) -> Any:
+    def passed(
+        self, result: Any, does: str, function: partial[Any], ufunc: Any, operands: Any, axis: Any = None
+    ) -> Any:
         """A result of an operation, noted, and with what is added to it."""
         if not self.runs or not isinstance(result, np.ndarray | np.floating) or result.dtype.kind != "f":
             return result
@@ -135,14 +153,15 @@ class Tape:
         if self.watch and site == self.watch[0]:
             whole, texts = site.parts
             texts = (*texts[: len(operands)], *(f"its operand {i + 1}" for i in range(len(texts), len(operands))))
-            operation = Operation(function, ufunc, operands, texts, np.array(result), whole, names_in(frame))
+            axis = axis if isinstance(axis, int) else None
+            operation = Operation(function, ufunc, operands, texts, np.array(result), whole, names_in(frame), axis)
             self.changed.append(self.watch[1](operation))
         times = self.values.setdefault(site, [])
         times.append(np.array(result))
-        more = self.more(site, len(times) - 1)
         if self.puts and self.watch and site == self.watch[0]:
-            (value,) = self.changed[-1].values() or (times[-1],)
-            more = value - times[-1]
+            for value in self.changed[-1].values():
+                return put_into(result, value)
+        more = self.more(site, len(times) - 1)
         if more is None or more.shape != times[-1].shape:
             return result
         if isinstance(result, np.ndarray) and result.ndim:
@@ -155,6 +174,14 @@ class Tape:
         if site in self.added:
             return self.added[site][time] if time < len(self.added[site]) else None
         return self.added[each][0] if (each := site._replace(time=time)) in self.added else None
+
+
+def put_into(result: Any, value: np.ndarray) -> Any:
+    """A value in the memory of a result, since an out= may name that; of another shape it is a result of its own."""
+    if isinstance(result, np.ndarray) and result.shape == value.shape and result.ndim:
+        result[...] = value
+        return result
+    return value
 
 
 def frame_of(frame: types.FrameType | None) -> types.FrameType | None:
@@ -179,26 +206,29 @@ class Followed(np.ndarray):
         inputs, more = tuple(map(plain, inputs)), plain(more)
         before = tape.before(inputs)
         result = getattr(ufunc, method)(*inputs, **more)
-        again = functools.partial(applied, ufunc, method, {k: v for k, v in more.items() if k != "out"})
+        again = partial(applied, ufunc, method, {k: v for k, v in more.items() if k != "out"})
         if method == "at":  # np.add.at(a, ids, values): the value is what a is then
             tape.passed(inputs[0], f"{ufunc.__name__}.at", again, None, before)
             return None
         if isinstance(result, tuple):
             return out or tuple(map(tape.wrapped, result))
-        result = tape.passed(result, f"{ufunc.__name__}.{method}", again, ufunc if method == "__call__" else None, before)
+        own = ufunc if method == "__call__" else None
+        result = tape.passed(result, f"{ufunc.__name__}.{method}", again, own, before, more.get("axis"))
         return out[0] if out else tape.wrapped(result)
 
     def __array_function__(self, function: Any, kinds: Any, args: Any, more: Any) -> Any:
         tape = self.tape
-        args, more = plain(list(args)), plain(more)
+        args, more = plain(list(args)), dict(plain(more))
+        if "axis" not in more and function in (np.sum, np.mean) and len(args) > 1:
+            more["axis"] = args.pop(1)
+        axis = more.get("axis")
         before = tape.before(args)
         result = function(*args, **more)
         if more.get("out") is not None:
             return more["out"]
         if isinstance(result, list | tuple):
             return type(result)(map(tape.wrapped, result)) if type(result) in (list, tuple) else result
-        again = functools.partial(function, **more)
-        return tape.wrapped(tape.passed(result, function.__name__, again, function, before))
+        return tape.wrapped(tape.passed(result, function.__name__, partial(function, **more), function, before, axis))
 
     def __getitem__(self, place: Any) -> Any:
         found = super().__getitem__(place)
@@ -211,10 +241,10 @@ class Followed(np.ndarray):
         return np.dot(self, b)
 
 
-def applied(ufunc: np.ufunc, method: str, more: Mapping[str, Any], *operands: Any) -> Any:
+def applied(ufunc: np.ufunc, method: str, more: Mapping[str, Any], *operands: Any, **other: Any) -> Any:
     """A ufunc by one of its methods; the first operand is not written to."""
     if method != "at":
-        return getattr(ufunc, method)(*operands, **more)
+        return getattr(ufunc, method)(*operands, **{**more, **other})
     first = np.array(operands[0])
     ufunc.at(first, *operands[1:])
     return first
