@@ -19,7 +19,7 @@ from scratchvae.checks.vjp.differences import entry
 from scratchvae.checks.vjp.point import Hints
 from scratchvae.checks.vjp.words import in_play
 
-BETA = 0.7
+BETA = 0.73  # no number that a model is likely to have in it
 DEPTH = 6  # of objects in objects
 MEANS = ("mu", "mean", "zmean", "zmu", "m")
 SPREADS = ("logvar", "zlogvar", "zlogsigma", "logsigma", "logstd", "lv", "sigma", "std", "s")
@@ -33,7 +33,7 @@ def check_gradients(
     model has params, a dict of its own float64 arrays (they are moved, and put back);
     objective(x, eps, beta) -> terms, cache with terms.objective (B,);  backward(dobjective, cache) -> grads by name.
     Where it also has terms.nll and terms.kl, or encode(x) -> mu, logvar, cache, the report says which of the terms and
-    which side of the fork is at fault. beta is 0.7 unless you say otherwise, since at 1 a forgotten one would not show;
+    which side of the fork is at fault. beta is 0.73 unless you say otherwise, since at 1 a forgotten one would not show;
     it is 1 for an objective that has none.
 
     Shapes    x (B, D), eps (B, Z), drawn here if not given; a small batch and a small model: the time grows with the
@@ -66,7 +66,7 @@ def check_gradients(
 
     def forward(**values: Any) -> tuple[Any, Any]:
         params = {name: values[name] for name in before}
-        terms, cache = outputs.objective(params, values["x"], values.get("eps"))
+        terms, cache = outputs.objective(params, values["x"], values.get("eps"), values["beta"])
         return terms.objective, (params, cache)
 
     def backward(dobjective: np.ndarray, cache: Any) -> Mapping[str, Array]:
@@ -129,10 +129,12 @@ class Outputs:
             for name, p in own.items():
                 p[...] = before[name]
 
-    def objective(self, params: Values, x: Array = None, eps: Array = None) -> tuple[Any, Any]:
+    def objective(
+        self, params: Values, x: Array = None, eps: Array = None, beta: float | None = None
+    ) -> tuple[Any, Any]:
         """terms, cache."""
         x, eps = (self.x if x is None else x), (self.eps if eps is None else eps)
-        more = (self.beta,) if takes_beta(self.model) else ()
+        more = (self.beta if beta is None else beta,) if takes_beta(self.model) else ()
         return self.at(params, lambda: self.model.objective(x, eps, *more))
 
     def terms(self, params: Values) -> np.ndarray:

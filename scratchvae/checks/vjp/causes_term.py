@@ -260,7 +260,9 @@ def rows_of_rank_one(own: np.ndarray) -> np.ndarray | None:
         return None
     U, s, Vt = np.linalg.svd(own)
     p, q = np.abs(U[:, :, 0]), np.abs(Vt[:, 0])  # (R, S) each
-    several = ((p > 1e-6).sum(axis=1) > 1).all() and ((q > 1e-6).sum(axis=1) > 1).all()  # why: of one column it is no sum
+    several = ((p > 1e-6).sum(axis=1) > 1).all() and (
+        (q > 1e-6).sum(axis=1) > 1
+    ).all()  # why: of one column it is no sum
     return Vt[:, 0] if several and (s[:, 1] <= 1e-6 * s[:, 0]).all() else None
 
 

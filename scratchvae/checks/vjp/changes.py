@@ -67,7 +67,9 @@ class Operation(NamedTuple):
         """Its operands, those that are arrays of floats; and all of it, as if that were done with by doing nothing."""
         for i, (a, text) in enumerate(zip(self.operands, self.texts, strict=True)):
             if isinstance(a, np.ndarray | np.floating) and np.asarray(a).dtype.kind == "f":
-                shape = self.result.shape if isinstance(self.ufunc, np.ufunc) and self.ufunc.signature is None else a.shape
+                shape = (
+                    self.result.shape if isinstance(self.ufunc, np.ufunc) and self.ufunc.signature is None else a.shape
+                )
                 yield Operand(text, np.asarray(a), partial(self.with_operand, i), shape)
         if self.text:
             yield Operand(self.text, self.result, lambda value: value, self.result.shape)
@@ -99,7 +101,10 @@ def another_operator(op: Operation) -> Changed:
     if op.ufunc in (np.subtract, np.divide) and np.shape(op.operands[0]) == np.shape(op.operands[1]):
         a, b = op.texts
         cause, sign = ("sign", "-") if op.ufunc is np.subtract else ("elementwise-factor", "/")
-        yield Change(cause, "swapped", op.text, "", f"{b} {sign} {grouped(a)}", 0.9), lambda: op.ufunc(*op.operands[::-1])
+        yield (
+            Change(cause, "swapped", op.text, "", f"{b} {sign} {grouped(a)}", 0.9),
+            lambda: op.ufunc(*op.operands[::-1]),
+        )
 
 
 def one_operand_alone(op: Operation) -> Changed:
@@ -116,7 +121,8 @@ def another_function(op: Operation) -> Changed:
     """np.cos(a) in place of np.sin(a)."""
     if len(op.operands) == 1 and op.ufunc in CURVES.values():
         for name, curve in CURVES.items():
-            change = Change("elementwise-factor", "instead", op.text, name, f"{name}({op.texts[0]})", 1.2)
+            new = f"{name}({op.texts[0]})"
+            change = Change("elementwise-factor", "instead", op.text, new, new, 1.2)
             yield change, partial(curve, np.asarray(op.operands[0]))
 
 
@@ -277,7 +283,9 @@ def parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """A value, or what a dict, or an object, holds."""
     if isinstance(value, dict):
         yield from ((f"{name}[{key!r}]", each) for key, each in value.items() if isinstance(key, str))
-    elif hasattr(value, "__dict__") and not isinstance(value, np.ndarray | type | types.ModuleType | types.FunctionType):
+    elif hasattr(value, "__dict__") and not isinstance(
+        value, np.ndarray | type | types.ModuleType | types.FunctionType
+    ):
         yield from ((f"{name}.{key}", each) for key, each in vars(value).items())
     else:
         yield name, value

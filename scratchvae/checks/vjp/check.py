@@ -95,14 +95,16 @@ def examine(pair: Pair, x: Values, title: str, rng: np.random.Generator | None, 
         report.findings, unseen = [finding], set(x)
     else:
         report.findings, unseen = impurities(pair, x, rng.standard_normal(y.shape))
-    left = [name for name in x if name not in unseen | blank]
+    odd = {name for name, a in x.items() if not np.isfinite(a).all()}
+    left = [name for name in x if name not in unseen | blank | odd]
     if left and (finding := coarse(pair, x, y, cache)):
         report.findings.append(finding)
     view = look(pair, x, upstreams(pair, x, y, rng), left, rng) if left else View(x, {}, [], {})
     if any(finding.cause == "precision" for finding in report.findings):
         forgive(view)
     for name, a in x.items():
-        other = ("not written yet", "") if name in blank else ("untested", "see the finding")
+        note = "not all of its entries are finite" if name in odd else "see the finding"
+        other = ("not written yet", "") if name in blank else ("untested", note)
         report.rows.append(view.rows.get(name) or Row(name, a.shape, np.nan, *other))
     narrow = any(finding.cause == "precision" for finding in report.findings)  # why: gradients then follow
     seen = [finding for finding in view.findings if not (narrow and finding.cause == "precision")]

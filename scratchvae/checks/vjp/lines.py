@@ -65,8 +65,11 @@ class Held(NamedTuple):
     @property
     def is_telling(self) -> bool:
         """Does it say something that a value there makes all right? With more unknowns than equations any would."""
-        first = self.solutions[0]
-        return first.spare > 0 or bool(first.known.all())
+        return any(first.spare > 0 or bool(first.known.all()) for first in self.solutions[:1])
+
+    @property
+    def runs_once(self) -> bool:
+        return self.site.time is None and bool(self.solutions) and len(self.solutions[0].got[0]) == 1
 
 
 class Found(NamedTuple):
@@ -131,6 +134,7 @@ def claims_at_sites(
         lines = [site for site in hold if not site.is_returned]
         spare = [site for site in lines if alone or solutions[0][site].spare > 0]
         held += [Held(site, points, [each[site] for each in solutions]) for site in spare]
+        held += [Held(site, points, []) for site in (leading(points[0], bent=True) if mixed else ())]
         every = hold
         for hypotheses, whole in families:
             hold = lines if whole else every  # why: of gradients that come back all was said before
@@ -219,7 +223,7 @@ def run(pair: Pair, x: Mapping[str, np.ndarray], dy: np.ndarray, index: Mapping[
     for site, times in tape.values.items():
         if len({a.shape for a in times}) == 1:
             values[site] = np.stack(times)
-        if 1 < len(times) <= len(ORDINALS):
+        if 1 < len(times) <= len(ORDINALS) and sum(a.size for a in times) > LARGEST:
             values |= {site._replace(time=n): a[None] for n, a in enumerate(times)}
     return Run(flat(found, index), values)
 
@@ -254,8 +258,11 @@ def point_at(pair: Pair, case: Case, mixed: bool, number: int) -> Point:
     return Point(pair, case, {**index, **others}, wrong, dys, wanted, runs, mixed)
 
 
-def leading(point: Point) -> Iterator[Site]:
-    """The sites on whose value all wrong gradients depend, and linearly; those that have dy in them, or the others."""
+def leading(point: Point, bent: bool = False) -> Iterator[Site]:
+    """The sites on whose value all wrong gradients depend, and linearly; those that have dy in them, or the others.
+
+    bent: not linearly, and no right gradient depends on it, as in a loop where it meets itself.
+    """
     rng = np.random.default_rng(0)
     twice = run(point.pair, point.case.weights, 2 * point.dys[-1], point.entries, {}).values
     for site, values in list(point.runs[-1].values.items())[:SITES]:
@@ -266,7 +273,12 @@ def leading(point: Point) -> Iterator[Site]:
         more = np.abs(values).max() * rng.standard_normal(values.shape)
         once, again = (changed(point, -1, site, c * more) for c in (1, 2))
         ends = np.cumsum([len(seen.entries) for seen in point.case.seen.values()])[:-1]
-        if all(part.any() for part in np.split(once[: point.wrong], ends)) and same(again, 2 * once):
+        right_ones = not bent or not once[point.wrong :].any()
+        if (
+            all(part.any() for part in np.split(once[: point.wrong], ends))
+            and same(again, 2 * once) != bent
+            and right_ones
+        ):
             yield site
 
 
@@ -370,8 +382,9 @@ def changes_of_one(
     held: list[Held], changes: Mapping[str, Callable[[Operation], Changed]]
 ) -> Iterator[tuple[Change, Site]]:
     """The small changes of an operation that runs once with which all gradients are right, at every point."""
-    for site, points, solutions in held if changes else ():
-        if site.time is None and len(solutions[0].got[0]) == 1:
+    for each in held if changes else ():
+        site, points, solutions = each
+        if each.runs_once:
             left: set[Change] | None = None  # those that explained all so far
             for point, solution in zip(points, solutions, strict=True):
                 left = of_these(left, (site, point, solution), changes) if left is None or left else left
@@ -383,8 +396,9 @@ def changes_of_several(
 ) -> Iterator[tuple[Change, Site]]:
     """The simplest of what may be changed where an operation runs several times: put in, each time, and run again."""
     tried: dict[tuple[Change, Site], tuple[str, list[Point]]] = {}
-    for site, points, solutions in held if changes else ():
-        if site.time is not None or len(solutions[0].got[0]) > 1:
+    for each in held if changes else ():
+        site, points, _ = each
+        if not each.runs_once:
             every = site._replace(time=None)
             tried |= {(change, every): (name, points) for change, name in first_tried(every, points[0], changes)}
     for (change, site), (name, points) in sorted(tried.items(), key=lambda each: each[0][0].cost)[:TRIALS]:
@@ -484,4 +498,6 @@ def of_these(
 
 
 def claim_of(change: Change) -> Claim:
-    return Claim(change.cause, f"changed: {change.kind}", detail=(change.old, change.word, change.new), cost=change.cost)
+    return Claim(
+        change.cause, f"changed: {change.kind}", detail=(change.old, change.word, change.new), cost=change.cost
+    )

@@ -75,9 +75,7 @@ class Subject(NamedTuple):
         A tiny output of a whole number of grains is what rounding has left of numbers near 1, as log(1 + 4e-16) is.
         """
         assert self.claims is not None
-        grains = self.at / GRAIN  # (M,)
-        whole = (np.abs(grains) > 0) & (np.abs(grains) < FEW) & (np.abs(grains - np.round(grains)) < 1e-6)  # (M,)
-        level = np.where(whole, 1.0, self.at)  # (M,)
+        level = np.where(is_of_grains(self.at), 1.0, self.at)  # (M,)
         own = 64 * EPSILON * length(self.dys, level) / float(units(self.value).flat[place])
         return own + self.rounding * np.abs(self.claims).max(axis=1)
 
@@ -90,6 +88,12 @@ class Subject(NamedTuple):
     def most(self) -> int:
         """How many entries are looked at one by one: their columns are kept."""
         return max(50, min(ENTRIES, 5_000_000 // max(1, len(self.at))))
+
+
+def is_of_grains(y: np.ndarray) -> np.ndarray:
+    """Which outputs are so tiny, and such a whole number of grains, that rounding has left them of numbers near 1?"""
+    grains = np.abs(y) / GRAIN
+    return (grains > 0) & (grains < FEW) & (np.abs(grains - np.round(grains)) < 1e-6)
 
 
 class Entry(NamedTuple):
