@@ -3,6 +3,7 @@
 Sizes: B batch, Z latent, m entries of a parameter that were measured.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from scratchvae.backend import Array, as_backend, get_xp, to_numpy
 from scratchvae.checks.pixels import require_pixels
 from scratchvae.checks.report import SEED, Finding, Report
 from scratchvae.checks.vjp.arrays import arrays_in, named_arrays
-from scratchvae.checks.vjp.call import Pair, Values
+from scratchvae.checks.vjp.call import Kept, Pair, Values
 from scratchvae.checks.vjp.check import examine
 from scratchvae.checks.vjp.differences import entry
 from scratchvae.checks.vjp.point import Hints
@@ -67,11 +68,11 @@ def check_gradients(
     def forward(**values: Any) -> tuple[Any, Any]:
         params = {name: values[name] for name in before}
         terms, cache = outputs.objective(params, values["x"], values.get("eps"), values["beta"])
-        return terms.objective, (params, cache)
+        return terms.objective, Kept(params, cache)
 
-    def backward(dobjective: np.ndarray, cache: Any) -> Mapping[str, Array]:
-        params, cache = cache  # why: a cache may hold the model's own weights, which are to be those of the forward
-        return outputs.at(params, lambda: model.backward(dobjective, cache))
+    @functools.wraps(model.backward)
+    def backward(dobjective: np.ndarray, kept: Kept) -> Mapping[str, Array]:
+        return outputs.at(kept.params, lambda: model.backward(dobjective, kept.cache))
 
     keeper = model if keeps_what_it_needs(outputs, before) else None
     pair = Pair(forward, backward, list(before), constants, keeper)
@@ -116,6 +117,7 @@ class Outputs:
 
     def __init__(self, model: Any, x: Array, eps: Array | None, beta: float) -> None:
         self.model, self.x, self.eps, self.beta = model, x, eps, beta
+        self.takes_beta = takes_beta(model)
 
     def at(self, params: Values, compute: Callable[[], Any]) -> Any:
         """compute() with these parameters in place of the model's own."""
@@ -134,7 +136,7 @@ class Outputs:
     ) -> tuple[Any, Any]:
         """terms, cache."""
         x, eps = (self.x if x is None else x), (self.eps if eps is None else eps)
-        more = (self.beta if beta is None else beta,) if takes_beta(self.model) else ()
+        more = (self.beta if beta is None else beta,) if self.takes_beta else ()
         return self.at(params, lambda: self.model.objective(x, eps, *more))
 
     def terms(self, params: Values) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The arrays in play, by name: what a cache holds, and whether anything was written to."""
 
 import dis
+import inspect
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ def named_arrays(thing: Any, name: str = "cache", depth: int = 6) -> dict[str, n
 
 def unpacked(backward: Any) -> tuple[str, ...]:
     """The names that a backward gives to the parts of its cache: x, W and h of `x, W, h = cache`."""
-    code = getattr(backward, "__code__", None)
+    code = getattr(inspect.unwrap(backward), "__code__", None)
     if code is None or code.co_argcount < 2:
         return ()
     cache = code.co_varnames[code.co_argcount - 1]

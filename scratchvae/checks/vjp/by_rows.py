@@ -50,14 +50,15 @@ def by_rows(
             return [(claim, frozenset(shared))]
         if not row.has_gradients:
             continue
-        wrong = next((each for each in cut.rows if not is_right(each, few)), None)
+        place, wrong = next(((i, each) for i, each in enumerate(cut.rows) if not is_right(each, few)), (0, None))
         if wrong is None and not any(expected(each, few).any() for each in cut.rows):
             continue  # why: where nothing should come, and nothing does, a row says nothing
         if wrong is None:
             adds = shared and (cut.separate or cut.added)
             kind = ("batch-sum", "not added up") if adds else ("unknown", "not passed on")
             return [(Claim(*kind), frozenset(few))]
-        off = [each for each in cut.rows if not is_right(each, few)] if cut.separate or cut.added else [wrong]
+        after = cut.rows[place + 1 :] if cut.separate or cut.added else []
+        off = [wrong, *(each for each in after if not is_right(each, few))]
         if cut.added and (flat := flat_rows(cut.rows, off, few)):
             return [(Claim("elementwise-factor", "flat rows", detail=(cut.batch.axis, flat)), frozenset(few))]
         if cut.first or cut.separate or cut.added:

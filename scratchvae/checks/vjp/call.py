@@ -49,6 +49,13 @@ class Pair(NamedTuple):
         return {name: None if g is Ellipsis else g for name, g in found.items()}
 
 
+class Kept(NamedTuple):
+    """What the backward of a model needs: its cache, which may hold the weights themselves, and these as they were."""
+
+    params: Values
+    cache: Any
+
+
 def described(thing: Any) -> str:
     """What came instead, in a few words."""
     if isinstance(thing, tuple | list):

@@ -14,6 +14,7 @@ from scratchvae.checks.vjp.causes_inside import are_shares
 from scratchvae.checks.vjp.causes_term import odd
 from scratchvae.checks.vjp.word import ONE, Word
 
+NAMELESS = 0.9  # a value without a name, of a line that is too long to be read out
 PLAIN = 1.6  # words that cost less are arrays themselves, their simple functions, or slopes
 DEAR = 1.8
 SIMPLE = 1.3  # and these are arrays themselves, or the slope of the forward
@@ -75,6 +76,7 @@ def another_value(case: Case, seen: Seen) -> Iterator[Claim]:
             elif (c := ratio(left, picked)) and seen.explained(left - c * picked):
                 cost = (3.5 if case.fixed else 2.0) + way.cost + odd(c)  # why: a path has dy in it
                 yield Claim("missing-term", "value forgotten", factor=c, detail=(line, way.formula), cost=cost)
+        long = NAMELESS if line.startswith("(what ") else 0.0
         for way, c in rights:
             claim = Claim("elementwise-factor", "another value", (way.word,), "", c, (line, way.formula), 2.4)
             if way.word != ONE and way.formula == times(line, way.word):
@@ -83,7 +85,7 @@ def another_value(case: Case, seen: Seen) -> Iterator[Claim]:
                 claim = claim._replace(cause="batch-sum", kind="another sum", detail=(line,))
             if wrong := next((each for each in gots if untransposed(each) == untransposed(way.formula)), ""):
                 claim = claim._replace(cause="transpose", kind="another product", detail=(wrong, way.formula), cost=1.4)
-            yield claim._replace(cost=claim.cost + way.cost + odd(c))
+            yield claim._replace(cost=claim.cost + way.cost + odd(c) + long)
 
 
 def a_fixed_term(case: Case, seen: Seen) -> Iterator[Claim]:
@@ -128,7 +130,8 @@ def a_norm(case: Case, seen: Seen) -> Iterator[Claim]:
                 if c := ratio(left, seen.picked(total)):
                     front = "" if u == ONE else f"{u.formula} * "
                     formula = f"{front}({front}{line}).sum(axis={axis}, keepdims=True)"
-                    yield Claim("missing-term", "norm", (), "", c, (line, axis, formula), cost=2.2 + u.cost / 4)
+                    cost = 2.2 + u.cost / 4 + (NAMELESS if line.startswith("(what ") else 0.0)
+                    yield Claim("missing-term", "norm", (), "", c, (line, axis, formula), cost=cost)
 
 
 class Way(NamedTuple):

@@ -102,7 +102,7 @@ def another_operator(op: Operation) -> Changed:
         a, b = op.texts
         cause, sign = ("sign", "-") if op.ufunc is np.subtract else ("elementwise-factor", "/")
         yield (
-            Change(cause, "swapped", op.text, "", f"{b} {sign} {grouped(a)}", 0.9),
+            Change(cause, "swapped", op.text, "", f"{b} {sign} {grouped(a)}", 1.05),
             lambda: op.ufunc(*op.operands[::-1]),
         )
 
@@ -141,7 +141,8 @@ def an_operand_turned(op: Operation) -> Changed:
 
 
 def transposed(text: str) -> str:
-    return text.removesuffix(".T") if text.endswith(".T") else f"{grouped(text)}.T"
+    plain = text.removesuffix(".T")
+    return plain if plain != text and grouped(plain) == plain else f"{grouped(text)}.T"
 
 
 @functools.cache
@@ -217,6 +218,8 @@ def another_operand(op: Operation) -> Changed:
                     cause = "transpose" if same_but_turned(word, text) else "elementwise-factor"
                     yield Change(cause, "instead", text, word, word, 1.5 + cost), partial(put, value)
         own = grouped(text)
+        if a.size > 2 and len(np.unique(a)) < 3:
+            continue  # why: of two values every curve is one of any other
         for word, does in ((f"{own}**2", np.square), (f"np.sqrt({text})", np.sqrt), (f"(1 - {text})", one_less)):
             yield Change("elementwise-factor", "instead", text, word, word, 1.5), partial(done, put, does, a)
 
@@ -295,9 +298,12 @@ def parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 def taken_apart(expression: str) -> tuple[str, tuple[str, ...]]:
     """An expression on one line, that of a statement with += too, and how its operands are written."""
     try:
-        (statement,) = ast.parse(expression.strip()).body
+        (statement,) = ast.parse(f"({expression.strip()})").body  # why: it may go over several lines
     except (SyntaxError, ValueError):
-        return "", ()
+        try:
+            (statement,) = ast.parse(expression.strip()).body
+        except (SyntaxError, ValueError):
+            return "", ()
     if isinstance(statement, ast.AugAssign):
         left, right = statement.target, statement.value
         left.ctx = ast.Load()

@@ -26,8 +26,8 @@ from scratchvae.checks.vjp.by_rows import by_rows
 from scratchvae.checks.vjp.call import Pair, Values
 from scratchvae.checks.vjp.case import Case, Claim, Hypothesis
 from scratchvae.checks.vjp.cover import VAGUE, Believed, opinions, smallest_cover
-from scratchvae.checks.vjp.lines import Found, by_lines
-from scratchvae.checks.vjp.origins import USUAL, amounts, sizes, sure_sizes
+from scratchvae.checks.vjp.lines import CHEAP, Found, by_lines
+from scratchvae.checks.vjp.origins import amounts, sizes, sure_sizes
 from scratchvae.checks.vjp.point import Hints, cases_at
 from scratchvae.checks.vjp.sentences import told
 from scratchvae.checks.vjp.told import Told
@@ -41,7 +41,7 @@ GENERAL: dict[str, Hypothesis] = {
 LINES: dict[str, Hypothesis] = {hypothesis.__name__: hypothesis for hypothesis in causes_lines.HYPOTHESES}
 CHANGES: dict[str, Hypothesis] = {hypothesis.__name__: hypothesis for hypothesis in changes.HYPOTHESES}
 HYPOTHESES = GENERAL | LINES | CHANGES  # about gradients, about values on the way, and about operations there
-SURE = 1.45  # a claim about gradients that costs less is told; a dearer one only if no line is a better reason
+SURE = 1.65  # a claim about gradients that costs less is told; a dearer one only if no line is a better reason
 OF_GRADIENTS = {  # and what is not asked about values on the way
     *("a_constant", "nothing_there", "another_shape", "another_order", "two_factors", "a_missing_mask"),
     *("diagonal_only", "jacobian_for_its_transpose", "a_term_inside"),
@@ -81,17 +81,24 @@ def explain(
         said = opinions(itertools.chain([case], cases), general)
         numbers = numbers_at(pair, x, index, columns)
         chosen = smallest_cover(said, VAGUE)
-        if len(chosen) == 1 and chosen[0][1] == frozenset(index) and chosen[0][0].cost < SURE:
+        if len(chosen) == 1 and chosen[0][1] == frozenset(index) and is_sure(chosen[0][0]):
             return told_of(pair, x, case, index, chosen, numbers)
         lines = by_lines(pair, again, {n: h for n, h in general.items() if n not in OF_GRADIENTS}, own, small)
         worst = {name: n.where for name, n in numbers.items()}
-        chosen = chosen or by_rows(pair, x, index, worst, general)
+        if not chosen and not (lines.claim and lines.claim.cost <= CHEAP):
+            chosen = by_rows(pair, x, index, worst, general)
         whole = frozenset().union(*(names for _, names in chosen)) == frozenset(index)
         if lines.claim and (not whole or lines.claim.cost <= sum(cost_of(claim) for claim, _ in chosen)):
             return [at_line(case, lines, list(index), numbers)]
         right = [name for name in x if name not in index]
         nothing = [(nothing_known(index, numbers, right, lines.lines), frozenset(index))]
-        return told_of(pair, x, case, index, chosen or smallest_cover(said) or nothing, numbers)
+        vague = [(claim, names) for claim, names in smallest_cover(said) if claim.cause != "unknown" or not lines.lines]
+        return told_of(pair, x, case, index, chosen or vague or nothing, numbers)
+
+
+def is_sure(claim: Claim) -> bool:
+    """A simple claim, or one that something stands in place of the slope of the forward: the commonest slip of all."""
+    return claim.cost < SURE or (claim.kind == "in place of" and claim.words[0].cost < 1)
 
 
 def cost_of(claim: Claim) -> float:
@@ -119,8 +126,8 @@ def told_of(
 def at_line(case: Case, lines: Found, names: list[str], numbers: Mapping[str, Numbers]) -> Finding:
     """The finding about a line, in all inputs that it spoils."""
     assert lines.claim
-    amounts = {name: value for name, value in case.scalars.items() if abs(value) not in USUAL}
-    about = Told(lines.claim, names, [case.seen[name].shape for name in names], [], {}, amounts)
+    shapes = [case.seen[name].shape for name in names]
+    about = Told(lines.claim, names, shapes, [], {}, amounts(case, Tried()))
     if lines.where:
         about = about._replace(names=["it"], shapes=[lines.shape], called=lines.where)
     message, repair = told(about)

@@ -7,6 +7,7 @@ speak about it.
 Sizes: n entries of a value, m of all gradients that were measured, M entries of y, K upstream gradients.
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -108,7 +109,8 @@ def by_lines(
         return Found(lines=lines_of([each.site for each in held if each.is_telling]))
     claim, site, shape = min(found, key=lambda each: (simpler(each[0]), each[1].line, each[1].instruction))
     alike = [other for c, other, _ in found if c.same_as(claim)]  # why: a minus may be on any line of a path
-    alike = [other for other in alike if other.code is getattr(pair.backward, "__code__", None)] or alike
+    own = getattr(inspect.unwrap(pair.backward), "__code__", None)
+    alike = [other for other in alike if other.code is own] or alike
     where = site.place if len({other.line for other in alike}) == 1 else f"a value of {lines_of(alike, MANY)}"
     return Found(claim, where, shape)
 
@@ -181,7 +183,7 @@ def at(site: Site, claim: Claim) -> Claim:
     Where a value of two alone belongs, the other one is a term or a factor; and what lacks a part of one is times that.
     """
     curved = any(word.name.startswith(("exp(", "log(", "sqrt(", "tanh(", "sigmoid(", "1 /")) for word in claim.words)
-    if curved or claim.kind in ("some rows", "weighted rows", "shuffled"):
+    if curved or claim.kind in ("some rows", "weighted rows", "shuffled") or claim.cause == "sign":
         claim = claim._replace(cost=claim.cost + ODD)
     value = claim.detail[0] if claim.kind in ("another value", "value forgotten") else ""
     operand = bool(value) and value.removeprefix("(").removesuffix(")") in site.text
@@ -208,7 +210,7 @@ def followed(tape: Tape, pair: Pair, x: Mapping[str, np.ndarray], dy: np.ndarray
     """The forward, and then the backward on a tape: the gradients."""
     _, cache = pair.run({name: tape.wrapped(a) for name, a in copied(dict(x)).items()})
     tape.runs = True
-    return dict(plain(pair.pull(tape.wrapped(dy.copy()), cache)))
+    return dict(plain(pair.pull(tape.wrapped(dy.copy()), tape.within(cache))))
 
 
 def run(pair: Pair, x: Mapping[str, np.ndarray], dy: np.ndarray, index: Mapping[str, np.ndarray], added: Added) -> Run:

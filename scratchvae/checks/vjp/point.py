@@ -11,7 +11,7 @@ import numpy as np
 
 from scratchvae.backend import to_numpy
 from scratchvae.checks.vjp.arrays import scalars_in, unpacked
-from scratchvae.checks.vjp.call import Pair, Values, copied
+from scratchvae.checks.vjp.call import Kept, Pair, Values, copied
 from scratchvae.checks.vjp.case import Case, Seen
 from scratchvae.checks.vjp.complex_step import complex_step, lies
 from scratchvae.checks.vjp.differences import entry
@@ -38,7 +38,7 @@ def case_at(
     """What is known at x about the inputs in index, whose measured columns (m, M) are given."""
     rng = np.random.default_rng(0)
     y, cache = pair.run(copied(x))
-    y = np.asarray(to_numpy(y), float)
+    y, cache = np.asarray(to_numpy(y), float), cache.cache if isinstance(cache, Kept) else cache
     outs = outputs(pair, x, y.shape, index, columns)
     scale = rng.choice([-1.0, 1.0], len(outs)) * rng.uniform(0.5, 2.0, len(outs))  # why: 1 would hide a forgotten dy
     raw = [pair.grads(x, at_one(y.shape, o, s)) for o, s in zip(outs, scale, strict=True)]

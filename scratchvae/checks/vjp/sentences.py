@@ -106,7 +106,7 @@ def as_a_part(formula: str) -> str:
 def in_place_of(t: Told) -> tuple[str, str]:
     u, v = t.claim.words
     text = f"{of(t)}{t.v} stands in place of {t.u} {where_it_enters(t)}{t.constant}"
-    if u.name == u.formula and v.name == v.formula:  # arrays may stand below a line as well as above it
+    if u.is_plain and v.is_plain:  # arrays may stand below a line as well as above it
         text = f"{text}, or it is divided by {t.u} where a division by {t.v} belongs"
         return text, f"multiply {what_to_multiply(t)} by {t.c}{as_a_part(u.formula)} / {as_a_part(v.formula)}"
     return text, f"multiply {what_to_multiply(t)} by {t.c}{t.claim.words[0].formula} instead"

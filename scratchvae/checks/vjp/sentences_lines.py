@@ -41,9 +41,10 @@ def fixed_term(t: Told) -> tuple[str, str]:
 def value_forgotten(t: Told) -> tuple[str, str]:
     value, formula = t.claim.detail
     if t.claim.factor < 0:
-        text = f"{t.it}: a term is missing there, or one too many, what comes from {value} with a minus"
-        return text, f"add {t.c}{formula} there"
-    return f"{t.it}: a path is missing or wrong there, what comes from {value}; {PATHS}", f"add {t.c}{formula} there"
+        text = f"{t.it}: a term is missing{t.there}, or one too many, what comes from {value} with a minus"
+        return text, f"add {t.c}{formula}{t.there}"
+    text = f"{t.it}: a path is missing or wrong{t.there}, what comes from {value}; {PATHS}"
+    return text, f"add {t.c}{formula}{t.there}"
 
 
 def value_forgotten_by_all(t: Told) -> tuple[str, str]:
@@ -63,7 +64,7 @@ def norm(t: Told) -> tuple[str, str]:
     value, axis, formula = t.claim.detail
     over = "its rows" if axis == 0 else "each row"
     text = f"{t.it}: a term with a sum over {over} of {value} is wrong or missing, as of a mean, a norm or a variance"
-    return text, f"add {t.c}{formula} there"
+    return text, f"add {t.c}{formula}{t.there}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

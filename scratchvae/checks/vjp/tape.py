@@ -136,6 +136,16 @@ class Tape:
         followed.tape = self
         return followed
 
+    def within(self, thing: Any) -> Any:
+        """The same with all arrays followed that tuples, lists and dicts hold: a model fills arrays of its own."""
+        if isinstance(thing, tuple) and hasattr(thing, "_fields"):
+            return type(thing)(*map(self.within, thing))
+        if type(thing) in (list, tuple):
+            return type(thing)(map(self.within, thing))
+        if type(thing) is dict:
+            return {key: self.within(value) for key, value in thing.items()}
+        return thing if isinstance(thing, np.floating) else self.wrapped(thing)
+
     def before(self, operands: Any) -> Any:
         """Copies of the operands, if they are asked for: the operation may write to them."""
         return copied(operands) if self.watch and self.runs else ()

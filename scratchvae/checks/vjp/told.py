@@ -38,6 +38,11 @@ class Told(NamedTuple):
         return self.called or gradients(self.names)
 
     @property
+    def there(self) -> str:
+        """At that line; nothing of a gradient."""
+        return " there" if self.called.startswith(("line", "a value")) else ""
+
+    @property
     def be(self) -> str:
         return "are" if len(self.names) > 1 else "is"
 

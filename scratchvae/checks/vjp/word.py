@@ -13,6 +13,11 @@ class Word(NamedTuple):
     formula: str
     cost: float = 1.0
 
+    @property
+    def is_plain(self) -> bool:
+        """An array in play, and no function of one."""
+        return self.name == self.formula and not set(self.name) & set("( +-*/^|")
+
 
 Vocabulary = dict[Word, np.ndarray]
 ONE = Word("1", "1", 0.0)

@@ -12,6 +12,7 @@ from scratchvae.checks.vjp.slopes import slopes
 from scratchvae.checks.vjp.word import Vocabulary, Word, without_twins
 
 MOST = 24  # arrays in play; of more, the first
+CURVED = 1.75  # what a curve costs: a quotient of two arrays is easily the curve of a third
 DIFFERENCES = 40  # pairs whose difference may be a word
 
 
@@ -76,17 +77,20 @@ def simple_functions(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, n
             (f"(1 - {name})", 1 - a),
             (f"{name}^2", a * a),
             *(((f"|{name}|", np.abs(a)), (f"sign({name})", np.sign(a))) if (a < 0).any() else ()),
+        ):
+            yield Word(text, text.removeprefix("mask ") if "mask" not in text else f"({text[5:]})", 1.5), value
+        for text, value in (
             (f"exp({name})", np.exp(np.minimum(a, 50))),
             (f"exp({name} / 2)", np.exp(np.minimum(0.5 * a, 50))),
             (f"sqrt({name})", np.sqrt(a)),
             (f"log({name})", np.log(a)),
             (f"tanh({name})", np.tanh(a)),
             (f"sigmoid({name})", sigmoid(a)),
+            (f"exp(-{name})", np.exp(np.minimum(-a, 50))),
+            (f"1 / {name}", 1 / a),
         ):
-            yield Word(text, text.removeprefix("mask ") if "mask" not in text else f"({text[5:]})", 1.5), value
+            yield Word(text, text, CURVED), value
         yield Word(f"(1 + {name})", f"(1 + {name})", 3.2), 1 + a  # why: 1 - y^2 over 1 - y is that, and says less
-        for text, value in ((f"exp(-{name})", np.exp(np.minimum(-a, 50))), (f"1 / {name}", 1 / a)):
-            yield Word(text, text, 1.75), value
 
 
 def one_hots(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarray]]:
