@@ -34,8 +34,8 @@ def check_gradients(
     model has params, a dict of its own float64 arrays (they are moved, and put back);
     objective(x, eps, beta) -> terms, cache with terms.objective (B,);  backward(dobjective, cache) -> grads by name.
     Where it also has terms.nll and terms.kl, or encode(x) -> mu, logvar, cache, the report says which of the terms and
-    which side of the fork is at fault. beta is 0.73 unless you say otherwise, since at 1 a forgotten one would not show;
-    it is 1 for an objective that has none.
+    which side of the fork is at fault. beta is 0.73 unless you say otherwise, since at 1 a forgotten one would not
+    show; it is 1 for an objective that has none.
 
     Shapes    x (B, D), eps (B, Z), drawn here if not given; a small batch and a small model: the time grows with the
               number of weights.

@@ -41,12 +41,8 @@ def by_rows(
         row = cut.rows[0]
         shared = [name for name in index if row.x[name].shape == x[name].shape]
         few = some_of(index, worst, row.x, shared)
-        number = not pair.y(x).ndim  # why: rows that have weights of their own do not add up
-        if (
-            (cut.added or number)
-            and shared
-            and (claim := weighed(cut.batch, pair, x, {name: few[name] for name in shared}))
-        ):
+        weighs = shared and (cut.added or not pair.y(x).ndim)  # why: rows that have weights of their own do not add up
+        if weighs and (claim := weighed(cut.batch, pair, x, {name: few[name] for name in shared})):
             return [(claim, frozenset(shared))]
         if not row.has_gradients:
             continue

@@ -116,7 +116,7 @@ class Case(NamedTuple):
         return len(self.outs) == int(np.prod(self.shape))
 
 
-Hypothesis = Callable[[Case, Seen], Any]  # -> an iterator of claims
+Hypothesis = Callable[..., Any]  # of a case and an input -> its claims; of an operation -> its changes
 
 
 def ratio(target: np.ndarray, candidate: np.ndarray) -> float | None:

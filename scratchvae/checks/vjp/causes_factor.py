@@ -68,7 +68,7 @@ def array_factors(case: Case, seen: Seen, right: np.ndarray, got: np.ndarray) ->
 
 
 def hides(claim: Claim, v: Word) -> Claim:
-    """Where v is 0 nothing comes back, and something should: v may be too much there, or all that belongs there missing."""
+    """Where v is 0 nothing comes back, and something should: v is too much, or all that belongs there is missing."""
     cause = "elementwise-factor" if v.name.startswith(("mask", "the slope")) else "missing-term"
     return claim._replace(cause=cause, kind=claim.kind.replace("too many", "hides"), cost=claim.cost + 0.5)
 

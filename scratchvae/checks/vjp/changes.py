@@ -4,18 +4,16 @@ A line that is wrong is mostly nearly right. Whoever wrote it had the names that
 Each hypothesis yields a change, and what computes the value that the operation has with it.
 """
 
-import ast
-import functools
 import itertools
-import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchvae.checks.vjp.scope import grouped, transposed
+
 NAMES = 20  # that are tried beside an operand; of more those that came last
-INDICES = 3  # whole numbers that may be an index
 COUNTERPARTS: dict[Any, tuple[str, str, Any]] = {
     np.add: ("+", "-", np.subtract),
     np.subtract: ("-", "+", np.add),
@@ -140,21 +138,6 @@ def an_operand_turned(op: Operation) -> Changed:
             yield change, partial(put, np.flip(a, axis))
 
 
-def transposed(text: str) -> str:
-    plain = text.removesuffix(".T")
-    return plain if plain != text and grouped(plain) == plain else f"{grouped(text)}.T"
-
-
-@functools.cache
-def grouped(text: str) -> str:
-    """An expression as a part of a larger one."""
-    try:
-        node = ast.parse(text, mode="eval").body
-    except SyntaxError:
-        return f"({text})"
-    return text if isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call) else f"({text})"
-
-
 def another_axis(op: Operation) -> Changed:
     """The same sum along another axis."""
     if op.axis is None or not op.operands or np.ndim(op.operands[0]) < 2:
@@ -254,69 +237,6 @@ def spread(u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
     if np.ndim(u) > len(shape) or any(n not in (1, N) for n, N in zip(u.shape[::-1], shape[::-1], strict=False)):
         return None
     return u
-
-
-def names_in(frame: types.FrameType) -> dict[str, np.ndarray]:
-    """The arrays and numbers that are known where an operation is, by the names that one would write."""
-    scope = {name: value for name, value in frame.f_locals.items() if not name.startswith(("_", "."))}
-    index = {name: value for name, value in scope.items() if type(value) is int and value >= 0}
-    found: dict[str, np.ndarray] = {}
-    for name, value in scope.items():
-        for text, a in parts(name, value):
-            found |= {each: np.asarray(b, float) for each, b in [(text, a), *rows(text, a, index)] if is_numbers(b)}
-    turned = {f"{name}.T": a.T for name, a in found.items() if a.ndim == 2 and "T" not in name}
-    return {name: a for name, a in (found | turned).items() if a.size and np.isfinite(a).all()}
-
-
-def is_numbers(a: Any) -> bool:
-    return isinstance(a, np.ndarray | np.generic | float) and np.asarray(a).dtype.kind in "fbi"
-
-
-def rows(text: str, a: Any, index: Mapping[str, int]) -> Iterator[tuple[str, Any]]:
-    """a[t], a[t - 1], a[t + 1], and the columns, for every whole number t that is known."""
-    for name, n in list(index.items())[:INDICES] if isinstance(a, list) or (is_numbers(a) and np.ndim(a)) else ():
-        for place, k in ((name, n), (f"{name} - 1", n - 1), (f"{name} + 1", n + 1)):
-            if 0 <= k < len(a):
-                yield f"{text}[{place}]", a[k]
-            if isinstance(a, np.ndarray) and a.ndim > 1 and 0 <= k < a.shape[1]:
-                yield f"{text}[:, {place}]", a[:, k]
-
-
-def parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """A value, or what a dict, or an object, holds."""
-    if isinstance(value, dict):
-        yield from ((f"{name}[{key!r}]", each) for key, each in value.items() if isinstance(key, str))
-    elif hasattr(value, "__dict__") and not isinstance(
-        value, np.ndarray | type | types.ModuleType | types.FunctionType
-    ):
-        yield from ((f"{name}.{key}", each) for key, each in vars(value).items())
-    else:
-        yield name, value
-
-
-@functools.cache
-def taken_apart(expression: str) -> tuple[str, tuple[str, ...]]:
-    """An expression on one line, that of a statement with += too, and how its operands are written."""
-    try:
-        (statement,) = ast.parse(f"({expression.strip()})").body  # why: it may go over several lines
-    except (SyntaxError, ValueError):
-        try:
-            (statement,) = ast.parse(expression.strip()).body
-        except (SyntaxError, ValueError):
-            return "", ()
-    if isinstance(statement, ast.AugAssign):
-        left, right = statement.target, statement.value
-        left.ctx = ast.Load()
-        return ast.unparse(ast.BinOp(left, statement.op, right)), (ast.unparse(left), ast.unparse(right))
-    node, parts = getattr(statement, "value", None), []
-    if isinstance(node, ast.BinOp):
-        parts = [node.left, node.right]
-    if isinstance(node, ast.UnaryOp):
-        parts = [node.operand]
-    if isinstance(node, ast.Call):
-        method = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) not in ("np", "numpy", "xp")
-        parts = [*([node.func.value] if method and isinstance(node.func, ast.Attribute) else ()), *node.args]
-    return (ast.unparse(node) if node else ""), tuple(map(ast.unparse, parts))
 
 
 HYPOTHESES = (

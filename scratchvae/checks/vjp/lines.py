@@ -1,76 +1,27 @@
 """Where in the backward it goes wrong: a line whose value, were it another one, would make all gradients right.
 
-The gradients are linear in a value that a backward computes. So the value that would make them right can be solved
-for; and what is to be said of it, beside the value that is there, is what is said of a gradient. The same hypotheses
-speak about it.
-
-Sizes: n entries of a value, m of all gradients that were measured, M entries of y, K upstream gradients.
+What is to be said of that value, beside the one that is there, is what is said of a gradient: the same hypotheses
+speak about it. Small changes of the operation are tried beside them.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.vjp.call import Pair, copied
-from scratchvae.checks.vjp.case import EXPLAINED, LEFT, Case, Claim, Hypothesis, Seen
-from scratchvae.checks.vjp.changes import Change, Changed, Operation
+from scratchvae.checks.vjp.call import Pair
+from scratchvae.checks.vjp.case import Case, Claim, Hypothesis, Seen
 from scratchvae.checks.vjp.cover import VAGUE, opinions, simpler
-from scratchvae.checks.vjp.tape import ORDINALS, Site, Tape, plain, returned
-from scratchvae.checks.vjp.told import gradients
-from scratchvae.checks.vjp.word import without_twins
+from scratchvae.checks.vjp.followed import Held, Point, Solved, leading, point_at, same, solved
+from scratchvae.checks.vjp.tape import Site
+from scratchvae.checks.vjp.trials import Changes, changes_of_an_axis, changes_of_one, changes_of_several, claim_of
 from scratchvae.checks.vjp.words import vocabulary
 
 FEW, MANY = 4, 99  # lines that are told
 ODD = 0.7
-LARGEST = 100  # entries of a value that is solved for, in all the rounds of a loop
-SITES = 120  # of more the first
-OUTPUTS = 24  # so many entries of y are asked; of more a sample
-MIXED = 3  # random upstream gradients, for a value that does not depend on dy
 CHEAP = 2.2  # a claim that costs more may not be the best
-TRIALS = 1000  # changes of what runs several times
-MIXES = 2
 EVIDENCE = 12  # numbers that a claim has to explain, in all points
-
-Added = Mapping[Site, np.ndarray]  # what is added to the values of a site, (times, *shape)
-
-
-class Run(NamedTuple):
-    """A backward that was followed: its gradients, one after the other (m,), and the values of every site."""
-
-    grads: np.ndarray
-    values: dict[Site, np.ndarray]  # (times, *shape) each, before anything was added
-
-
-class Point(NamedTuple):
-    """A point, and the upstream gradients that are asked there, with what the gradients should be for each of them."""
-
-    pair: Pair
-    case: Case
-    entries: Mapping[str, np.ndarray]  # of all inputs, of those that are right too
-    wrong: int  # how many of the m entries are of those that are not
-    dys: np.ndarray  # (K + 1, *y.shape), one that is random after those that are asked
-    wanted: np.ndarray  # (K, m)
-    runs: list[Run]  # of the backward as it is, for each dy
-    mixed: bool  # asked for values that do not depend on dy, with random ones
-
-
-class Held(NamedTuple):
-    """A site at which a single slip may be, with the value that would make all right, at every point."""
-
-    site: Site
-    points: list[Point]
-    solutions: "list[Solved]"
-
-    @property
-    def is_telling(self) -> bool:
-        """Does it say something that a value there makes all right? With more unknowns than equations any would."""
-        return any(first.spare > 0 or bool(first.known.all()) for first in self.solutions[:1])
-
-    @property
-    def runs_once(self) -> bool:
-        return self.site.time is None and bool(self.solutions) and len(self.solutions[0].got[0]) == 1
 
 
 class Found(NamedTuple):
@@ -87,7 +38,7 @@ def by_lines(
     cases: Iterable[Case],
     general: Mapping[str, Hypothesis],
     own: Mapping[str, Hypothesis],
-    changes: Mapping[str, Callable[[Operation], Changed]],
+    changes: Changes,
 ) -> Found:
     """The simplest claim about one value that explains all wrong gradients at once, at every point.
 
@@ -109,8 +60,8 @@ def by_lines(
         return Found(lines=lines_of([each.site for each in held if each.is_telling]))
     claim, site, shape = min(found, key=lambda each: (simpler(each[0]), each[1].line, each[1].instruction))
     alike = [other for c, other, _ in found if c.same_as(claim)]  # why: a minus may be on any line of a path
-    own = getattr(inspect.unwrap(pair.backward), "__code__", None)
-    alike = [other for other in alike if other.code is own] or alike
+    written = getattr(inspect.unwrap(pair.backward), "__code__", None)
+    alike = [other for other in alike if other.code is written] or alike
     where = site.place if len({other.line for other in alike}) == 1 else f"a value of {lines_of(alike, MANY)}"
     return Found(claim, where, shape)
 
@@ -206,138 +157,6 @@ def lines_of(sites: Sequence[Site], most: int = FEW) -> str:
     return max((site._replace(time=None).place for site in sites), key=len)
 
 
-def followed(tape: Tape, pair: Pair, x: Mapping[str, np.ndarray], dy: np.ndarray) -> dict[str, Any]:
-    """The forward, and then the backward on a tape: the gradients."""
-    _, cache = pair.run({name: tape.wrapped(a) for name, a in copied(dict(x)).items()})
-    tape.runs = True
-    return dict(plain(pair.pull(tape.wrapped(dy.copy()), tape.within(cache))))
-
-
-def run(pair: Pair, x: Mapping[str, np.ndarray], dy: np.ndarray, index: Mapping[str, np.ndarray], added: Added) -> Run:
-    """The same, with something added to the values of some sites."""
-    tape = Tape(added)
-    found = followed(tape, pair, x, dy)
-    values: dict[Site, np.ndarray] = {}
-    for name in index:
-        site, g = returned(gradients([name])), np.array(found[name], float)
-        values[site] = g[None]
-        found[name] = g + added[site][0] if site in added else g
-    for site, times in tape.values.items():
-        if len({a.shape for a in times}) == 1:
-            values[site] = np.stack(times)
-        if 1 < len(times) <= len(ORDINALS) and sum(a.size for a in times) > LARGEST:
-            values |= {site._replace(time=n): a[None] for n, a in enumerate(times)}
-    return Run(flat(found, index), values)
-
-
-def flat(found: Mapping[str, Any], index: Mapping[str, np.ndarray]) -> np.ndarray:
-    """These entries of the gradients, one after the other, (m,)."""
-    return np.concatenate([np.asarray(found[name], float).ravel()[entries] for name, entries in index.items()])
-
-
-def point_at(pair: Pair, case: Case, mixed: bool, number: int) -> Point:
-    """What the gradients should be: as measured where they are wrong, as they are elsewhere.
-
-    number: of the point, since each has upstream gradients of its own.
-    """
-    rng = np.random.default_rng(number)
-    index = {name: seen.entries for name, seen in case.seen.items()}
-    right_ones = case.asked or case.weights
-    others = {n: np.arange(case.weights[n].size)[:LARGEST] for n in right_ones if n not in index}
-    some = np.arange(len(case.outs))
-    if mixed:
-        weights = rng.standard_normal((MIXED if case.shape else 1, len(some)))  # (K, M)
-    else:
-        some = some if len(some) <= OUTPUTS else np.sort(rng.choice(some, OUTPUTS, replace=False))
-        weights = np.eye(len(case.outs))[some] * rng.uniform(0.5, 2.0, (len(some), 1))
-    dys = np.tensordot([*weights, rng.standard_normal(len(case.outs))], case.dys, 1)  # (K + 1, *y.shape)
-    runs = [run(pair, case.weights, dy, {**index, **others}, {}) for dy in dys]
-    right = weights @ np.concatenate([seen.right for seen in case.seen.values()]).T  # (K, wrong)
-    wrong = right.shape[1]
-    wanted = np.stack([np.concatenate([w, r.grads[wrong:]]) for w, r in zip(right, runs, strict=False)])
-    seen = {name: s._replace(right=s.right[:, some]) for name, s in case.seen.items()}
-    case = case._replace(outs=case.outs[some], around={n: a[some] for n, a in case.around.items()}, seen=seen)
-    return Point(pair, case, {**index, **others}, wrong, dys, wanted, runs, mixed)
-
-
-def leading(point: Point, bent: bool = False) -> Iterator[Site]:
-    """The sites on whose value all wrong gradients depend, and linearly; those that have dy in them, or the others.
-
-    bent: not linearly, and no right gradient depends on it, as in a loop where it meets itself.
-    """
-    rng = np.random.default_rng(0)
-    twice = run(point.pair, point.case.weights, 2 * point.dys[-1], point.entries, {}).values
-    for site, values in list(point.runs[-1].values.items())[:SITES]:
-        with_dy = same(twice.get(site), 2 * values)
-        without = same(twice.get(site), values)
-        if not values.any() or values.size > LARGEST or not (without if point.mixed else with_dy):
-            continue
-        more = np.abs(values).max() * rng.standard_normal(values.shape)
-        once, again = (changed(point, -1, site, c * more) for c in (1, 2))
-        ends = np.cumsum([len(seen.entries) for seen in point.case.seen.values()])[:-1]
-        right_ones = not bent or not once[point.wrong :].any()
-        if (
-            all(part.any() for part in np.split(once[: point.wrong], ends))
-            and same(again, 2 * once) != bent
-            and right_ones
-        ):
-            yield site
-
-
-def same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
-    if a is None or b is None or a.shape != b.shape:
-        return False
-    return bool(np.abs(a - b).max() <= 1e-9 * np.abs(b).max())
-
-
-def changed(point: Point, k: int, site: Site, more: np.ndarray) -> np.ndarray:
-    """By how much the gradients change, (m,), if so much is added to the value of a site."""
-    return run(point.pair, point.case.weights, point.dys[k], point.entries, {site: more}).grads - point.runs[k].grads
-
-
-class Solved(NamedTuple):
-    """The value that would make all gradients right, and the one that is there, for every dy, (K, times, *shape)."""
-
-    right: np.ndarray
-    got: np.ndarray
-    through: np.ndarray  # (rank, n) what of it the gradients tell, in directions of length 1
-    values: list[dict[Site, np.ndarray]]  # of all sites then, for every dy
-    spare: int  # gradients that depend on it, less what of it they tell
-
-    @property
-    def known(self) -> np.ndarray:
-        """The entries, (n,), that the gradients tell."""
-        return np.abs((self.through**2).sum(axis=0) - 1) < 1e-9
-
-
-def solved(point: Point, site: Site) -> Solved | None:
-    """What has to be added for the gradients to be right, the same for every dy if they are mixed; None if nothing."""
-    values = point.runs[-1].values[site]
-    K, n, size = len(point.wanted), values.size, np.abs(values).max()
-    units = size * np.eye(n).reshape(n, *values.shape)
-    ks = range(K) if point.mixed else (-1,)
-    table = np.concatenate([np.stack([changed(point, k, site, u) for u in units], axis=1) for k in ks])  # (any, n)
-    left = point.wanted - np.stack([r.grads for r in point.runs[:K]])  # (K, m)
-    left = left.reshape(-1, 1) if point.mixed else left.T  # (any, 1 or K)
-    U, s, Vt = np.linalg.svd(table, full_matrices=False)
-    rank = int((s > 1e-9 * s[0]).sum())
-    delta = Vt[:rank].T @ ((U[:, :rank].T @ left) / s[:rank, None])  # (n, 1 or K)
-    if np.abs(left - table @ delta).max() > EXPLAINED * np.abs(left).max():
-        return None
-    added = np.broadcast_to((size * delta).T, (K, n)).reshape(K, *values.shape)
-    pair, x = point.pair, point.case.weights
-    runs = [run(pair, x, dy, point.entries, {site: more}) for dy, more in zip(point.dys[:K], added, strict=True)]
-    if not all(same_to_six(r.grads, w) for r, w in zip(runs, point.wanted, strict=True)):
-        return None
-    got = np.stack([r.values[site] for r in runs])
-    spare = int((np.abs(table).max(axis=1) > 0).sum()) - rank
-    return Solved(got + added, got, Vt[:rank], [r.values for r in runs], spare)
-
-
-def same_to_six(a: np.ndarray, b: np.ndarray) -> bool:
-    return bool(np.abs(a - b).max() <= EXPLAINED * np.abs(b).max())
-
-
 def at_sites(point: Point, solutions: Mapping[Site, Solved], sites: list[Site], whole: bool) -> Case:
     """The case of these values: each is an input, by its number, whose gradient is wrong.
 
@@ -378,128 +197,3 @@ def others(point: Point, after: list[dict[Site, np.ndarray]], site: Site) -> dic
             if not any(same(value, known) for known in found.values()):
                 found[other.value] = value
     return found
-
-
-def changes_of_one(
-    held: list[Held], changes: Mapping[str, Callable[[Operation], Changed]]
-) -> Iterator[tuple[Change, Site]]:
-    """The small changes of an operation that runs once with which all gradients are right, at every point."""
-    for each in held if changes else ():
-        site, points, solutions = each
-        if each.runs_once:
-            left: set[Change] | None = None  # those that explained all so far
-            for point, solution in zip(points, solutions, strict=True):
-                left = of_these(left, (site, point, solution), changes) if left is None or left else left
-            yield from ((change, site) for change in left or ())
-
-
-def changes_of_several(
-    held: list[Held], changes: Mapping[str, Callable[[Operation], Changed]]
-) -> Iterator[tuple[Change, Site]]:
-    """The simplest of what may be changed where an operation runs several times: put in, each time, and run again."""
-    tried: dict[tuple[Change, Site], tuple[str, list[Point]]] = {}
-    for each in held if changes else ():
-        site, points, _ = each
-        if not each.runs_once:
-            every = site._replace(time=None)
-            tried |= {(change, every): (name, points) for change, name in first_tried(every, points[0], changes)}
-    for (change, site), (name, points) in sorted(tried.items(), key=lambda each: each[0][0].cost)[:TRIALS]:
-        if all(is_right_with(point, site, change, changes[name]) for point in points):
-            yield change, site
-            return
-
-
-def changes_of_an_axis(
-    pair: Pair, cases: list[Case], changes: Mapping[str, Callable[[Operation], Changed]]
-) -> Iterator[tuple[Change, Site]]:
-    """Sums along another axis, which may give another shape: put in, wherever there is one, and run again."""
-    if "another_axis" not in changes:
-        return
-    only_this = {"another_axis": changes["another_axis"]}
-    try:
-        points = [point_at(pair, case, False, n) for n, case in enumerate(cases)]
-    except Exception:  # somebody's function may refuse arrays that are followed
-        return
-    for site in [site for site in points[0].runs[-1].values if site.time is None and not site.is_returned][:SITES]:
-        for change, name in first_tried(site, points[0], only_this):
-            if all(is_right_with(point, site, change, only_this[name]) for point in points):
-                yield change, site
-
-
-def first_tried(
-    site: Site, point: Point, changes: Mapping[str, Callable[[Operation], Changed]]
-) -> Iterator[tuple[Change, str]]:
-    """What may be changed where an operation runs several times, and the hypothesis that says so."""
-    found: list[tuple[Change, str]] = []
-
-    def noted(operation: Operation) -> dict[Change, np.ndarray]:
-        operation = operation._replace(names=without_twins(operation.names))
-        found.extend((change, name) for name, hypothesis in changes.items() for change, _ in hypothesis(operation))
-        return {}
-
-    followed(Tape({}, (site, noted)), point.pair, point.case.weights, point.dys[0])
-    yield from dict.fromkeys(found)
-
-
-def mixes(point: Point) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Weights (K,) of the upstream gradients, and those together: what holds for a few sums of all holds for all."""
-    K = len(point.wanted)
-    for weights in np.random.default_rng(3).standard_normal((1 if K == 1 else MIXES, K)):
-        yield weights, np.tensordot(weights, point.dys[:K], 1)
-
-
-def computed(make: Callable[[], Any]) -> np.ndarray | None:
-    """A copy of the value, since the memory may be written to; None if the shapes do not fit."""
-    try:
-        return np.array(make(), float)
-    except (ValueError, TypeError):
-        return None
-
-
-def is_right_with(point: Point, site: Site, change: Change, hypothesis: Callable[[Operation], Changed]) -> bool:
-    """Are all gradients right if the operation is changed each time that it runs?"""
-
-    def changed(operation: Operation) -> dict[Change, np.ndarray]:
-        makes = (make for each, make in hypothesis(operation.only(change)) if each == change)
-        return {change: value for make in makes if (value := computed(make)) is not None}
-
-    for weights, dy in mixes(point):
-        try:
-            found = followed(Tape({}, (site, changed), puts=True), point.pair, point.case.weights, dy)
-            grads = flat(found, point.entries)
-        except Exception:  # somebody's function may refuse what it does not like, or return another shape
-            return False
-        if not same_to_six(grads, weights @ point.wanted):
-            return False
-    return True
-
-
-def of_these(
-    left: set[Change] | None,
-    held: tuple[Site, Point, Solved],
-    changes: Mapping[str, Callable[[Operation], Changed]],
-) -> set[Change]:
-    """Those of the changes that are left, or of all, that give a value that makes all gradients right at a point."""
-    site, point, solution = held
-
-    def asked(operation: Operation) -> dict[Change, np.ndarray]:
-        made = (each for change in changes.values() for each in change(operation))
-        values = ((change, computed(make)) for change, make in made if left is None or change in left)
-        return {change: value for change, value in values if value is not None}
-
-    for weights, dy in mixes(point):
-        tape = Tape({}, (site, asked))
-        followed(tape, point.pair, point.case.weights, dy)
-        both = solution.right, solution.got
-        right, got = (a[0] if point.mixed else np.tensordot(weights, a[: len(weights)], 1) for a in both)
-        wanted, off = solution.through @ right.ravel(), solution.through @ (right - got).ravel()  # (rank,)
-        most = min(EXPLAINED * np.abs(wanted).max(), LEFT * np.abs(off).max())
-        fitting = {change: a for change, a in tape.changed[0].items() if a.shape == right.shape[1:]}
-        left = {c for c, a in fitting.items() if np.abs(solution.through @ a.ravel() - wanted).max() <= most}
-    return left or set()
-
-
-def claim_of(change: Change) -> Claim:
-    return Claim(
-        change.cause, f"changed: {change.kind}", detail=(change.old, change.word, change.new), cost=change.cost
-    )

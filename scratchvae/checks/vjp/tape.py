@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchvae.checks.vjp.call import copied
-from scratchvae.checks.vjp.changes import Change, Operation, names_in, taken_apart
+from scratchvae.checks.vjp.changes import Change, Operation
+from scratchvae.checks.vjp.scope import names_in, taken_apart
 
 FEW = 40  # characters of a line
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
