@@ -38,6 +38,7 @@ def with_square(r: Run, square: np.ndarray) -> np.ndarray:
 
 
 ADAM = Family(
+    "Adam",
     ("beta1", "beta2", "tiny"),
     lambda r: adam(r.m_hat, r.v_hat, r.tiny),
     "param -= lr * m_hat / (sqrt(v_hat) + tiny), with m_hat = m / (1 - beta1^t) and v_hat = v / (1 - beta2^t)",

@@ -23,6 +23,7 @@ def lion(r: Run) -> np.ndarray:
 
 
 LION = Family(
+    "Lion",
     ("beta1", "beta2"),
     lion,
     "param -= lr * sign(beta1 * m + (1 - beta1) * grad); m = beta2 * m + (1 - beta2) * grad",
@@ -88,6 +89,7 @@ def adadelta(weigh: bool = True, late: bool = False, kept: str = "step", power: 
 
 
 ADADELTA = Family(
+    "Adadelta",
     ("rho", "tiny"),
     adadelta(),
     "s = rho * s + (1 - rho) * grad^2; step = sqrt(x + tiny) / sqrt(s + tiny) * grad; "
@@ -110,6 +112,7 @@ def variance(r: Run) -> np.ndarray:
 
 
 CENTRED = Family(
+    "centred RMSprop",
     ("rho", "tiny"),
     lambda r: r.g / (np.sqrt(variance(r)) + r.tiny),
     "s = rho * s + (1 - rho) * grad^2; m = rho * m + (1 - rho) * grad; param -= lr * grad / (sqrt(s - m^2) + tiny)",
@@ -126,6 +129,7 @@ CENTRED = Family(
     ),
 )
 SIGNS = Family(
+    "the sign of the gradient",
     (),
     lambda r: np.sign(r.g),
     "param -= lr * sign(grad)",

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.checks.optimizer.moves import SHAPES, Steps, joined, of_one_length
+from scratchvae.checks.optimizer.moves import ALLOWED, SHAPES, Steps, joined, of_one_length
 from scratchvae.checks.optimizer.steps import explain_steps
 from scratchvae.checks.report import SEED, Finding, Report, Row
 from scratchvae.checks.vjp.arrays import first_change, snapshot
 
-ALLOWED = 1e-9  # relative to a move, beside what rounding does to the parameter
 SIZES = {"W": np.array([[1.0], [1e-2], [1e-4], [1e-8]]), "b": np.array([1.0, 1e-3, 1e-6])}  # of gradients
 LONG = 2000  # steps of signs: each of them tells little
 Seen = dict[str, list[tuple[np.ndarray, ...]]]
@@ -25,8 +24,9 @@ def check_optimizer(
     """How every parameter moves in a few steps, beside what a reference optimizer does with the same gradients.
 
     Both are fresh and have step(params, grads), which moves params (a dict of float64 arrays) in place and leaves
-    grads alone. The gradients are of several sizes, since a tiny in a wrong place is seen at the small ones alone. The
-    error of a row is relative to the move. One slip is one finding, in all parameters that it moves wrongly.
+    grads alone. The gradients are of several sizes, since a tiny in a wrong place is seen at the small ones alone. Of a
+    reference that steps by a sign, as Lion does, many more steps are compared, since each tells little. The error of a
+    row is relative to the move. One slip is one finding, in all parameters that it moves wrongly.
 
     Example
         >>> from scratchvae.optim import SGD

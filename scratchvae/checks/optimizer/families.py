@@ -23,6 +23,7 @@ def dampened(r: Run) -> np.ndarray:
 
 
 SGD = Family(
+    "SGD",
     ("momentum",),
     lambda r: r.velocity,
     "v = momentum * v + grad; param -= lr * v",
@@ -55,6 +56,7 @@ WITHOUT_MOMENTUM = (  # slips of SGD where the momentum is 0
     Slip("the step uses the gradient of the step before", lambda r: before(r.g), repair="param -= lr * grad"),
 )
 NESTEROV = Family(
+    "Nesterov's momentum",
     ("momentum",),
     lambda r: r.g + r.momentum * r.velocity,
     "v = momentum * v + grad; param -= lr * (grad + momentum * v)",
@@ -78,6 +80,7 @@ NESTEROV = Family(
     ),
 )
 RMSPROP = Family(
+    "RMSprop",
     ("rho", "tiny"),
     lambda r: r.g / (np.sqrt(r.square) + r.tiny),
     "s = rho * s + (1 - rho) * grad^2; param -= lr * grad / (sqrt(s) + tiny)",
@@ -120,6 +123,7 @@ RMSPROP = Family(
     ),
 )
 ADAGRAD = Family(
+    "Adagrad",
     ("tiny",),
     lambda r: r.g / (np.sqrt(r.s) + r.tiny),
     "s += grad^2; param -= lr * grad / (sqrt(s) + tiny)",

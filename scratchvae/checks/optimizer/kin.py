@@ -50,6 +50,7 @@ OF_ADAMAX = (
     ),
 )
 ADAMAX = Family(
+    "Adamax",
     ("beta1", "beta2", "tiny"),
     adamax,
     "u = max(beta2 * u, |grad|); param -= lr / (1 - beta1^t) * m / (u + tiny)",
@@ -90,6 +91,7 @@ def of_nadam(m: Direction) -> tuple[Slip, ...]:
 
 
 NADAM = Family(
+    "NAdam",
     ("beta1", "beta2", "tiny"),
     lambda r: adam(ahead(r), r.v_hat, r.tiny),
     "param -= lr * (beta1 * m / (1 - beta1^(t+1)) + (1 - beta1) * grad / (1 - beta1^t)) / (sqrt(v_hat) + tiny)",
@@ -103,6 +105,7 @@ NADAM = Family(
     ),
 )
 NADAM_PLAIN = Family(
+    "NAdam",
     ("beta1", "beta2", "tiny"),
     lambda r: adam(plainly_ahead(r), r.v_hat, r.tiny),
     "param -= lr * (beta1 * m_hat + (1 - beta1) * grad / (1 - beta1^t)) / (sqrt(v_hat) + tiny)",
@@ -153,12 +156,14 @@ def smallest(r: Run) -> np.ndarray:
 
 
 AMSGRAD = Family(
+    "AMSGrad",
     ("beta1", "beta2", "tiny"),
     lambda r: adam(r.m_hat, largest(r.v_hat), r.tiny),
     "v_max = max(v_max, v_hat); param -= lr * m_hat / (sqrt(v_max) + tiny)",
     of_amsgrad(lambda r: largest(r.v_hat)),
 )
 AMSGRAD_LATE = Family(
+    "AMSGrad",
     ("beta1", "beta2", "tiny"),
     lambda r: adam(r.m_hat, largest(r.v) / (1 - r.beta2**r.t), r.tiny),
     "v_max = max(v_max, v); param -= lr * m_hat / (sqrt(v_max / (1 - beta2^t)) + tiny)",

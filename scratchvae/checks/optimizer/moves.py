@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 ROUNDING = 8 * float(np.finfo(float).eps)
+ALLOWED = 1e-9  # relative to a move, beside what rounding does to the parameter
 EXPLAINED = 1e-7  # relative: what a rule may leave over
 SHAPES = {"W": (4, 3), "b": (3,)}
 
@@ -41,7 +42,9 @@ class Steps(NamedTuple):
     def follows(self, move: np.ndarray, times: np.ndarray | float = 1.0) -> bool:
         """Is this, times something, what it did?"""
         rounding = ROUNDING * np.maximum(1, np.abs(times)) * (np.abs(self.p) + np.abs(move))
-        return bool((np.abs(self.move - times * move) <= EXPLAINED * np.abs(times * move) + rounding).all())
+        worst = float(self.off.max())
+        explained = min(EXPLAINED, 0.01 * worst) if worst > ALLOWED else EXPLAINED  # why: less than what is to explain
+        return bool((np.abs(self.move - times * move) <= explained * np.abs(times * move) + rounding).all())
 
 
 def joined(parts: Mapping[str, Steps]) -> Steps:
@@ -50,6 +53,8 @@ def joined(parts: Mapping[str, Steps]) -> Steps:
 
 def of_one_length(h: Steps) -> bool:
     """Does the reference step by the sign of something, so that all moves, decays apart, have one length?"""
+    if not np.isfinite(h.wanted).all():
+        return False
     signs = np.sign(h.g[0])
     columns = np.stack([signs, h.p[0]], axis=1)
     (length, decay), *_ = np.linalg.lstsq(columns, h.wanted[0], rcond=None)

@@ -75,7 +75,7 @@ def reading_of(h: Steps, reference: Any) -> Reading | None:
     with np.errstate(all="ignore"):
         for at_once in (plain, with_decay, with_schedule):
             for family in FAMILIES:
-                for numbers in numbers_of(reference, family, few=at_once is not plain):
+                for numbers in numbers_of(reference, family, few=at_once is with_decay):
                     found = at_once(h.first(EARLY), Reading(family, numbers, np.nan if lr is None else lr), reference)
                     if found and (found := at_once(h, found, reference)):
                         return found
@@ -87,7 +87,8 @@ def numbers_of(reference: Any, family: Family, few: bool) -> Iterator[dict[str, 
     choices = []
     for name in family.needs:
         own = number_of(reference, name)
-        choices.append(USUAL[name] if own is None else (own,) if few else dict.fromkeys((own, *USUAL[name])))
+        guesses = USUAL[name] if own is None or not few else (0.0,) if name == "momentum" else ()
+        choices.append(tuple(dict.fromkeys(((own,) if own is not None else ()) + guesses)))
     for values in itertools.product(*choices):
         yield dict(zip(family.needs, values, strict=True))
 

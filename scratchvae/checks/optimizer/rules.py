@@ -88,6 +88,7 @@ class Slip(NamedTuple):
 class Family(NamedTuple):
     """A rule, and what may stand where it is meant."""
 
+    name: str
     needs: tuple[str, ...]  # which numbers of the optimizer, beside lr
     direction: Callable[[Run], np.ndarray]
     repair: str
