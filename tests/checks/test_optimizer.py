@@ -353,6 +353,12 @@ def test_a_decay_that_the_reference_does_not_have(rule):
         (in_gradient(of_adam), decayed(of_adam), "the decay is added to the gradient"),
         (heavy, in_gradient(heavy), "the weight decay is missing"),
         (decayed(of_adam, 0.0002), decayed(of_adam), "0.01 times what it should be, which is lr once more"),
+        (lambda o, s, g, p: adam(o, s, g) - 0.0002 * np.sign(p), decayed(of_adam), "(that is L1)"),
+        (
+            lambda o, s, g, p: adam(o, s, g) - 0.0002 * np.sign(p),
+            of_adam,
+            "every entry by 0.0002 as well, towards 0",
+        ),
         (decayed(without_correction), decayed(of_adam), "the bias correction of m and v is missing"),
         (in_gradient(without_correction), in_gradient(of_adam), "the bias correction of m and v is missing"),
     ],
@@ -593,6 +599,11 @@ def adam_with(correct_m, correct_v):
     return rule
 
 
+def other_sums(o, s, g, p):
+    m = keep(s, "m", o.mu * s.get("m", 0) + g)
+    return -o.lr * np.sign(m)
+
+
 KIN = [  # own, reference, words
     (changed(adamax, corrected=False), adamax, "the bias correction of m is missing"),
     (changed(adamax, decay=False), adamax, "beta2 is missing in u"),
@@ -614,6 +625,10 @@ KIN = [  # own, reference, words
     (centred, root_mean_square, "s is centred"),
     (lion_swapped, lion, "beta1 and beta2 have changed places"),
     (plain, signs, "the sign is missing"),
+    (signs, other_sums, "there is no memory: each step is the sign"),
+    (lion, other_sums, "the rule is Lion, where that of the reference is the sign of a running average"),
+    (lion, plain, "the rule is Lion, where that of the reference is SGD"),
+    (lambda o, s, g, p: -o.lr * momentum(o, s, g * np.abs(g)), heavy, "in step 1 a move has a factor too many, |grad|"),
     (
         lambda o, s, g, p: -o.lr * (o.mu * g + momentum(o, s, g)),
         looking_ahead,
@@ -636,6 +651,11 @@ KIN = [  # own, reference, words
     ),
     (mixed_squares, of_adam, "v averages m^2"),
     (
+        lambda o, s, g, p: -o.lr * g / (np.sqrt(average(o, s, "s", (g * g).mean(), o.rho)) + o.eps),
+        root_mean_square,
+        "one number for a whole parameter, their average",
+    ),
+    (
         adam_with(lambda o: 1 / (1 - o.b1**o.t), lambda o: 1 / (1 - o.b1**o.t)),
         of_adam,
         "v is corrected with beta1^t, which belongs to m",
@@ -651,7 +671,7 @@ KIN = [  # own, reference, words
         "the bias correction multiplies, where it should divide",
     ),
     (adamax, of_adam, "the rule is Adamax, where that of the reference is Adam"),
-    (lion, of_adam, "the rule is one of signs, where that of the reference is Adam"),
+    (lion, of_adam, "the rule is Lion, where that of the reference is Adam"),
     (of_adam, lamb, "the rule is Adam, and the reference makes other moves"),
 ]
 
@@ -749,11 +769,6 @@ def roots_kept(o, s, g, p):
 def velocity_of_lr(o, s, g, p):
     old = s.get("v", 0 * g)
     return (1 + o.mu) * keep(s, "v", o.mu * old - o.lr * g) - o.mu * old
-
-
-def other_sums(o, s, g, p):
-    m = keep(s, "m", o.mu * s.get("m", 0) + g)
-    return -o.lr * np.sign(m)
 
 
 @pytest.mark.parametrize(

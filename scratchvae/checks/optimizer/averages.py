@@ -135,3 +135,14 @@ SIGNS = Family(
     "param -= lr * sign(grad)",
     (Slip("the sign is missing: each step is the gradient itself", lambda r: r.g, "elementwise-factor"),),
 )
+SIGNUM = Family(
+    "the sign of a running average",
+    ("momentum",),
+    lambda r: np.sign(r.velocity),
+    "m = momentum * m + (1 - momentum) * grad; param -= lr * sign(m)",
+    (
+        Slip("there is no memory: each step is the sign of the gradient alone", lambda r: np.sign(r.g)),
+        Slip("the sign is missing", lambda r: (1 - r.momentum) * r.velocity, "elementwise-factor"),
+        Slip("the step uses m of the step before", lambda r: np.sign(before(r.velocity))),
+    ),
+)

@@ -27,6 +27,9 @@ def by_its_decay(h: Steps, reading: Reading, optimizer: Any) -> Finding | None:
     repair = repaired(reading)
     if own == NONE:
         return Finding((), "missing-term", "the weight decay is missing", repair)
+    if own.where == "by its sign":
+        text = "the decay takes the sign of the parameter, where the parameter itself belongs (that is L1)"
+        return Finding((), "missing-term", text, repair)
     if own.where == "inside" != wanted.where:
         text = "the decay is added to the gradient, where the averages take it in (that is L2)"
         return Finding((), "missing-term", text, repair)
@@ -45,6 +48,9 @@ def own_decay(h: Steps, reading: Reading, optimizer: Any) -> Decay | None:
         return NONE
     if found := beside(h, reading.family.direction(reading.run(h, NONE)), reading.lr):
         return found
+    step = reading.move(h, NONE)
+    if (c := ratio(h.move - step, -np.sign(h.p))) and h.follows(step - c * np.sign(h.p)):
+        return Decay("by its sign", c)
     given = [number_of(optimizer, "decay"), reading.decay.size]
     if not np.ndim(reading.lr):
         given += [reading.decay.size / float(reading.lr)]
@@ -60,6 +66,9 @@ def decay_too_many(own: Decay) -> Finding:
         text = f"{number(own.size)} times the parameter is added to its gradient: a decay of the weights"
         return Finding((), "missing-term", text, "no decay: the reference has none")
     where = "towards 0" if own.size > 0 else "away from 0"
+    if own.where == "by its sign":
+        text = f"each step moves every entry by {number(abs(own.size))} as well, {where}: a decay by the sign, L1"
+        return Finding((), "missing-term", text, "no decay: the reference has none")
     text = f"each step moves a parameter by {number(abs(own.size))} of itself as well, {where}: a decay of the weights"
     return Finding((), "missing-term", text, "no decay: the reference has none")
 

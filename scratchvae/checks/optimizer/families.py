@@ -7,7 +7,7 @@ at once.
 import numpy as np
 
 from scratchvae.checks.optimizer.adam import ADAM
-from scratchvae.checks.optimizer.averages import ADADELTA, CENTRED, LION, SIGNS
+from scratchvae.checks.optimizer.averages import ADADELTA, CENTRED, LION, SIGNS, SIGNUM
 from scratchvae.checks.optimizer.kin import ADAMAX, ADAMAX_INSIDE, AMSGRAD, AMSGRAD_LATE, NADAM, NADAM_PLAIN
 from scratchvae.checks.optimizer.rules import Family, Run, Slip, before, memory
 
@@ -158,5 +158,5 @@ ADAGRAD = Family(
 )
 FAMILIES = (
     *(SGD, NESTEROV, ADAGRAD, RMSPROP, CENTRED, ADAM),
-    *(ADAMAX, ADAMAX_INSIDE, NADAM, NADAM_PLAIN, AMSGRAD, AMSGRAD_LATE, LION, SIGNS, ADADELTA),
+    *(ADAMAX, ADAMAX_INSIDE, NADAM, NADAM_PLAIN, AMSGRAD, AMSGRAD_LATE, LION, SIGNS, SIGNUM, ADADELTA),
 )

@@ -50,7 +50,7 @@ class Reading(NamedTuple):
     def run(self, h: Steps, decay: Decay | None = None) -> Run:
         decay = self.decay if decay is None else decay
         g = h.g + decay.size * h.p if decay.where == "inside" else h.g
-        return Run(g, np.arange(1.0, len(h.g) + 1)[:, None], **self.numbers)
+        return Run(g, np.arange(1.0, len(h.g) + 1)[:, None], **dict[str, Any](self.numbers))
 
     def move(self, h: Steps, decay: Decay | None = None) -> np.ndarray:
         """What an optimizer of this rule does, with this decay."""

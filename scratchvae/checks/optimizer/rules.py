@@ -31,6 +31,11 @@ class Run(NamedTuple):
     beta2: float = 0.0
     rho: float = 0.0
     tiny: float = 0.0
+    squares: np.ndarray | None = None  # what is averaged in place of grad^2
+
+    @property
+    def g2(self) -> np.ndarray:
+        return self.g**2 if self.squares is None else self.squares
 
     @property
     def m(self) -> np.ndarray:
@@ -38,7 +43,7 @@ class Run(NamedTuple):
 
     @property
     def v(self) -> np.ndarray:
-        return memory(self.g**2, self.beta2) * (1 - self.beta2)
+        return memory(self.g2, self.beta2) * (1 - self.beta2)
 
     @property
     def m_hat(self) -> np.ndarray:
@@ -50,7 +55,7 @@ class Run(NamedTuple):
 
     @property
     def s(self) -> np.ndarray:
-        return np.cumsum(self.g**2, axis=0)
+        return np.cumsum(self.g2, axis=0)
 
     @property
     def velocity(self) -> np.ndarray:
@@ -59,7 +64,7 @@ class Run(NamedTuple):
     @property
     def square(self) -> np.ndarray:
         """RMSprop's running average of the squares."""
-        return memory(self.g**2, self.rho) * (1 - self.rho)
+        return memory(self.g2, self.rho) * (1 - self.rho)
 
 
 def memory(a: np.ndarray, beta: float) -> np.ndarray:

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from scratchvae.checks.amounts import number, off_by, same
-from scratchvae.checks.optimizer.averages import LION, SIGNS
 from scratchvae.checks.optimizer.decays import by_a_decay, by_its_decay
 from scratchvae.checks.optimizer.families import SGD, WITHOUT_MOMENTUM
 from scratchvae.checks.optimizer.moves import ALLOWED, ROUNDING, Steps, joined
-from scratchvae.checks.optimizer.readings import EARLY, NONE, Reading, course, reading_of
+from scratchvae.checks.optimizer.readings import NONE, Reading, course, reading_of
 from scratchvae.checks.optimizer.rules import number_of
 from scratchvae.checks.report import Finding
 
@@ -59,8 +58,8 @@ def explain_moves(wrong: Mapping[str, Steps], names: list[str], optimizer: Any, 
         (by_a_slip(wrong, names, reading, optimizer) if reading else None)
         or by_a_decay(h, optimizer, reference)
         or by_a_number_a_step(h, reading)
-        or by_a_curve(h)
         or by_another_rule(h, reading, optimizer)
+        or by_a_curve(h)
         or unknown(h)
     )
 
@@ -162,13 +161,14 @@ def going_on(lr: np.ndarray) -> str:
 
 
 def by_a_curve(h: Steps) -> Finding | None:
-    """Every move is multiplied by the same function of its gradient."""
-    size = np.abs(h.g)
+    """Every move is multiplied by the same function of its gradient: in all steps, or in the first at least."""
+    first, size = h.first(1), np.abs(h.g)
     curves = {"|grad|": size, "1 / |grad|": 1 / size, "sqrt(|grad|)": np.sqrt(size), "1 / sqrt(|grad|)": size**-0.5}
     for name, a in curves.items():
-        c = float(np.median(h.move / (h.wanted * a)))
-        if Steps(*(part[:1] for part in h)).follows(h.wanted[:1], c * a[:1]):
-            return Finding((), "elementwise-factor", f"a move has a factor too many, {name}, entry by entry")
+        c = float(np.median(first.move / (first.wanted * a[:1])))
+        if first.follows(first.wanted, c * a[:1]):
+            when = "a move" if h.follows(h.wanted, c * a) else "in step 1 a move"
+            return Finding((), "elementwise-factor", f"{when} has a factor too many, {name}, entry by entry")
     largest = float(np.abs(h.move).max())
     if h.follows(np.clip(h.wanted, -largest, largest)):
         return Finding((), "elementwise-factor", f"moves are clipped at {number(largest)}")
@@ -181,8 +181,6 @@ def by_another_rule(h: Steps, reading: Reading | None, optimizer: Any) -> Findin
     if own is None:
         return None
     name = own.family.name
-    if own.family in (LION, SIGNS) and len(h.g) <= EARLY:
-        name = "one of signs"  # why: a few signs do not tell whose they are
     if reading is None:  # why: it may be the same rule with something that is not known here
         return Finding((), "unknown", f"the rule is {name}, and the reference makes other moves")
     repair = reading.family.repair
@@ -268,6 +266,11 @@ def with_other_gradients(wrong: Mapping[str, Steps], reading: Reading) -> Findin
     for text, g in changed(gradients):
         if h.follows(-reading.lr * reading.family.direction(run._replace(g=g))):
             return Finding((), "elementwise-factor", text, "the gradients as they come")
+    for text, pool in (("average", np.mean), ("sum", np.sum)):
+        squares = np.concatenate([pool(g**2, axis=1, keepdims=True) + 0 * g for g in gradients.values()], axis=1)
+        if h.follows(-reading.lr * reading.family.direction(run._replace(squares=squares))):
+            text = f"the squares are one number for a whole parameter, their {text} over its entries"
+            return Finding((), "elementwise-factor", text, "grad * grad, an array like the parameter")
     return None
 
 
