@@ -131,8 +131,9 @@ SLIPS = [  # update, reference, cause, words
         "0.01 times the parameter is added",
     ),
     (lambda o, s, g, p: -o.lr / o.t * momentum(o, s, g), OF_SGD, "factor", "multiplied by 1 / t"),
-    (lambda o, s, g, p: -o.lr * 0.95**o.t * g, PLAIN, "factor", "lr decays"),
-    (lambda o, s, g, p: -o.lr * np.sign(g), PLAIN, "elementwise-factor", "1 / |grad|"),
+    (lambda o, s, g, p: -o.lr * 0.95**o.t * g, PLAIN, "factor", "lr decays, 0.95 times from step to step"),
+    (lambda o, s, g, p: -o.lr * 1.1**o.t * g, PLAIN, "factor", "lr grows, 1.1 times from step to step"),
+    (lambda o, s, g, p: -o.lr * np.sign(g), PLAIN, "elementwise-factor", "every gradient is replaced by its sign"),
     (lambda o, s, g, p: -o.lr * g * np.abs(g), PLAIN, "elementwise-factor", "|grad|"),
     (lambda o, s, g, p: -o.lr * np.clip(g, -0.1, 0.1), PLAIN, "elementwise-factor", "clipped"),
     (lambda o, s, g, p: 0 * p, PLAIN, "zero", "does not move W and b"),
@@ -253,8 +254,208 @@ def test_a_reference_of_another_make_is_enough():
     finding = only(check_optimizer(Course(lambda o, s, g, p: -3 * o.lr * g), Nameless(plain)))
     assert finding.cause == "factor"
     finding = only(check_optimizer(Course(lambda o, s, g, p: -o.lr * momentum(o, s, g)), Nameless(plain)))
+    assert finding.cause == "factor"
+    assert "with momentum = 0.9" in finding.message
+    own, reference = OfTheTextbook(unlike_any(0.7)), OfTheTextbook(unlike_any(0.4))
+    finding = only(check_optimizer(own, reference))
     assert finding.cause == "missing-term"
-    assert "the first 1 steps are right" in finding.message
+    assert "step 1 is right, step 2 is not" in finding.message
+
+
+def unlike_any(weight):
+    """A rule that no check knows."""
+    return lambda o, s, g, p: -o.lr * (np.tanh(g) + weight * s.get("g", 0), keep(s, "g", g.copy()))[0]
+
+
+def average(o, s, key, g, beta):
+    return keep(s, key, beta * s.get(key, 0) + (1 - beta) * g)
+
+
+def decayed(rule, c=0.02):
+    """The decay of AdamW."""
+    return lambda o, s, g, p: rule(o, s, g, p) - o.lr * c * p
+
+
+def in_gradient(rule, c=0.02):
+    """L2."""
+    return lambda o, s, g, p: rule(o, s, g + c * p, p)
+
+
+def by_lr(rule, schedule):
+    return lambda o, s, g, p: schedule(o.t) * rule(o, s, g, p)
+
+
+def plain(o, s, g, p):
+    return -o.lr * g
+
+
+def heavy(o, s, g, p):
+    return -o.lr * momentum(o, s, g)
+
+
+def of_adam(o, s, g, p):
+    return adam(o, s, g)
+
+
+def lamb(o, s, g, p):
+    """A rule that no check knows: as long as the parameter."""
+    move = adam(o, s, g)
+    return move * np.linalg.norm(p) / np.linalg.norm(move)
+
+
+def lion(o, s, g, p):
+    mixed = o.b1 * s.get("m", 0 * g) + (1 - o.b1) * g
+    average(o, s, "m", g, o.b2)
+    return -o.lr * np.sign(mixed)
+
+
+def lion_late(o, s, g, p):
+    m = average(o, s, "m", g, o.b2)
+    return -o.lr * np.sign(o.b1 * m + (1 - o.b1) * g)
+
+
+def signs(o, s, g, p):
+    return -o.lr * np.sign(g)
+
+
+@pytest.mark.parametrize("rule", [plain, heavy, of_adam, lamb, lion, looking_ahead, root_mean_square])
+@pytest.mark.parametrize(
+    ("c", "cause", "words"),
+    [
+        (0, "missing-term", "the weight decay is missing"),
+        (0.01, "factor", "the weight decay is halved"),
+        (0.04, "factor", "the weight decay is twice what it should be"),
+        (-0.02, "sign", "the weight decay has the wrong sign"),
+    ],
+)
+def test_a_decay_of_the_reference_is_not_told_as_one_too_many(rule, c, cause, words):
+    reference = OfTheTextbook(decayed(rule))
+    assert check_optimizer(OfTheTextbook(decayed(rule)), OfTheTextbook(decayed(rule))).ok
+    finding = only(check_optimizer(OfTheTextbook(decayed(rule, c)), reference))
+    assert (finding.cause, finding.message) == (cause, words)
+    assert "param -= 0.0002 * param" in finding.repair
+
+
+@pytest.mark.parametrize("rule", [plain, heavy, of_adam, lamb, lion])
+def test_a_decay_that_the_reference_does_not_have(rule):
+    finding = only(check_optimizer(OfTheTextbook(decayed(rule)), OfTheTextbook(rule)))
+    assert "0.0002 of itself as well, towards 0" in finding.message
+    assert finding.repair == "no decay: the reference has none"
+
+
+@pytest.mark.parametrize(
+    ("own", "reference", "words"),
+    [
+        (of_adam, in_gradient(of_adam), "the weight decay is missing"),
+        (in_gradient(of_adam, 0.01), in_gradient(of_adam), "the weight decay is halved"),
+        (in_gradient(of_adam, -0.02), in_gradient(of_adam), "the weight decay has the wrong sign"),
+        (decayed(of_adam), in_gradient(of_adam), "the weight decay stands beside the step"),
+        (in_gradient(of_adam), decayed(of_adam), "the decay is added to the gradient"),
+        (heavy, in_gradient(heavy), "the weight decay is missing"),
+        (decayed(of_adam, 0.0002), decayed(of_adam), "0.01 times what it should be, which is lr once more"),
+        (lambda o, s, g, p: adam(o, s, g) - 0.0002 * np.sign(p), decayed(of_adam), "(that is L1)"),
+        (
+            lambda o, s, g, p: adam(o, s, g) - 0.0002 * np.sign(p),
+            of_adam,
+            "every entry by 0.0002 as well, towards 0",
+        ),
+        (decayed(without_correction), decayed(of_adam), "the bias correction of m and v is missing"),
+        (in_gradient(without_correction), in_gradient(of_adam), "the bias correction of m and v is missing"),
+    ],
+)
+def test_a_decay_in_the_gradient_and_slips_beside_a_decay(own, reference, words):
+    assert words in only(check_optimizer(OfTheTextbook(own), OfTheTextbook(reference))).message
+
+
+def test_what_no_copy_tells_is_not_claimed():
+    """An optimizer that cannot be copied keeps to itself which of the two decays."""
+
+    class Alone(OfTheTextbook):
+        def __deepcopy__(self, memo):
+            raise TypeError
+
+    finding = only(check_optimizer(Alone(lamb), Alone(decayed(lamb))))
+    assert "away from 0: the decays of the weights differ" in finding.message
+    assert not finding.repair
+
+
+@pytest.mark.parametrize("rule", [plain, of_adam])
+@pytest.mark.parametrize(
+    ("own", "reference", "words"),
+    [
+        (lambda t: 1, lambda t: 0.9**t, "lr stays the same, and that of the reference decays, 0.9 times"),
+        (lambda t: 1, lambda t: min(1, t / 5), "lr stays the same, and that of the reference is multiplied by t"),
+        (lambda t: 1, lambda t: 1 / t, "lr stays the same, and that of the reference is multiplied by 1 / t"),
+        (lambda t: 1.1**t, lambda t: 1, "lr grows, 1.1 times from step to step, and that of the reference stays"),
+        (lambda t: 0.9**t, lambda t: 1, "lr decays, 0.9 times from step to step, and that of the reference stays"),
+        (lambda t: 0.99**t, lambda t: 0.9**t, "lr decays, 0.99 times from step to step, and that of the reference"),
+        (lambda t: 1, lambda t: 1 if t < 3 else 0.1, "step 3 as a whole is 10 times as long as meant"),
+    ],
+)
+def test_the_schedule_of_lr_is_told_of_the_one_that_has_it(rule, own, reference, words):
+    finding = only(check_optimizer(OfTheTextbook(by_lr(rule, own)), OfTheTextbook(by_lr(rule, reference))))
+    assert finding.cause == "factor"
+    assert words in finding.message
+
+
+def test_which_lr_changes_is_not_claimed_of_an_unknown_rule():
+    for own, reference in ((lambda t: 0.9**t, lambda t: 1), (lambda t: 1, lambda t: 1 / 0.9**t)):
+        finding = only(check_optimizer(OfTheTextbook(by_lr(lamb, own)), OfTheTextbook(by_lr(lamb, reference))))
+        assert "beside the reference the length of a step decays, 0.9 times" in finding.message
+
+
+@pytest.mark.parametrize("beta2", [0.99, 0.999])
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [(lion_late, "m takes in the new gradient before the step"), (signs, "there is no memory")],
+)
+def test_a_sign_shows_its_memory(own, words, beta2):
+    for seed in range(4):
+        own_one, reference = Course(own, beta2=beta2), Course(lion, beta2=beta2)
+        assert words in only(check_optimizer(own_one, reference, rng=np.random.default_rng(seed))).message
+        assert check_optimizer(Course(lion, beta2=beta2), Course(lion, beta2=beta2)).ok
+
+
+def rounded_to(kind):
+    return lambda o, s, g, p: adam(o, s, g.astype(kind).astype(float))
+
+
+class Rounds(Course):
+    """Its parameters are float32."""
+
+    def step(self, params, grads):
+        super().step(params, grads)
+        for p in params.values():
+            p[...] = p.astype(np.float32)
+
+
+def test_rounding_is_not_told_as_a_wrong_memory():
+    for own in (Course(rounded_to(np.float32)), Rounds(of_adam)):
+        finding = only(check_optimizer(own, Course(of_adam)))
+        assert finding.cause == "precision"
+        assert "rounded" in finding.message
+    finding = only(check_optimizer(Course(of_adam, lr=float(np.float32(0.01))), Course(of_adam)))
+    assert (finding.cause, finding.message) == ("precision", "lr is rounded to float32, and every move with it")
+    finding = only(check_optimizer(Course(heavy, momentum=0.9 + 1e-7), Course(heavy)))
+    assert finding.cause != "precision"
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        (lambda o, s, g, p: adam(o, s, np.clip(g, -0.1, 0.1)), "clipped at 0.1, entry by entry"),
+        (lambda o, s, g, p: adam(o, s, g * min(1, 0.5 / np.linalg.norm(g))), "shortened to the norm 0.5"),
+    ],
+)
+def test_a_gradient_that_is_changed_is_not_told_as_a_wrong_memory(own, words):
+    assert words in only(check_optimizer(Course(own), Course(of_adam))).message
+
+
+def test_a_constant_that_is_lr():
+    finding = only(check_optimizer(Course(lambda o, s, g, p: -o.lr * momentum(o, s, o.lr * g)), Course(heavy)))
+    assert finding.message == "every move is 0.01 times what it should be, which is lr"
+    finding = only(check_optimizer(SGD(lr=0.01), SGD(lr=0.1)))
+    assert finding.message == "every move is 1/10 of what it should be, as lr is: 0.01, not 0.1"
 
 
 def test_an_optimizer_that_counts_in_the_loop():
@@ -336,3 +537,257 @@ def test_an_empty_cell_is_not_written_yet():
 def test_only_gradients_are_drawn():
     with pytest.raises(ValueError, match="plot draws the differences behind a gradient"):
         check_optimizer(SGD(), SGD()).plot()
+
+
+def adamax(o, s, g, p, corrected=True, decay=True, pick=np.maximum, divided=True):
+    m = average(o, s, "m", g, o.b1)
+    u = keep(s, "u", pick((o.b2 if decay else 1) * s["u"], np.abs(g)) if "u" in s else np.abs(g))
+    return -o.lr / ((1 - o.b1**o.t) if corrected else 1) * m / (u + o.eps if divided else 1)
+
+
+def nadam(o, s, g, p, late=1, divided=True):
+    m, v = averages(o, s, g)
+    m = o.b1 * m / (1 - o.b1 ** (o.t + late)) + (1 - o.b1) * g / (1 - o.b1**o.t)
+    return -o.lr * m / (np.sqrt(v / (1 - o.b2**o.t)) + o.eps if divided else 1)
+
+
+def amsgrad(o, s, g, p, pick=np.maximum, kept=True, root=np.sqrt):
+    m, v = averages(o, s, g)
+    v = v / (1 - o.b2**o.t)
+    largest = pick(s.get("largest", v), v)
+    s["largest"] = largest if kept else v
+    return -o.lr * m / (1 - o.b1**o.t) / (root(largest) + o.eps)
+
+
+def adadelta(o, s, g, p, late=False, of="step", power=0.5, tiny=1e-6):
+    a, x = average(o, s, "a", g * g, o.rho), s.get("x", 0 * g)
+    step = ((x + tiny) / (a + tiny)) ** power * g
+    new = average(o, s, "x", (step if of == "step" else g) ** 2, o.rho)
+    return -o.lr * (((new + tiny) / (a + tiny)) ** power * g if late else step)
+
+
+def centred(o, s, g, p):
+    square, m = mean_square(o, s, g), average(o, s, "m", g, o.rho)
+    return -o.lr * g / (np.sqrt(square - m * m) + o.eps)
+
+
+def bare_delta(o, s, g, p):
+    return -o.lr * g / np.sqrt(average(o, s, "a", g * g, o.rho) + 1e-6)
+
+
+def lion_swapped(o, s, g, p):
+    mixed = o.b2 * s.get("m", 0 * g) + (1 - o.b2) * g
+    average(o, s, "m", g, o.b1)
+    return -o.lr * np.sign(mixed)
+
+
+def changed(rule, **what):
+    return lambda o, s, g, p: rule(o, s, g, p, **what)
+
+
+def mixed_squares(o, s, g, p):
+    m = average(o, s, "m", g, o.b1)
+    v = average(o, s, "v", m * m, o.b2)
+    return -o.lr * m / (1 - o.b1**o.t) / (np.sqrt(v / (1 - o.b2**o.t)) + o.eps)
+
+
+def adam_with(correct_m, correct_v):
+    def rule(o, s, g, p):
+        m, v = averages(o, s, g)
+        return -o.lr * m * correct_m(o) / (np.sqrt(v * correct_v(o)) + o.eps)
+
+    return rule
+
+
+def other_sums(o, s, g, p):
+    m = keep(s, "m", o.mu * s.get("m", 0) + g)
+    return -o.lr * np.sign(m)
+
+
+KIN = [  # own, reference, words
+    (changed(adamax, corrected=False), adamax, "the bias correction of m is missing"),
+    (changed(adamax, decay=False), adamax, "beta2 is missing in u"),
+    (changed(adamax, pick=np.minimum), adamax, "the smallest |grad|"),
+    (changed(adamax, divided=False), adamax, "m is not divided by u"),
+    (changed(nadam, late=0), nadam, "where beta1^(t+1) belongs"),
+    (nadam, changed(nadam, late=0), "where beta1^t belongs"),
+    (of_adam, nadam, "it is Adam, which does not look ahead"),
+    (changed(nadam, divided=False), nadam, "not divided by the root of v_hat"),
+    (of_adam, amsgrad, "there is no maximum: it is Adam"),
+    (changed(amsgrad, pick=np.minimum), amsgrad, "the smallest v is kept"),
+    (changed(amsgrad, kept=False), amsgrad, "it is not kept"),
+    (changed(amsgrad, root=lambda v: v), amsgrad, "the root of v is missing"),
+    (changed(adadelta, late=True), adadelta, "x takes in the new step before it is used"),
+    (changed(adadelta, of="grad"), adadelta, "of the gradient, not of the step"),
+    (changed(adadelta, power=1), adadelta, "both roots are missing"),
+    (bare_delta, adadelta, "the size of the steps before, is missing"),
+    (root_mean_square, centred, "s is not centred"),
+    (centred, root_mean_square, "s is centred"),
+    (lion_swapped, lion, "beta1 and beta2 have changed places"),
+    (plain, signs, "the sign is missing"),
+    (signs, other_sums, "there is no memory: each step is the sign"),
+    (lion, other_sums, "the rule is Lion, where that of the reference is the sign of a running average"),
+    (lion, plain, "the rule is Lion, where that of the reference is SGD"),
+    (lambda o, s, g, p: -o.lr * momentum(o, s, g * np.abs(g)), heavy, "in step 1 a move has a factor too many, |grad|"),
+    (
+        lambda o, s, g, p: -o.lr * (o.mu * g + momentum(o, s, g)),
+        looking_ahead,
+        "the momentum stands before the gradient",
+    ),
+    (
+        lambda o, s, g, p: -o.lr * (keep(s, "v", o.mu * s["v"] + (1 - o.mu) * g) if "v" in s else keep(s, "v", g)),
+        heavy,
+        "from step 2 on the gradient enters v times 1 - momentum",
+    ),
+    (
+        lambda o, s, g, p: -o.lr * g / (np.sqrt(mean_square(o, s, g) / (1 - o.rho**o.t)) + o.eps),
+        root_mean_square,
+        "s is corrected for its bias",
+    ),
+    (
+        lambda o, s, g, p: -o.lr * g / (np.sqrt(keep(s, "s", o.rho * s.get("s", 1) + (1 - o.rho) * g * g)) + o.eps),
+        root_mean_square,
+        "s starts at 1, not at 0",
+    ),
+    (mixed_squares, of_adam, "v averages m^2"),
+    (
+        lambda o, s, g, p: -o.lr * g / (np.sqrt(average(o, s, "s", (g * g).mean(), o.rho)) + o.eps),
+        root_mean_square,
+        "one number for a whole parameter, their average",
+    ),
+    (
+        adam_with(lambda o: 1 / (1 - o.b1**o.t), lambda o: 1 / (1 - o.b1**o.t)),
+        of_adam,
+        "v is corrected with beta1^t, which belongs to m",
+    ),
+    (
+        adam_with(lambda o: 1 / (1 - o.b1) ** o.t, lambda o: 1 / (1 - o.b2) ** o.t),
+        of_adam,
+        "the bias correction takes (1 - beta)^t",
+    ),
+    (
+        adam_with(lambda o: 1 - o.b1**o.t, lambda o: 1 - o.b2**o.t),
+        of_adam,
+        "the bias correction multiplies, where it should divide",
+    ),
+    (adamax, of_adam, "the rule is Adamax, where that of the reference is Adam"),
+    (lion, of_adam, "the rule is Lion, where that of the reference is Adam"),
+    (of_adam, lamb, "the rule is Adam, and the reference makes other moves"),
+]
+
+
+@pytest.mark.parametrize(("own", "reference", "words"), KIN, ids=[words for *_, words in KIN])
+def test_more_rules_and_their_slips(own, reference, words):
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        assert words in only(check_optimizer(OfTheTextbook(own), OfTheTextbook(reference), rng=rng)).message
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is right, written otherwise
+
+
+class Flat:
+    """Adam, with all parameters in one vector, and powers of beta that are multiplied on."""
+
+    def __init__(self):
+        self.m, self.v, self.b1, self.b2 = 0.0, 0.0, 1.0, 1.0
+
+    def step(self, params, grads):
+        g = np.concatenate([grads[name].ravel() for name in params])
+        self.b1, self.b2 = self.b1 * 0.9, self.b2 * 0.999
+        self.m, self.v = self.m + 0.1 * (g - self.m), self.v + 0.001 * (g**2 - self.v)
+        moves = -0.01 * (self.m / (1 - self.b1)) / (np.sqrt(self.v / (1 - self.b2)) + 1e-8)
+        for p in params.values():
+            p += moves[: p.size].reshape(p.shape)
+            moves = moves[p.size :]
+
+
+class Defaults:
+    """Adam, with its numbers in a dict and the bias correction in the step size."""
+
+    def __init__(self):
+        self.defaults, self.state = {"lr": 0.01, "betas": (0.9, 0.999)}, {}
+
+    def step(self, params, grads):
+        b1, b2 = self.defaults["betas"]
+        for name, p in params.items():
+            state = self.state.setdefault(name, {"t": 0, "m": np.zeros_like(p), "v": np.zeros_like(p)})
+            state["t"] += 1
+            state["m"] += (grads[name] - state["m"]) * (1 - b1)
+            state["v"] *= b2
+            state["v"] += (1 - b2) * grads[name] * grads[name]
+            root = np.sqrt(state["v"]) / math.sqrt(1 - b2 ** state["t"]) + 1e-8
+            p -= self.defaults["lr"] / (1 - b1 ** state["t"]) * state["m"] / root
+
+
+class Entries:
+    """Lion with a decay, entry by entry."""
+
+    def __init__(self):
+        self.m = {}
+
+    def step(self, params, grads):
+        for name, p in params.items():
+            m, g = self.m.setdefault(name, np.zeros(p.shape)), grads[name]
+            for i in np.ndindex(p.shape):
+                mixed = m[i] + (g[i] - m[i]) * (1 - 0.9)
+                p[i] = p[i] * (1 - 0.01 * 0.02) - 0.01 * ((mixed > 0) * 1.0 - (mixed < 0) * 1.0)
+                m[i] += (g[i] - m[i]) * (1 - 0.999)
+
+
+class History:
+    """Momentum from all gradients so far."""
+
+    def __init__(self):
+        self.past = []
+
+    def step(self, params, grads):
+        self.past.append({name: g.copy() for name, g in grads.items()})
+        for name, p in params.items():
+            p -= 0.01 * sum(0.9**age * past[name] for age, past in enumerate(reversed(self.past)))
+
+
+class Hypot:
+    """Adagrad, with the root of the sum kept."""
+
+    def __init__(self):
+        self.root = {}
+
+    def step(self, params, grads):
+        for name, p in params.items():
+            self.root[name] = np.hypot(self.root.get(name, 0), grads[name])
+            p[:] = p - 0.01 * (grads[name] / (self.root[name] + 1e-8))
+
+
+def roots_kept(o, s, g, p):
+    m, v = averages(o, s, g)
+    root = keep(s, "root", np.maximum(s.get("root", 0), np.sqrt(v / (1 - o.b2**o.t))))
+    return -(o.lr / (1 - o.b1**o.t)) * m / (root + o.eps)
+
+
+def velocity_of_lr(o, s, g, p):
+    old = s.get("v", 0 * g)
+    return (1 + o.mu) * keep(s, "v", o.mu * old - o.lr * g) - o.mu * old
+
+
+@pytest.mark.parametrize(
+    ("own", "reference"),
+    [
+        (Flat, of_adam),
+        (Defaults, of_adam),
+        (Entries, decayed(lion)),
+        (History, heavy),
+        (Hypot, lambda o, s, g, p: -o.lr * g / (np.sqrt(squares(o, s, g)) + o.eps)),
+        (lambda: OfTheTextbook(roots_kept), amsgrad),
+        (lambda: OfTheTextbook(velocity_of_lr), looking_ahead),
+        (lambda: OfTheTextbook(other_sums), lambda o, s, g, p: -o.lr * np.sign(average(o, s, "m", g, o.mu))),
+        (lambda: OfTheTextbook(lambda o, s, g, p: p * (1 - o.lr * 0.02) - o.lr * g - p), in_gradient(plain)),
+        (lambda: OfTheTextbook(lambda o, s, g, p: 0.9**o.t * adam(o, s, g)), by_lr(of_adam, lambda t: 0.9**t)),
+        (lambda: OfTheTextbook(lamb), lamb),
+    ],
+)
+def test_what_is_right_in_another_style_passes(own, reference):
+    for seed in range(10):
+        report = check_optimizer(own(), OfTheTextbook(reference), rng=np.random.default_rng(seed))
+        assert report.ok, str(report)

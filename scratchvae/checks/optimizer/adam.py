@@ -1,4 +1,4 @@
-"""Adam, AdamW, and their usual slips."""
+"""Adam, and its usual slips."""
 
 import numpy as np
 
@@ -23,8 +23,23 @@ def swapped_betas(r: Run) -> np.ndarray:
     return adam(other.m_hat, other.v_hat, r.tiny)
 
 
+def stored(a: np.ndarray, beta: float, t: np.ndarray) -> np.ndarray:
+    """A running average that is corrected for its bias and kept so."""
+    out, m = np.empty_like(a), np.zeros_like(a[0])
+    for i, row in enumerate(a):
+        m = (beta * m + (1 - beta) * row) / (1 - beta ** t[i])
+        out[i] = m
+    return out
+
+
+def with_square(r: Run, square: np.ndarray) -> np.ndarray:
+    """Where v averages something else than grad^2."""
+    return adam(r.m_hat, np.abs(memory(square, r.beta2)) * (1 - r.beta2) / (1 - r.beta2**r.t), r.tiny)
+
+
 ADAM = Family(
-    ("lr", "beta1", "beta2", "tiny"),
+    "Adam",
+    ("beta1", "beta2", "tiny"),
     lambda r: adam(r.m_hat, r.v_hat, r.tiny),
     "param -= lr * m_hat / (sqrt(v_hat) + tiny), with m_hat = m / (1 - beta1^t) and v_hat = v / (1 - beta2^t)",
     (
@@ -37,6 +52,61 @@ ADAM = Family(
             "the bias correction is divided by t, not taken to its power",
             lambda r: adam(r.m / (1 - r.beta1 * r.t), r.v / (1 - r.beta2 * r.t), r.tiny),
             "factor",
+        ),
+        Slip(
+            "the bias corrections have changed places: m is divided by 1 - beta2^t, v by 1 - beta1^t",
+            lambda r: adam(r.m / (1 - r.beta2**r.t), r.v / (1 - r.beta1**r.t), r.tiny),
+            "transpose",
+        ),
+        Slip(
+            "v is corrected with beta1^t, which belongs to m",
+            lambda r: adam(r.m_hat, r.v / (1 - r.beta1**r.t), r.tiny),
+            "factor",
+        ),
+        Slip(
+            "m is corrected with beta2^t, which belongs to v",
+            lambda r: adam(r.m / (1 - r.beta2**r.t), r.v_hat, r.tiny),
+            "factor",
+        ),
+        Slip(
+            "the bias correction takes (1 - beta)^t, where 1 - beta^t belongs",
+            lambda r: adam(r.m / (1 - r.beta1) ** r.t, r.v / (1 - r.beta2) ** r.t, r.tiny),
+            "factor",
+        ),
+        Slip(
+            "the bias correction multiplies, where it should divide",
+            lambda r: adam(r.m * (1 - r.beta1**r.t), r.v * (1 - r.beta2**r.t), r.tiny),
+            "elementwise-factor",
+        ),
+        Slip(
+            "the bias correction of m multiplies, where it should divide",
+            lambda r: adam(r.m * (1 - r.beta1**r.t), r.v_hat, r.tiny),
+            "factor",
+        ),
+        Slip(
+            "the bias correction of v multiplies, where it should divide",
+            lambda r: adam(r.m_hat, r.v * (1 - r.beta2**r.t), r.tiny),
+            "factor",
+        ),
+        Slip(
+            "from step 2 on the bias correction counts one step too few",
+            lambda r: corrected(r, np.maximum(1, r.t - 1)),
+            "factor",
+        ),
+        Slip(
+            "m and v are kept with their bias correction, so that the next step corrects them again",
+            lambda r: adam(stored(r.g, r.beta1, r.t), stored(r.g**2, r.beta2, r.t), r.tiny),
+        ),
+        Slip("v averages m^2, not grad^2", lambda r: with_square(r, r.m**2), "elementwise-factor"),
+        Slip("v averages grad * m, not grad^2", lambda r: with_square(r, r.g * r.m), "elementwise-factor"),
+        Slip("v averages (grad - m)^2 (it is AdaBelief)", lambda r: with_square(r, (r.g - r.m) ** 2)),
+        Slip(
+            "tiny is added to the quotient, where it belongs to the divisor",
+            lambda r: r.m_hat / np.sqrt(r.v_hat) + r.tiny,
+        ),
+        Slip(
+            "v keeps its largest value (it is AMSGrad)",
+            lambda r: adam(r.m_hat, np.maximum.accumulate(r.v_hat), r.tiny),
         ),
         Slip("tiny stands inside the root", lambda r: r.m_hat / np.sqrt(r.v_hat + r.tiny), "elementwise-factor"),
         Slip(
@@ -98,30 +168,5 @@ ADAM = Family(
             lambda r: adam(before(r.m) / (1 - r.beta1**r.t), before(r.v) / (1 - r.beta2**r.t), r.tiny),
         ),
         Slip("the root of v_hat takes in tiny alone: v is missing", lambda r: r.m_hat / (1 + r.tiny)),
-    ),
-)
-
-
-def adam_of(r: Run) -> np.ndarray:
-    return adam(r.m_hat, r.v_hat, r.tiny)
-
-
-ADAMW = Family(
-    ("lr", "beta1", "beta2", "tiny", "decay"),
-    lambda r: adam_of(r) + r.decay * r.p,
-    "param -= lr * (m_hat / (sqrt(v_hat) + tiny) + decay * param)",
-    (
-        Slip("the weight decay is missing", adam_of),
-        Slip("the weight decay has the wrong sign", lambda r: adam_of(r) - r.decay * r.p, "sign"),
-        Slip(
-            "the decay is added to the gradient, where m and v take it in (that is L2)",
-            lambda r: adam_of(r._replace(g=r.g + r.decay * r.p)),
-        ),
-        Slip("the weight decay is not multiplied by lr", lambda r: adam_of(r) + r.decay * r.p / r.lr, "factor"),
-        Slip("the weight decay is halved", lambda r: adam_of(r) + 0.5 * r.decay * r.p, "factor"),
-        Slip(
-            "the weight decay is taken after the step, of the new parameter",
-            lambda r: adam_of(r) + r.decay * (r.p - r.lr * adam_of(r)),
-        ),
     ),
 )

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.checks.optimizer.steps import Steps, explain_steps
+from scratchvae.checks.optimizer.moves import ALLOWED, SHAPES, Steps, joined, of_one_length
+from scratchvae.checks.optimizer.steps import explain_steps
 from scratchvae.checks.report import SEED, Finding, Report, Row
 from scratchvae.checks.vjp.arrays import first_change, snapshot
 
-ALLOWED = 1e-9  # relative to a move, beside what rounding does to the parameter
-SHAPES = {"W": (4, 3), "b": (3,)}
 SIZES = {"W": np.array([[1.0], [1e-2], [1e-4], [1e-8]]), "b": np.array([1.0, 1e-3, 1e-6])}  # of gradients
+LONG = 2000  # steps of signs: each of them tells little
+Seen = dict[str, list[tuple[np.ndarray, ...]]]
 
 
 def check_optimizer(
@@ -23,8 +24,9 @@ def check_optimizer(
     """How every parameter moves in a few steps, beside what a reference optimizer does with the same gradients.
 
     Both are fresh and have step(params, grads), which moves params (a dict of float64 arrays) in place and leaves
-    grads alone. The gradients are of several sizes, since a tiny in a wrong place is seen at the small ones alone. The
-    error of a row is relative to the move. One slip is one finding, in all parameters that it moves wrongly.
+    grads alone. The gradients are of several sizes, since a tiny in a wrong place is seen at the small ones alone.
+    Where one of the two steps by a sign, as Lion does, many more steps are compared, since each tells little. The error
+    of a row is relative to the move. One slip is one finding, in all parameters that it moves wrongly.
 
     Example
         >>> from scratchvae.optim import SGD
@@ -34,23 +36,20 @@ def check_optimizer(
     rng = np.random.default_rng(SEED) if rng is None else rng
     report = Report(type(optimizer).__name__, unit="relative error")
     got = {name: rng.standard_normal(shape) for name, shape in SHAPES.items()}
-    expected = {name: p.copy() for name, p in got.items()}
-    seen: dict[str, list[tuple[np.ndarray, ...]]] = {name: [] for name in got}
+    seen: Seen = {name: [] for name in got}
     handed: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []  # all gradients, and what they were
     try:
         for _ in range(steps):
             grads = {name: SIZES[name] * rng.standard_normal(p.shape) for name, p in got.items()}
-            before = {name: p.copy() for name, p in got.items()}
-            for name, p in before.items():
-                expected[name][...] = p  # why: a decay depends on where the parameters are
             handed.append((dict(grads), given := snapshot(grads)))
+            before = {name: p.copy() for name, p in got.items()}
             optimizer.step(got, grads)
             if finding := written_to(handed):
                 report.findings = [finding]
-                grads = {name: given[name] for name in grads}
-            reference.step(expected, grads)
-            for name, p in got.items():
-                seen[name].append((grads[name], before[name], p - before[name], expected[name] - before[name]))
+            beside(reference, before, given, got, seen)
+        h = joined(histories(seen))
+        if not report.findings and (of_one_length(h) or of_one_length(h._replace(wanted=h.move))):
+            further(optimizer, reference, got, seen, rng)
     except NotImplementedError:
         return Report(report.title, [Row(name, shape, math.nan, "not written yet") for name, shape in SHAPES.items()])
     except Exception as error:  # somebody's code may do anything
@@ -58,9 +57,7 @@ def check_optimizer(
         report.findings.append(Finding(tuple(got), "unknown", text))
         report.rows = [Row(name, p.shape, math.nan, "untested") for name, p in got.items()]
         return report
-    history = {
-        name: Steps(*(np.stack(a).reshape(steps, -1) for a in zip(*rows, strict=True))) for name, rows in seen.items()
-    }
+    history = histories(seen)
     wrong = [name for name, h in history.items() if not (h.off <= ALLOWED).all()]
     judged = {name: "wrong" if name in wrong else "ok" for name in history}
     report.rows = [Row(name, SHAPES[name], float(h.off.max()), judged[name]) for name, h in history.items()]
@@ -68,6 +65,40 @@ def check_optimizer(
         found = explain_steps({name: history[name] for name in wrong}, list(got), optimizer, reference)
         report.findings += [in_shape(finding) for finding in found]
     return report
+
+
+def beside(
+    reference: Any,
+    before: dict[str, np.ndarray],
+    given: dict[str, np.ndarray],
+    got: dict[str, np.ndarray],
+    seen: Seen,
+) -> None:
+    """The reference makes the same step, from where the parameters were: a decay depends on that."""
+    expected = {name: p.copy() for name, p in before.items()}
+    reference.step(expected, {name: g.copy() for name, g in given.items()})
+    for name, p in before.items():
+        seen[name].append((given[name], p, got[name] - p, expected[name] - p))
+
+
+def further(optimizer: Any, reference: Any, got: dict[str, np.ndarray], seen: Seen, rng: np.random.Generator) -> None:
+    """Many steps more: a sign tells what is remembered only where the new gradient nearly outweighs it."""
+    for _ in range(LONG):
+        given = {
+            name: SIZES[name] * rng.choice([-1, 1], p.shape) * 10 ** rng.uniform(-4, 0, p.shape)
+            for name, p in got.items()
+        }
+        before = {name: p.copy() for name, p in got.items()}
+        optimizer.step(got, {name: g.copy() for name, g in given.items()})
+        beside(reference, before, given, got, seen)
+
+
+def histories(seen: Seen) -> dict[str, Steps]:
+    """What each parameter did, in all steps, its entries in one line."""
+    return {
+        name: Steps(*(np.stack(a).reshape(len(rows), -1) for a in zip(*rows, strict=True)))
+        for name, rows in seen.items()
+    }
 
 
 def written_to(handed: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]) -> Finding | None:

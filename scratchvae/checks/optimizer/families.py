@@ -6,11 +6,25 @@ at once.
 
 import numpy as np
 
-from scratchvae.checks.optimizer.adam import ADAM, ADAMW
-from scratchvae.checks.optimizer.rules import Family, Slip, before, memory
+from scratchvae.checks.optimizer.adam import ADAM
+from scratchvae.checks.optimizer.averages import ADADELTA, CENTRED, LION, SIGNS, SIGNUM
+from scratchvae.checks.optimizer.kin import ADAMAX, ADAMAX_INSIDE, AMSGRAD, AMSGRAD_LATE, NADAM, NADAM_PLAIN
+from scratchvae.checks.optimizer.rules import Family, Run, Slip, before, memory
+
+
+def started_at(r: Run, start: float) -> np.ndarray:
+    """RMSprop with another s before the first step."""
+    return r.g / (np.sqrt(r.square + start * r.rho**r.t) + r.tiny)
+
+
+def dampened(r: Run) -> np.ndarray:
+    """v with 1 - momentum before every gradient but the first."""
+    return memory(np.concatenate([r.g[:1], (1 - r.momentum) * r.g[1:]]), r.momentum)
+
 
 SGD = Family(
-    ("lr", "momentum"),
+    "SGD",
+    ("momentum",),
     lambda r: r.velocity,
     "v = momentum * v + grad; param -= lr * v",
     (
@@ -26,10 +40,24 @@ SGD = Family(
             "the gradient is left out of v at the first step",
             lambda r: memory(np.concatenate([0 * r.g[:1], r.g[1:]]), r.momentum),
         ),
+        Slip("from step 2 on the gradient enters v times 1 - momentum", dampened, "factor"),
+        Slip(
+            "v remembers the gradient of one step before, and none that is older",
+            lambda r: r.g + r.momentum * before(r.g),
+        ),
     ),
 )
+WITHOUT_MOMENTUM = (  # slips of SGD where the momentum is 0
+    Slip(
+        "all gradients so far are summed, where each step is that of its own gradient",
+        lambda r: memory(r.g, 1.0),
+        repair="param -= lr * grad",
+    ),
+    Slip("the step uses the gradient of the step before", lambda r: before(r.g), repair="param -= lr * grad"),
+)
 NESTEROV = Family(
-    ("lr", "momentum"),
+    "Nesterov's momentum",
+    ("momentum",),
     lambda r: r.g + r.momentum * r.velocity,
     "v = momentum * v + grad; param -= lr * (grad + momentum * v)",
     (
@@ -38,10 +66,22 @@ NESTEROV = Family(
         Slip("the step takes momentum * v alone, without the gradient", lambda r: r.momentum * r.velocity),
         Slip("the step takes v of the step before", lambda r: r.g + r.momentum * before(r.velocity)),
         Slip("v enters the step without the momentum", lambda r: r.g + r.velocity, "factor"),
+        Slip(
+            "the momentum stands before the gradient, where it belongs before v",
+            lambda r: r.momentum * r.g + r.velocity,
+            "transpose",
+        ),
+        Slip(
+            "v of the step before enters the step with the wrong sign",
+            lambda r: (1 + r.momentum) * r.velocity + r.momentum * before(r.velocity),
+            "sign",
+            "with v = momentum * v - lr * grad: param += (1 + momentum) * v - momentum * v_before",
+        ),
     ),
 )
 RMSPROP = Family(
-    ("lr", "rho", "tiny"),
+    "RMSprop",
+    ("rho", "tiny"),
     lambda r: r.g / (np.sqrt(r.square) + r.tiny),
     "s = rho * s + (1 - rho) * grad^2; param -= lr * grad / (sqrt(s) + tiny)",
     (
@@ -64,11 +104,27 @@ RMSPROP = Family(
             "elementwise-factor",
         ),
         Slip("s is used before the new square enters", lambda r: r.g / (np.sqrt(before(r.square)) + r.tiny)),
+        Slip(
+            "s is corrected for its bias, as Adam does it",
+            lambda r: r.g / (np.sqrt(r.square / (1 - r.rho**r.t)) + r.tiny),
+            "factor",
+        ),
+        Slip("s starts at 1, not at 0", lambda r: started_at(r, 1.0)),
+        Slip("s starts at 0.1, not at 0", lambda r: started_at(r, 0.1)),
+        Slip(
+            "s starts at the first square, not at 0",
+            lambda r: r.g / (np.sqrt(r.square + r.rho**r.t * r.g[:1] ** 2) + r.tiny),
+        ),
+        Slip(
+            "s is centred: the square of the mean gradient is taken away",
+            lambda r: r.g / (np.sqrt(r.square - (memory(r.g, r.rho) * (1 - r.rho)) ** 2) + r.tiny),
+        ),
         Slip("the gradient is not divided by sqrt(s)", lambda r: r.g, "elementwise-factor"),
     ),
 )
 ADAGRAD = Family(
-    ("lr", "tiny"),
+    "Adagrad",
+    ("tiny",),
     lambda r: r.g / (np.sqrt(r.s) + r.tiny),
     "s += grad^2; param -= lr * grad / (sqrt(s) + tiny)",
     (
@@ -83,6 +139,12 @@ ADAGRAD = Family(
             "elementwise-factor",
         ),
         Slip("s is used before the new square is added", lambda r: r.g / (np.sqrt(before(r.s)) + r.tiny)),
+        Slip("s starts at 1, not at 0", lambda r: r.g / (np.sqrt(r.s + 1) + r.tiny)),
+        Slip("s starts at 0.1, not at 0", lambda r: r.g / (np.sqrt(r.s + 0.1) + r.tiny)),
+        Slip(
+            "s starts at 0.1, not at 0, and tiny is missing",
+            lambda r: r.g / np.sqrt(r.s + 0.1),
+        ),
         Slip(
             "s forgets (it is RMSprop, with 0.9)",
             lambda r: r.g / (np.sqrt(0.1 * memory(r.g**2, 0.9)) + r.tiny),
@@ -94,4 +156,7 @@ ADAGRAD = Family(
         Slip("the gradient is not divided by sqrt(s)", lambda r: r.g, "elementwise-factor"),
     ),
 )
-FAMILIES = (SGD, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW)
+FAMILIES = (
+    *(SGD, NESTEROV, ADAGRAD, RMSPROP, CENTRED, ADAM),
+    *(ADAMAX, ADAMAX_INSIDE, NADAM, NADAM_PLAIN, AMSGRAD, AMSGRAD_LATE, LION, SIGNS, SIGNUM, ADADELTA),
+)

@@ -5,7 +5,7 @@ A rule says which move each step makes; a slip is a rule that stands where anoth
 Sizes: T steps, N entries of all parameters.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,22 +22,20 @@ NAMES = {  # of the numbers, as they are usually called
 
 
 class Run(NamedTuple):
-    """What a rule may use: gradients and parameters before each step, (T, N) each, and the numbers of the optimizer."""
+    """What a rule may use: the gradients, (T, N), the step counts, (T, 1), and the numbers of the optimizer."""
 
     g: np.ndarray
-    p: np.ndarray
-    lr: float
-    momentum: float
-    beta1: float
-    beta2: float
-    rho: float
-    tiny: float
-    decay: float
+    t: np.ndarray
+    momentum: float = 0.0
+    beta1: float = 0.0
+    beta2: float = 0.0
+    rho: float = 0.0
+    tiny: float = 0.0
+    squares: np.ndarray | None = None  # what is averaged in place of grad^2
 
     @property
-    def t(self) -> np.ndarray:
-        """(T, 1)."""
-        return np.arange(1.0, len(self.g) + 1)[:, None]
+    def g2(self) -> np.ndarray:
+        return self.g**2 if self.squares is None else self.squares
 
     @property
     def m(self) -> np.ndarray:
@@ -45,7 +43,7 @@ class Run(NamedTuple):
 
     @property
     def v(self) -> np.ndarray:
-        return memory(self.g**2, self.beta2) * (1 - self.beta2)
+        return memory(self.g2, self.beta2) * (1 - self.beta2)
 
     @property
     def m_hat(self) -> np.ndarray:
@@ -57,7 +55,7 @@ class Run(NamedTuple):
 
     @property
     def s(self) -> np.ndarray:
-        return np.cumsum(self.g**2, axis=0)
+        return np.cumsum(self.g2, axis=0)
 
     @property
     def velocity(self) -> np.ndarray:
@@ -66,7 +64,7 @@ class Run(NamedTuple):
     @property
     def square(self) -> np.ndarray:
         """RMSprop's running average of the squares."""
-        return memory(self.g**2, self.rho) * (1 - self.rho)
+        return memory(self.g2, self.rho) * (1 - self.rho)
 
 
 def memory(a: np.ndarray, beta: float) -> np.ndarray:
@@ -95,20 +93,14 @@ class Slip(NamedTuple):
 class Family(NamedTuple):
     """A rule, and what may stand where it is meant."""
 
-    needs: tuple[str, ...]  # which numbers of the optimizer
+    name: str
+    needs: tuple[str, ...]  # which numbers of the optimizer, beside lr
     direction: Callable[[Run], np.ndarray]
     repair: str
     slips: tuple[Slip, ...]
 
 
-def numbers_of(optimizer: Any, names: tuple[str, ...]) -> Mapping[str, float] | None:
-    """Those numbers by their plain names, as far as the optimizer has attributes for them; None if one is lacking."""
-    found = {}
-    for name in names:
-        value = next((getattr(optimizer, other) for other in NAMES[name] if hasattr(optimizer, other)), None)
-        if value is None and name == "momentum":
-            value = 0.0
-        if not isinstance(value, int | float):
-            return None
-        found[name] = float(value)
-    return found
+def number_of(optimizer: Any, name: str) -> float | None:
+    """That number by its plain name, if the optimizer has an attribute for it."""
+    value = next((getattr(optimizer, other) for other in NAMES[name] if hasattr(optimizer, other)), None)
+    return float(value) if isinstance(value, int | float) else None

@@ -3,48 +3,18 @@
 Sizes: T steps, N entries.
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from scratchvae.checks.amounts import number, off_by, same
-from scratchvae.checks.optimizer.adam import corrected
-from scratchvae.checks.optimizer.families import FAMILIES
-from scratchvae.checks.optimizer.rules import NAMES, Family, Run, numbers_of
+from scratchvae.checks.optimizer.decays import by_a_decay, by_its_decay
+from scratchvae.checks.optimizer.families import SGD, WITHOUT_MOMENTUM
+from scratchvae.checks.optimizer.moves import ALLOWED, ROUNDING, Steps, joined
+from scratchvae.checks.optimizer.readings import NONE, Reading, course, reading_of
+from scratchvae.checks.optimizer.rules import number_of
 from scratchvae.checks.report import Finding
-from scratchvae.checks.vjp.case import ratio
-
-ROUNDING = 8 * float(np.finfo(float).eps)
-EXPLAINED = 1e-7  # relative: what a rule may leave over
-DECAYS = [f * 10.0**-k for k in range(7) for f in (1.0, 5.0, 2.0)]
-
-
-class Steps(NamedTuple):
-    """What a parameter did, (T, N) each: gradient, value before the step, move, and the move that was wanted."""
-
-    g: np.ndarray
-    p: np.ndarray
-    move: np.ndarray
-    wanted: np.ndarray
-
-    @property
-    def off(self) -> np.ndarray:
-        """|move - wanted| relative to what was wanted, beside what rounding of the parameter leaves of it."""
-        with np.errstate(all="ignore"):
-            off = np.abs(self.move - self.wanted) / (
-                np.abs(self.wanted) + 1e9 * ROUNDING * (np.abs(self.p) + np.abs(self.wanted))
-            )
-        return np.nan_to_num(off, nan=np.inf)
-
-    def follows(self, move: np.ndarray, times: np.ndarray | float = 1.0) -> bool:
-        """Is this, times something, what it did?"""
-        rounding = ROUNDING * np.maximum(1, np.abs(times)) * (np.abs(self.p) + np.abs(move))
-        return bool((np.abs(self.move - times * move) <= EXPLAINED * np.abs(times * move) + rounding).all())
-
-
-def joined(parts: Mapping[str, Steps]) -> Steps:
-    return Steps(*(np.concatenate(a, axis=1) for a in zip(*parts.values(), strict=True)))
 
 
 def explain_steps(wrong: Mapping[str, Steps], names: list[str], optimizer: Any, reference: Any) -> list[Finding]:
@@ -53,7 +23,9 @@ def explain_steps(wrong: Mapping[str, Steps], names: list[str], optimizer: Any, 
     rest = {name: h for name, h in wrong.items() if name not in still}
     found = []
     if still:
-        text = f"step does not move {' and '.join(still)}: it is skipped, or a new array is made of it"
+        text = (
+            f"step does not move {' and '.join(still)}: it is skipped, or a new array is made of it, or 0 is taken away"
+        )
         repair = "every parameter in place: params[name] -= ..."
         found.append(numbered(Finding(tuple(still), "zero", text, repair), wrong[still[-1]]))
     if rest:
@@ -65,28 +37,57 @@ def explain_steps(wrong: Mapping[str, Steps], names: list[str], optimizer: Any, 
 
 def numbered(finding: Finding, h: Steps) -> Finding:
     """With the two moves at the worst entry of the first wrong step."""
-    t = int(np.flatnonzero((h.off > EXPLAINED).any(axis=1))[0]) if (h.off > EXPLAINED).any() else 0
+    worst = h.off.max(axis=1)
+    t = int(np.argmax(worst > min(1e-4, 0.5 * float(worst.max()))))  # why: where the digits that are shown differ
     i = int(h.off[t].argmax())
     return finding._replace(where=(i,), expected=float(h.wanted[t, i]), got=float(h.move[t, i]))
 
 
 def explain_moves(wrong: Mapping[str, Steps], names: list[str], optimizer: Any, reference: Any) -> Finding:
-    """The first of: a number that is not finite, a constant, a slip of the rule, a number of each step, a curve."""
+    """The first of: a number that is not finite, rounding, a constant, a slip of the rule, a number of each step."""
     h = joined(wrong)
     if not np.isfinite(h.move).all():
         t = int(np.flatnonzero(~np.isfinite(h.move).all(axis=1))[0]) + 1
         return Finding((), "non-finite", f"step {t} moves the parameters to something that is not finite")
+    if is_rounding(h):
+        return by_a_decay(h, optimizer, reference) or rounded(h)
+    if found := by_a_constant(wrong, optimizer, reference):
+        return found
+    reading = reading_of(h, reference)
     return (
-        by_a_constant(wrong, reference)
-        or by_a_slip(wrong, names, optimizer, reference)
-        or by_a_decay(h)
-        or by_a_number_a_step(h)
+        (by_a_slip(wrong, names, reading, optimizer) if reading else None)
+        or by_a_decay(h, optimizer, reference)
+        or by_a_number_a_step(h, reading)
+        or by_another_rule(h, reading, optimizer)
         or by_a_curve(h)
         or unknown(h)
     )
 
 
-def by_a_constant(wrong: Mapping[str, Steps], reference: Any) -> Finding | None:
+def is_rounding(h: Steps) -> bool:
+    """Are all differences small, and some up, some down, beside what an entry moves at most or what it holds?"""
+    error = (h.move - h.wanted) * np.sign(h.wanted)
+    sizes = np.maximum.accumulate(np.abs(h.wanted), axis=0)
+    small = (np.abs(error) <= 2e-6 * sizes).all() or (np.abs(error) <= 1.5e-7 * (np.abs(h.p) + np.abs(h.move))).all()
+    at_once = (np.abs(error) > 4 * ROUNDING * (np.abs(h.p) + np.abs(h.wanted)))[0].any()
+    if not small or not at_once:  # why: a wrong number of what is remembered spares step 1, and rounding does not
+        return False
+    seen = error[h.off > ALLOWED]
+    uneven = np.abs(seen).max() > 1.5 * np.median(np.abs(seen))  # why: what is added is the same in many entries
+    return bool(uneven) and 0.15 < float((seen > 0).mean()) < 0.85
+
+
+def rounded(h: Steps) -> Finding:
+    """Of the parameters themselves, or of something on the way."""
+    after = h.p + h.move
+    if (np.abs(after.astype(np.float32) - after) <= 1e-14 * np.abs(after)).all():
+        text = "the new parameters hold the digits of float32 alone"
+    else:
+        text = "the moves are those of the reference in their first digits, and differ up and down in those that follow"
+    return Finding((), "precision", f"{text}: numbers are rounded on the way", "float64 in step, and in all it keeps")
+
+
+def by_a_constant(wrong: Mapping[str, Steps], optimizer: Any, reference: Any) -> Finding | None:
     """One for all of them, or one that each has of its own size."""
     c = {name: float(np.median(h.move / h.wanted)) for name, h in wrong.items()}
     if not all(h.follows(h.wanted, c[name]) for name, h in wrong.items()):
@@ -94,69 +95,118 @@ def by_a_constant(wrong: Mapping[str, Steps], reference: Any) -> Finding | None:
     first = next(iter(c.values()))
     if all(same(a, first) for a in c.values()):
         text, repair = off_by(first)
+        if 0 < abs(first - 1) < 1e-3:
+            return nearly(first, number_of(reference, "lr") or np.nan)
         cause = "sign" if same(first, -1.0) else "factor"
-        known = [
-            f"{one}{name}"
-            for name in ("momentum", "beta1")
-            for one in ("", "1 - ")
-            if is_number(reference, name, one, first)
-        ]
-        return Finding(
-            (), cause, f"every move {text}{''.join(f', which is {name}' for name in known)}", repair, 1 / first
-        )
+        text = f"every move {text}{origin_of(first, optimizer, reference)}"
+        return Finding((), cause, text, repair, 1 / first)
     text = (
         f"the moves of each parameter are multiplied by another number: {' and '.join(number(a) for a in c.values())}"
     )
     return Finding((), "factor", text, "one lr for all: no division by the size of a parameter")
 
 
-def is_number(reference: Any, name: str, one: str, c: float) -> bool:
-    """Is c a number of the reference, or what is left of 1?"""
-    value = (numbers_of(reference, (name,)) or {}).get(name, 0.0)
-    return 0 < value < 1 and same(c, 1 - value if one else value)
+def nearly(c: float, lr: float) -> Finding:
+    """One number for all moves, large and small: no tiny is to blame, but perhaps the digits of lr."""
+    if np.isclose(c, float(np.float32(lr)) / lr, rtol=1e-12, atol=0.0):
+        return Finding((), "precision", "lr is rounded to float32, and every move with it", "lr in float64", 1 / c)
+    return Finding((), "factor", f"every move is off by {c - 1:.2g} of itself", "", 1 / c)
 
 
-def by_a_number_a_step(h: Steps) -> Finding | None:
+def origin_of(c: float, optimizer: Any, reference: Any) -> str:
+    """Which number of the reference c is, or what is left of 1; or that the two have another lr."""
+    lr, own = number_of(reference, "lr"), number_of(optimizer, "lr")
+    if lr and own and not same(own, lr):
+        return f", as lr is: {number(own)}, not {number(lr)}" if same(own / lr, c) else ""
+    numbers = {name: number_of(reference, name) or 0.0 for name in ("momentum", "beta1", "lr")}
+    known = [
+        f", which is {one}{name}"
+        for name, value in numbers.items()
+        for one in ("", "1 - ")[: 1 if name == "lr" else 2]
+        if 0 < value < 1 and same(c, 1 - value if one else value)
+    ]
+    return "".join(known)
+
+
+def by_a_number_a_step(h: Steps, reading: Reading | None) -> Finding | None:
     """Whole steps are too long or too short."""
-    r = np.median(h.move / h.wanted, axis=1)  # (T,)
-    if not h.follows(h.wanted, r[:, None]):
+    bare = reading.bare(h) if reading else h
+    wanted = reading.bare(h.reference).move if reading else h.wanted
+    r = np.median(bare.move / wanted, axis=1)  # (T,)
+    if not bare.follows(wanted, r[:, None]):
         return None
-    t = np.arange(1, len(r) + 1)
-    for what, shape in (("1 / t", 1 / t), ("1 / sqrt(t)", t**-0.5), ("t", 1.0 * t)):
-        if np.allclose(r, r[0] * shape, rtol=1e-5):
-            return Finding((), "factor", f"step t is multiplied by {what}: lr changes with the step count", "one lr")
-    if np.allclose(r[1:] / r[:-1], r[1] / r[0], rtol=1e-5):
-        return Finding(
-            (), "factor", f"each step is {number(r[1] / r[0])} times shorter than meant: lr decays", "one lr"
-        )
-    first = int(np.flatnonzero(np.abs(r - 1) > EXPLAINED)[0]) + 1
-    text = f"from step {first} on whole steps are {number(r[first - 1])}, ... times as long as meant"
-    return Finding((), "factor", f"{text}: a number that changes with the step count")
+    if reading:
+        own, theirs = going_on(r * np.ravel(reading.lr)), going_on(np.ravel(reading.lr) * np.ones_like(r))
+        if own and own != theirs:
+            text = f"in these {len(r)} steps lr {own}, and that of the reference {theirs}"
+            constant = theirs == "stays the same"
+            return Finding((), "factor", text, "one lr for all steps" if constant else "the schedule of the reference")
+    if known := going_on(r):
+        text = f"beside the reference the length of a step {known}"
+        return Finding((), "factor", f"{text}: something changes with the step count in one of the two, such as lr")
+    first = int(np.argmax(np.abs(r - 1) > 0.1 * ALLOWED)) + 1
+    text = f"step {first} as a whole is {number(r[first - 1])} times as long as meant, and not every step is so"
+    return Finding((), "factor", f"{text}: something changes with the step count")
+
+
+def going_on(lr: np.ndarray) -> str:
+    """What lr does from step to step."""
+    how = course(lr)
+    if how == "a power":
+        q = float(lr[1] / lr[0])
+        return f"{'grows' if q > 1 else 'decays'}, {number(q)} times from step to step"
+    if how == "the same":
+        return "stays the same"
+    return f"is multiplied by {how} in step t" if how else ""
 
 
 def by_a_curve(h: Steps) -> Finding | None:
-    """Every move is multiplied by the same function of its gradient."""
-    size = np.abs(h.g)
+    """Every move is multiplied by the same function of its gradient: in all steps, or in the first at least."""
+    first, size = h.first(1), np.abs(h.g)
     curves = {"|grad|": size, "1 / |grad|": 1 / size, "sqrt(|grad|)": np.sqrt(size), "1 / sqrt(|grad|)": size**-0.5}
     for name, a in curves.items():
-        c = float(np.median(h.move / (h.wanted * a)))
-        if Steps(*(part[:1] for part in h)).follows(h.wanted[:1], c * a[:1]):
-            return Finding((), "elementwise-factor", f"a move has a factor too many, {name}, entry by entry")
+        c = float(np.median(first.move / (first.wanted * a[:1])))
+        if first.follows(first.wanted, c * a[:1]):
+            when = "a move" if h.follows(h.wanted, c * a) else "in step 1 a move"
+            return Finding((), "elementwise-factor", f"{when} has a factor too many, {name}, entry by entry")
     largest = float(np.abs(h.move).max())
     if h.follows(np.clip(h.wanted, -largest, largest)):
         return Finding((), "elementwise-factor", f"moves are clipped at {number(largest)}")
     return None
 
 
+def by_another_rule(h: Steps, reading: Reading | None, optimizer: Any) -> Finding | None:
+    """The rule of another optimizer, or the right rule with more than one other number."""
+    own = reading_of(h._replace(wanted=h.move), optimizer)
+    if own is None:
+        return None
+    name = own.family.name
+    if reading is None:  # why: it may be the same rule with something that is not known here
+        return Finding((), "unknown", f"the rule is {name}, and the reference makes other moves")
+    repair = reading.family.repair
+    if own.family.name != reading.family.name:
+        text = f"the rule is {name}, where that of the reference is {reading.family.name}"
+        return Finding((), "missing-term", text, repair)
+    other = [
+        f"{name} = {number(own.numbers[name])}, not {number(right)}"
+        for name, right in reading.numbers.items()
+        if own.numbers[name] != right
+    ]
+    if own.family is not reading.family or not other or own.decay != reading.decay:
+        return None
+    return Finding((), "factor", f"the rule is that of the reference, with other numbers: {', '.join(other)}", repair)
+
+
 def unknown(h: Steps) -> Finding:
     """From which step on, and in which way."""
-    first = int(np.flatnonzero((h.off > EXPLAINED).any(axis=1))[0]) + 1
+    first = int(np.flatnonzero((h.off > ALLOWED).any(axis=1))[0]) + 1
     if first > 1:
-        text = f"the first {first - 1} steps are right, step {first} is not: what is kept from step to step is wrong"
-        return Finding((), "missing-term", f"{text} (momentum, squares, the step count)")
+        right = "step 1 is right" if first == 2 else f"steps 1 to {first - 1} are right"
+        look = "look at what it keeps from the step before (momentum, squares, the step count) and at large gradients"
+        return Finding((), "missing-term", f"{right}, step {first} is not: {look}")
     if (h.move * h.wanted >= 0).all():
-        text = "step 1 points the right way in every entry, but has another length in each"
-        return Finding((), "elementwise-factor", f"{text}: a wrong divisor?")
+        text = "every entry moves the right way, but already in step 1 not by the right length"
+        return Finding((), "elementwise-factor", text)
     return Finding((), "unknown", "step 1 already makes another move than the reference")
 
 
@@ -164,75 +214,75 @@ def unknown(h: Steps) -> Finding:
 # Slips of a known rule
 
 
-def by_a_slip(wrong: Mapping[str, Steps], names: list[str], optimizer: Any, reference: Any) -> Finding | None:
+def by_a_slip(wrong: Mapping[str, Steps], names: list[str], reading: Reading, optimizer: Any) -> Finding | None:
     """What the reference does, with one slip: that is tried only where the reference is seen to follow a known rule."""
     h = joined(wrong)
-    for family in FAMILIES:
-        given = numbers_of(reference, family.needs)
-        if given is None:
-            continue
-        run = run_of(h, given)
-        if not h._replace(move=h.wanted).follows(-run.lr * family.direction(run)):
-            continue
-        with np.errstate(all="ignore"):
-            for slip in family.slips:
-                if h.follows(-run.lr * slip.direction(run)):
-                    return Finding((), slip.cause, slip.text, slip.repair or family.repair)
-            return (
-                with_other_numbers(h, family, given, optimizer)
-                or with_decay(h, run, family)
-                or counted_by_parameter(wrong, names, family, given)
-            )
-    return None
+    bare, run = reading.bare(h), reading.run(h)
+    with np.errstate(all="ignore"):
+        slips = WITHOUT_MOMENTUM if reading.family is SGD and not reading.numbers["momentum"] else ()
+        for slip in (*slips, *reading.family.slips):
+            if bare.follows(-reading.lr * slip.direction(run)):
+                repair = slip.repair or reading.family.repair
+                left = "" if reading.decay == NONE else "; the weight decay as it is"
+                return Finding((), slip.cause, slip.text, repair + left)
+        return (
+            with_other_numbers(h, reading, optimizer)
+            or by_its_decay(h, reading, optimizer)
+            or counted_by_parameter(wrong, names, reading)
+            or with_other_gradients(wrong, reading)
+        )
 
 
-def run_of(h: Steps, given: Mapping[str, float]) -> Run:
-    return Run(h.g, h.p, **{name: given.get(name, 0.0) for name in NAMES})
-
-
-def with_other_numbers(h: Steps, family: Family, given: Mapping[str, float], optimizer: Any) -> Finding | None:
+def with_other_numbers(h: Steps, reading: Reading, optimizer: Any) -> Finding | None:
     """The same rule with another beta, momentum or tiny."""
-    own = numbers_of(optimizer, family.needs) or {}
     usual = {"tiny": [10.0**-k for k in range(1, 17)]}
-    for name in family.needs[1:]:
-        for value in (
-            *([own[name]] if name in own else []),
-            *usual.get(name, (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999)),
-        ):
-            if value != given[name] and h.follows(-given["lr"] * family.direction(run_of(h, {**given, name: value}))):
-                text = f"the rule is that of the reference, with {name} = {number(value)}, which is another number"
-                return Finding((), "factor", text, f"{name} = {number(given[name])}")
+    for name, right in reading.numbers.items():
+        own = number_of(optimizer, name)
+        values = usual.get(name, (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999))
+        for value in (*(() if own is None else (own,)), *values):
+            other = reading._replace(numbers={**reading.numbers, name: value})
+            if value != right and h.follows(other.move(h)):
+                told = [number(a) if number(value) != number(right) else repr(a) for a in (value, right)]
+                text = f"the rule is that of the reference, with {name} = {told[0]}, which is another number"
+                return Finding((), "factor", text, f"{name} = {told[1]}")
     return None
 
 
-def by_a_decay(h: Steps) -> Finding | None:
-    """A term in the move that grows with the parameter itself, whatever the rule is."""
-    if not ((c := ratio(h.move - h.wanted, -h.p)) and h.follows(h.wanted - c * h.p)):
-        return None
-    where = "towards 0" if c > 0 else "away from 0"
-    text = f"each step moves a parameter by {number(abs(c))} of itself as well, {where}: a decay of the weights"
-    return Finding((), "missing-term", text, "no decay that the reference does not have")
-
-
-def with_decay(h: Steps, run: Run, family: Family) -> Finding | None:
-    """A multiple of the parameter in its gradient."""
-    repair = f"{family.repair}, without a decay of the parameters"
-    for c in (*DECAYS, *(-c for c in DECAYS)):
-        if h.follows(-run.lr * family.direction(run._replace(g=run.g + c * run.p))):
-            text = f"{number(c)} times the parameter is added to its gradient: a decay of the weights"
-            return Finding((), "missing-term", text, repair)
-    return None
-
-
-def counted_by_parameter(
-    wrong: Mapping[str, Steps], names: list[str], family: Family, given: Mapping[str, float]
-) -> Finding | None:
+def counted_by_parameter(wrong: Mapping[str, Steps], names: list[str], reading: Reading) -> Finding | None:
     """A step counter inside of the loop over the parameters."""
-    if "beta1" not in family.needs:
-        return None
     for name, h in wrong.items():
-        run = run_of(h, given)
-        if not h.follows(-run.lr * corrected(run, (run.t - 1) * len(names) + names.index(name) + 1)):
+        run = reading.run(h)
+        run = run._replace(t=(run.t - 1) * len(names) + names.index(name) + 1)
+        if not reading.bare(h).follows(-reading.lr * reading.family.direction(run)):
             return None
     text = "the step count of the bias correction grows with every parameter, not with every step"
     return Finding((), "factor", text, "t += 1 once a step, outside of the loop over the parameters")
+
+
+def with_other_gradients(wrong: Mapping[str, Steps], reading: Reading) -> Finding | None:
+    """The rule is right, and something is done with the gradients before."""
+    gradients = {name: reading.run(h).g for name, h in wrong.items()}
+    h, run = reading.bare(joined(wrong)), reading.run(joined(wrong))
+    for text, g in changed(gradients):
+        if h.follows(-reading.lr * reading.family.direction(run._replace(g=g))):
+            return Finding((), "elementwise-factor", text, "the gradients as they come")
+    for text, pool in (("average", np.mean), ("sum", np.sum)):
+        squares = np.concatenate([pool(g**2, axis=1, keepdims=True) + 0 * g for g in gradients.values()], axis=1)
+        if h.follows(-reading.lr * reading.family.direction(run._replace(squares=squares))):
+            text = f"the squares are one number for a whole parameter, their {text} over its entries"
+            return Finding((), "elementwise-factor", text, "grad * grad, an array like the parameter")
+    return None
+
+
+def changed(gradients: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    """What is often done with gradients, in words and done."""
+    whole = np.concatenate(list(gradients.values()), axis=1)
+    total = np.linalg.norm(whole, axis=1, keepdims=True)
+    norms = np.concatenate([np.linalg.norm(g, axis=1, keepdims=True) + 0 * g for g in gradients.values()], axis=1)
+    yield "every gradient is replaced by its sign", np.sign(whole)
+    yield "every gradient is divided by the norm of its parameter's gradient", whole / norms
+    yield "every gradient is divided by the norm of all gradients", whole / total
+    for c in (f * 10.0**-k for k in range(4) for f in (5.0, 2.0, 1.0)):
+        yield f"gradients are clipped at {number(c)}, entry by entry", np.clip(whole, -c, c)
+        yield f"the gradient of each parameter is shortened to the norm {number(c)}", whole * np.minimum(1, c / norms)
+        yield f"all gradients together are shortened to the norm {number(c)}", whole * np.minimum(1, c / total)
