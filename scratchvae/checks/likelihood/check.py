@@ -13,16 +13,14 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import to_numpy
-from scratchvae.checks.amounts import off_by
-from scratchvae.checks.likelihood.claims import Claim, add, another_shape, as_image, at, frozen, widened
-from scratchvae.checks.likelihood.density import EPSILON, Mass
-from scratchvae.checks.likelihood.draws import ALLOWED, NOT_LEVELS, claims_of_the_draws
-from scratchvae.checks.likelihood.normalised import CLIPPED, EXTREME, TOTAL, claims_of_the_nll
+from scratchvae.checks.likelihood.claims import Claim, add, another_shape, as_image, frozen, widened
+from scratchvae.checks.likelihood.density import Mass
+from scratchvae.checks.likelihood.draws import NOT_LEVELS, claims_of_the_draws
+from scratchvae.checks.likelihood.means import mean_of_the_density
+from scratchvae.checks.likelihood.normalised import EXTREME, TOTAL, claims_of_the_nll
 from scratchvae.checks.report import SEED, Finding, Report, Row
-from scratchvae.checks.vjp.case import ratio
 from scratchvae.checks.vjp.check import check_vjp
 from scratchvae.checks.vjp.differences import TOLERANCE
-from scratchvae.layers import sigmoid, softplus
 
 
 def check_likelihood(p: Any, rng: np.random.Generator | None = None) -> Report:
@@ -96,55 +94,6 @@ def without_consequences(report: Report) -> Report:
 def follows_from_the_nll(finding: Finding) -> bool:
     judged = finding.cause in ("sign", "factor", "elementwise-factor", "missing-term", "transpose", "unknown")
     return finding.inputs[0] in ("mean", "sample") and judged and " fails, with " not in finding.message
-
-
-def mean_of_the_density(p: Any, masses: list[Mass]) -> Claim:
-    """mean(logits) is the integral of x p(x), where there is one; it is an image, in the dtype of logits."""
-    masses = [mass for mass in masses if mass.mean_error < 0.1 * ALLOWED * mass.scale]
-    if not masses:
-        return Claim("mean", math.nan, ALLOWED, "the density has none")
-    rows = np.stack([mass.pixel.logits for mass in masses])  # (L, P)
-    expected, scale = np.array([[mass.mean, mass.scale] for mass in masses]).T  # (L,), (L,)
-    mean, narrow = (to_numpy(p.mean(frozen(as_image(rows).astype(dtype)))) for dtype in ("float64", "float32"))
-    if finding := another_shape("mean", mean, (1, len(masses))):
-        return Claim("mean", math.inf, ALLOWED, finding=finding)
-    mean = mean[0]  # (L,)
-    scale += EPSILON / ALLOWED * np.median(scale)  # (L,)  why: a mean of 1e-300 may well be 0
-    off = np.nan_to_num(np.abs(mean - expected) / scale, nan=math.inf)  # (L,)
-    low, high = masses[0].pixel.support
-    tiny = (off < CLIPPED) | (np.abs(mean - expected) < ALLOWED * (high - low) * math.isfinite(high - low))
-    off[(np.abs(rows).max(axis=1) >= EXTREME) & tiny] = 0.0  # why: far out rounding is felt, and a clip
-    if off.max() <= ALLOWED:
-        finding = None
-    elif rows.shape[1] > 1 and np.allclose(to_numpy(p.mean(frozen(rows.reshape(1, -1))))[0], expected, rtol=1e-5):
-        repair = "the first D columns are the first parameter, the next D the second"
-        text = "mean reads the logits pixel by pixel, not parameter by parameter"
-        finding = Finding(("mean",), "transpose", text, repair)
-    else:
-        medians = np.array([mass.quantile(np.array([0.5]))[0] for mass in masses])  # (L,)
-        finding = wrong_mean(rows, mean, expected, medians, int(off.argmax()))
-    return Claim("mean", float(off.max()), ALLOWED, f"of {len(masses)} densities{widened(narrow)}", finding)
-
-
-def wrong_mean(rows: np.ndarray, mean: np.ndarray, expected: np.ndarray, medians: np.ndarray, j: int) -> Finding:
-    """The two means at the logits where it is worst, and what the wrong one is, if that is something known."""
-    text, cause, factor, repair = "mean is not that of exp(-nll)", "unknown", None, "the integral of x exp(-nll)"
-    known = {
-        "the sigmoid, which is the mean of a Bernoulli alone": sigmoid(rows[:, 0])[0],
-        "the softplus": softplus(rows[:, 0])[0],
-        "the first parameter itself": rows[:, 0],
-        "the last parameter": rows[:, -1],
-    }
-    found = [what for what, other in known.items() if np.allclose(mean, other, rtol=1e-9)]
-    found += ["the median"] if np.allclose(mean, medians, rtol=1e-3) else []  # why so few digits: see Mass.quantile
-    if found:
-        text, cause = f"{text}: it is {found[0]}", "elementwise-factor"
-    elif c := ratio(mean, expected):
-        how, repair = off_by(c)
-        text, cause, factor = f"mean {how}, beside that of exp(-nll)", "sign" if "sign" in how else "factor", 1 / c
-    else:
-        text = f"{text}, {at(rows[j])} and elsewhere"
-    return Finding(("mean",), cause, text, repair, factor, (j,), float(expected[j]), float(mean[j]))
 
 
 def slope(p: Any, masses: list[Mass], rng: np.random.Generator) -> Claim:
