@@ -4,15 +4,16 @@ Sizes: B batch, D pixels, P parameters a pixel, L rows of logits to try them at.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from scratchvae.backend import to_numpy
-from scratchvae.checks.amounts import off_by
+from scratchvae.checks.amounts import nats, off_by
 from scratchvae.checks.likelihood.claims import Claim, as_image, at
 from scratchvae.checks.likelihood.density import Mass, Pixel, integrated, summed
+from scratchvae.checks.likelihood.witnesses import may_be, objection
 from scratchvae.checks.report import SEED, Finding
 from scratchvae.checks.vjp.case import ratio
 
@@ -23,6 +24,10 @@ TOTAL = "p(x|z) adds up to 1"
 ALLOWED = 1e-6  # of a total
 CLIPPED = 1e-3  # of a total, or of a mean, at extreme logits
 FACTORS = (-1.0, 0.5, 2.0, -0.5, -2.0)  # by which an nll may have to be multiplied
+TERMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # of x alone, that a density is easily without
+    "log x": np.log,
+    "log x!": lambda x: log_factorial(x),
+}
 SUM = 1e-9  # of the nll of an image, relative
 
 
@@ -125,41 +130,68 @@ def distance(mass: Mass) -> float:
     return 0.0 if off < CLIPPED and far else off
 
 
-class Scaled:
-    """A likelihood whose nll is multiplied by a number."""
+log_factorial = np.vectorize(lambda x: math.lgamma(x + 1), otypes=[float])
 
-    def __init__(self, likelihood: Any, c: float) -> None:
-        self.likelihood, self.c = likelihood, c
+
+class Changed:
+    """A likelihood with another nll, made from its own and x."""
+
+    def __init__(self, likelihood: Any, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
+        self.likelihood, self.change = likelihood, change
 
     def nll(self, x: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, None]:
-        return self.c * self.likelihood.nll(x, logits)[0], None
+        return self.change(self.likelihood.nll(x, logits)[0], x[:, 0]), None
 
 
 def wrong_total(masses: list[Mass], off: np.ndarray) -> Finding:
-    """Is it the support, a sign or a factor, a constant, or a term that depends on the logits?"""
-    worst = masses[int(np.nanargmax(off))]
+    """Is it the support, a sign or a factor, a term in x, a constant, a term in the logits, or more than that?"""
+    worst, near = masses[int(np.nanargmax(off))], masses[: len(VALUES)]
     total, where, support = worst.total, at(worst.pixel.logits), worst.pixel.support
     near_ones = float(np.nanmax(off[: len(VALUES)])) > ALLOWED  # why: what is right there has the right support
     for other in SUPPORTS if near_ones else ():
-        pixels = [mass.pixel._replace(support=other) for mass in masses[: len(VALUES)]]
-        if other != support and off_one(attempt(pixels, worst.levels)) < ALLOWED:
+        pixels = [mass.pixel._replace(support=other) for mass in near]
+        if other != support and off_one(attempt(pixels, worst.levels)) < ALLOWED and may_be(other, near):
             text = f"exp(-nll) {verb(masses)} to 1 over {other}, and {where} to {total:.6g} over the support {support}"
             repair = f"support = {other}; or what lies beyond is added to the ends, if x is clipped"
             return Finding(("support",), "missing-term", text, repair, expected=1.0, got=total)
     for c in FACTORS:
-        pixels = [mass.pixel._replace(likelihood=Scaled(mass.pixel.likelihood, c)) for mass in masses[: len(VALUES)]]
-        if off_one(attempt(pixels, worst.levels)) < ALLOWED:
+        if adds_up_once(lambda nll, x, c=c: c * nll, near):
             how, repair = off_by(1 / c)
             return Finding(("nll",), "sign" if c == -1 else "factor", f"nll {how}", repair, c, expected=1.0, got=total)
+    text = f"exp(-nll) {verb(masses)} to {total:.6g} instead of 1"
+    for what, term in TERMS.items():
+        for side, how in ((1.0, "missing"), (-1.0, "in it once too often")):
+            if adds_up_once(lambda nll, x, term=term, side=side: nll + side * term(x), near):
+                text, repair = f"{text} {where}: the term {what} is {how}", f"exp(-nll) {verb(masses)} to 1"
+                return Finding(("nll",), "missing-term", text, repair, expected=1.0, got=total)
+    return without_a_constant(masses, text, worst)
+
+
+def adds_up_once(change: Callable[[np.ndarray, np.ndarray], np.ndarray], masses: list[Mass]) -> bool:
+    """Does exp(-nll) add up to 1 once the nll is changed?"""
+    pixels = [mass.pixel._replace(likelihood=Changed(mass.pixel.likelihood, change)) for mass in masses]
+    return off_one(attempt(pixels, masses[0].levels)) < ALLOWED
+
+
+def without_a_constant(masses: list[Mass], text: str, worst: Mass) -> Finding:
+    """A constant, or a term in the logits: missing if the draws follow exp(-nll) but for that, else it is not all."""
     totals = [mass.total for mass in masses]
-    how, repair = (
-        f"{where}, and to other values at other logits: a normalising term is missing",
-        "exp(-nll) adds up to 1",
-    )
     if max(totals) < math.inf and np.ptp(totals) < ALLOWED * max(totals):
-        how, repair = "for every logit: a normalising constant is missing", f"{math.log(total):.6g} nats a pixel more"
-    text = f"exp(-nll) {verb(masses)} to {total:.6g} instead of 1, {how}"
-    return Finding(("nll",), "missing-term", text, repair, expected=1.0, got=total)
+        what, how, log_total = "constant", "for every logit", math.log(worst.total)
+        repair = f"{nats(log_total)} a pixel {'more' if log_total > 0 else 'less'}"
+    else:
+        what, how = "term", f"{at(worst.pixel.logits)}, and to other values at other logits"
+        repair = "exp(-nll) adds up to 1"
+    usable = [mass for mass in masses[: len(VALUES)] if mass.settled and 0 < mass.total < math.inf]
+    against, cause = objection(usable), "missing-term"
+    if against:
+        text, cause = f"{text}, {how}, and {against}: more than a normalising {what} is wrong", "unknown"
+        repair = "look at the terms with x: an exponent, a power, a scale, a coefficient"
+    elif against is None:
+        text = f"{text}, {how}: a normalising {what} is missing, or its shape is wrong"
+    else:
+        text = f"{text}, {how}: a normalising {what} is missing"
+    return Finding(("nll",), cause, text, repair, expected=1.0, got=worst.total)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
