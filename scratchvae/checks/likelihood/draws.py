@@ -19,7 +19,7 @@ import numpy as np
 
 from scratchvae.backend import to_numpy
 from scratchvae.checks.likelihood.claims import Claim, another_shape, as_image, at, frozen, widened
-from scratchvae.checks.likelihood.density import Mass
+from scratchvae.checks.likelihood.density import Lattice, Mass
 from scratchvae.checks.report import Finding
 
 DRAWS = 5_000
@@ -63,17 +63,24 @@ def of_the_generator(p: Any, logits: np.ndarray, x: np.ndarray, seed: int) -> Cl
 
 
 def of_the_support(x: np.ndarray, masses: list[Mass]) -> Claim:
-    """Draws lie in the support, and where the mass is on whole numbers they are whole numbers."""
-    (low, high), levels = masses[0].pixel.support, masses[0].levels
+    """Draws lie in the support, and where the mass is on a lattice they are values of it."""
+    (low, high), lattice = masses[0].pixel.support, masses[0].lattice
     out = ~((low <= x) & (x <= high))  # (n, L)
     text = f"draws lie outside the support ({low:g}, {high:g})"
-    if not out.any() and levels:
-        out = np.rint(x * levels) != x * levels
-        what = "whole numbers" if levels == 1 else f"multiples of 1/{levels}"
-        text = f"{NOT_LEVELS} {what}, though it is over those that exp(-nll) comes closest to the sum 1"
+    if not out.any() and lattice:
+        out = ~lattice.holds(x)
+        text = f"{NOT_LEVELS} {values_of(lattice)}, though it is over those that exp(-nll) comes closest to the sum 1"
     share = float(out.mean())
     example = f", {float(x[out][0]):.6g} for one, {100 * share:.3g} % of them" if share else ""
     return Claim("sample: support", share, 0.5 / x.size, finding=Finding(("sample",), "unknown", text + example))
+
+
+def values_of(lattice: Lattice) -> str:
+    """The values of a lattice, in words."""
+    if lattice.origin:
+        side = "+" if lattice.origin > 0 else "-"
+        return f"of the form k/{lattice.levels:g} {side} {abs(lattice.origin):g}"
+    return "whole numbers" if lattice.levels == 1 else f"multiples of 1/{lattice.levels:g}"
 
 
 def of_the_distribution(x: np.ndarray, masses: list[Mass], rng: np.random.Generator) -> Iterator[Claim]:
@@ -155,7 +162,7 @@ def same_shape(x: np.ndarray, masses: list[Mass]) -> bool:
     n = len(x)
     allowed = math.sqrt(math.log(2 * len(masses) / FALSE_ALARM) / (2 * n))
     for mass, column in zip(masses, x.T, strict=True):
-        if not mass.levels and not any(map(math.isfinite, mass.pixel.support)) and math.isfinite(mass.spread):
+        if not mass.lattice and not any(map(math.isfinite, mass.pixel.support)) and math.isfinite(mass.spread):
             moved = mass.mean + (np.sort(column) - column.mean()) * mass.spread / max(
                 float(column.std()), 1e-300
             )  # (n,)

@@ -12,7 +12,8 @@ import numpy as np
 from scratchvae.backend import to_numpy
 from scratchvae.checks.amounts import nats, off_by
 from scratchvae.checks.likelihood.claims import Claim, as_image, at
-from scratchvae.checks.likelihood.density import Mass, Pixel, integrated, summed
+from scratchvae.checks.likelihood.density import WHOLE, Mass, Pixel
+from scratchvae.checks.likelihood.lattices import ALLOWED, add_up, attempt, best_way, off_one
 from scratchvae.checks.likelihood.witnesses import may_be, objection
 from scratchvae.checks.report import SEED, Finding
 from scratchvae.checks.vjp.case import ratio
@@ -21,13 +22,8 @@ VALUES = np.array([-3.0, -0.5, 0.2, 1.0, 4.0])  # of a parameter: both signs, sm
 EXTREME = 20.0  # of one parameter at a time: as the log of a variance, nothing, or five hundred million
 SUPPORTS = ((-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))  # what else it may have been
 TOTAL = "p(x|z) adds up to 1"
-ALLOWED = 1e-6  # of a total
 CLIPPED = 1e-3  # of a total, or of a mean, at extreme logits
 FACTORS = (-1.0, 0.5, 2.0, -0.5, -2.0)  # by which an nll may have to be multiplied
-TERMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # of x alone, that a density is easily without
-    "log x": np.log,
-    "log x!": lambda x: log_factorial(x),
-}
 SUM = 1e-9  # of the nll of an image, relative
 
 
@@ -49,48 +45,7 @@ def measured(p: Any, extremes: bool = False) -> list[Mass]:
     rows = np.stack([np.roll(VALUES, 2 * j) for j in range(P)], axis=1)  # (5, P)
     far = [np.where(np.arange(P) == j, end, rows[2]) for j in range(min(P, 3)) for end in (-EXTREME, EXTREME)]
     masses = best_way([Pixel(p, row, support) for row in rows])
-    return masses + [add_up(Pixel(p, row, support), masses[0].levels) for row in (far if extremes else ())]
-
-
-def best_way(pixels: list[Pixel]) -> list[Mass]:
-    """Added up in the way that the draws speak for, unless that does not come to 1 and another way does."""
-    ways = [0, 1, 255] if pixels[0].support == (0.0, 1.0) else [0, 1]
-    preferred = lattice_of_the_draws(pixels, ways[1:])
-    found = attempt(pixels, preferred)
-    if off_one(found) < ALLOWED:
-        return found
-    closest = min((attempt(pixels, levels) for levels in ways if levels != preferred), key=off_one)
-    if off_one(closest) < ALLOWED or not found:
-        found = closest
-    return found or [add_up(pixel, preferred) for pixel in pixels]  # why: the error is raised once more, to be told
-
-
-def add_up(pixel: Pixel, levels: int) -> Mass:
-    """The sum over the multiples of 1 / levels; for 0 the integral."""
-    return summed(pixel, levels) if levels else integrated(pixel)
-
-
-def attempt(pixels: list[Pixel], levels: int) -> list[Mass]:
-    """Added up; nothing where the nll does not take such x, as a table of whole numbers does not."""
-    try:
-        return [add_up(pixel, levels) for pixel in pixels]
-    except Exception:  # somebody's code may do anything
-        return []
-
-
-def off_one(masses: list[Mass]) -> float:
-    """The largest |total - 1| of those that have settled."""
-    return max((abs(mass.total - 1) for mass in masses if mass.settled), default=math.inf)
-
-
-def lattice_of_the_draws(pixels: list[Pixel], levels: list[int]) -> int:
-    """The first n of levels that makes all draws multiples of 1 / n; 0 if there is none, or are no draws."""
-    p, logits = pixels[0].likelihood, np.stack([pixel.logits for pixel in pixels])  # (5, P)
-    try:
-        x = to_numpy(p.sample(np.repeat(logits, 20, axis=0), np.random.default_rng(SEED)))  # (100, 1)
-    except Exception:  # what is wrong with sample is said elsewhere
-        return 0
-    return next((n for n in levels if (np.rint(x * n) == x * n).all()), 0)
+    return masses + [add_up(Pixel(p, row, support), masses[0].lattice) for row in (far if extremes else ())]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -115,7 +70,7 @@ def adds_up(masses: list[Mass]) -> Claim:
 
 
 def verb(masses: list[Mass]) -> str:
-    return "sums" if masses[0].levels else "integrates"
+    return "sums" if masses[0].lattice else "integrates"
 
 
 def distance(mass: Mass) -> float:
@@ -125,18 +80,19 @@ def distance(mass: Mass) -> float:
     over whole numbers may there have missed what lies at hundreds of millions.
     """
     far = np.abs(mass.pixel.logits).max() >= EXTREME
-    missed = far and mass.levels == 1 and mass.total < 1 - ALLOWED
+    endless = mass.lattice == WHOLE or math.inf in mass.pixel.support
+    missed = far and mass.lattice and endless and mass.total < 1 - ALLOWED
     off = abs(mass.total - 1) if mass.total > 1 + ALLOWED or (mass.settled and not missed) else math.nan
     return 0.0 if off < CLIPPED and far else off
 
 
-log_factorial = np.vectorize(lambda x: math.lgamma(x + 1), otypes=[float])
+Change = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of an nll (G,) at x (G,)
 
 
 class Changed:
     """A likelihood with another nll, made from its own and x."""
 
-    def __init__(self, likelihood: Any, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
+    def __init__(self, likelihood: Any, change: Change) -> None:
         self.likelihood, self.change = likelihood, change
 
     def nll(self, x: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, None]:
@@ -150,27 +106,38 @@ def wrong_total(masses: list[Mass], off: np.ndarray) -> Finding:
     near_ones = float(np.nanmax(off[: len(VALUES)])) > ALLOWED  # why: what is right there has the right support
     for other in SUPPORTS if near_ones else ():
         pixels = [mass.pixel._replace(support=other) for mass in near]
-        if other != support and off_one(attempt(pixels, worst.levels)) < ALLOWED and may_be(other, near):
+        if other != support and off_one(attempt(pixels, worst.lattice)) < ALLOWED and may_be(other, near):
             text = f"exp(-nll) {verb(masses)} to 1 over {other}, and {where} to {total:.6g} over the support {support}"
             repair = f"support = {other}; or what lies beyond is added to the ends, if x is clipped"
             return Finding(("support",), "missing-term", text, repair, expected=1.0, got=total)
     for c in FACTORS:
-        if adds_up_once(lambda nll, x, c=c: c * nll, near):
+        if adds_up_once(multiplied(c), near):
             how, repair = off_by(1 / c)
             return Finding(("nll",), "sign" if c == -1 else "factor", f"nll {how}", repair, c, expected=1.0, got=total)
     text = f"exp(-nll) {verb(masses)} to {total:.6g} instead of 1"
-    for what, term in TERMS.items():
+    for what in ("log x", "log x!") if support[0] >= 0 else ():
         for side, how in ((1.0, "missing"), (-1.0, "in it once too often")):
-            if adds_up_once(lambda nll, x, term=term, side=side: nll + side * term(x), near):
+            if adds_up_once(with_a_term(what, side), near):
                 text, repair = f"{text} {where}: the term {what} is {how}", f"exp(-nll) {verb(masses)} to 1"
                 return Finding(("nll",), "missing-term", text, repair, expected=1.0, got=total)
     return without_a_constant(masses, text, worst)
 
 
-def adds_up_once(change: Callable[[np.ndarray, np.ndarray], np.ndarray], masses: list[Mass]) -> bool:
+def multiplied(c: float) -> Change:
+    return lambda nll, x: c * nll
+
+
+def with_a_term(what: str, side: float) -> Change:
+    """A term of x alone, which a density is easily without: a Jacobian, the factorial of a Poisson."""
+    if what == "log x":
+        return lambda nll, x: nll + side * np.log(x)
+    return lambda nll, x: nll + side * np.array([math.lgamma(value + 1) for value in x.tolist()])
+
+
+def adds_up_once(change: Change, masses: list[Mass]) -> bool:
     """Does exp(-nll) add up to 1 once the nll is changed?"""
     pixels = [mass.pixel._replace(likelihood=Changed(mass.pixel.likelihood, change)) for mass in masses]
-    return off_one(attempt(pixels, masses[0].levels)) < ALLOWED
+    return off_one(attempt(pixels, masses[0].lattice)) < ALLOWED
 
 
 def without_a_constant(masses: list[Mass], text: str, worst: Mass) -> Finding:

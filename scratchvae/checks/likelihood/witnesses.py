@@ -1,0 +1,62 @@
+"""What draws and mean say about an nll whose total is not 1: is a constant all that is wrong, and which support is it?
+
+Sizes: n draws, L pixels, each with its own logits, P parameters.
+"""
+
+import numpy as np
+
+from scratchvae.backend import to_numpy
+from scratchvae.checks.likelihood.density import Mass, Pixel
+from scratchvae.checks.likelihood.draws import ALLOWED, DRAWS, of_the_distribution
+from scratchvae.checks.report import SEED
+
+CLIPPED = 0.01  # the share of the draws that lies at an end of the support, where x is clipped to it
+
+
+def drawn(pixels: list[Pixel], n: int) -> np.ndarray | None:
+    """n draws of every pixel, (n, L); None if sample is missing or fails, of which others tell."""
+    logits = np.stack([pixel.logits for pixel in pixels])  # (L, P)
+    try:
+        x = to_numpy(pixels[0].likelihood.sample(np.repeat(logits, n, axis=0), np.random.default_rng(SEED)))
+        x = np.asarray(x, float).reshape(len(pixels), n).T  # (n, L)
+    except Exception:  # somebody's code may do anything
+        return None
+    return x if np.isfinite(x).all() else None
+
+
+def objection(masses: list[Mass]) -> str | None:
+    """Who contradicts exp(-nll) even where it is divided by its total; "" if the draws follow it; None: nobody knows.
+
+    The mean alone can contradict, and cannot confirm: many densities have the same.
+    """
+    x = drawn([mass.pixel for mass in masses], DRAWS) if masses else None
+    if x is not None:
+        with np.errstate(all="ignore"):
+            claims = list(of_the_distribution(x, masses, np.random.default_rng(SEED)))
+        follow = all(claim.status == "ok" for claim in claims if not claim.name.endswith("independence"))
+        return "" if follow else "the draws do not follow it divided by that"
+    return "mean is not its mean" if any(map(another_mean, masses)) else None
+
+
+def another_mean(mass: Mass) -> bool:
+    """Is mean certainly not that of exp(-nll)?"""
+    try:
+        mean = float(to_numpy(mass.pixel.likelihood.mean(mass.pixel.logits[None]))[0, 0])
+    except Exception:  # somebody's code may do anything
+        return False
+    return mass.mean_error < 0.1 * ALLOWED * mass.scale and abs(mean - mass.mean) > 100 * ALLOWED * mass.scale
+
+
+def may_be(support: tuple[float, float], masses: list[Mass]) -> bool:
+    """May the density live on this support and not on the one that is declared, as far as draws, or the mean, tell?
+
+    Draws that leave the declared one, or never leave a smaller one, say so. Draws at its very ends are clipped.
+    """
+    (low, high), (declared_low, declared_high) = support, masses[0].pixel.support
+    smaller = declared_low <= low and high <= declared_high
+    if (x := drawn([mass.pixel for mass in masses], 200)) is None:
+        return smaller or not hasattr(masses[0].pixel.likelihood, "mean") or any(map(another_mean, masses))
+    within = bool(((low <= x) & (x <= high)).all())
+    leave = bool(((x < declared_low) | (declared_high < x)).any())
+    clipped = float(((x == declared_low) | (x == declared_high)).mean()) > CLIPPED
+    return within and (smaller or leave or clipped)
