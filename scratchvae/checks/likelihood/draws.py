@@ -143,18 +143,35 @@ def wrong_mean(x: np.ndarray, masses: list[Mass], j: int) -> Finding | None:
     if not same_shape(x, masses) or abs(got[j] - expected[j]) <= error[j]:
         return wrong_shape(x, masses, j)
     text, cause = f"the draws have another mean than exp(-nll), {at(masses[j].pixel.logits)}", "unknown"
+    spread = np.array([mass.spread for mass in masses])  # (L,)
+    error = np.fmax(error, 5 * spread / math.sqrt(len(x)))  # (L,)  why: what is rare may not be among the draws
+    if len(fitting := made_from(got, expected, error, masses[0].pixel.support)) == 1:  # of two, one is a coincidence
+        ((text, cause),) = fitting.items()
+    return Finding(("sample",), cause, text, REPAIR, None, (j,), float(expected[j]), float(got[j]))
+
+
+def made_from(
+    got: np.ndarray, expected: np.ndarray, error: np.ndarray, support: tuple[float, float]
+) -> dict[str, str]:
+    """What the means of the draws may be, as sentences, and the causes; every entry fits, as far as chance lets it."""
+    found, text = {}, "the mean of the draws is"
     for what, power in POWERS.items():
         if (np.abs(got / expected**power - 1) < 0.1).all():
-            numbers = float(expected[j]), float(got[j])
-            text = f"the mean of the draws is {what} that of exp(-nll)"
-            return Finding(("sample",), "elementwise-factor", text, REPAIR, None, (j,), *numbers)
+            found[f"{text} {what} that of exp(-nll)"] = "elementwise-factor"
+    if support == (0.0, 1.0) and (np.abs(got - 1 + expected) <= error).all():
+        found[f"{text} 1 minus that of exp(-nll)"] = "elementwise-factor"
     known = np.isfinite(expected) & np.isfinite(error)
-    best = int(np.where(known, error, np.inf).argmin())
+    got, expected, error = got[known], expected[known], np.maximum(error[known], 1e-300)
+    if not len(got):
+        return found
+    best = int(error.argmin())
     shift = float(got[best] - expected[best])
-    if (np.abs(got - expected - shift) <= error + error[best])[known].all():
-        side = "high" if shift > 0 else "low"
-        text, cause = f"the mean of the draws is {abs(shift):.2g} too {side}, at all logits", "missing-term"
-    return Finding(("sample",), cause, text, REPAIR, None, (j,), float(expected[j]), float(got[j]))
+    if (np.abs(got - expected - shift) <= error + error[best]).all():
+        found[f"{text} {abs(shift):.2g} too {'high' if shift > 0 else 'low'}, at all logits"] = "missing-term"
+    c = float((got * expected / error**2).sum() / (expected**2 / error**2).sum())
+    if (np.abs(got - c * expected) <= error).all():
+        found[f"{text} {c:.2g} times that of exp(-nll), at all logits"] = "factor"
+    return found
 
 
 def same_shape(x: np.ndarray, masses: list[Mass]) -> bool:
