@@ -79,7 +79,7 @@ def values_of(lattice: Lattice) -> str:
     """The values of a lattice, in words."""
     if lattice.origin:
         side = "+" if lattice.origin > 0 else "-"
-        return f"of the form k/{lattice.levels:g} {side} {abs(lattice.origin):g}"
+        return f"values k/{lattice.levels:g} {side} {abs(lattice.origin):g}"
     return "whole numbers" if lattice.levels == 1 else f"multiples of 1/{lattice.levels:g}"
 
 
@@ -150,9 +150,7 @@ def wrong_mean(x: np.ndarray, masses: list[Mass], j: int) -> Finding | None:
     return Finding(("sample",), cause, text, REPAIR, None, (j,), float(expected[j]), float(got[j]))
 
 
-def made_from(
-    got: np.ndarray, expected: np.ndarray, error: np.ndarray, support: tuple[float, float]
-) -> dict[str, str]:
+def made_from(got: np.ndarray, expected: np.ndarray, error: np.ndarray, support: tuple[float, float]) -> dict[str, str]:
     """What the means of the draws may be, as sentences, and the causes; every entry fits, as far as chance lets it."""
     found, text = {}, "the mean of the draws is"
     for what, power in POWERS.items():

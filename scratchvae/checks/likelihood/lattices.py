@@ -30,17 +30,25 @@ def best_way(pixels: list[Pixel]) -> list[Mass]:
 
 
 def ways(pixels: list[Pixel]) -> list[Lattice | None]:
-    """The lattices to try, None for an integral; the likeliest first. Without draws the usual grey levels are tried."""
+    """The lattices to try, None for an integral; the likeliest first: one that holds the draws, if there is one."""
     low, high = pixels[0].support
-    bounded = math.isfinite(high - low)
     usual: list[Lattice | None] = [None, WHOLE, GREY] if (low, high) == (0.0, 1.0) else [None, WHOLE]
-    x = drawn(pixels, 20)  # (20, 5)
-    if x is None:
-        greys = [Lattice((2**bits - 1) / (high - low), low) for bits in range(1, 9)] if bounded else []
-        return list(dict.fromkeys([*usual, *greys]))
+    if math.isfinite(high - low):
+        usual += [Lattice((2**bits - 1) / (high - low), low) for bits in range(1, 9)]  # as few grey levels are kept
+    if (x := drawn(pixels, 20)) is None:  # (20, 5)
+        return list(dict.fromkeys(usual))
     values = np.unique(x)
-    seen = [lattice for lattice in (*usual[1:], lattice_through(values, low, high)) if lattice]
-    return list(dict.fromkeys([*(lattice for lattice in seen if lattice.holds(values).all()), *usual]))
+    seen = [lattice for lattice in (WHOLE, GREY) if lattice in usual and lattice.holds(values).all()]
+    if through := lattice_through(values, low, high):
+        seen.append(through)
+        usual.append(Lattice(through.levels, low if math.isfinite(low) else 0.0))
+    return list(dict.fromkeys([*seen, *usual]))
+
+
+def fill(pixels: list[Pixel]) -> bool:
+    """Do the draws lie on no lattice?"""
+    x = drawn(pixels, 20)
+    return x is not None and lattice_through(np.unique(x), *pixels[0].support) is None
 
 
 def lattice_through(x: np.ndarray, low: float, high: float) -> Lattice | None:

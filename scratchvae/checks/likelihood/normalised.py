@@ -15,7 +15,7 @@ from scratchvae.checks.likelihood.claims import Claim, as_image, at
 from scratchvae.checks.likelihood.density import WHOLE, Mass, Pixel
 from scratchvae.checks.likelihood.lattices import ALLOWED, add_up, attempt, best_way, off_one
 from scratchvae.checks.likelihood.witnesses import may_be, objection
-from scratchvae.checks.report import SEED, Finding
+from scratchvae.checks.report import Finding
 from scratchvae.checks.vjp.case import ratio
 
 VALUES = np.array([-3.0, -0.5, 0.2, 1.0, 4.0])  # of a parameter: both signs, small and large
@@ -156,6 +156,7 @@ def without_a_constant(masses: list[Mass], text: str, worst: Mass) -> Finding:
         repair = "look at the terms with x: an exponent, a power, a scale, a coefficient"
     elif against is None:
         text = f"{text}, {how}: a normalising {what} is missing, or its shape is wrong"
+        repair = f"{repair}, if it is the {what}"
     else:
         text = f"{text}, {how}: a normalising {what} is missing"
     return Finding(("nll",), cause, text, repair, expected=1.0, got=worst.total)

@@ -3,6 +3,10 @@
 Sizes: n draws, L pixels, each with its own logits, P parameters.
 """
 
+import copy
+import math
+from typing import Any
+
 import numpy as np
 
 from scratchvae.backend import to_numpy
@@ -60,3 +64,32 @@ def may_be(support: tuple[float, float], masses: list[Mass]) -> bool:
     leave = bool(((x < declared_low) | (declared_high < x)).any())
     clipped = float(((x == declared_low) | (x == declared_high)).mean()) > CLIPPED
     return within and (smaller or leave or clipped)
+
+
+def agree_against(masses: list[Mass]) -> bool:
+    """Do mean and draws, each for itself, tell of one density, and exp(-nll) of another?
+
+    Draws that are made with the help of mean are no second witness.
+    """
+    likelihood = masses[0].pixel.likelihood
+    x = drawn([mass.pixel for mass in masses], DRAWS)
+    if x is None or stands_on_mean(likelihood, masses[0].pixel.logits):
+        return False
+    logits = np.stack([mass.pixel.logits for mass in masses])  # (L, P)
+    claimed = to_numpy(likelihood.mean(logits))[:, 0]  # (L,)
+    expected, got, error = np.array([mass.mean for mass in masses]), x.mean(axis=0), x.std(axis=0) / math.sqrt(len(x))
+    seen = np.abs(claimed - expected) > 10 * error  # (L,)  where one can tell the two
+    return bool(seen.sum() > 1 and (np.abs(got - claimed) <= 5 * error).all())
+
+
+def stands_on_mean(likelihood: Any, logits: np.ndarray) -> bool:
+    """Are the draws others when mean is? Where that cannot be tried they may be."""
+    try:
+        moved = copy.copy(likelihood)
+        moved.mean = lambda logits: likelihood.mean(logits) + 1
+        one, other = (
+            each.sample(np.tile(logits, (50, 1)), np.random.default_rng(SEED)) for each in (likelihood, moved)
+        )
+        return not np.array_equal(to_numpy(one), to_numpy(other))
+    except Exception:  # somebody's code may do anything
+        return True
