@@ -718,7 +718,31 @@ KINDS = {
     "from 1 on": (HALF, GEOMETRIC[0], lambda s: 1 + np.exp(-s), GEOMETRIC[1], "mean", "mean is 1 too high, at all"),
     # what follows exp(-nll) lacks a constant; what does not lacks more
     "a constant": (REAL, lambda x, m, s: t_nll(x, m, s) - 1, lambda m, s: m, t_sample, "nll", CONSTANT),
-    "a power": (REAL, lambda x, m, s: t_nll(x, m, s, 2.0), lambda m, s: m, t_sample, "nll", SHAPE),
+    "a power": (REAL, lambda x, m, s: t_nll(x, m, s, 2.0), lambda m, s: m, t_sample, "nll", "x in nll is 0.8 times"),
+    "no half": (
+        REAL,
+        lambda x, m, s: 0.5 * LOG_2PI + s + unit(x, m, s) ** 2,
+        lambda m, s: m,
+        lambda rng, m, s: m + np.exp(s) * rng.standard_normal(m.shape),
+        "nll",
+        "what depends on x in nll is twice what it should be",
+    ),
+    "a square": (
+        REAL,
+        lambda x, m, s: math.log(2) + s + 0.5 * unit(x, m, s) ** 2,
+        lambda m, s: m,
+        lambda rng, m, s: m + np.exp(s) * rng.laplace(size=m.shape),
+        "nll",
+        SHAPE,
+    ),
+    "no coefficient": (
+        (0.0, 10.0),
+        lambda x, s: 10 * np.logaddexp(0, s) - x * s,
+        lambda s: 10 * squashed(s),
+        lambda rng, s: rng.binomial(10, squashed(s)),
+        "nll",
+        "the term -log (n over x) is missing",
+    ),
     "no draws": (REAL, lambda x, m, s: t_nll(x, m, s, 2.0), lambda m, s: m, None, "nll", "or its shape is wrong"),
     "a mean": (
         HALF,

@@ -1,1 +1,1 @@
-"""check_likelihood in its parts: claims, density, lattices, witnesses, normalised, means, draws, check, their sum."""
+"""check_likelihood in its parts: claims, density, witnesses, lattices, variants, normalised, means, draws, check."""

@@ -4,7 +4,7 @@ Sizes: B batch, D pixels, P parameters a pixel, L rows of logits to try them at.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from scratchvae.checks.amounts import nats, off_by
 from scratchvae.checks.likelihood.claims import Claim, as_image, at
 from scratchvae.checks.likelihood.density import WHOLE, Mass, Pixel
 from scratchvae.checks.likelihood.lattices import ALLOWED, add_up, attempt, best_way, off_one
+from scratchvae.checks.likelihood.variants import adds_up_once, factor_of_the_rest, multiplied, with_a_term
 from scratchvae.checks.likelihood.witnesses import may_be, objection
 from scratchvae.checks.report import Finding
 from scratchvae.checks.vjp.case import ratio
@@ -86,19 +87,6 @@ def distance(mass: Mass) -> float:
     return 0.0 if off < CLIPPED and far else off
 
 
-Change = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of an nll (G,) at x (G,)
-
-
-class Changed:
-    """A likelihood with another nll, made from its own and x."""
-
-    def __init__(self, likelihood: Any, change: Change) -> None:
-        self.likelihood, self.change = likelihood, change
-
-    def nll(self, x: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, None]:
-        return self.change(self.likelihood.nll(x, logits)[0], x[:, 0]), None
-
-
 def wrong_total(masses: list[Mass], off: np.ndarray) -> Finding:
     """Is it the support, a sign or a factor, a term in x, a constant, a term in the logits, or more than that?"""
     worst, near = masses[int(np.nanargmax(off))], masses[: len(VALUES)]
@@ -115,29 +103,12 @@ def wrong_total(masses: list[Mass], off: np.ndarray) -> Finding:
             how, repair = off_by(1 / c)
             return Finding(("nll",), "sign" if c == -1 else "factor", f"nll {how}", repair, c, expected=1.0, got=total)
     text = f"exp(-nll) {verb(masses)} to {total:.6g} instead of 1"
-    for what in ("log x", "log x!") if support[0] >= 0 else ():
+    for what in (*("log x", "log x!") * (support[0] >= 0), *("-log (n over x)",) * bool(worst.lattice)):
         for side, how in ((1.0, "missing"), (-1.0, "in it once too often")):
-            if adds_up_once(with_a_term(what, side), near):
+            if adds_up_once(with_a_term(what, side, worst), near):
                 text, repair = f"{text} {where}: the term {what} is {how}", f"exp(-nll) {verb(masses)} to 1"
                 return Finding(("nll",), "missing-term", text, repair, expected=1.0, got=total)
     return without_a_constant(masses, text, worst)
-
-
-def multiplied(c: float) -> Change:
-    return lambda nll, x: c * nll
-
-
-def with_a_term(what: str, side: float) -> Change:
-    """A term of x alone, which a density is easily without: a Jacobian, the factorial of a Poisson."""
-    if what == "log x":
-        return lambda nll, x: nll + side * np.log(x)
-    return lambda nll, x: nll + side * np.array([math.lgamma(value + 1) for value in x.tolist()])
-
-
-def adds_up_once(change: Change, masses: list[Mass]) -> bool:
-    """Does exp(-nll) add up to 1 once the nll is changed?"""
-    pixels = [mass.pixel._replace(likelihood=Changed(mass.pixel.likelihood, change)) for mass in masses]
-    return off_one(attempt(pixels, masses[0].lattice)) < ALLOWED
 
 
 def without_a_constant(masses: list[Mass], text: str, worst: Mass) -> Finding:
@@ -151,12 +122,15 @@ def without_a_constant(masses: list[Mass], text: str, worst: Mass) -> Finding:
         repair = "exp(-nll) adds up to 1"
     usable = [mass for mass in masses[: len(VALUES)] if mass.settled and 0 < mass.total < math.inf]
     against, cause = objection(usable), "missing-term"
-    if against:
+    if against and what == "constant" and (c := factor_of_the_rest(usable)):
+        how_much, repair = off_by(1 / c)
+        text, cause = f"{text}, {how}: what depends on x in nll {how_much}", "factor"
+    elif against:
         text, cause = f"{text}, {how}, and {against}: more than a normalising {what} is wrong", "unknown"
         repair = "look at the terms with x: an exponent, a power, a scale, a coefficient"
     elif against is None:
         text = f"{text}, {how}: a normalising {what} is missing, or its shape is wrong"
-        repair = f"{repair}, if it is the {what}"
+        repair += ", if it is the constant" * (what == "constant")
     else:
         text = f"{text}, {how}: a normalising {what} is missing"
     return Finding(("nll",), cause, text, repair, expected=1.0, got=worst.total)
