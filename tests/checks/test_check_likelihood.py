@@ -700,6 +700,23 @@ def test_right_ones_in_odd_styles_pass(p):
     assert report.rows[0].status == "ok"
 
 
+ZERO_INFLATED = (
+    lambda x, w, s: np.where(x == 0, np.logaddexp(0, -w), np.logaddexp(0, w) + np.exp(s) * x - s),
+    lambda rng, w, s: np.where(rng.random(w.shape) < squashed(w), 0, RATE[1](rng, s)),
+)
+
+
+def test_a_density_with_a_point_of_mass_is_untested():
+    """It is neither an integral nor a sum; one that does not come to 1 with the point either is wrong."""
+    nll, sample = ZERO_INFLATED
+    report = check_likelihood(Written("zero-inflated", HALF, nll, None, sample, 2))
+    assert not report.findings, str(report)
+    assert {row.status for row in report.rows} == {"untested"}
+    assert "with a point of mass at 0" in report.rows[0].note
+    report = check_likelihood(Written("zero-inflated", HALF, lambda x, w, s: nll(x, w, s) + 1, None, sample, 2))
+    assert [finding.inputs[0] for finding in report.findings] == ["nll"], str(report)
+
+
 SHAPE = "more than a normalising constant is wrong"
 KINDS = {
     # one entry that fits is not all of them: a mean beside the right one

@@ -34,6 +34,8 @@ def objection(masses: list[Mass]) -> str | None:
     The mean alone can contradict, and cannot confirm: many densities have the same.
     """
     x = drawn([mass.pixel for mass in masses], DRAWS) if masses else None
+    if x is not None and not masses[0].lattice and len(points_of_mass(masses)):
+        return None  # why: beside points of mass no density is followed
     if x is not None:
         with np.errstate(all="ignore"):
             claims = list(of_the_distribution(x, masses, np.random.default_rng(SEED)))
@@ -93,3 +95,18 @@ def stands_on_mean(likelihood: Any, logits: np.ndarray) -> bool:
         return not np.array_equal(to_numpy(one), to_numpy(other))
     except Exception:  # somebody's code may do anything
         return True
+
+
+def points_of_mass(masses: list[Mass]) -> np.ndarray:
+    """Values that the draws take again and again, and they take others only once; none if all or none are such."""
+    x = drawn([mass.pixel for mass in masses], 200)
+    values, counts = np.unique(x if x is not None else np.zeros(0), return_counts=True)
+    points = values[counts > CLIPPED * counts.sum()]
+    return points if (counts == 1).sum() > CLIPPED * counts.sum() else points[:0]
+
+
+def point_that_is_missing(masses: list[Mass]) -> float | None:
+    """The first point of mass, if exp(-nll) adds up to 1 as a probability there and as a density elsewhere."""
+    points = points_of_mass(masses) if not masses[0].lattice else np.zeros(0)
+    totals = [mass.total + float(np.exp(mass.pixel.log_density(points)).sum()) for mass in masses]
+    return float(points[0]) if len(points) and max(abs(total - 1) for total in totals) < ALLOWED else None
