@@ -532,3 +532,299 @@ def test_independent_pixels_are_a_matter_of_the_normal_scores():
     assert abs(g.mean()) < 5 / math.sqrt(len(g))
     assert abs((g * g).mean() - 1) < 5 * math.sqrt(2 / len(g))
     assert abs((g**4).mean() - 3) < 5 * math.sqrt(96 / len(g))
+
+
+# -- right ones in odd styles, and the kinds of mistakes that they are mistaken for ------------------------------------
+
+REAL, HALF, UNIT = (-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0)
+LOG_2PI = math.log(2 * math.pi)
+
+
+class Written:
+    """A likelihood out of functions of x and of its parameters, (B, D) each."""
+
+    def __init__(self, name, support, nll, mean=None, sample=None, n_params=1):
+        self.name, self.support, self.n_params, self.of_a_pixel = name, support, n_params, nll
+        if mean:
+            self.mean = lambda logits: np.asarray(mean(*self.split(logits))).astype(logits.dtype)
+        if sample:
+            self.sample = lambda logits, rng: np.asarray(sample(rng, *self.split(logits))).astype(logits.dtype)
+
+    def split(self, logits):
+        return logits.reshape(len(logits), self.n_params, -1).swapaxes(0, 1)
+
+    def nll(self, x, logits):
+        return self.of_a_pixel(x, *self.split(logits)).sum(axis=1), None
+
+
+log_gamma = np.vectorize(math.lgamma, otypes=[float])
+
+
+def unit(x, m, s):
+    return (x - m) * np.exp(-s)
+
+
+def squashed(logits):
+    return 0.5 + 0.5 * np.tanh(0.5 * logits)
+
+
+def binomial(n, step, low):
+    """A binomial, whose n + 1 values are low + k step."""
+
+    def nll(x, logits):
+        k = np.rint((x - low) / step)
+        log_choices = math.lgamma(n + 1) - log_gamma(k + 1) - log_gamma(n - k + 1)
+        return n * np.logaddexp(0, logits) - k * logits - log_choices
+
+    def sample(rng, logits):
+        return low + step * rng.binomial(n, squashed(logits))
+
+    mean = lambda logits: low + step * n * squashed(logits)  # noqa: E731
+    return Written(f"binomial-{n}-{low:g}", (low, low + n * step), nll, mean, sample)
+
+
+def cells(support, levels):
+    """A discretised logistic of scale 1/20 in the cells of k / levels + low, the outermost taking what lies beyond."""
+    low, high = support
+
+    def nll(x, logits):
+        below, upto = (squashed(20 * (x - np.tanh(logits) + side / levels)) for side in (-0.5, 0.5))
+        p = np.where(x > high - 0.1 / levels, 1, upto) - np.where(x < low + 0.1 / levels, 0, below)
+        return -np.log(np.maximum(p, 1e-300))
+
+    def sample(rng, logits):
+        x = np.clip(np.tanh(logits) + rng.logistic(size=logits.shape) / 20, low, high)
+        return np.rint((x - low) * levels) / levels + low
+
+    return Written(f"cells-{levels:g}", support, nll, None, sample)
+
+
+class Comb(Written):
+    """Forty narrow peaks, 3.3 apart, or peaks of the weights w at c."""
+
+    def __init__(self, c, w, sigma=0.02):
+        self.c, self.w, self.sigma = np.asarray(c, float), np.asarray(w, float), sigma
+        super().__init__("comb", REAL, self.density, lambda m: m + (self.c * self.w).sum(), self.draws)
+
+    def density(self, x, m):
+        u = (x[..., None] - m[..., None] - self.c) / self.sigma
+        return -np.logaddexp.reduce(np.log(self.w) - 0.5 * u * u, axis=-1) + math.log(self.sigma) + 0.5 * LOG_2PI
+
+    def draws(self, rng, m):
+        return m + rng.choice(self.c, m.shape, p=self.w) + self.sigma * rng.standard_normal(m.shape)
+
+
+def t_nll(x, m, s, power=2.5):
+    """Student's t with 4 degrees of freedom."""
+    return (
+        math.lgamma(2) - math.lgamma(2.5) + 0.5 * math.log(4 * math.pi) + s + power * np.log1p(unit(x, m, s) ** 2 / 4)
+    )
+
+
+def t_sample(rng, m, s):
+    return m + np.exp(s) * rng.standard_t(4, m.shape)
+
+
+def half_normal(x, s):
+    return 0.5 * math.log(math.pi / 2) + s + 0.5 * (x * np.exp(-s)) ** 2
+
+
+HALF_NORMAL = (
+    lambda s: np.exp(s) * math.sqrt(2 / math.pi),
+    lambda rng, s: np.exp(s) * np.abs(rng.standard_normal(s.shape)),
+)
+GAMMA = (
+    lambda x, a, b: -np.exp(a) * b + log_gamma(np.exp(a)) - (np.exp(a) - 1) * np.log(x) + np.exp(b) * x,
+    lambda rng, a, b: rng.standard_gamma(np.exp(a)) * np.exp(-b),
+)
+RATE = (lambda x, s: np.exp(s) * x - s, lambda rng, s: rng.standard_exponential(s.shape) * np.exp(-s))
+GEOMETRIC = (
+    lambda x, s: x * np.logaddexp(0, s) + np.logaddexp(0, -s),
+    lambda rng, s: rng.geometric(squashed(s)) - 1,
+)
+LOG_NORMAL = (
+    lambda x, m, s: np.log(x) + s + 0.5 * LOG_2PI + 0.5 * unit(np.log(x), m, s) ** 2,
+    lambda rng, m, s: np.exp(m + np.exp(s) * rng.standard_normal(m.shape)),
+)
+GUMBEL = (
+    lambda m, s: m + np.exp(s) * 0.5772156649015329,
+    lambda rng, m, s: m + np.exp(s) * rng.gumbel(size=m.shape),
+)
+
+
+def two_sided(x, m, s):
+    """A density that is twice as wide on the right."""
+    u = unit(x, m, s)
+    return math.log(3) + s + np.where(u < 0, -u, 0.5 * u)
+
+
+def two_sided_draws(rng, m, s):
+    right = rng.random(m.shape) < 2 / 3
+    return m + np.exp(s) * rng.standard_exponential(m.shape) * np.where(right, 2, -1)
+
+
+def centres(x, s):
+    """Whole cells: their centres (k + 1/2) / 16, of a geometric decay that depends on s."""
+    k, q = x * 16 - 0.5, 0.9 * squashed(s)
+    return -k * np.log(q) - np.log((1 - q) / (1 - q**16))
+
+
+def centres_drawn(rng, s):
+    q = (0.9 * squashed(s))[..., None] ** np.arange(16)
+    below = np.cumsum(q / q.sum(axis=-1, keepdims=True), axis=-1)[..., :-1]
+    return ((rng.random(s.shape)[..., None] > below).sum(axis=-1) + 0.5) / 16
+
+
+ODD = [
+    binomial(31, 1 / 31, 0.0),
+    binomial(15, 2 / 15, -1.0),
+    binomial(1, 2.0, -1.0),
+    binomial(6, 0.5, 0.0),
+    cells((-1.0, 1.0), 127.5),
+    Comb(3.3 * np.arange(40), np.full(40, 1 / 40)),
+    Comb([-1000.3, 0, 77.77], [0.001, 0.5, 0.499]),
+    Written("t", REAL, t_nll, lambda m, s: m + 0 * s, t_sample, 2),
+    Written("half-normal", HALF, half_normal, *HALF_NORMAL),
+    Written("two-sided", REAL, two_sided, lambda m, s: m + np.exp(s), two_sided_draws, 2),
+    Written("centres", UNIT, centres, None, centres_drawn),
+    Written("half-normal-of-a-mean-alone", HALF, half_normal, HALF_NORMAL[0]),
+    Written("grey-without-draws", UNIT, binomial(31, 1 / 31, 0.0).of_a_pixel),
+    Written("log-normal", HALF, LOG_NORMAL[0], lambda m, s: np.exp(m + np.exp(2 * s) / 2), LOG_NORMAL[1], 2),
+]
+
+
+@pytest.mark.parametrize("p", ODD, ids=lambda p: p.name)
+def test_right_ones_in_odd_styles_pass(p):
+    report = check_likelihood(p)
+    assert report.ok, str(report)
+    assert report.rows[0].status == "ok"
+
+
+ZERO_INFLATED = (
+    lambda x, w, s: np.where(x == 0, np.logaddexp(0, -w), np.logaddexp(0, w) + np.exp(s) * x - s),
+    lambda rng, w, s: np.where(rng.random(w.shape) < squashed(w), 0, RATE[1](rng, s)),
+)
+
+
+def test_a_density_with_a_point_of_mass_is_untested():
+    """It is neither an integral nor a sum; one that does not come to 1 with the point either is wrong."""
+    nll, sample = ZERO_INFLATED
+    report = check_likelihood(Written("zero-inflated", HALF, nll, None, sample, 2))
+    assert not report.findings, str(report)
+    assert {row.status for row in report.rows} == {"untested"}
+    assert "with a point of mass at 0" in report.rows[0].note
+    report = check_likelihood(Written("zero-inflated", HALF, lambda x, w, s: nll(x, w, s) + 1, None, sample, 2))
+    assert [finding.inputs[0] for finding in report.findings] == ["nll"], str(report)
+
+
+SHAPE = "more than a normalising constant is wrong"
+KINDS = {
+    # one entry that fits is not all of them: a mean beside the right one
+    "gamma's mode": (HALF, GAMMA[0], lambda a, b: (np.exp(a) - 1) * np.exp(-b), GAMMA[1], "mean", "and elsewhere"),
+    "gamma's a + 1": (HALF, GAMMA[0], lambda a, b: (np.exp(a) + 1) * np.exp(-b), GAMMA[1], "mean", "and elsewhere"),
+    "gamma's half": (
+        HALF,
+        GAMMA[0],
+        lambda a, b: np.exp(a - b) / 2,
+        GAMMA[1],
+        "mean",
+        "mean is half of what it should",
+    ),
+    "s for 2 s": (HALF, LOG_NORMAL[0], lambda m, s: np.exp(m + np.exp(s) / 2), LOG_NORMAL[1], "mean", "and elsewhere"),
+    "rate for mean": (HALF, RATE[0], lambda s: np.exp(s), RATE[1], "mean", "mean is the reciprocal of that of"),
+    "from 1 on": (HALF, GEOMETRIC[0], lambda s: 1 + np.exp(-s), GEOMETRIC[1], "mean", "mean is 1 too high, at all"),
+    # what follows exp(-nll) lacks a constant; what does not lacks more
+    "a constant": (REAL, lambda x, m, s: t_nll(x, m, s) - 1, lambda m, s: m, t_sample, "nll", CONSTANT),
+    "a power": (REAL, lambda x, m, s: t_nll(x, m, s, 2.0), lambda m, s: m, t_sample, "nll", "x in nll is 0.8 times"),
+    "no half": (
+        REAL,
+        lambda x, m, s: 0.5 * LOG_2PI + s + unit(x, m, s) ** 2,
+        lambda m, s: m,
+        lambda rng, m, s: m + np.exp(s) * rng.standard_normal(m.shape),
+        "nll",
+        "what depends on x in nll is twice what it should be",
+    ),
+    "a square": (
+        REAL,
+        lambda x, m, s: math.log(2) + s + 0.5 * unit(x, m, s) ** 2,
+        lambda m, s: m,
+        lambda rng, m, s: m + np.exp(s) * rng.laplace(size=m.shape),
+        "nll",
+        SHAPE,
+    ),
+    "no coefficient": (
+        (0.0, 10.0),
+        lambda x, s: 10 * np.logaddexp(0, s) - x * s,
+        lambda s: 10 * squashed(s),
+        lambda rng, s: rng.binomial(10, squashed(s)),
+        "nll",
+        "the term -log (n over x) is missing",
+    ),
+    "no draws": (REAL, lambda x, m, s: t_nll(x, m, s, 2.0), lambda m, s: m, None, "nll", "or its shape is wrong"),
+    "a mean": (
+        HALF,
+        lambda x, s: half_normal(x, s) - np.log(x) + s,
+        HALF_NORMAL[0],
+        None,
+        "nll",
+        "mean is not its mean",
+    ),
+    "no Jacobian": (
+        HALF,
+        lambda x, m, s: LOG_NORMAL[0](x, m, s) - np.log(x),
+        lambda m, s: np.exp(m + np.exp(2 * s) / 2),
+        LOG_NORMAL[1],
+        "nll",
+        "the term log x is missing",
+    ),
+    # half of a line: the draws decide
+    "log 2": (HALF, lambda x, s: half_normal(x, s) + math.log(2), *HALF_NORMAL, "nll", CONSTANT),
+    "log 2, no draws": (HALF, lambda x, s: half_normal(x, s) + math.log(2), HALF_NORMAL[0], None, "nll", "constant is"),
+    "the line": (
+        HALF,
+        lambda x, s: half_normal(x, s) + math.log(2),
+        lambda s: 0 * s,
+        lambda rng, s: np.exp(s) * rng.standard_normal(s.shape),
+        "support",
+        "to 1 over (-inf, inf)",
+    ),
+    # two witnesses against one
+    "the other Gumbel": (REAL, lambda x, m, s: np.exp(unit(x, m, s)) - unit(x, m, s) + s, *GUMBEL, "nll", "not theirs"),
+    "the mean alone": (
+        REAL,
+        lambda x, m, s: np.exp(-unit(x, m, s)) + unit(x, m, s) + s,
+        lambda m, s: m - np.exp(s) * 0.5772156649015329,
+        GUMBEL[1],
+        "mean",
+        "and elsewhere",
+    ),
+    # draws whose mean is made from the right one
+    "9 of 10": ((0.0, 10.0), None, None, lambda rng, s: rng.binomial(9, squashed(s)), "sample", "is 0.9 times that of"),
+    "1 - x": (UNIT, None, None, lambda rng, s: rng.binomial(10, squashed(-s)) / 10, "sample", "is 1 minus that of"),
+    # other lattices
+    "k/31 + 1/62": (
+        UNIT,
+        None,
+        None,
+        lambda rng, s: (rng.binomial(30, squashed(s)) + 0.5) / 31,
+        "sample",
+        "multiples of",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_two_that_look_alike_each_is_told(kind):
+    support, nll, mean, sample, where, words = KINDS[kind]
+    if nll is None:
+        n = 31 if "31" in kind else 10
+        right = binomial(n, support[1] / n, 0.0)
+        nll, mean = right.of_a_pixel, lambda s: support[1] * squashed(s)
+    p = Written(kind, support, nll, mean, sample, nll.__code__.co_argcount - 1 - len(nll.__defaults__ or ()))
+    report = check_likelihood(p)
+    assert [finding.inputs[0] for finding in report.findings] == [where], str(report)
+    (finding,) = report.findings
+    assert words in finding.message, finding.message
+    assert not finding.repair or finding.repair not in finding.message
+    assert len(finding.message.split()) <= 32, finding.message
+    assert finding.cause in CAUSES

@@ -7,7 +7,7 @@ import pytest
 from zoo import ZOO, Categorical, Cauchy, Exponential, Gamma, Laplace, Logistic, Poisson, TwoPeaks, Uniform
 
 from scratchvae import Bernoulli, ContinuousBernoulli, Gaussian, GaussianLearned
-from scratchvae.checks.likelihood.density import NODES, WEIGHTS, Pixel, integrated, summed
+from scratchvae.checks.likelihood.density import GREY, NODES, WEIGHTS, WHOLE, Pixel, integrated, summed
 
 
 def pixel(p, *logits):
@@ -56,8 +56,8 @@ def test_whole_numbers(logit):
 def test_a_table_of_whole_numbers_and_grey_levels():
     assert abs(summed(pixel(Categorical(), 1.0, -3.0, 4.0, 0.2)).total - 1) < 1e-14
     assert abs(summed(pixel(Bernoulli(), 1.0)).total - 1) < 1e-14
-    for white, levels in ((255.0, 1), (1.0, 255)):
-        mass = summed(pixel(Logistic(white), 0.3, 1.0), levels)
+    for white, lattice in ((255.0, WHOLE), (1.0, GREY)):
+        mass = summed(pixel(Logistic(white), 0.3, 1.0), lattice)
         assert len(mass.x) == 256
         assert abs(mass.total - 1) < 1e-13
 
@@ -130,10 +130,10 @@ def test_the_distribution_function_of_whole_numbers_jumps():
 @pytest.mark.parametrize("p", ZOO, ids=lambda p: p.name)
 def test_quantiles_are_in_the_support_and_about_right(p, rng):
     one = pixel(p, *np.linspace(-1, 1, p.n_params))
-    levels = {Poisson: 1, Categorical: 1, Logistic: 1}.get(type(p), 0)
+    lattice = {Poisson: WHOLE, Categorical: WHOLE, Logistic: WHOLE}.get(type(p))
     if isinstance(p, Logistic) and p.support[1] == 1:
-        levels = 255
-    mass = summed(one, levels) if levels else integrated(one)
+        lattice = GREY
+    mass = summed(one, lattice) if lattice else integrated(one)
     u = rng.random(100)
     x = mass.quantile(u)
     assert p.support[0] <= x.min()

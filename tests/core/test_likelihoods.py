@@ -13,7 +13,8 @@ from proof import assert_backward_matches, freeze, log_normal, within_standard_e
 
 from scratchvae import Adam, Autoencoder, Bernoulli, ContinuousBernoulli, Gaussian, GaussianLearned, fit
 from scratchvae.checks.likelihood.density import Pixel
-from scratchvae.checks.likelihood.normalised import best_way, measured
+from scratchvae.checks.likelihood.lattices import best_way
+from scratchvae.checks.likelihood.normalised import measured
 from scratchvae.gaussian import gaussian_log_density, gaussian_log_density_backward
 from scratchvae.likelihoods import LIKELIHOODS
 

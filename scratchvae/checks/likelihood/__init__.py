@@ -1,1 +1,1 @@
-"""check_likelihood in its parts: claims, density, normalised, draws, and check, which puts them together."""
+"""check_likelihood in its parts: claims, density, witnesses, lattices, variants, normalised, means, draws, check."""

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import to_numpy
-from scratchvae.checks.amounts import off_by
-from scratchvae.checks.likelihood.claims import Claim, add, another_shape, as_image, at, frozen, widened
-from scratchvae.checks.likelihood.density import EPSILON, Mass
-from scratchvae.checks.likelihood.draws import ALLOWED, NOT_LEVELS, claims_of_the_draws
-from scratchvae.checks.likelihood.normalised import CLIPPED, EXTREME, TOTAL, claims_of_the_nll
+from scratchvae.checks.likelihood.claims import Claim, add, another_shape, as_image, frozen, widened
+from scratchvae.checks.likelihood.density import WHOLE, Mass
+from scratchvae.checks.likelihood.draws import ALLOWED, NOT_LEVELS, claims_of_the_draws, values_of
+from scratchvae.checks.likelihood.lattices import fill
+from scratchvae.checks.likelihood.means import mean_of_the_density
+from scratchvae.checks.likelihood.normalised import EXTREME, TOTAL, claims_of_the_nll
+from scratchvae.checks.likelihood.witnesses import agree_against
 from scratchvae.checks.report import SEED, Finding, Report, Row
-from scratchvae.checks.vjp.case import ratio
 from scratchvae.checks.vjp.check import check_vjp
 from scratchvae.checks.vjp.differences import TOLERANCE
-from scratchvae.layers import sigmoid, softplus
 
 
 def check_likelihood(p: Any, rng: np.random.Generator | None = None) -> Report:
@@ -30,7 +30,8 @@ def check_likelihood(p: Any, rng: np.random.Generator | None = None) -> Report:
 
     p has nll(x, logits) -> nll (B,), cache, and the rest of `likelihoods.Likelihood`. What it lacks is not tested;
     without n_params it has one parameter a pixel, without support pixels in [0, 1]. exp(-nll) of a pixel is integrated
-    over the support, or summed over the whole numbers in it (or over the grey levels k / 255), whichever comes to 1.
+    over the support, or summed over the whole numbers in it, over the grey levels k / 255 or over another lattice that
+    the draws lie on, whichever comes to 1.
 
     Errors are shares of what is allowed. The statistics of the draws have a known distribution: a right sample is
     called wrong once in a million checks.
@@ -62,20 +63,40 @@ def check_likelihood(p: Any, rng: np.random.Generator | None = None) -> Report:
         else:
             why = "the density is not known" if hasattr(p, name) else f"there is no {name}"
             report.rows.append(Row(name, (), math.nan, "untested", why))
-    return without_consequences(two_against_one(report, getattr(p, "support", (0.0, 1.0))))
+    return without_consequences(another_density(two_against_one(report, known), known))
 
 
-def two_against_one(report: Report, support: tuple[float, float]) -> Report:
-    """Where the nll adds up over whole numbers, and neither the mean nor the draws know of them, the nll is wrong."""
+def two_against_one(report: Report, masses: list[Mass]) -> Report:
+    """Where the nll adds up over a lattice, and neither the mean nor the draws know of it, the nll is wrong."""
     mean = [finding for finding in report.findings if finding.inputs == ("mean",)]
     draws = [finding for finding in report.findings if finding.message.startswith(NOT_LEVELS)]
-    if mean and draws and all(map(follows_from_the_nll, mean)):
-        text = f"exp(-nll) adds up to 1 over the whole numbers alone, and mean and draws are those of all of {support}"
+    if mean and draws and all(map(follows_from_the_nll, mean)) and fill([mass.pixel for mass in masses]):
+        support, alone = masses[0].pixel.support, f"the {values_of(masses[0].lattice or WHOLE)} alone"
+        text = f"exp(-nll) adds up to 1 over {alone}, and mean and draws are those of all of {support}"
         repair = f"a density on {support}: exp(-nll) integrates to 1"
         nll = Finding(("nll",), "missing-term", f"{text}: a normalising term is missing", repair)
         report.findings = [nll, *(finding for finding in report.findings if finding not in (*mean, *draws))]
         report.rows = [row._replace(status="wrong") if row.name == TOTAL else row for row in report.rows]
     return report
+
+
+def another_density(report: Report, masses: list[Mass]) -> Report:
+    """Where mean and draws agree with each other, and not with exp(-nll), it is the nll that is to be looked at."""
+    masses = [mass for mass in masses if mass.mean_error < 0.1 * ALLOWED * mass.scale and not is_extreme(mass)]
+    found = [finding for finding in report.findings if finding.inputs[0] in ("nll", "support", "mean", "sample")]
+    if not found or not masses or found[0].inputs != ("mean",) or not all(map(follows_from_the_nll, found)):
+        return report
+    if agree_against(masses):
+        text = "mean and draws agree with each other and not with exp(-nll), which is a density, but not theirs"
+        repair = "the nll of the density that the draws have; or mean and sample, both, from that of exp(-nll)"
+        nll = Finding(("nll",), "unknown", text, repair)
+        report.findings = [nll, *(finding for finding in report.findings if finding not in found)]
+        report.rows.insert(0, Row("nll", (), math.inf, "wrong", "it is not the density of mean and draws"))
+    return report
+
+
+def is_extreme(mass: Mass) -> bool:
+    return bool(np.abs(mass.pixel.logits).max() >= EXTREME)
 
 
 def without_consequences(report: Report) -> Report:
@@ -98,59 +119,10 @@ def follows_from_the_nll(finding: Finding) -> bool:
     return finding.inputs[0] in ("mean", "sample") and judged and " fails, with " not in finding.message
 
 
-def mean_of_the_density(p: Any, masses: list[Mass]) -> Claim:
-    """mean(logits) is the integral of x p(x), where there is one; it is an image, in the dtype of logits."""
-    masses = [mass for mass in masses if mass.mean_error < 0.1 * ALLOWED * mass.scale]
-    if not masses:
-        return Claim("mean", math.nan, ALLOWED, "the density has none")
-    rows = np.stack([mass.pixel.logits for mass in masses])  # (L, P)
-    expected, scale = np.array([[mass.mean, mass.scale] for mass in masses]).T  # (L,), (L,)
-    mean, narrow = (to_numpy(p.mean(frozen(as_image(rows).astype(dtype)))) for dtype in ("float64", "float32"))
-    if finding := another_shape("mean", mean, (1, len(masses))):
-        return Claim("mean", math.inf, ALLOWED, finding=finding)
-    mean = mean[0]  # (L,)
-    scale += EPSILON / ALLOWED * np.median(scale)  # (L,)  why: a mean of 1e-300 may well be 0
-    off = np.nan_to_num(np.abs(mean - expected) / scale, nan=math.inf)  # (L,)
-    low, high = masses[0].pixel.support
-    tiny = (off < CLIPPED) | (np.abs(mean - expected) < ALLOWED * (high - low) * math.isfinite(high - low))
-    off[(np.abs(rows).max(axis=1) >= EXTREME) & tiny] = 0.0  # why: far out rounding is felt, and a clip
-    if off.max() <= ALLOWED:
-        finding = None
-    elif rows.shape[1] > 1 and np.allclose(to_numpy(p.mean(frozen(rows.reshape(1, -1))))[0], expected, rtol=1e-5):
-        repair = "the first D columns are the first parameter, the next D the second"
-        text = "mean reads the logits pixel by pixel, not parameter by parameter"
-        finding = Finding(("mean",), "transpose", text, repair)
-    else:
-        medians = np.array([mass.quantile(np.array([0.5]))[0] for mass in masses])  # (L,)
-        finding = wrong_mean(rows, mean, expected, medians, int(off.argmax()))
-    return Claim("mean", float(off.max()), ALLOWED, f"of {len(masses)} densities{widened(narrow)}", finding)
-
-
-def wrong_mean(rows: np.ndarray, mean: np.ndarray, expected: np.ndarray, medians: np.ndarray, j: int) -> Finding:
-    """The two means at the logits where it is worst, and what the wrong one is, if that is something known."""
-    text, cause, factor, repair = "mean is not that of exp(-nll)", "unknown", None, "the integral of x exp(-nll)"
-    known = {
-        "the sigmoid, which is the mean of a Bernoulli alone": sigmoid(rows[:, 0])[0],
-        "the softplus": softplus(rows[:, 0])[0],
-        "the first parameter itself": rows[:, 0],
-        "the last parameter": rows[:, -1],
-    }
-    found = [what for what, other in known.items() if np.allclose(mean, other, rtol=1e-9)]
-    found += ["the median"] if np.allclose(mean, medians, rtol=1e-3) else []  # why so few digits: see Mass.quantile
-    if found:
-        text, cause = f"{text}: it is {found[0]}", "elementwise-factor"
-    elif c := ratio(mean, expected):
-        how, repair = off_by(c)
-        text, cause, factor = f"mean {how}, beside that of exp(-nll)", "sign" if "sign" in how else "factor", 1 / c
-    else:
-        text = f"{text}, {at(rows[j])} and elsewhere"
-    return Finding(("mean",), cause, text, repair, factor, (j,), float(expected[j]), float(mean[j]))
-
-
 def slope(p: Any, masses: list[Mass], rng: np.random.Generator) -> Claim:
     """nll_backward against differences of nll, at pixels that the density makes likely; in the dtype of logits."""
     B, D = 4, 5
-    masses = [mass for mass in masses if np.abs(mass.pixel.logits).max() < EXTREME] or masses  # where rounding rules
+    masses = [mass for mass in masses if not is_extreme(mass)] or masses  # where rounding rules
     which = rng.integers(0, len(masses), (B, D))
     rows = np.stack([mass.pixel.logits for mass in masses])  # (L, P)
     x = np.array([[masses[j].quantile(rng.random(1))[0] for j in row] for row in which])  # (B, D)

@@ -2,7 +2,7 @@
 
 The nll is a black box. Panels crowd at every scale around the ends of the support and around wherever the mass may be,
 and a panel is halved until a rule on it and the same rule on its halves agree. A sum goes over the whole numbers around
-the mode, or over the grey levels k / 255 that images of uint8 become.
+the mode, over the grey levels k / 255 that images of uint8 become, or over another lattice, origin + k / levels.
 
 Sizes: G values of a pixel, S panels, P parameters.
 """
@@ -25,6 +25,7 @@ TOLERANCE = 1e-13  # of a panel, relative to the whole
 ROUNDS, PANELS = 60, 10_000  # so often, and so many at once, panels are halved
 TERMS = 2**18  # of a sum, on each side of the mode
 EPSILON = float(np.finfo(float).eps)
+SLACK = 1e-4  # of a step of a lattice: its values may be k / 127.5 - 1, or (k - 127.5) / 127.5, in float32
 NOISE = 4  # what rounding may do to a total, in jumps of the log density
 
 
@@ -59,11 +60,34 @@ class Pixel(NamedTuple):
         return float(np.abs(p - p[8] - curve(h)).max())
 
 
+class Lattice(NamedTuple):
+    """The values origin + k / levels, for whole numbers k."""
+
+    levels: float
+    origin: float = 0.0
+
+    def snapped(self, x: np.ndarray) -> np.ndarray:
+        """The nearest values of the lattice, as far as floats tell them apart."""
+        k = (x - self.origin) * self.levels
+        return self.at(np.rint(k[np.abs(k) < 2**52]))
+
+    def at(self, k: np.ndarray) -> np.ndarray:
+        return k / self.levels + self.origin
+
+    def holds(self, x: np.ndarray) -> np.ndarray:
+        """Which x lie on it, but for rounding."""
+        k = (x - self.origin) * self.levels
+        return np.abs(k - np.rint(k)) <= SLACK
+
+
+WHOLE, GREY = Lattice(1), Lattice(255)
+
+
 class Mass(NamedTuple):
-    """What exp(-nll) of one pixel adds up to, and how it is spread over x: an integral, or a sum over k / levels."""
+    """What exp(-nll) of one pixel adds up to, and how it is spread over x: an integral, or a sum over a lattice."""
 
     pixel: Pixel
-    levels: int  # 1: whole numbers, 255: grey levels, 0: an integral
+    lattice: Lattice | None  # None: an integral
     total: float
     error: float  # of the total, relative: what lies outside the panels, and what they disagree about
     mean: float
@@ -80,9 +104,9 @@ class Mass(NamedTuple):
 
     def distribution(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """P(pixel < x) and P(pixel <= x), (G,) each."""
-        if self.levels:
-            below = np.append(self.below, 1.0)  # (S + 2,)
-            return below[np.searchsorted(self.x, x)], below[np.searchsorted(self.x, x, side="right")]
+        if self.lattice:
+            below, slack = np.append(self.below, 1.0), SLACK / self.lattice.levels  # (S + 2,)
+            return below[np.searchsorted(self.x, x - slack)], below[np.searchsorted(self.x, x + slack, side="right")]
         x = np.clip(x, self.x[0], self.x[-1])
         i = np.searchsorted(self.x[1:-1], x, side="right")  # (G,)  the panel that x lies in
         within = rule(self.pixel, self.x[i], x, self.mean, math.log(self.total))[0]  # (G,)
@@ -91,7 +115,7 @@ class Mass(NamedTuple):
 
     def quantile(self, u: np.ndarray) -> np.ndarray:
         """A value of x with about the share u below it, like u: good enough to try a function on."""
-        if self.levels:
+        if self.lattice:
             return self.x[np.searchsorted(self.below, u, side="right") - 1]
         inside = (self.below > 0) & (self.below < 1)  # (S + 1,)
         return np.interp(u, self.below[inside], self.x[inside])
@@ -172,14 +196,16 @@ def rule(pixel: Pixel, left: np.ndarray, right: np.ndarray, centre: float, log_s
 
 
 @np.errstate(all="ignore")
-def integrated(pixel: Pixel) -> Mass:
-    """The integral of exp(-nll) over the support."""
+def integrated(pixel: Pixel, draws: np.ndarray | None = None) -> Mass:
+    """The integral of exp(-nll) over the support, perhaps with a panel between each two of the draws, (n,)."""
     x = grid(pixel, lambda x: x)  # (S + 1,)
+    if draws is not None:
+        x = inside(np.concatenate([x, draws]), *pixel.support)
     p = pixel.log_density(x)  # (S + 1,)
     mass = p[1:-1] + np.log(np.minimum(x[2:] - x[1:-1], x[1:-1] - x[:-2]))  # (S - 1,)
     centre, log_scale = float(x[1:-1][mass.argmax()]), float(mass.max())
     if not math.isfinite(log_scale):
-        return nothing_to_add(pixel, 0, log_scale, x)
+        return nothing_to_add(pixel, None, log_scale, x)
     noise = NOISE * pixel.rounding(centre)
     panels, error = halved(lambda left, right: rule(pixel, left, right, centre, log_scale), x, noise)
     x, (f, fu, fuu) = np.append(panels[0], x[-1]), panels[2:]
@@ -189,7 +215,7 @@ def integrated(pixel: Pixel) -> Mass:
     shift, second = fu.sum() / total, fuu.sum() / total
     return Mass(
         pixel,
-        0,
+        None,
         total=float(np.exp(log_scale) * total),
         error=float(error[0] / total) + noise,
         mean=float(centre + shift),
@@ -201,10 +227,10 @@ def integrated(pixel: Pixel) -> Mass:
     )
 
 
-def nothing_to_add(pixel: Pixel, levels: int, log_scale: float, x: np.ndarray) -> Mass:
+def nothing_to_add(pixel: Pixel, lattice: Lattice | None, log_scale: float, x: np.ndarray) -> Mass:
     """Of a density that is 0 wherever one looks, or infinite."""
     total = math.inf if log_scale > 0 else 0.0
-    return Mass(pixel, levels, total, 0.0, math.nan, math.inf, math.nan, math.nan, x, np.zeros(len(x)))
+    return Mass(pixel, lattice, total, 0.0, math.nan, math.inf, math.nan, math.nan, x, np.zeros(len(x)))
 
 
 def halved(
@@ -255,34 +281,32 @@ def left_over(pixel: Pixel, x: np.ndarray, end: int, centre: float, log_scale: f
 
 
 @np.errstate(all="ignore")
-def summed(pixel: Pixel, levels: int = 1) -> Mass:
-    """The sum of exp(-nll) over the multiples of 1 / levels in the support: all of them, or those around the mode."""
-
-    def snap(x: np.ndarray) -> np.ndarray:
-        return np.rint(x[np.abs(x) * levels < 2**52] * levels) / levels
-
-    x = grid(pixel, snap)  # (G,)
+def summed(pixel: Pixel, lattice: Lattice = WHOLE) -> Mass:
+    """The sum of exp(-nll) over the values of a lattice in the support: all of them, or those around the mode."""
+    levels, origin = lattice
+    x = grid(pixel, lattice.snapped)  # (G,)
     p = pixel.log_density(x)  # (G,)
-    peak, mode = float(p.max()), np.rint(float(x[p.argmax()]) * levels)
+    peak, mode = float(p.max()), np.rint((float(x[p.argmax()]) - origin) * levels)
     if not math.isfinite(peak):
-        return nothing_to_add(pixel, levels, peak, x)
-    first, last = np.ceil(pixel.support[0] * levels), np.floor(pixel.support[1] * levels)
-    reach = np.abs(hints(pixel) * levels - mode).max()  # why: there may be another mode, and nothing in between
+        return nothing_to_add(pixel, lattice, peak, x)
+    low, high = ((end - origin) * levels for end in pixel.support)
+    first, last = np.ceil(low - SLACK), np.floor(high + SLACK)
+    reach = np.abs((hints(pixel) - origin) * levels - mode).max()  # why: another mode, and nothing in between
     wide, beyond = 64, 1.0
     while (beyond > 1e-14 or wide < reach) and wide < TERMS:
         wide *= 4
         ends = np.array([mode - wide, mode + wide])
         ends = ends[(first < ends) & (ends < last)]  # those at which the sum breaks off
-        beyond = float(np.exp(pixel.log_density(ends / levels) - peak).sum()) * wide
-    x = np.arange(max(first, mode - wide), min(last, mode + wide) + 1) / levels  # (S,)
+        beyond = float(np.exp(pixel.log_density(lattice.at(ends)) - peak).sum()) * wide
+    x = lattice.at(np.arange(max(first, mode - wide), min(last, mode + wide) + 1))  # (S,)
     f = np.exp(pixel.log_density(x) - peak)  # (S,)
     total = f.sum()
     mean = float((f * x).sum() / total)
     return Mass(
         pixel,
-        levels,
+        lattice,
         total=float(np.exp(peak) * total),
-        error=float(beyond / total) + NOISE * pixel.rounding(mode / levels),
+        error=float(beyond / total) + NOISE * pixel.rounding(float(lattice.at(mode))),
         mean=mean,
         mean_error=float(beyond * wide / levels / total),
         scale=float(abs(mean) + (f * np.abs(x - mean)).sum() / total),

@@ -19,7 +19,7 @@ import numpy as np
 
 from scratchvae.backend import to_numpy
 from scratchvae.checks.likelihood.claims import Claim, another_shape, as_image, at, frozen, widened
-from scratchvae.checks.likelihood.density import Mass
+from scratchvae.checks.likelihood.density import Lattice, Mass
 from scratchvae.checks.report import Finding
 
 DRAWS = 5_000
@@ -63,17 +63,24 @@ def of_the_generator(p: Any, logits: np.ndarray, x: np.ndarray, seed: int) -> Cl
 
 
 def of_the_support(x: np.ndarray, masses: list[Mass]) -> Claim:
-    """Draws lie in the support, and where the mass is on whole numbers they are whole numbers."""
-    (low, high), levels = masses[0].pixel.support, masses[0].levels
+    """Draws lie in the support, and where the mass is on a lattice they are values of it."""
+    (low, high), lattice = masses[0].pixel.support, masses[0].lattice
     out = ~((low <= x) & (x <= high))  # (n, L)
     text = f"draws lie outside the support ({low:g}, {high:g})"
-    if not out.any() and levels:
-        out = np.rint(x * levels) != x * levels
-        what = "whole numbers" if levels == 1 else f"multiples of 1/{levels}"
-        text = f"{NOT_LEVELS} {what}, though it is over those that exp(-nll) comes closest to the sum 1"
+    if not out.any() and lattice:
+        out = ~lattice.holds(x)
+        text = f"{NOT_LEVELS} {values_of(lattice)}, though it is over those that exp(-nll) comes closest to the sum 1"
     share = float(out.mean())
     example = f", {float(x[out][0]):.6g} for one, {100 * share:.3g} % of them" if share else ""
     return Claim("sample: support", share, 0.5 / x.size, finding=Finding(("sample",), "unknown", text + example))
+
+
+def values_of(lattice: Lattice) -> str:
+    """The values of a lattice, in words."""
+    if lattice.origin:
+        side = "+" if lattice.origin > 0 else "-"
+        return f"values k/{lattice.levels:g} {side} {abs(lattice.origin):g}"
+    return "whole numbers" if lattice.levels == 1 else f"multiples of 1/{lattice.levels:g}"
 
 
 def of_the_distribution(x: np.ndarray, masses: list[Mass], rng: np.random.Generator) -> Iterator[Claim]:
@@ -136,18 +143,33 @@ def wrong_mean(x: np.ndarray, masses: list[Mass], j: int) -> Finding | None:
     if not same_shape(x, masses) or abs(got[j] - expected[j]) <= error[j]:
         return wrong_shape(x, masses, j)
     text, cause = f"the draws have another mean than exp(-nll), {at(masses[j].pixel.logits)}", "unknown"
+    spread = np.array([mass.spread for mass in masses])  # (L,)
+    error = np.fmax(error, 5 * spread / math.sqrt(len(x)))  # (L,)  why: what is rare may not be among the draws
+    if len(fitting := made_from(got, expected, error, masses[0].pixel.support)) == 1:  # of two, one is a coincidence
+        ((text, cause),) = fitting.items()
+    return Finding(("sample",), cause, text, REPAIR, None, (j,), float(expected[j]), float(got[j]))
+
+
+def made_from(got: np.ndarray, expected: np.ndarray, error: np.ndarray, support: tuple[float, float]) -> dict[str, str]:
+    """What the means of the draws may be, as sentences, and the causes; every entry fits, as far as chance lets it."""
+    found, text = {}, "the mean of the draws is"
     for what, power in POWERS.items():
         if (np.abs(got / expected**power - 1) < 0.1).all():
-            numbers = float(expected[j]), float(got[j])
-            text = f"the mean of the draws is {what} that of exp(-nll)"
-            return Finding(("sample",), "elementwise-factor", text, REPAIR, None, (j,), *numbers)
+            found[f"{text} {what} that of exp(-nll)"] = "elementwise-factor"
+    if support == (0.0, 1.0) and (np.abs(got - 1 + expected) <= error).all():
+        found[f"{text} 1 minus that of exp(-nll)"] = "elementwise-factor"
     known = np.isfinite(expected) & np.isfinite(error)
-    best = int(np.where(known, error, np.inf).argmin())
+    got, expected, error = got[known], expected[known], np.maximum(error[known], 1e-300)
+    if not len(got):
+        return found
+    best = int(error.argmin())
     shift = float(got[best] - expected[best])
-    if (np.abs(got - expected - shift) <= error + error[best])[known].all():
-        side = "high" if shift > 0 else "low"
-        text, cause = f"the mean of the draws is {abs(shift):.2g} too {side}, at all logits", "missing-term"
-    return Finding(("sample",), cause, text, REPAIR, None, (j,), float(expected[j]), float(got[j]))
+    if (np.abs(got - expected - shift) <= error + error[best]).all():
+        found[f"{text} {abs(shift):.2g} too {'high' if shift > 0 else 'low'}, at all logits"] = "missing-term"
+    c = float((got * expected / error**2).sum() / (expected**2 / error**2).sum())
+    if (np.abs(got - c * expected) <= error).all():
+        found[f"{text} {c:.2g} times that of exp(-nll), at all logits"] = "factor"
+    return found
 
 
 def same_shape(x: np.ndarray, masses: list[Mass]) -> bool:
@@ -155,7 +177,7 @@ def same_shape(x: np.ndarray, masses: list[Mass]) -> bool:
     n = len(x)
     allowed = math.sqrt(math.log(2 * len(masses) / FALSE_ALARM) / (2 * n))
     for mass, column in zip(masses, x.T, strict=True):
-        if not mass.levels and not any(map(math.isfinite, mass.pixel.support)) and math.isfinite(mass.spread):
+        if not mass.lattice and not any(map(math.isfinite, mass.pixel.support)) and math.isfinite(mass.spread):
             moved = mass.mean + (np.sort(column) - column.mean()) * mass.spread / max(
                 float(column.std()), 1e-300
             )  # (n,)

@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import to_numpy
-from scratchvae.checks.amounts import off_by
+from scratchvae.checks.amounts import nats, off_by
 from scratchvae.checks.likelihood.claims import Claim, as_image, at
-from scratchvae.checks.likelihood.density import Mass, Pixel, integrated, summed
-from scratchvae.checks.report import SEED, Finding
+from scratchvae.checks.likelihood.density import WHOLE, Mass, Pixel
+from scratchvae.checks.likelihood.lattices import ALLOWED, add_up, attempt, best_way, off_one
+from scratchvae.checks.likelihood.variants import adds_up_once, factor_of_the_rest, multiplied, with_a_term
+from scratchvae.checks.likelihood.witnesses import may_be, objection, point_that_is_missing
+from scratchvae.checks.report import Finding
 from scratchvae.checks.vjp.case import ratio
 
 VALUES = np.array([-3.0, -0.5, 0.2, 1.0, 4.0])  # of a parameter: both signs, small and large
 EXTREME = 20.0  # of one parameter at a time: as the log of a variance, nothing, or five hundred million
 SUPPORTS = ((-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))  # what else it may have been
 TOTAL = "p(x|z) adds up to 1"
-ALLOWED = 1e-6  # of a total
 CLIPPED = 1e-3  # of a total, or of a mean, at extreme logits
 FACTORS = (-1.0, 0.5, 2.0, -0.5, -2.0)  # by which an nll may have to be multiplied
 SUM = 1e-9  # of the nll of an image, relative
@@ -29,7 +31,11 @@ SUM = 1e-9  # of the nll of an image, relative
 def claims_of_the_nll(p: Any, rng: np.random.Generator, known: list[Mass], extremes: bool = False) -> Iterator[Claim]:
     """Both claims; known receives the densities that were added up, for the claims that stand on them."""
     masses = measured(p, extremes)
-    yield adds_up(masses)
+    claim = adds_up(masses)
+    if claim.status == "wrong" and (point := point_that_is_missing(masses[: len(VALUES)])) is not None:
+        yield Claim(TOTAL, math.nan, ALLOWED, f"it does, with a point of mass at {point:g}: no more is tested")
+        return
+    yield claim
     known.extend(
         mass for mass in masses if mass.settled and 0 < mass.total < math.inf and not math.isnan(distance(mass))
     )
@@ -44,48 +50,7 @@ def measured(p: Any, extremes: bool = False) -> list[Mass]:
     rows = np.stack([np.roll(VALUES, 2 * j) for j in range(P)], axis=1)  # (5, P)
     far = [np.where(np.arange(P) == j, end, rows[2]) for j in range(min(P, 3)) for end in (-EXTREME, EXTREME)]
     masses = best_way([Pixel(p, row, support) for row in rows])
-    return masses + [add_up(Pixel(p, row, support), masses[0].levels) for row in (far if extremes else ())]
-
-
-def best_way(pixels: list[Pixel]) -> list[Mass]:
-    """Added up in the way that the draws speak for, unless that does not come to 1 and another way does."""
-    ways = [0, 1, 255] if pixels[0].support == (0.0, 1.0) else [0, 1]
-    preferred = lattice_of_the_draws(pixels, ways[1:])
-    found = attempt(pixels, preferred)
-    if off_one(found) < ALLOWED:
-        return found
-    closest = min((attempt(pixels, levels) for levels in ways if levels != preferred), key=off_one)
-    if off_one(closest) < ALLOWED or not found:
-        found = closest
-    return found or [add_up(pixel, preferred) for pixel in pixels]  # why: the error is raised once more, to be told
-
-
-def add_up(pixel: Pixel, levels: int) -> Mass:
-    """The sum over the multiples of 1 / levels; for 0 the integral."""
-    return summed(pixel, levels) if levels else integrated(pixel)
-
-
-def attempt(pixels: list[Pixel], levels: int) -> list[Mass]:
-    """Added up; nothing where the nll does not take such x, as a table of whole numbers does not."""
-    try:
-        return [add_up(pixel, levels) for pixel in pixels]
-    except Exception:  # somebody's code may do anything
-        return []
-
-
-def off_one(masses: list[Mass]) -> float:
-    """The largest |total - 1| of those that have settled."""
-    return max((abs(mass.total - 1) for mass in masses if mass.settled), default=math.inf)
-
-
-def lattice_of_the_draws(pixels: list[Pixel], levels: list[int]) -> int:
-    """The first n of levels that makes all draws multiples of 1 / n; 0 if there is none, or are no draws."""
-    p, logits = pixels[0].likelihood, np.stack([pixel.logits for pixel in pixels])  # (5, P)
-    try:
-        x = to_numpy(p.sample(np.repeat(logits, 20, axis=0), np.random.default_rng(SEED)))  # (100, 1)
-    except Exception:  # what is wrong with sample is said elsewhere
-        return 0
-    return next((n for n in levels if (np.rint(x * n) == x * n).all()), 0)
+    return masses + [add_up(Pixel(p, row, support), masses[0].lattice) for row in (far if extremes else ())]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -110,7 +75,7 @@ def adds_up(masses: list[Mass]) -> Claim:
 
 
 def verb(masses: list[Mass]) -> str:
-    return "sums" if masses[0].levels else "integrates"
+    return "sums" if masses[0].lattice else "integrates"
 
 
 def distance(mass: Mass) -> float:
@@ -120,46 +85,59 @@ def distance(mass: Mass) -> float:
     over whole numbers may there have missed what lies at hundreds of millions.
     """
     far = np.abs(mass.pixel.logits).max() >= EXTREME
-    missed = far and mass.levels == 1 and mass.total < 1 - ALLOWED
+    endless = mass.lattice == WHOLE or math.inf in mass.pixel.support
+    missed = far and mass.lattice and endless and mass.total < 1 - ALLOWED
     off = abs(mass.total - 1) if mass.total > 1 + ALLOWED or (mass.settled and not missed) else math.nan
     return 0.0 if off < CLIPPED and far else off
 
 
-class Scaled:
-    """A likelihood whose nll is multiplied by a number."""
-
-    def __init__(self, likelihood: Any, c: float) -> None:
-        self.likelihood, self.c = likelihood, c
-
-    def nll(self, x: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, None]:
-        return self.c * self.likelihood.nll(x, logits)[0], None
-
-
 def wrong_total(masses: list[Mass], off: np.ndarray) -> Finding:
-    """Is it the support, a sign or a factor, a constant, or a term that depends on the logits?"""
-    worst = masses[int(np.nanargmax(off))]
+    """Is it the support, a sign or a factor, a term in x, a constant, a term in the logits, or more than that?"""
+    worst, near = masses[int(np.nanargmax(off))], masses[: len(VALUES)]
     total, where, support = worst.total, at(worst.pixel.logits), worst.pixel.support
     near_ones = float(np.nanmax(off[: len(VALUES)])) > ALLOWED  # why: what is right there has the right support
     for other in SUPPORTS if near_ones else ():
-        pixels = [mass.pixel._replace(support=other) for mass in masses[: len(VALUES)]]
-        if other != support and off_one(attempt(pixels, worst.levels)) < ALLOWED:
+        pixels = [mass.pixel._replace(support=other) for mass in near]
+        if other != support and off_one(attempt(pixels, worst.lattice)) < ALLOWED and may_be(other, near):
             text = f"exp(-nll) {verb(masses)} to 1 over {other}, and {where} to {total:.6g} over the support {support}"
             repair = f"support = {other}; or what lies beyond is added to the ends, if x is clipped"
             return Finding(("support",), "missing-term", text, repair, expected=1.0, got=total)
     for c in FACTORS:
-        pixels = [mass.pixel._replace(likelihood=Scaled(mass.pixel.likelihood, c)) for mass in masses[: len(VALUES)]]
-        if off_one(attempt(pixels, worst.levels)) < ALLOWED:
+        if adds_up_once(multiplied(c), near):
             how, repair = off_by(1 / c)
             return Finding(("nll",), "sign" if c == -1 else "factor", f"nll {how}", repair, c, expected=1.0, got=total)
+    text = f"exp(-nll) {verb(masses)} to {total:.6g} instead of 1"
+    for what in (*("log x", "log x!") * (support[0] >= 0), *("-log (n over x)",) * bool(worst.lattice)):
+        for side, how in ((1.0, "missing"), (-1.0, "in it once too often")):
+            if adds_up_once(with_a_term(what, side, worst), near):
+                text, repair = f"{text} {where}: the term {what} is {how}", f"exp(-nll) {verb(masses)} to 1"
+                return Finding(("nll",), "missing-term", text, repair, expected=1.0, got=total)
+    return without_a_constant(masses, text, worst)
+
+
+def without_a_constant(masses: list[Mass], text: str, worst: Mass) -> Finding:
+    """A constant, or a term in the logits: missing if the draws follow exp(-nll) but for that, else it is not all."""
     totals = [mass.total for mass in masses]
-    how, repair = (
-        f"{where}, and to other values at other logits: a normalising term is missing",
-        "exp(-nll) adds up to 1",
-    )
     if max(totals) < math.inf and np.ptp(totals) < ALLOWED * max(totals):
-        how, repair = "for every logit: a normalising constant is missing", f"{math.log(total):.6g} nats a pixel more"
-    text = f"exp(-nll) {verb(masses)} to {total:.6g} instead of 1, {how}"
-    return Finding(("nll",), "missing-term", text, repair, expected=1.0, got=total)
+        what, how, log_total = "constant", "for every logit", math.log(worst.total)
+        repair = f"{nats(log_total)} a pixel {'more' if log_total > 0 else 'less'}"
+    else:
+        what, how = "term", f"{at(worst.pixel.logits)}, and to other values at other logits"
+        repair = "exp(-nll) adds up to 1"
+    usable = [mass for mass in masses[: len(VALUES)] if mass.settled and 0 < mass.total < math.inf]
+    against, cause = objection(usable), "missing-term"
+    if against and what == "constant" and (c := factor_of_the_rest(usable)):
+        how_much, repair = off_by(1 / c)
+        text, cause = f"{text}, {how}: what depends on x in nll {how_much}", "factor"
+    elif against:
+        text, cause = f"{text}, {how}, and {against}: more than a normalising {what} is wrong", "unknown"
+        repair = "look at the terms with x: an exponent, a power, a scale, a coefficient"
+    elif against is None:
+        text = f"{text}, {how}: a normalising {what} is missing, or its shape is wrong"
+        repair += ", if it is the constant" * (what == "constant")
+    else:
+        text = f"{text}, {how}: a normalising {what} is missing"
+    return Finding(("nll",), cause, text, repair, expected=1.0, got=worst.total)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
