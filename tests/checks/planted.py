@@ -608,7 +608,7 @@ FACTORS = {
         lambda rng: {"t": rng.standard_normal((5, 4))},
         "m",
         "elementwise-factor",
-        "(t - m) stands in place of sign(t - m)",
+        "stands in place of sign(",
     ),
     "what arrives is forgotten on the way": Plant(
         "the_upstream",
@@ -711,7 +711,7 @@ FACTORS = {
         nothing,
         "x",
         "elementwise-factor",
-        "(dy * (1 - y * y)) alone belongs there",
+        "what multiplies dy is not the slope",
     ),
 }
 
@@ -959,7 +959,7 @@ TERMS = {
         lambda rng: {"c": rng.standard_normal((5, 3)), "k": rng.standard_normal((5, 3))},
         "a",
         "elementwise-factor",
-        "in columns 3 to 5 alone: k stands in place of c",
+        "k stands in place of c",
     ),
     "the other half": Plant(
         "the_other_half",
@@ -1149,7 +1149,7 @@ TERMS = {
         "by_rows", *margins(mask=False), weights, answers, "w", "elementwise-factor", "a mask is missing"
     ),
     "a bonus of its own, in a policy": Plant(
-        "by_rows", *policy(), scores, actions, "W b", "missing-term", "softmax p the sum over each row is wrong"
+        "by_rows", *policy(), scores, actions, "W b", "missing-term", "a term is missing or wrong, a multiple of p"
     ),
 }
 PLANTED = {**FACTORS, **LAYOUT, **TERMS}

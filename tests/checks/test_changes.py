@@ -74,6 +74,8 @@ def test_an_expression_is_taken_apart(text, whole, operands):
     assert taken_apart(text) == (whole, operands)
 
 
-@pytest.mark.parametrize("text, part", [("a", "a"), ("a[:, None]", "a[:, None]"), ("a + b", "(a + b)"), ("f(x)", "f(x)")])
+@pytest.mark.parametrize(
+    "text, part", [("a", "a"), ("a[:, None]", "a[:, None]"), ("a + b", "(a + b)"), ("f(x)", "f(x)")]
+)
 def test_an_expression_is_put_in_brackets_where_it_needs_them(text, part):
     assert grouped(text) == part

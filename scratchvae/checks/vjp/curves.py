@@ -64,6 +64,7 @@ def with_a_parameter(a: np.ndarray, y: np.ndarray) -> dict[str, Activation]:
             if np.ptp(found) <= 1e-9 * np.abs(found).max() and abs(found[0]) < 1:  # why: else it is the inverse of one
                 alphas[name] = float(found[0])
     leaky, elu = alphas["leaky relu"], alphas["elu"]
+    times = f"{elu:.4g} ".removeprefix("1 ")
     return {
         "leaky relu": Activation(
             lambda a: np.where(a > 0, a, leaky * a),
@@ -73,6 +74,6 @@ def with_a_parameter(a: np.ndarray, y: np.ndarray) -> dict[str, Activation]:
         "elu": Activation(
             lambda a: np.where(a > 0, a, elu * np.expm1(np.minimum(a, 0))),
             lambda a: np.where(a > 0, 1.0, elu * np.exp(np.minimum(a, 0))),
-            f"where({{a}} > 0, 1, {'' if elu == 1 else f'{elu:.4g} '}exp({{a}}))",
+            f"where({{a}} > 0, 1, {times}exp({{a}}))",
         ),
     }
