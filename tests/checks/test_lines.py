@@ -8,7 +8,6 @@ from scratchvae.checks import check_vjp
 from scratchvae.checks.vjp import explain
 from scratchvae.checks.vjp.tape import Tape, plain
 
-
 BUT_CHANGES = {**explain.GENERAL, **explain.LINES}
 
 

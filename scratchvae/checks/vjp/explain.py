@@ -127,7 +127,7 @@ def at_line(case: Case, lines: Found, names: list[str], numbers: Mapping[str, Nu
     """The finding about a line, in all inputs that it spoils."""
     assert lines.claim
     shapes = [case.seen[name].shape for name in names]
-    about = Told(lines.claim, names, shapes, [], {}, amounts(case, Tried()))
+    about = Told(lines.claim, names, shapes, [], sizes(case, Tried()), amounts(case, Tried()))
     if lines.where:
         about = about._replace(names=["it"], shapes=[lines.shape], called=lines.where)
     message, repair = told(about)

@@ -62,7 +62,8 @@ def by_lines(
     alike = [other for c, other, _ in found if c.same_as(claim)]  # why: a minus may be on any line of a path
     written = getattr(inspect.unwrap(pair.backward), "__code__", None)
     alike = [other for other in alike if other.code is written] or alike
-    where = site.place if len({other.line for other in alike}) == 1 else f"a value of {lines_of(alike, MANY)}"
+    alike = [other for other in alike if not other.is_returned] or alike
+    where = f"a value of {lines_of(alike, MANY)}" if len({each.line for each in alike}) > 1 else site.place
     return Found(claim, where, shape)
 
 
@@ -149,6 +150,7 @@ def at(site: Site, claim: Claim) -> Claim:
 
 def lines_of(sites: Sequence[Site], most: int = FEW) -> str:
     """line 14 (dz @ W), or line 14 or 15: those of some sites, if they are few."""
+    sites = [site for site in sites if not site.is_returned] or sites
     numbers = sorted({site.line for site in sites})
     if not numbers or len(numbers) > most:
         return ""

@@ -63,6 +63,7 @@ def amounts(case: Case, tried: Tried) -> dict[str, float]:
     """Numbers that a factor may be: those that were handed in and matter, and the means and sums of arrays."""
     mine = {name: value for name, value in case.scalars.items() if tried.numbers.get(name, True)}
     found = {name: value for name, value in mine.items() if abs(value) not in USUAL or tried.numbers.get(name)}
+    found |= {f"1 - {name}": 1 - value for name, value in mine.items() if 0 < value < 1 and value != 0.5}
     for name, a in case.arrays.items():
         if a.ndim:
             sums = {f"the mean of {name}": float(a.mean()), f"the sum of {name}": float(a.sum())}

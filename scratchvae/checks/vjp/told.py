@@ -1,5 +1,6 @@
 """A claim to be told, in the parts that a sentence is made of: what it is about, by how much, and why that number."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import NamedTuple
@@ -114,6 +115,8 @@ def constant_words(t: Told) -> tuple[str, str, str]:
     origins = (
         of_an_amount(size, proven),
         of_a_size(size, sure, t.sure),
+        of_a_root(size, sure, t.sure),
+        of_two_sizes(size, sure),
         of_an_amount(size, {name: value for name, value in amounts.items() if name.isidentifier()}),
         of_a_size(size, sizes, t.sure),
         of_a_half(size),
@@ -149,10 +152,19 @@ def of_a_half(size: float) -> Words | None:
     return next(((*words, "") for value, words in HALVES.items() if abs(size - value) < EXACT * value), None)
 
 
-def of_a_root(size: float, sizes: Mapping[str, int]) -> Words | None:
+def of_two_sizes(size: float, sizes: Mapping[str, int]) -> Words | None:
+    """A mean over one of two axes in place of the other; both were seen to change the constant."""
+    for (one, n), (other, m) in itertools.permutations(sizes.items(), 2):
+        if n > 1 and m > 1 and abs(size * n - m) < EXACT * m:
+            how = f"{Fraction(n, m)} of"
+            return how, f"it is divided by {m} where a division by {n} belongs ({one}; {other})", f"multiply by {m}/{n}"
+    return None
+
+
+def of_a_root(size: float, sizes: Mapping[str, int], sure: frozenset[int] = frozenset()) -> Words | None:
     for name, n in sizes.items():
         root = n**0.5
-        if root == round(root) or n == 2:
+        if n not in sure and (root == round(root) or n == 2):
             continue  # why: these have other reasons
         if abs(size * root - 1) < EXACT:
             return f"sqrt({n}) times", f"{name}; a division by the root is missing", f"divide by sqrt({n})"
