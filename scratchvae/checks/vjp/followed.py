@@ -45,7 +45,8 @@ class Point(NamedTuple):
 
 def followed(tape: Tape, pair: Pair, x: Mapping[str, np.ndarray], dy: np.ndarray) -> dict[str, Any]:
     """The forward, and then the backward on a tape: the gradients."""
-    _, cache = pair.run({name: tape.wrapped(a) for name, a in copied(dict(x)).items()})
+    constants = tape.within(copied(dict(pair.constants)))
+    _, cache = pair.run({name: tape.wrapped(a) for name, a in copied(dict(x)).items()}, constants)
     tape.runs = True
     return dict(plain(pair.pull(tape.wrapped(dy.copy()), tape.within(cache))))
 
