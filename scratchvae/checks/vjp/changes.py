@@ -140,10 +140,10 @@ def an_operand_turned(op: Operation) -> Changed:
 
 def another_axis(op: Operation) -> Changed:
     """The same sum along another axis."""
-    if op.axis is None or not op.operands or np.ndim(op.operands[0]) < 2:
+    if op.axis is None or not op.operands or not isinstance(op.operands[0], np.ndarray) or op.operands[0].ndim < 2:
         return
-    for axis in range(np.ndim(op.operands[0])):
-        if axis != op.axis % np.ndim(op.operands[0]):
+    for axis in range(op.operands[0].ndim):
+        if axis != op.axis % op.operands[0].ndim:
             change = Change("shape", "axis", str(op.axis), str(axis), f"axis={axis}", 1.0)
             yield change, partial(op.function, *op.operands, axis=axis)
 

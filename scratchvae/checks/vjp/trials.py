@@ -85,10 +85,10 @@ def mixes(point: Point) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def computed(make: Callable[[], Any]) -> np.ndarray | None:
-    """A copy of the value, since the memory may be written to; None if the shapes do not fit."""
+    """A copy of the value, since the memory may be written to; None if the change does not go."""
     try:
         return np.array(make(), float)
-    except (ValueError, TypeError):
+    except Exception:  # an operation may refuse what it does not like: shapes, indices, kinds of numbers
         return None
 
 
