@@ -347,6 +347,10 @@ SLIPS_MANY = [  # parts, inputs[0], cause, words
         "elementwise-factor",
         "averaged by their weights",
     ),
+    (averages(lambda w: lme(w - w.max(0))), "bound", "missing-term", "the largest log w is subtracted"),
+    (averages(lambda w: lme(w - w[0])), "bound", "missing-term", "log w of the first draw is subtracted"),
+    (averages(lambda w: lme(w - np.logaddexp.reduce(w, axis=0))), "bound", "zero", "for every x and all draws"),
+    (averages(lambda w: 2 * lme(w) - lme(2 * w)), "bound", "unknown", "draws that are the same is 0 for every x"),
     (weights(lambda n, p, q, kl: -n), "weights", "missing-term", "no log p(z) and no log q(z|x)"),
     (weights(lambda n, p, q, kl: -n - q), "weights", "missing-term", "no log p(z)"),
     (weights(lambda n, p, q, kl: p - n), "weights", "missing-term", "no log q(z|x)"),
@@ -357,7 +361,7 @@ SLIPS_MANY = [  # parts, inputs[0], cause, words
     (weights(lambda n, p, q, kl: p + n - q), "weights", "sign", "nll has the wrong sign"),
     (weights(lambda n, p, q, kl: p - n / D - q), "weights", "factor", "nll is 1/6 of what it should be (D is 6)"),
     (weights(lambda n, p, q, kl: p - n - 2 * q), "weights", "factor", "log q(z|x) is twice"),
-    (weights(lambda n, p, q, kl: -n - kl), "weights", "missing-term", "closed form stands outside"),
+    (weights(lambda n, p, q, kl: -n - kl), "weights", "missing-term", "closed form stands in the place"),
     (draws(lambda m, v, e: m + np.exp(v) * e), "sampler", "elementwise-factor", "sigma^2"),
     (draws(lambda m, v, e: m + 0.01 * s(v) * e), "sampler", "factor", "0.01 times sigma"),
     ({"log_q": lambda self, z, m, v: log_normal(z, m, 2 * v)}, "weights", "factor", "the logarithm of sigma"),
@@ -512,6 +516,10 @@ def test_a_bound_of_many_draws_is_taken_apart_for_other_sizes(parts, where, caus
         see(many(kind, told, seed, n_z, K, **parts), where, cause, words, seed)
 
 
+def test_one_draw_whose_weight_is_taken_away_from_itself():
+    see(many(K=1, **averages(lambda w: lme(w - w.max(0)))), "bound", "zero", "the bound is 0 for every x and all draws")
+
+
 def test_draws_that_share_their_eps():
     class Shares(ManyDraws):
         def objective(self, x, eps):
@@ -660,6 +668,35 @@ def test_an_empty_cell_is_not_written_yet():
     report = check_evidence(Blank(), images())
     assert not report.findings
     assert [row.status for row in report.rows] == ["not written yet"]
+
+
+class OfWholeNumbers:
+    """A likelihood that refuses what is no number of its support; no mean."""
+
+    name, support, n_params = "counts", (0.0, math.inf), 1
+    log_factorial = staticmethod(np.vectorize(lambda x: math.lgamma(x + 1), otypes=[float]))
+
+    def nll(self, x, logits):
+        if (x != np.rint(x)).any() or (x < 0).any():
+            raise ValueError("whole numbers, please")
+        return (np.exp(logits) - x * logits + self.log_factorial(x)).sum(axis=1), None
+
+
+def counting(nll, **parts):
+    model = with_parts(nll=lambda self, x, a: nll(self, x, a), **parts)
+    model.likelihood, model.C, model.c = OfWholeNumbers(), 0.3 * model.C, 0.3 * model.c
+    return model
+
+
+COUNTS = np.random.default_rng(5).poisson(1.5, (5, D)).astype(float)
+
+
+def test_a_likelihood_that_refuses_what_is_tried_ends_no_check():
+    assert check_evidence(counting(lambda self, x, a: self.likelihood.nll(x, a)[0]), COUNTS).ok
+    wrong = only(check_evidence(counting(lambda self, x, a: self.likelihood.nll(x, a)[0] ** 1.1), COUNTS))
+    assert (wrong.inputs, wrong.cause) == (("nll",), "unknown")
+    half = only(check_evidence(counting(lambda self, x, a: 0.5 * self.likelihood.nll(x, a)[0]), COUNTS))
+    assert "half of" in half.message
 
 
 # -- the package's own models ------------------------------------------------------------------------------------------

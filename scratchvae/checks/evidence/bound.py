@@ -13,9 +13,10 @@ from scratchvae.backend import to_numpy
 from scratchvae.checks.amounts import off_by, same
 from scratchvae.checks.evidence.fitted import fitted
 from scratchvae.checks.evidence.inside import inner, look_inside
+from scratchvae.checks.evidence.nll import wrong_nll
 from scratchvae.checks.evidence.quadrature import NllAt, expected_kl
 from scratchvae.checks.evidence.readings import AS_AGREED, READINGS, Reading, fits, of_encode
-from scratchvae.checks.evidence.terms import ALLOWED, Heads, close, is_analytic, kl_fits, wrong_kl, wrong_nll, wrong_sum
+from scratchvae.checks.evidence.terms import ALLOWED, Heads, close, is_analytic, kl_fits, wrong_kl, wrong_sum
 from scratchvae.checks.report import Finding
 from scratchvae.checks.sampler.draw import Draw, entry_by_entry
 from scratchvae.checks.sampler.instead import DRAW, Measured

@@ -1,6 +1,6 @@
-"""Which slip a wrong kl, a wrong nll or a wrong sum of the two is, point by point.
+"""Which slip a wrong kl, or a wrong sum of nll and kl, is, point by point.
 
-Sizes: B rows, D data, Z latents, E noises.
+Sizes: B rows, Z latents, E noises.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,18 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.backend import as_backend, get_xp, to_numpy
-from scratchvae.checks.amounts import nats, number, off_by, same
-from scratchvae.checks.evidence.inside import logits_of
+from scratchvae.checks.amounts import nats, off_by, same
 from scratchvae.checks.evidence.quadrature import expected_kl
 from scratchvae.checks.report import Finding
 from scratchvae.checks.vjp.case import ratio
 from scratchvae.gaussian import LOG_2PI
-from scratchvae.likelihoods import Bernoulli
 
 ALLOWED = 1e-5  # nats, relative to a term where that exceeds 1
 ANALYTIC = "0.5 * sum(mu^2 + sigma^2 - 1 - logvar) with sigma^2 = exp(logvar), over the latents"
-REPAIR = "-log p(x|z) of x itself, summed over its pixels"
 PIECES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {  # what a KL may be made of, for one latent
     "mu^2": lambda mu, logvar: mu * mu,
     "sigma^2": lambda mu, logvar: np.exp(logvar),
@@ -155,59 +151,6 @@ def wrong_weight(parts: Mapping[str, tuple[np.ndarray, float]], weights: np.ndar
             return Finding(("kl",), cause, f"in the kl {name} {text}", repair, right / weight)
     text = f"the kl is off by the same {nats(weights[0])} for every z: a constant"
     return Finding(("kl",), "missing-term", text, "log q(z) - log p(z), each with its 0.5 * log(2 pi) or both without")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The nll
-
-
-def wrong_nll(nll: np.ndarray, right: np.ndarray, z: np.ndarray, x: np.ndarray, model: Any, p: Any) -> Finding:
-    """nll (E, B) is not -log p(x|z), right (E, B), at z (E, B, Z) and x (B, D)."""
-    if finding := by_a_number("nll", nll, right, {"D": x.shape[1]}):
-        return finding
-    logits = logits_of(model, z.reshape(-1, z.shape[-1]))  # (E B, D n_params)
-    many = np.broadcast_to(x, (len(z), *x.shape)).reshape(-1, x.shape[1])  # (E B, D)
-
-    def at(x: np.ndarray) -> np.ndarray:
-        rows = as_backend(x, get_xp(logits), logits.dtype)
-        return to_numpy(p.nll(rows, logits)[0]).astype(float).reshape(nll.shape)
-
-    others = {"1 - x": 1 - many, "x > 0.5": 1.0 * (many > 0.5), "x - 0.5": many - 0.5, "2 x - 1": 2 * many - 1}
-    others["the x of other rows"] = many[::-1] if len(z) == 1 else np.tile(x[::-1], (len(z), 1))
-    with np.errstate(all="ignore"):
-        for name, other in others.items():
-            if close(nll, at(other)):
-                return Finding(
-                    ("nll",),
-                    "transpose" if "rows" in name else "elementwise-factor",
-                    f"the nll is that of {name}",
-                    REPAIR,
-                )
-        for name, half in halves(many, to_numpy(logits), p).items():
-            if close(nll, half.reshape(nll.shape)):
-                return Finding(("nll",), "missing-term", f"the nll has the part of {name} alone", REPAIR)
-        squares = ((many - to_numpy(p.mean(logits))) ** 2).sum(axis=1).reshape(nll.shape)  # (E, B)
-        if c := ratio(nll, squares):
-            text = f"the nll is {number(c)} times the squared distance of x from the decoder's mean"
-            return Finding(("nll",), "missing-term", text, "-log p(x|z) of the likelihood, with its constants")
-    own = getattr(model, "likelihood", None) or p
-    lacks = np.array([to_numpy(p.nll(row, logits[:1])[0] - own.nll(row, logits[:1])[0]).item() for row in x[:, None]])
-    if np.abs(lacks).min() > ALLOWED and np.ptp(lacks) < ALLOWED:
-        text = "the nll lacks a term that depends on the logits and not on x: a normalising term"
-        return Finding(("nll",), "missing-term", text, "a log-likelihood with all its normalising terms")
-    if (off := np.abs(nll - right).max()) <= 1e-3 * np.abs(right).max():
-        text = f"the nll is nearly right, off by up to {off:.1g} nats: look for a small constant inside a logarithm"
-        return Finding(("nll",), "missing-term", text, "the logarithm from the logits, where it needs no constant")
-    text = "the nll is not -log p(x|z) at its own z, by another amount for each x, in no usual way"
-    return Finding(("nll",), "unknown", text, REPAIR)
-
-
-def halves(x: np.ndarray, logits: np.ndarray, p: Any) -> dict[str, np.ndarray]:
-    """The two parts of the nll of a Bernoulli, (B,) each, by what they belong to; nothing for another likelihood."""
-    if getattr(p, "name", "") != Bernoulli.name:
-        return {}
-    ones, zeros = x * np.logaddexp(0, -logits), (1 - x) * np.logaddexp(0, logits)  # (B, D) each
-    return {"the ones, -x log p,": ones.sum(axis=1), "the zeros, -(1 - x) log(1 - p),": zeros.sum(axis=1)}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.amounts import nats, off_by, same
+from scratchvae.checks.amounts import nats, number, off_by, same
 from scratchvae.checks.evidence.fitted import fitted
 from scratchvae.checks.evidence.many import Many, log_mean_exp
 from scratchvae.checks.evidence.quadrature import expected_kl
@@ -57,7 +57,7 @@ AVERAGES = (
     Average("it is the logarithm of the median weight", lambda w: np.median(w, axis=0), "elementwise-factor"),
 )
 SUM_OF_LOGS = "the logarithms of the weights are summed over the draws"
-CLOSED = "the kl in closed form stands outside of the average, where log p(z) - log q(z|x) belongs inside"
+CLOSED = "the kl in closed form stands in the place of log p(z) - log q(z|x), which each draw has of its own"
 
 
 class Heard(NamedTuple):
@@ -101,6 +101,8 @@ def as_heard(many: Many, heard: Heard, readings: tuple[Reading, ...] = (AS_AGREE
             continue
         constant, *weights = np.linalg.lstsq(table, heard.got_one.ravel(), rcond=None)[0].tolist()
         if close(table @ [constant, *weights], heard.got_one.ravel()):
+            if max(map(abs, weights)) < ALLOWED:
+                return [*heard.findings, taken_away(heard.got, parts, constant)]
             found = [*of_the_reading(reading, heard), *of_the_weights(weights, many)]
             return found + of_the_average(heard.got, parts, weights, constant, many.K)
     return None
@@ -226,6 +228,29 @@ def of_the_average(got: np.ndarray, parts: np.ndarray, weights: list[float], con
         text = f"the bound is off by the same {nats(constant)} for every x: a constant"
         return [Finding(("bound",), "missing-term", text, f"{AVERAGE}, with {WEIGHT} and all constants")]
     return [unknown()]
+
+
+def taken_away(got: np.ndarray, parts: np.ndarray, constant: float) -> Finding:
+    """The bound of K equal draws does not depend on their weight: what was taken from log w is not added back."""
+    log_w = np.tensordot([*MARKS.values()], parts, axes=1).swapaxes(0, 1)  # (K, B, n)
+    constant = 0.0 if abs(constant) < ALLOWED else constant
+    if np.ptp(got) < ALLOWED:
+        text = f"the bound is {number(constant)} for every x and all draws, whatever their weights"
+        return Finding(("bound",), "zero", text, f"{AVERAGE}, where what is subtracted from log w is added back")
+    for name, part in {
+        "largest log w": log_w.max(0),
+        "log w of the first draw": log_w[0],
+        "mean log w": log_w.mean(0),
+    }.items():
+        if close(got, log_mean_exp(log_w - part)):
+            text = f"the {name} is subtracted before the exponential, and not added back to the logarithm"
+            return Finding(
+                ("bound",), "missing-term", text, f"m + log sum_k exp(log w_k - m) - log K, with the {name} as m"
+            )
+    text = (
+        f"the bound of draws that are the same is {number(constant)} for every x, where it should be the log w of each"
+    )
+    return Finding(("bound",), "unknown", text, f"{AVERAGE}, with {WEIGHT}")
 
 
 def in_closed_form(many: Many, heard: Heard) -> list[Finding]:
