@@ -670,6 +670,74 @@ def test_an_empty_cell_is_not_written_yet():
     assert [row.status for row in report.rows] == ["not written yet"]
 
 
+def mixture(z):
+    """log p(z) of two bumps a latent."""
+    return (np.logaddexp(-0.5 * (z - 1.5) ** 2, -0.5 * (z + 1.5) ** 2) - math.log(2 * math.sqrt(2 * math.pi))).sum(1)
+
+
+PRIORS = {  # log p(z) or a kl in closed form, words
+    "learned, in closed form": (
+        lambda m, v, z: 0.5 * (0.4 - v + (np.exp(v) + (m - 0.7) ** 2) * math.exp(-0.4) - 1).sum(axis=1),
+        "variance 1.49",
+    ),
+    "learned, sampled": (lambda m, v, z: log_normal(z, m, v) - log_normal(z, 0.7, 0.4), "mean 0.7"),
+    "in layers": (
+        lambda m, v, z: log_normal(z, m, v) - log_normal(z[:, :1]) - log_normal(z[:, 1:], 0.8 * z[:, :1]),
+        "correlated by 0.625",
+    ),
+    "a mixture": (lambda m, v, z: log_normal(z, m, v) - mixture(z), "not normal"),
+}
+NO_PRIORS = {  # a slip in one of these has no prior that it belongs to
+    "half of it": lambda kl: lambda m, v, z: 0.5 * kl(m, v, z),
+    "a constant": lambda kl: lambda m, v, z: kl(m, v, z) + 0.3,
+    "without logvar": lambda kl: lambda m, v, z: kl(m, v, z) + 0.5 * v.sum(axis=1),
+    "another sign": lambda kl: lambda m, v, z: -kl(m, v, z),
+}
+
+
+@pytest.mark.parametrize("told", TOLD)
+@pytest.mark.parametrize("name", PRIORS)
+def test_another_prior_is_untested_and_not_wrong(name, told):
+    kl, words = PRIORS[name]
+    report = check_evidence(with_parts(told, **kls(kl)), images())
+    assert not report.findings, str(report)
+    assert {row.status for row in report.rows} == {"untested"}
+    assert words in report.rows[-1].note
+    assert report.rows[-1].name == "prior"
+
+
+@pytest.mark.parametrize("slip", NO_PRIORS)
+@pytest.mark.parametrize("name", PRIORS)
+def test_a_slip_in_the_kl_is_no_other_prior(name, slip):
+    report = check_evidence(with_parts(**kls(NO_PRIORS[slip](PRIORS[name][0]))), images())
+    assert only(report).inputs == ("kl",), str(report)
+    assert "prior" not in {row.name for row in report.rows}
+
+
+def test_a_slip_beside_another_prior_is_the_one_finding():
+    parts = {**kls(PRIORS["learned, in closed form"][0]), **totals(lambda n, k: -n - 3 * k)}
+    see(with_parts(**parts), "elbo", "factor", "in elbo the kl is 3 times")
+
+
+def test_another_prior_of_a_bound_of_many_draws():
+    for told in ("bound", "deaf bound"):
+        for log_p in (lambda z: log_normal(z, 0.7, 0.4), mixture):
+
+            class Other(ManyDraws):
+                def objective(self, x, eps, log_p=log_p):
+                    (mu, logvar), log_w = self.encode(x), []
+                    for e in eps:
+                        z = self.draw(mu, logvar, e)
+                        log_w.append(self.weight(self.nll_of(x, z), log_p(z), self.log_q(z, mu, logvar), 0))
+                    return BoundAlone(self.average(np.array(log_w))), None
+
+            report = check_evidence(many(Other, told), images())
+            assert not report.findings, str(report)
+            assert report.rows[-1].name == "prior"
+            halved = type("Halved", (Other,), weights(lambda n, p, q, kl: 0.5 * p - n - q))
+            assert check_evidence(many(halved, told), images()).findings
+
+
 class OfWholeNumbers:
     """A likelihood that refuses what is no number of its support; no mean."""
 
@@ -695,6 +763,8 @@ def test_a_likelihood_that_refuses_what_is_tried_ends_no_check():
     assert check_evidence(counting(lambda self, x, a: self.likelihood.nll(x, a)[0]), COUNTS).ok
     wrong = only(check_evidence(counting(lambda self, x, a: self.likelihood.nll(x, a)[0] ** 1.1), COUNTS))
     assert (wrong.inputs, wrong.cause) == (("nll",), "unknown")
+    prior = counting(lambda self, x, a: self.likelihood.nll(x, a)[0], **kls(PRIORS["learned, in closed form"][0]))
+    assert not check_evidence(prior, COUNTS).findings
     half = only(check_evidence(counting(lambda self, x, a: 0.5 * self.likelihood.nll(x, a)[0]), COUNTS))
     assert "half of" in half.message
 

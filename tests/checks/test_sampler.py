@@ -201,7 +201,20 @@ def polar(m, v, e):
     return m + sigma(v) * u
 
 
+def by_eigenvectors(m, v, e):
+    """As drawn from a full covariance: which eps a z takes depends on the order of the variances."""
+    w, V = np.linalg.eigh(np.exp(v)[..., None] * np.eye(m.shape[1]))
+    return m + np.einsum("bij,bj->bi", V, np.sqrt(w) * e)
+
+
 RIGHT = {
+    "by eigenvectors": by_eigenvectors,
+    "in the order of mu": lambda m, v, e: m + sigma(v) * np.take_along_axis(e, np.argsort(m, axis=1), axis=1),
+    "rows in the order of mu": lambda m, v, e: m + sigma(v) * e[np.argsort(m[:, 0])],
+    "quantiles turned by a half": lambda m, v, e: (
+        m + sigma(v) * quantile(np.clip((Phi(e) + 0.5) % 1, 1e-16, 1 - 1e-16))
+    ),
+    "undefined at 0, which is never drawn": lambda m, v, e: m + sigma(v) * np.where(np.abs(e) < 1, -e, e) * (e / e),
     "the noise of another row": lambda m, v, e: m + sigma(v) * e[::-1],
     "the noise of another place": lambda m, v, e: m + sigma(v) * np.roll(e, 1, axis=0)[:, ::-1],
     "reparameterize": reparameterize,
@@ -276,6 +289,22 @@ def test_a_sigma_below_the_digits_of_mu_is_no_fault():
     assert check_sampler(reparameterize, np.array([[1.0, -2.0]]), np.array([[-90.0, 1.0]])).ok
     report = check_sampler(reparameterize, np.full((2, 2), 3.0), np.full((2, 2), -90.0))
     assert not report.findings
+
+
+@pytest.mark.parametrize("big", [700.0, 720.0, 1000.0])
+def test_a_sigma_whose_square_is_no_number(big):
+    mu, logvar = [[1.0, 2.0]], [[big, -2.0]]
+    assert check_sampler(lambda m, v, e: m + sigma(v) * e, mu, logvar).ok
+    assert "half of sigma" in only(check_sampler(lambda m, v, e: m + 0.5 * sigma(v) * e, mu, logvar)).message
+
+
+@pytest.mark.parametrize("order", [lambda m, v: np.argsort(m, axis=1), lambda m, v: np.argsort(v, axis=1)])
+def test_a_wrong_spread_is_seen_whichever_eps_z_takes(order):
+    rng, mu, logvar = asked("a few rows", 8)
+    report = check_sampler(
+        lambda m, v, e: m + np.exp(v) * np.take_along_axis(e, order(m, v), axis=1), mu, logvar, rng=rng
+    )
+    assert "the spread of z is sigma^2" in only(report).message
 
 
 # -- planted slips -----------------------------------------------------------------------------------------------------

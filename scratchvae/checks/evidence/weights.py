@@ -15,6 +15,7 @@ import numpy as np
 from scratchvae.checks.amounts import nats, number, off_by, same
 from scratchvae.checks.evidence.fitted import fitted
 from scratchvae.checks.evidence.many import Many, log_mean_exp
+from scratchvae.checks.evidence.prior import of_draws
 from scratchvae.checks.evidence.quadrature import expected_kl
 from scratchvae.checks.evidence.readings import AS_AGREED, READINGS, Reading, fits, of_encode
 from scratchvae.checks.evidence.terms import ALLOWED, close, log_normal
@@ -106,6 +107,28 @@ def as_heard(many: Many, heard: Heard, readings: tuple[Reading, ...] = (AS_AGREE
             found = [*of_the_reading(reading, heard), *of_the_weights(weights, many)]
             return found + of_the_average(heard.got, parts, weights, constant, many.K)
     return None
+
+
+def other_prior(many: Many, rng: np.random.Generator) -> str:
+    """The prior, not N(0, I) and the same for all x, of a bound that is right otherwise; nothing if there is none."""
+    K, eps = many.K, rng.standard_normal((many.K, SETS, many.heads[0].shape[1]))  # (K, n, Z)
+    rows, one = range(len(many.x)), [np.repeat(e[None], K, axis=0) for e in eps]  # why: K equal draws show log w
+    log_w = np.stack([[many.bound(b, e) for b in rows] for e in one])  # (K, B, n)
+    if not close(np.stack([many.bound(b, eps) for b in rows]), log_mean_exp(log_w)):
+        return ""
+    z = listened(many, eps, one[0])
+    numbers, wrong = (None, ()) if z is None else the_draws(many, eps, z)
+    if wrong:
+        return ""
+    mu, sigma = many.heads[0], np.exp(0.5 * many.heads[1])  # (B, Z), (B, Z)
+    shift, spread = (mu, sigma) if numbers is None else (numbers.shift[0], numbers.spread[0])
+
+    def log_p_at(z: np.ndarray, b: int) -> np.ndarray:
+        equal = np.repeat((z - shift[b])[None] / spread[b], K, axis=0)  # (K, G, Z)
+        return many.bound(b, equal) + many.nll(b, z) + log_normal(z, mu[b], many.heads[1][b])
+
+    with np.errstate(all="ignore"):
+        return of_draws(log_p_at, len(mu), mu.shape[1], rng)
 
 
 def unknown() -> Finding:
