@@ -70,6 +70,8 @@ SPREADS = [  # what stands for sigma
     (lambda m, v: np.sqrt(np.exp(v) + 0.01), "missing-term", "sqrt(sigma^2 + 0.01)"),
     (lambda m, v: 1 + sigma(v), "missing-term", "sigma + 1"),
     (lambda m, v: 2 ** (0.5 * v), "elementwise-factor", "2^(logvar / 2)"),
+    (lambda m, v: np.expm1(0.5 * v), "missing-term", "|sigma - 1|"),
+    (lambda m, v: sigma(v.mean(axis=1, keepdims=True)) + 0 * v, "shape", "the mean logvar of the latents"),
     (lambda m, v: np.exp(0.5 * np.abs(v)), "elementwise-factor", "exp(|logvar| / 2)"),
     (lambda m, v: sigma(m), "elementwise-factor", "exp(mu / 2)"),
     (lambda m, v: sigma(v)[:, ::-1], "transpose", "sigma of the latents in reverse order"),
@@ -97,6 +99,7 @@ MEANS = [  # what stands for mu
     (lambda m, v: m[:, ::-1], "transpose", "mu of the latents in reverse order"),
 ]
 DRAWS = [  # the whole draw
+    (lambda m, v, e: (m + sigma(v)) * e, "missing-term", "z is (mu + sigma) * eps"),
     (lambda m, v, e: v + sigma(m) * e, "transpose", "mu and logvar have changed places"),
     (lambda m, v, e: sigma(v) + m * e, "transpose", "mu and sigma have changed places"),
     (lambda m, v, e: 3 * (m + sigma(v) * e), "factor", "the whole draw, mu + sigma * eps, is multiplied by 3"),
@@ -264,9 +267,9 @@ def test_what_is_right_passes(name):
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", RIGHT)
 def test_no_seed_is_an_unlucky_one(name, place):
-    if place == "many" and name in ("fsum", "by quantiles"):
+    if place == "many" and name in ("fsum", "by quantiles", "quantiles turned by a half"):
         pytest.skip("slow, and seen elsewhere")
-    for seed in range(3 if name in ("by quantiles", "angles doubled") else 50):
+    for seed in range(3 if "quantiles" in name or name == "angles doubled" else 50):
         rng, mu, logvar = asked(place, seed)
         sampler = ForOneShape() if name == "one shape" else RIGHT[name]
         report = check_sampler(sampler, mu, logvar, rng=rng)
@@ -345,6 +348,15 @@ def test_a_wrong_spread_is_not_blamed_on_the_mean_nor_the_reverse():
     for d in (0.3, -100.0, 1e-6):
         rows = see_rows(lambda m, v, e, d=d: m + d + sigma(v) * e)
         assert rows == {"mean": "wrong", "spread": "ok", "distribution": "ok", "independence": "ok", "eps": "ok"}
+
+
+def test_a_clip_is_not_taken_for_a_variance():
+    rng, mu, logvar = asked("a few rows", 6)
+    clipped = only(check_sampler(lambda m, v, e: m + sigma(np.clip(v, -0.5, 0.5)) * e, mu, logvar, rng=rng))
+    assert "clipped" in clipped.message
+    assert "variance" not in clipped.repair
+    square = only(check_sampler(lambda m, v, e: m + np.exp(v) * e, mu, logvar, rng=rng))
+    assert "variance" in square.repair
 
 
 def see_rows(sampler):

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.checks.amounts import nats, off_by, same
+from scratchvae.checks.amounts import nats, off_by, same, times
 from scratchvae.checks.evidence.quadrature import expected_kl
-from scratchvae.checks.report import Finding
+from scratchvae.checks.report import Finding, listed
 from scratchvae.checks.vjp.case import ratio
 from scratchvae.gaussian import LOG_2PI
 
@@ -78,7 +78,7 @@ def wrong_kl(
     """kl (E, B) is not that of q; at_mixtures are other values of it (64,), and the heads that belong to them."""
     unknown = Finding(("kl",), "unknown", "the kl is off by another amount for each x, in no usual way", ANALYTIC)
     if not is_analytic(kl):
-        return wrong_sampled_kl(kl, heads, z) or unknown
+        return wrong_sampled_kl(kl, heads, z, sizes) or unknown
     got, right = kl.mean(axis=0), expected_kl(*heads)  # (B,), (B,)
     if finding := by_a_number("kl", got, right, sizes):
         return finding
@@ -109,48 +109,78 @@ def wrong_piece(kl: np.ndarray, heads: Heads) -> Finding | None:
         cause = "elementwise-factor" if instead else "missing-term"
         return Finding(("kl",), cause, f"the kl has no part with {' and no '.join(gone)}{other}", ANALYTIC)
     if wrong:
-        r, f = next(iter(wrong.values()))
-        alike = [name for name, (right, got) in wrong.items() if same(got / right, f / r)]
-        text, repair = off_by(f / r)
-        cause = "sign" if same(f, -r) else "factor"
-        where = f"the part of the kl with {' and that with '.join(alike)}"
-        return Finding(("kl",), cause, f"{where} {text}", repair, r / f)
+        return of_weights(
+            {f"the part of the kl with {name}": got / right for name, (right, got) in wrong.items()}, ANALYTIC
+        )
     if instead:
         return Finding(("kl",), "missing-term", f"the kl has a part too many, with {instead[0]}", ANALYTIC)
     return None
 
 
-def wrong_sampled_kl(kl: np.ndarray, heads: Heads, z: np.ndarray | None) -> Finding | None:
+def of_weights(weights: dict[str, float], how: str) -> Finding:
+    """Parts of the kl, and how many times what it should be each of them is: all of them are told."""
+    groups: dict[str, list[str]] = {}
+    for name, c in weights.items():
+        groups.setdefault(next((text for text in groups if same(c, weights[groups[text][0]])), name), []).append(name)
+    if len(groups) > 1:
+        off = [f"{together(names)} {times(weights[names[0]])}" for names in groups.values()]
+        return Finding(("kl",), "factor", f"{', '.join(off)} what it should be", how)
+    (names,) = groups.values()
+    c = weights[names[0]]
+    text, repair = off_by(c)
+    if len(names) > 1:
+        text = text.replace("has the", "have the").replace("is ", "are ", 1).replace("it ", "they ")
+    return Finding(("kl",), "sign" if same(c, -1.0) else "factor", f"{together(names)} {text}", repair, 1 / c)
+
+
+def together(names: list[str]) -> str:
+    """The part of the kl with a; the parts of the kl with a, b and c; in the kl log q(z)."""
+    front = "the part of the kl with "
+    if not all(name.startswith(front) for name in names):
+        return f"in the kl {listed(names)}"
+    return f"the part{'s' * (len(names) > 1)} of the kl with {listed([name.removeprefix(front) for name in names])}"
+
+
+def wrong_sampled_kl(kl: np.ndarray, heads: Heads, z: np.ndarray | None, sizes: Mapping[str, int]) -> Finding | None:
     """kl (E, B) is to be log q(z) - log p(z)."""
     if z is None:
         return None
+    if c := ratio(kl, log_normal(z, *heads) - log_normal(z)):
+        text, repair = off_by(c, sizes)
+        return Finding(("kl",), "sign" if same(c, -1.0) else "factor", f"the kl {text}", repair, 1 / c)
     squares = -0.5 * ((z - heads[0]) ** 2 * np.exp(-heads[1])).sum(axis=-1)  # (E, B)
     logs = np.broadcast_to(-0.5 * heads[1].sum(axis=-1), kl.shape)  # (E, B)
     whole = {"log q(z)": (log_normal(z, *heads), 1.0), "log p(z)": (log_normal(z), -1.0)}
     taken_apart = {
-        "part with (z - mu)^2 / sigma^2": (squares, 1.0),
-        "part with logvar": (logs, 1.0),
-        "log p(z)": (log_normal(z), -1.0),
+        "the part of the kl with (z - mu)^2 / sigma^2": (squares, 1.0),
+        "the part of the kl with logvar": (logs, 1.0),
+        "the part of the kl with z^2": (0.5 * (z * z).sum(axis=-1), 1.0),
     }
     for parts in (whole, taken_apart):
         table = np.stack([np.ones(kl.size), *(a.ravel() for a, _ in parts.values())], axis=1)  # (E B, 3 or 4)
         weights = np.linalg.lstsq(table, kl.ravel(), rcond=None)[0]
-        if close(table @ weights, kl.ravel()):
-            return wrong_weight(parts, weights)
+        if not close(table @ weights, kl.ravel()):
+            continue
+        of_each = {name: float(w / right) for (name, (_, right)), w in zip(parts.items(), weights[1:], strict=True)}
+        if parts is whole and abs(weights[0]) > ALLOWED and any(not same(c, 1.0) for c in of_each.values()):
+            continue  # why: a part of one of them is wrong, not all of it
+        if finding := of_the_weights(of_each, float(weights[0])):
+            return finding
     return None
 
 
-def wrong_weight(parts: Mapping[str, tuple[np.ndarray, float]], weights: np.ndarray) -> Finding:
-    """The first of the parts that does not have the weight that it should, or else the constant."""
-    for (name, (_, right)), weight in zip(parts.items(), weights[1:], strict=True):
-        if abs(weight) < ALLOWED:
-            return Finding(("kl",), "missing-term", f"the kl has no {name}", "log q(z) - log p(z)")
-        if not same(weight, right):
-            text, repair = off_by(weight / right)
-            cause = "sign" if same(weight, -right) else "factor"
-            return Finding(("kl",), cause, f"in the kl {name} {text}", repair, right / weight)
-    text = f"the kl is off by the same {nats(weights[0])} for every z: a constant"
-    return Finding(("kl",), "missing-term", text, "log q(z) - log p(z), each with its 0.5 * log(2 pi) or both without")
+def of_the_weights(weights: dict[str, float], constant: float) -> Finding | None:
+    """Which of the parts of log q(z) - log p(z) are missing, or not once there; or a constant, if all are."""
+    how = "log q(z) - log p(z)"
+    missing = [name.replace("the part of the kl", "part") for name, c in weights.items() if abs(c) < ALLOWED]
+    if missing:
+        return Finding(("kl",), "missing-term", f"the kl has no {' and no '.join(missing)}", how)
+    if off := {name: c for name, c in weights.items() if not same(c, 1.0)}:
+        return of_weights(off, how)
+    if abs(constant) < ALLOWED:
+        return None
+    text = f"the kl is off by the same {nats(constant)} for every z: a constant"
+    return Finding(("kl",), "missing-term", text, f"{how}, each with its 0.5 * log(2 pi) or both without")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
