@@ -219,6 +219,23 @@ SLIPS = [  # parts, inputs[0], cause, words
         "that of 1 - x",
     ),
     (nlls(lambda n, x, a: ((x - 1 / (1 + np.exp(-a))) ** 2).sum(axis=1)), "nll", "missing-term", "squared distance"),
+    (kls(lambda m, v, z: 0.5 * (v + (1 + m**2) * np.exp(-v) - 1).sum(axis=1)), "kl", None, "the other way round"),
+    (
+        kls(lambda m, v, z: np.maximum(0.5 * (m**2 + np.exp(v) - 1 - v), 0.4).sum(axis=1)),
+        "kl",
+        "elementwise-factor",
+        "the kl of each latent is raised to 0.4",
+    ),
+    (nlls(lambda n, x, a: 0.5 * n + 2), "nll", "factor", "but for a constant the nll is half of"),
+    (nlls(lambda n, x, a: n + x.sum(axis=1)), "nll", "missing-term", "does not depend on the logits"),
+    (nlls(lambda n, x, a: n - np.logaddexp(0, a).sum(axis=1)), "nll", "missing-term", "the sum of log(1 + exp(logit))"),
+    (nlls(lambda n, x, a: n + 0.2 * a.sum(axis=1)), "nll", "missing-term", "a term too many, 0.2 times the sum of"),
+    (
+        {"nll": lambda self, x, a: Student.nll(self, x, 1 / (1 + np.exp(-a)))},
+        "nll",
+        "elementwise-factor",
+        "that of sigmoid(logits)",
+    ),
     (totals(lambda n, k: -n + k), "elbo", "sign", "the kl has the wrong sign"),
     (totals(lambda n, k: -n), "elbo", "missing-term", "the kl is missing"),
     (totals(lambda n, k: -k), "elbo", "missing-term", "the nll is missing"),
@@ -366,6 +383,10 @@ SLIPS_MANY = [  # parts, inputs[0], cause, words
     (averages(lambda w: lme(w - w[0])), "bound", "missing-term", "log w of the first draw is subtracted"),
     (averages(lambda w: lme(w - np.logaddexp.reduce(w, axis=0))), "bound", "zero", "for every x and all draws"),
     (averages(lambda w: 2 * lme(w) - lme(2 * w)), "bound", "unknown", "draws that are the same is 0 for every x"),
+    (averages(lambda w: lme(w[1:])), "bound", "missing-term", "draw"),
+    (averages(lambda w: lme(2 * w)), "bound", "factor", "to the power 2"),
+    (averages(lambda w: lme(w) - len(w) + math.log(len(w))), "bound", "missing-term", "K is taken away, where log K"),
+    (weights(lambda n, p, q, kl: 0.5 * (p - q) - n), "weights", "factor", "log p(z) and log q(z|x) are half of"),
     (weights(lambda n, p, q, kl: -n), "weights", "missing-term", "no log p(z) and no log q(z|x)"),
     (weights(lambda n, p, q, kl: -n - q), "weights", "missing-term", "no log p(z)"),
     (weights(lambda n, p, q, kl: p - n), "weights", "missing-term", "no log q(z|x)"),
@@ -644,6 +665,7 @@ def test_a_small_constant_inside_a_logarithm():
 
     assert check_evidence(with_parts(nll=nll(1e-9)), images()).ok
     see(with_parts(nll=nll(1e-5)), "nll", "missing-term", "nearly right, off by up to")
+    see(with_parts(nll=nll(1e-2)), "nll", "missing-term", "adds 0.01 to the probabilities")
 
 
 def test_an_encoder_that_returns_something_else():
@@ -729,6 +751,16 @@ def test_a_slip_in_the_kl_is_no_other_prior(name, slip):
     assert "prior" not in {row.name for row in report.rows}
 
 
+def test_a_slip_that_one_row_shows_is_no_other_prior_and_has_no_name():
+    """Where all mu but one are above 0, mu |mu| is mu^2 in the other rows."""
+    model, x = with_parts(**kls(lambda m, v, z: 0.5 * (m * np.abs(m) + np.exp(v) - 1 - v).sum(axis=1))), images()
+    mu = model.encode(x)[0]
+    model.m = model.m - mu.min(axis=0) + [0.5, -0.01]
+    assert (model.encode(x)[0] < 0).sum() == 1
+    finding = only(check_evidence(model, x))
+    assert (finding.inputs, finding.cause) == (("kl",), "unknown")
+
+
 def test_a_slip_beside_another_prior_is_the_one_finding():
     parts = {**kls(PRIORS["learned, in closed form"][0]), **totals(lambda n, k: -n - 3 * k)}
     see(with_parts(**parts), "elbo", "factor", "in elbo the kl is 3 times")
@@ -772,6 +804,29 @@ def counting(nll, **parts):
 
 
 COUNTS = np.random.default_rng(5).poisson(1.5, (5, D)).astype(float)
+
+
+def test_what_an_nll_of_counts_lacks_is_named():
+    log_factorial = OfWholeNumbers.log_factorial
+    without = counting(lambda self, x, a: self.likelihood.nll(x, a)[0] - log_factorial(x).sum(axis=1))
+    assert "lacks log x!" in only(check_evidence(without, COUNTS)).message
+    no_rate = counting(lambda self, x, a: self.likelihood.nll(x, a)[0] - np.exp(a).sum(axis=1))
+    assert "lacks the sum of exp(logit)" in only(check_evidence(no_rate, COUNTS)).message
+
+
+def test_an_nll_of_another_sigma():
+    def own(sigma):
+        return lambda self, x, a: Gaussian(sigma=sigma).nll(x, a)[0]
+
+    assert check_evidence(with_parts(nll=own(0.5)), images(), likelihood=Gaussian(sigma=0.5)).ok
+    finding = only(check_evidence(with_parts(nll=own(1.0)), images(), likelihood=Gaussian(sigma=0.5)))
+    assert "that of sigma = 1, where the likelihood has 0.5" in finding.message
+
+
+def test_squares_for_an_nll_are_one_slip_of_a_bound_alone():
+    squares = {"nll": lambda self, x, a: ((x - a) ** 2).sum(axis=1)}
+    finding = only(check_evidence(with_parts("bound", **squares), images(), likelihood=Gaussian()))
+    assert "the nll is the squared distance" in finding.message
 
 
 def test_a_likelihood_that_refuses_what_is_tried_ends_no_check():

@@ -89,15 +89,19 @@ def explain_bound(b: Bound) -> Explained:
     drawn = heard(b, b.z) if b.z is not None else fitted_draw(b)
     whole, found = completed(b, drawn.z)
     found += of_the_parts(whole, drawn)
-    if not {"nll", "kl"} & b.terms.keys() and any(finding.cause == "unknown" for finding in found):
+    if not {"nll", "kl"} & b.terms.keys() and (len(found) > 1 or is_unknown(found)):
         kl = np.broadcast_to(expected_kl(*b.heads), b.terms["elbo"].shape)  # (E, B)
         other = of_the_parts(b._replace(terms={**b.terms, "kl": kl, "nll": -b.terms["elbo"] - kl}), drawn)
-        found = other if not any(finding.cause == "unknown" for finding in other) else found
+        found = other if not is_unknown(other) and (is_unknown(found) or len(other) < len(found)) else found
     guessed = drawn.assumed or not (is_analytic(whole.terms["kl"]) or "kl" in b.terms)  # why: then it may be the nll
-    if guessed and any(finding.cause == "unknown" for finding in found):
+    if guessed and is_unknown(found):
         return Explained([not_to_be_told_apart(b)])
     prior = "" if kl_fits(whole.terms["kl"], b.heads, drawn.z) else other_prior(whole, drawn)
     return Explained(found if found or prior else [not_to_be_told_apart(b)], prior)
+
+
+def is_unknown(found: list[Finding]) -> bool:
+    return any(finding.cause == "unknown" for finding in found)
 
 
 def of_the_parts(b: Bound, drawn: Drawn) -> list[Finding]:
@@ -276,17 +280,18 @@ def other_prior(b: Bound, drawn: Drawn) -> str:
 
 
 def kl_at_mixtures(b: Bound, told: bool) -> tuple[np.ndarray, Heads] | None:
-    """Other values of a kl in closed form, (64,), with their heads, (64, Z) each."""
+    """More values of a kl in closed form, (B + 64,), with their heads, (B + 64, Z) each."""
     rng, (B, D) = np.random.default_rng(0), b.x.shape
     mixed = rng.dirichlet(np.full(B, 0.5), size=64) @ b.x  # (64, D)
     crossed = b.x[rng.integers(B, size=(64, D)), np.arange(D)]  # (64, D)  why: a likelihood may refuse the others
-    for x in (mixed, crossed):
+    for others in (mixed, crossed):
+        x = np.concatenate([b.x, others])  # (B + 64, D)
         with suppress(Exception):
-            mu, logvar = (to_numpy(a).astype(float) for a in inner(b.model).encode(x.copy())[:2])  # (64, Z)
+            mu, logvar = (to_numpy(a).astype(float) for a in inner(b.model).encode(x.copy())[:2])  # (B + 64, Z)
             look = look_inside(b.model, x, np.zeros(mu.shape))
             if told:
                 return look.terms["kl"], (mu, logvar)
-            z = mu if look.z is None else look.z  # (64, Z)
-            nll = np.concatenate([b.nll_at(z[[i]], row) for i, row in enumerate(x)])  # (64,)
+            z = mu if look.z is None else look.z  # (B + 64, Z)
+            nll = np.concatenate([b.nll_at(z[[i]], row) for i, row in enumerate(x)])  # (B + 64,)
             return -look.terms["elbo"] - nll, (mu, logvar)
     return None

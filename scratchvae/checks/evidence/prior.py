@@ -53,6 +53,8 @@ def normal(table: np.ndarray, values: np.ndarray, sign: float, pairs: list[tuple
     if not (np.linalg.eigvalsh(precision) > 1e-6).all():
         return ""
     mean, covariance = np.linalg.solve(precision, h), np.linalg.inv(precision)
+    if close(mean, np.zeros(Z)) and close(covariance, np.eye(Z)):
+        return ""
     constant = 0.5 * (np.linalg.slogdet(precision)[1] - h @ mean)
     return in_words(mean, covariance) if close(constant, weights[-1]) else ""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.checks.amounts import nats, off_by, same, times
+from scratchvae.checks.amounts import nats, number, off_by, same, times
 from scratchvae.checks.evidence.quadrature import expected_kl
 from scratchvae.checks.report import Finding, listed
 from scratchvae.checks.vjp.case import ratio
@@ -75,7 +75,7 @@ def is_analytic(kl: np.ndarray) -> bool:
 def wrong_kl(
     kl: np.ndarray, heads: Heads, z: np.ndarray | None, at_mixtures: tuple[np.ndarray, Heads] | None, sizes: Any
 ) -> Finding:
-    """kl (E, B) is not that of q; at_mixtures are other values of it (64,), and the heads that belong to them."""
+    """kl (E, B) is not that of q; at_mixtures are more values of it (n,), and the heads that belong to them."""
     unknown = Finding(("kl",), "unknown", "the kl is off by another amount for each x, in no usual way", ANALYTIC)
     if not is_analytic(kl):
         return wrong_sampled_kl(kl, heads, z, sizes) or unknown
@@ -89,16 +89,43 @@ def wrong_kl(
     if len(got) > len(counted) and close(got, of_each @ counted) and (np.abs(counted) < ALLOWED).any():
         left_out = " and ".join(map(str, np.flatnonzero(np.abs(counted) < ALLOWED)))
         return Finding(("kl",), "batch-sum", f"the kl leaves out latent {left_out}", "sum over all latents")
+    if text := of_another_kind(got, heads):
+        return Finding(("kl",), "elementwise-factor", text, ANALYTIC)
     if at_mixtures and (finding := wrong_piece(*at_mixtures)):
         return finding
     return unknown
+
+
+def of_another_kind(kl: np.ndarray, heads: Heads) -> str:
+    """What kl (n,) is, if it is no sum of the right pieces: the other divergence, or one with free bits."""
+    mu, logvar = heads  # (n, Z), (n, Z)
+    with np.errstate(all="ignore"):
+        if close(kl, 0.5 * (logvar + (1 + mu * mu) * np.exp(-logvar) - 1).sum(axis=1)):
+            return "the kl is KL(p || q), that of the prior to q, the other way round"
+    each = 0.5 * (mu * mu + np.exp(logvar) - 1 - logvar)  # (n, Z)
+    whole = each.sum(axis=1, keepdims=True)  # (n, 1)
+    for what, parts in {"of each latent": each, "of each row": whole}.items():
+        for floor in {float(kl.min()) / parts.shape[1], *(kl[:, None] - (whole - each)).ravel().tolist()}:
+            raised = parts < floor
+            if raised.any() and not raised.all() and close(kl, np.maximum(parts, floor).sum(axis=1)):
+                return (
+                    f"the kl {what} is raised to {number(floor)} where it is below: free bits, which the bound has not"
+                )
+    return ""
+
+
+def one_decides(table: np.ndarray) -> bool:
+    """Is there a point that any weights fit, since it alone tells two pieces apart: |mu| and mu, say?"""
+    U, s, _ = np.linalg.svd(table, full_matrices=False)
+    U = U[:, s > 1e-12 * s[0]]
+    return bool((U * U).sum(axis=1).max() > 1 - 1e-6)
 
 
 def wrong_piece(kl: np.ndarray, heads: Heads) -> Finding | None:
     """Of the pieces that a KL is made of, the one with a wrong weight."""
     table = np.stack([piece(*heads).sum(axis=1) for piece in PIECES.values()], axis=1)  # (64, 8)
     right, found = (np.linalg.lstsq(table, a, rcond=1e-12)[0] for a in (expected_kl(*heads), kl))  # (8,), (8,)
-    if not np.allclose(table @ found, kl, rtol=1e-8, atol=1e-8):
+    if not np.allclose(table @ found, kl, rtol=1e-8, atol=1e-8) or one_decides(table):
         return None
     off = {name: (r, f) for name, r, f in zip(PIECES, right, found, strict=True) if abs(r - f) > ALLOWED}
     wrong = {name: pair for name, pair in off.items() if abs(pair[0]) > ALLOWED}

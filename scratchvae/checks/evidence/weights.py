@@ -55,6 +55,8 @@ AVERAGES = (
     Average("the logarithms are averaged by their weights", by_their_weights, "elementwise-factor"),
     Average("it is the weight of the first draw alone", lambda w: w[0], "missing-term"),
     Average("it is the weight of the last draw alone", lambda w: w[-1], "missing-term"),
+    Average("the first draw is left out", lambda w: log_mean_exp(w[1:] if len(w) > 1 else w), "missing-term"),
+    Average("the last draw is left out", lambda w: log_mean_exp(w[:-1] if len(w) > 1 else w), "missing-term"),
     Average("it is the logarithm of the median weight", lambda w: np.median(w, axis=0), "elementwise-factor"),
 )
 SUM_OF_LOGS = "the logarithms of the weights are summed over the draws"
@@ -222,10 +224,16 @@ def of_the_weights(weights: list[float], many: Many) -> list[Finding]:
     elif turned:
         text = f"in the weights {' and '.join(turned)} {'has' if len(turned) == 1 else 'have'} the wrong sign"
         found.append(Finding(("weights",), "sign", text, WEIGHT, -1.0))
-    for name, a in zip(MARKS, c, strict=True):
-        if not (abs(a) < ALLOWED or same(abs(a), 1.0)):
-            text, repair = off_by(a, {"D": many.x.shape[1]} if name == "nll" else {"K": many.K})
-            found.append(Finding(("weights",), "factor", f"in the weights {name} {text}", f"{repair}: {WEIGHT}", 1 / a))
+    scaled = {name: a for name, a in zip(MARKS, c, strict=True) if not (abs(a) < ALLOWED or same(abs(a), 1.0))}
+    if len(scaled) == 2 and same(*scaled.values()):  # why: a factor of both is one slip
+        a = next(iter(scaled.values()))
+        text, repair = off_by(a)
+        text = text.replace("is ", "are ", 1).replace("it ", "they ")
+        finding = f"in the weights {' and '.join(scaled)} {text}"
+        return [*found, Finding(("weights",), "factor", finding, f"{repair}: {WEIGHT}", 1 / a)]
+    for name, a in scaled.items():
+        text, repair = off_by(a, {"D": many.x.shape[1]} if name == "nll" else {"K": many.K})
+        found.append(Finding(("weights",), "factor", f"in the weights {name} {text}", f"{repair}: {WEIGHT}", 1 / a))
     return found
 
 
@@ -247,6 +255,15 @@ def of_the_average(got: np.ndarray, parts: np.ndarray, weights: list[float], con
     if scaled and close(got, whole * log_mean_exp(log_w)):
         text, repair = off_by(whole, {"K": K})
         return [Finding(("bound",), "factor", f"the bound {text}", repair, 1 / whole)]
+    if scaled and close(got, log_mean_exp(whole * log_w)):
+        text = f"each weight enters to the power {number(whole)}"
+        return [Finding(("bound",), "factor", text, AVERAGE, 1 / whole)]
+    if scaled and close(got, whole * np.logaddexp.reduce(log_w, axis=0)):
+        text = f"the logarithm of the sum of the weights is multiplied by {number(whole)}, and log K is not taken away"
+        return [Finding(("bound",), "factor", text, AVERAGE)]
+    for text, instead in {"K": K, "log(K - 1)": math.log(K - 1) if K > 2 else math.nan}.items():
+        if close(got, np.logaddexp.reduce(log_w, axis=0) - instead):
+            return [Finding(("bound",), "missing-term", f"{text} is taken away, where log K belongs", AVERAGE)]
     if close(got, log_mean_exp(log_w) + constant):
         text = f"the bound is off by the same {nats(constant)} for every x: a constant"
         return [Finding(("bound",), "missing-term", text, f"{AVERAGE}, with {WEIGHT} and all constants")]
