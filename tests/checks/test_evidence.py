@@ -723,6 +723,11 @@ PRIORS = {  # log p(z) or a kl in closed form, words
         "correlated by 0.625",
     ),
     "a mixture": (lambda m, v, z: log_normal(z, m, v) - mixture(z), "not normal"),
+    "a kink": (lambda m, v, z: log_normal(z, m, v) + (np.abs(z) + math.log(2)).sum(axis=1), "not normal"),
+    "heavy tails": (
+        lambda m, v, z: log_normal(z, m, v) + (1.5 * np.log1p(z**2 / 2) + 1.5 * math.log(2)).sum(axis=1),
+        "not normal",
+    ),
 }
 NO_PRIORS = {  # a slip in one of these has no prior that it belongs to
     "half of it": lambda kl: lambda m, v, z: 0.5 * kl(m, v, z),
@@ -741,6 +746,12 @@ def test_another_prior_is_untested_and_not_wrong(name, told):
     assert {row.status for row in report.rows} == {"untested"}
     assert words in report.rows[-1].note
     assert report.rows[-1].name == "prior"
+
+
+def test_another_prior_where_each_z_takes_the_eps_of_another_latent():
+    for change in (lambda e: e[:, ::-1], lambda e: -e):
+        parts = {**kls(PRIORS["a mixture"][0]), **draws(lambda m, v, e, change=change: m + s(v) * change(e))}
+        assert not check_evidence(with_parts(**parts), images()).findings
 
 
 @pytest.mark.parametrize("slip", NO_PRIORS)

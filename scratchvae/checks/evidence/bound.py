@@ -28,10 +28,10 @@ from scratchvae.checks.evidence.terms import (
     wrong_sum,
 )
 from scratchvae.checks.report import Finding
-from scratchvae.checks.sampler.draw import Draw, entry_by_entry
+from scratchvae.checks.sampler.draw import Draw, all_together, entry_by_entry
 from scratchvae.checks.sampler.instead import DRAW, Measured
 from scratchvae.checks.sampler.instead import findings as of_the_numbers
-from scratchvae.checks.sampler.law import Point, Question, law_of
+from scratchvae.checks.sampler.law import MIXING, Point, Question, law_of
 
 NOISES = 24
 BOUND = "elbo = -nll - kl"
@@ -264,19 +264,29 @@ def other_prior(b: Bound, drawn: Drawn) -> str:
     log_p = log_normal(drawn.z, mu, logvar) - kl  # (E, B)
     if words := of_log_p(log_p.ravel(), drawn.z.reshape(-1, Z)):
         return words
-    shift, spread = (mu, np.exp(0.5 * logvar))
-    if drawn.numbers is not None:
-        shift, spread = drawn.numbers.shift[0], drawn.numbers.spread[0]
+    shift, mixing = of_the_draw(b, drawn)  # (B, Z), (B, Z, Z)
 
     def log_p_at(z: np.ndarray, row: int) -> np.ndarray:
-        terms = look_inside(
-            b.model, np.broadcast_to(b.x[row], (len(z), b.x.shape[1])), (z - shift[row]) / spread[row]
-        ).terms
+        eps = (z - shift[row]) @ np.linalg.pinv(mixing[row]).T  # (G, Z)
+        terms = look_inside(b.model, np.broadcast_to(b.x[row], (len(z), b.x.shape[1])), eps).terms
         kl = terms["kl"] if told else -terms["elbo"] - b.nll_at(z, b.x[row])  # (G,)
         return log_normal(z, mu[row], logvar[row]) - kl
 
     with np.errstate(all="ignore"):
-        return of_draws(log_p_at, len(mu), Z, b.rng) if drawn.assumed or drawn.numbers is not None else ""
+        return of_draws(log_p_at, len(mu), Z, b.rng)
+
+
+def of_the_draw(b: Bound, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
+    """Shift (B, Z) and mixing (B, Z, Z) of z = shift + mixing eps, row by row; those of q if it is not heard."""
+    mu, logvar = b.heads
+    B, Z = mu.shape
+    if drawn.numbers is not None:
+        return drawn.numbers.shift[0], drawn.numbers.spread[0][:, None] * np.eye(Z)
+    linear = all_together(draw_at(b.model, b.x), (B, Z), b.rng) if b.z is not None and mu.size <= MIXING else None
+    if linear is None:
+        return mu, np.exp(0.5 * logvar)[:, None] * np.eye(Z)
+    rows = np.arange(B)
+    return linear.shift.reshape(B, Z), linear.mixing.reshape(B, Z, B, Z)[rows, :, rows]
 
 
 def kl_at_mixtures(b: Bound, told: bool) -> tuple[np.ndarray, Heads] | None:
