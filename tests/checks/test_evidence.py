@@ -219,7 +219,12 @@ SLIPS = [  # parts, inputs[0], cause, words
         "that of 1 - x",
     ),
     (nlls(lambda n, x, a: ((x - 1 / (1 + np.exp(-a))) ** 2).sum(axis=1)), "nll", "missing-term", "squared distance"),
-    (kls(lambda m, v, z: 0.5 * (v + (1 + m**2) * np.exp(-v) - 1).sum(axis=1)), "kl", None, "the other way round"),
+    (
+        kls(lambda m, v, z: 0.5 * (v + (1 + m**2) * np.exp(-v) - 1).sum(axis=1)),
+        "kl",
+        "elementwise-factor",
+        "the other way round",
+    ),
     (
         kls(lambda m, v, z: np.maximum(0.5 * (m**2 + np.exp(v) - 1 - v), 0.4).sum(axis=1)),
         "kl",
