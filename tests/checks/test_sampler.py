@@ -301,6 +301,14 @@ def test_a_sigma_whose_square_is_no_number(big):
     assert "half of sigma" in only(check_sampler(lambda m, v, e: m + 0.5 * sigma(v) * e, mu, logvar)).message
 
 
+def test_an_order_of_variances_far_apart():
+    rng = np.random.default_rng(9)
+    mu, logvar = rng.standard_normal((4, 3)), np.array([-20.0, 0.0, 10.0]) + rng.standard_normal((4, 3))
+    for at in (logvar, logvar[:, ::-1], logvar - 10):
+        report = check_sampler(by_eigenvectors, mu, at, rng=rng)
+        assert report.ok, str(report)
+
+
 @pytest.mark.parametrize("order", [lambda m, v: np.argsort(m, axis=1), lambda m, v: np.argsort(v, axis=1)])
 def test_a_wrong_spread_is_seen_whichever_eps_z_takes(order):
     rng, mu, logvar = asked("a few rows", 8)

@@ -132,7 +132,7 @@ def measured_at(point: Point, source: np.ndarray, noise: float, rng: np.random.G
     mu, logvar, draw = point
     eps = rng.choice([-1.0, 1.0], mu.shape) * rng.uniform(0.5, 1.5, mu.shape)  # (B, Z)  why: none at 0, none equal
     above, below = draw(eps), draw(-eps)  # (B, Z)
-    if not follows_at(point, source, above, below, eps, rng) and mu.size <= MIXING:
+    if not follows_at(point, source, (above, below, eps), noise, rng) and mu.size <= MIXING:
         there = all_together(draw, (mu.shape[0], mu.shape[1]), rng)
         if there is not None and (there.takes.sum(axis=1) > 1).any():
             return None
@@ -145,14 +145,15 @@ def measured_at(point: Point, source: np.ndarray, noise: float, rng: np.random.G
 
 
 def follows_at(
-    point: Point, source: np.ndarray, above: np.ndarray, below: np.ndarray, eps: np.ndarray, rng: np.random.Generator
+    point: Point, source: np.ndarray, seen: tuple[np.ndarray, ...], noise: float, rng: np.random.Generator
 ) -> bool:
     """Does z take the same eps here as where it was asked about: the draw for another eps is then known?"""
-    mu, _, draw = point
+    (mu, _, draw), (above, below, eps) = point, seen
     other = rng.standard_normal(mu.shape)  # (B, Z)
     share = (other.ravel()[source] / eps.ravel()[source]).reshape(mu.shape)  # (B, Z)
-    known = 0.5 * (above + below) + 0.5 * (above - below) * share  # (B, Z)
-    return bool((np.abs(draw(other) - known) <= 1e-5 * (np.abs(above) + np.abs(below) + np.abs(known))).all())
+    half = 0.5 * (above - below)  # (B, Z)
+    allowed = 1e-5 * np.abs(half) * (1 + np.abs(share)) + 10 * noise * (np.abs(above) + np.abs(below))  # (B, Z)
+    return bool((np.abs(draw(other) - 0.5 * (above + below) - half * share) <= allowed).all())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
