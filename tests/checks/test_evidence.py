@@ -916,6 +916,16 @@ def test_a_part_of_the_package_that_is_replaced(function, slip, where, words, mo
     see(build(), where, None, words)
 
 
+def test_a_prior_that_sample_does_not_draw_from_is_wrong(monkeypatch):
+    def kl(m, v):
+        return 0.5 * ((m * m + np.exp(v)) / 4 - 1 - v + math.log(4)).sum(axis=1), None
+
+    monkeypatch.setattr(vae_module, "kl_to_standard_normal", kl)
+    assert only(check_evidence(build(), images())).inputs == ("kl",)
+    own = type("Own", (VAE,), {"sample": lambda self, n, rng: 2 * rng.standard_normal((n, self.n_z))})
+    assert not check_evidence(build(own), images()).findings
+
+
 def test_pixels_outside_the_support_are_refused():
     x = np.full((4, D), 1.5)
     for check in (

@@ -14,7 +14,7 @@ from scratchvae.checks.amounts import off_by, same
 from scratchvae.checks.evidence.fitted import fitted
 from scratchvae.checks.evidence.inside import inner, look_inside
 from scratchvae.checks.evidence.nll import wrong_nll
-from scratchvae.checks.evidence.prior import of_closed_kl, of_draws, of_log_p
+from scratchvae.checks.evidence.prior import is_known, of_closed_kl, of_draws, of_log_p
 from scratchvae.checks.evidence.quadrature import NllAt, expected_kl
 from scratchvae.checks.evidence.readings import AS_AGREED, READINGS, Reading, fits, of_encode
 from scratchvae.checks.evidence.terms import (
@@ -257,6 +257,8 @@ def of_the_kl(b: Bound, drawn: Drawn, readings: list[Reading]) -> Finding:
 
 def other_prior(b: Bound, drawn: Drawn) -> str:
     """The prior, not N(0, I) and the same for all x, that the kl belongs to, in words; nothing if there is none."""
+    if is_known(inner(b.model)):
+        return ""
     kl, (mu, logvar), Z = b.terms["kl"], b.heads, b.eps.shape[1]
     told = "kl" in look_inside(b.model, b.x, np.broadcast_to(b.eps[0], mu.shape)).terms
     if is_analytic(kl):

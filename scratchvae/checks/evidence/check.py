@@ -35,7 +35,8 @@ def check_evidence(model: Any, x: Array, *, likelihood: Any = None) -> Report:
     at fault.
 
     The prior is taken to be N(0, I). A bound that is right for another one, learned or of several layers, is untested,
-    and the row named prior tells which it is; it has to be the same for all x.
+    and the row named prior tells which it is; it has to be the same for all x. A VAE whose sample is that of this
+    package draws from N(0, I), so that another one is wrong.
 
     An objective whose draw_eps(B, rng) is (K, B, Z) is an importance-weighted bound, log (1/K) sum_k w_k, such as
     ImportanceWeighted(vae, K); encode and decode are its own, or those of its .model. It is to lie between the ELBO and

@@ -8,6 +8,7 @@ Sizes: n points, B rows, Z latents, G grid points.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -15,10 +16,16 @@ from scratchvae.checks.evidence.terms import Heads, close, log_normal
 from scratchvae.checks.report import Row
 from scratchvae.exact import make_grid
 from scratchvae.gaussian import LOG_2PI
+from scratchvae.vae import VAE
 
 LogP = Callable[[np.ndarray, int], np.ndarray]  # z (G, Z), a row -> log p(z) as its kl says, (G,)
 WIDE = 8.0  # the prior is looked for between -WIDE and WIDE, if it is not normal
 PARTS = 1e-2  # what it may integrate to beside 1: the grid is coarse, and a density may have a kink or a tail
+
+
+def is_known(model: Any) -> bool:
+    """Does the model draw its pictures from N(0, I), as VAE.sample does? Then its prior can be told."""
+    return getattr(type(model), "sample", None) is VAE.sample
 
 
 def of_closed_kl(kl: np.ndarray, heads: Heads) -> str:

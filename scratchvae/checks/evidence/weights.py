@@ -14,8 +14,9 @@ import numpy as np
 
 from scratchvae.checks.amounts import nats, number, off_by, same
 from scratchvae.checks.evidence.fitted import fitted
+from scratchvae.checks.evidence.inside import inner
 from scratchvae.checks.evidence.many import Many, log_mean_exp
-from scratchvae.checks.evidence.prior import of_draws
+from scratchvae.checks.evidence.prior import is_known, of_draws
 from scratchvae.checks.evidence.quadrature import expected_kl
 from scratchvae.checks.evidence.readings import AS_AGREED, READINGS, Reading, fits, of_encode
 from scratchvae.checks.evidence.terms import ALLOWED, close, log_normal
@@ -113,6 +114,8 @@ def as_heard(many: Many, heard: Heard, readings: tuple[Reading, ...] = (AS_AGREE
 
 def other_prior(many: Many, rng: np.random.Generator) -> str:
     """The prior, not N(0, I) and the same for all x, of a bound that is right otherwise; nothing if there is none."""
+    if is_known(inner(many.objective)):
+        return ""
     K, eps = many.K, rng.standard_normal((many.K, SETS, many.heads[0].shape[1]))  # (K, n, Z)
     rows, one = range(len(many.x)), [np.repeat(e[None], K, axis=0) for e in eps]  # why: K equal draws show log w
     log_w = np.stack([[many.bound(b, e) for b in rows] for e in one])  # (K, B, n)
