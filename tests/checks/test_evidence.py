@@ -192,7 +192,22 @@ SLIPS = [  # parts, inputs[0], cause, words
     (kls(lambda m, v, z: -log_normal(z)), "kl", "missing-term", "no log q(z)"),
     (kls(lambda m, v, z: log_normal(z, m, v)), "kl", "missing-term", "no log p(z)"),
     (kls(lambda m, v, z: log_normal(z, m, v) + log_normal(z)), "kl", "sign", "log p(z) has the wrong sign"),
-    (kls(lambda m, v, z: -sampled_kl(m, v, z)), "kl", "sign", "wrong sign"),
+    (kls(lambda m, v, z: -sampled_kl(m, v, z)), "kl", "sign", "the kl has the wrong sign"),
+    (kls(lambda m, v, z: sampled_kl(m, v, z) / 2), "kl", "factor", "the kl is half of what it should be (Z is 2)"),
+    (kls(lambda m, v, z: 2 * log_normal(z, m, v) - log_normal(z)), "kl", "factor", "in the kl log q(z) is twice"),
+    (kls(lambda m, v, z: sampled_kl(m, v, z) + 0.5 * (z**2).sum(axis=1)), "kl", "factor", "the kl with z^2 is twice"),
+    (
+        kls(lambda m, v, z: (0.5 * m**2 + np.exp(v) - 1 - v).sum(axis=1)),
+        "kl",
+        "factor",
+        "the parts of the kl with sigma^2, logvar and the constant are twice what they should be",
+    ),
+    (
+        kls(lambda m, v, z: 0.5 * (2 * m**2 + 3 * np.exp(v) - 1 - v).sum(axis=1)),
+        "kl",
+        "factor",
+        "the part of the kl with mu^2 twice, the part of the kl with sigma^2 3 times what it should be",
+    ),
     (nlls(lambda n, x, a: n / D), "nll", "factor", "1/6 of what it should be (D is 6): a mean"),
     (nlls(lambda n, x, a: 2 * n), "nll", "factor", "twice"),
     (nlls(lambda n, x, a: -n), "nll", "sign", "wrong sign"),
@@ -204,6 +219,28 @@ SLIPS = [  # parts, inputs[0], cause, words
         "that of 1 - x",
     ),
     (nlls(lambda n, x, a: ((x - 1 / (1 + np.exp(-a))) ** 2).sum(axis=1)), "nll", "missing-term", "squared distance"),
+    (
+        kls(lambda m, v, z: 0.5 * (v + (1 + m**2) * np.exp(-v) - 1).sum(axis=1)),
+        "kl",
+        "elementwise-factor",
+        "the other way round",
+    ),
+    (
+        kls(lambda m, v, z: np.maximum(0.5 * (m**2 + np.exp(v) - 1 - v), 0.4).sum(axis=1)),
+        "kl",
+        "elementwise-factor",
+        "the kl of each latent is raised to 0.4",
+    ),
+    (nlls(lambda n, x, a: 0.5 * n + 2), "nll", "factor", "but for a constant the nll is half of"),
+    (nlls(lambda n, x, a: n + x.sum(axis=1)), "nll", "missing-term", "does not depend on the logits"),
+    (nlls(lambda n, x, a: n - np.logaddexp(0, a).sum(axis=1)), "nll", "missing-term", "the sum of log(1 + exp(logit))"),
+    (nlls(lambda n, x, a: n + 0.2 * a.sum(axis=1)), "nll", "missing-term", "a term too many, 0.2 times the sum of"),
+    (
+        {"nll": lambda self, x, a: Student.nll(self, x, 1 / (1 + np.exp(-a)))},
+        "nll",
+        "elementwise-factor",
+        "that of sigmoid(logits)",
+    ),
     (totals(lambda n, k: -n + k), "elbo", "sign", "the kl has the wrong sign"),
     (totals(lambda n, k: -n), "elbo", "missing-term", "the kl is missing"),
     (totals(lambda n, k: -k), "elbo", "missing-term", "the nll is missing"),
@@ -347,6 +384,13 @@ SLIPS_MANY = [  # parts, inputs[0], cause, words
         "elementwise-factor",
         "averaged by their weights",
     ),
+    (averages(lambda w: lme(w - w.max(0))), "bound", "missing-term", "the largest log w is subtracted"),
+    (averages(lambda w: lme(w - w[0])), "bound", "missing-term", "log w of the first draw is subtracted"),
+    (averages(lambda w: lme(w - np.logaddexp.reduce(w, axis=0))), "bound", "zero", "for every x and all draws"),
+    (averages(lambda w: 2 * lme(w) - lme(2 * w)), "bound", "unknown", "draws that are the same is 0 for every x"),
+    (averages(lambda w: lme(2 * w)), "bound", "factor", "to the power 2"),
+    (averages(lambda w: lme(w) - len(w) + math.log(len(w))), "bound", "missing-term", "K is taken away, where log K"),
+    (weights(lambda n, p, q, kl: 0.5 * (p - q) - n), "weights", "factor", "log p(z) and log q(z|x) are half of"),
     (weights(lambda n, p, q, kl: -n), "weights", "missing-term", "no log p(z) and no log q(z|x)"),
     (weights(lambda n, p, q, kl: -n - q), "weights", "missing-term", "no log p(z)"),
     (weights(lambda n, p, q, kl: p - n), "weights", "missing-term", "no log q(z|x)"),
@@ -357,7 +401,7 @@ SLIPS_MANY = [  # parts, inputs[0], cause, words
     (weights(lambda n, p, q, kl: p + n - q), "weights", "sign", "nll has the wrong sign"),
     (weights(lambda n, p, q, kl: p - n / D - q), "weights", "factor", "nll is 1/6 of what it should be (D is 6)"),
     (weights(lambda n, p, q, kl: p - n - 2 * q), "weights", "factor", "log q(z|x) is twice"),
-    (weights(lambda n, p, q, kl: -n - kl), "weights", "missing-term", "closed form stands outside"),
+    (weights(lambda n, p, q, kl: -n - kl), "weights", "missing-term", "closed form stands in the place"),
     (draws(lambda m, v, e: m + np.exp(v) * e), "sampler", "elementwise-factor", "sigma^2"),
     (draws(lambda m, v, e: m + 0.01 * s(v) * e), "sampler", "factor", "0.01 times sigma"),
     ({"log_q": lambda self, z, m, v: log_normal(z, m, 2 * v)}, "weights", "factor", "the logarithm of sigma"),
@@ -512,6 +556,15 @@ def test_a_bound_of_many_draws_is_taken_apart_for_other_sizes(parts, where, caus
         see(many(kind, told, seed, n_z, K, **parts), where, cause, words, seed)
 
 
+def test_one_draw_whose_weight_is_taken_away_from_itself():
+    see(many(K=1, **averages(lambda w: lme(w - w.max(0)))), "bound", "zero", "the bound is 0 for every x and all draws")
+
+
+def test_a_draw_that_is_left_out():
+    see(many(K=3, **averages(lambda w: lme(w[1:]))), "bound", "missing-term", "the first draw is left out")
+    see(many(K=3, **averages(lambda w: lme(w[:-1]))), "bound", "missing-term", "the last draw is left out")
+
+
 def test_draws_that_share_their_eps():
     class Shares(ManyDraws):
         def objective(self, x, eps):
@@ -621,6 +674,7 @@ def test_a_small_constant_inside_a_logarithm():
 
     assert check_evidence(with_parts(nll=nll(1e-9)), images()).ok
     see(with_parts(nll=nll(1e-5)), "nll", "missing-term", "nearly right, off by up to")
+    see(with_parts(nll=nll(1e-2)), "nll", "missing-term", "adds 0.01 to the probabilities")
 
 
 def test_an_encoder_that_returns_something_else():
@@ -660,6 +714,149 @@ def test_an_empty_cell_is_not_written_yet():
     report = check_evidence(Blank(), images())
     assert not report.findings
     assert [row.status for row in report.rows] == ["not written yet"]
+
+
+def mixture(z):
+    """log p(z) of two bumps a latent."""
+    return (np.logaddexp(-0.5 * (z - 1.5) ** 2, -0.5 * (z + 1.5) ** 2) - math.log(2 * math.sqrt(2 * math.pi))).sum(1)
+
+
+PRIORS = {  # log p(z) or a kl in closed form, words
+    "learned, in closed form": (
+        lambda m, v, z: 0.5 * (0.4 - v + (np.exp(v) + (m - 0.7) ** 2) * math.exp(-0.4) - 1).sum(axis=1),
+        "variance 1.49",
+    ),
+    "learned, sampled": (lambda m, v, z: log_normal(z, m, v) - log_normal(z, 0.7, 0.4), "mean 0.7"),
+    "in layers": (
+        lambda m, v, z: log_normal(z, m, v) - log_normal(z[:, :1]) - log_normal(z[:, 1:], 0.8 * z[:, :1]),
+        "correlated by 0.625",
+    ),
+    "a mixture": (lambda m, v, z: log_normal(z, m, v) - mixture(z), "not normal"),
+    "a kink": (lambda m, v, z: log_normal(z, m, v) + (np.abs(z) + math.log(2)).sum(axis=1), "not normal"),
+    "heavy tails": (
+        lambda m, v, z: log_normal(z, m, v) + (1.5 * np.log1p(z**2 / 2) + 1.5 * math.log(2)).sum(axis=1),
+        "not normal",
+    ),
+}
+NO_PRIORS = {  # a slip in one of these has no prior that it belongs to
+    "half of it": lambda kl: lambda m, v, z: 0.5 * kl(m, v, z),
+    "a constant": lambda kl: lambda m, v, z: kl(m, v, z) + 0.3,
+    "without logvar": lambda kl: lambda m, v, z: kl(m, v, z) + 0.5 * v.sum(axis=1),
+    "another sign": lambda kl: lambda m, v, z: -kl(m, v, z),
+}
+
+
+@pytest.mark.parametrize("told", TOLD)
+@pytest.mark.parametrize("name", PRIORS)
+def test_another_prior_is_untested_and_not_wrong(name, told):
+    kl, words = PRIORS[name]
+    report = check_evidence(with_parts(told, **kls(kl)), images())
+    assert not report.findings, str(report)
+    assert {row.status for row in report.rows} == {"untested"}
+    assert words in report.rows[-1].note
+    assert report.rows[-1].name == "prior"
+
+
+def test_another_prior_where_each_z_takes_the_eps_of_another_latent():
+    for change in (lambda e: e[:, ::-1], lambda e: -e):
+        parts = {**kls(PRIORS["a mixture"][0]), **draws(lambda m, v, e, change=change: m + s(v) * change(e))}
+        assert not check_evidence(with_parts(**parts), images()).findings
+
+
+@pytest.mark.parametrize("slip", NO_PRIORS)
+@pytest.mark.parametrize("name", PRIORS)
+def test_a_slip_in_the_kl_is_no_other_prior(name, slip):
+    report = check_evidence(with_parts(**kls(NO_PRIORS[slip](PRIORS[name][0]))), images())
+    assert only(report).inputs == ("kl",), str(report)
+    assert "prior" not in {row.name for row in report.rows}
+
+
+def test_a_slip_that_one_row_shows_is_no_other_prior_and_has_no_name():
+    """Where all mu but one are above 0, mu |mu| is mu^2 in the other rows."""
+    model, x = with_parts(**kls(lambda m, v, z: 0.5 * (m * np.abs(m) + np.exp(v) - 1 - v).sum(axis=1))), images()
+    mu = model.encode(x)[0]
+    model.m = model.m - mu.min(axis=0) + [0.5, -0.01]
+    assert (model.encode(x)[0] < 0).sum() == 1
+    finding = only(check_evidence(model, x))
+    assert (finding.inputs, finding.cause) == (("kl",), "unknown")
+
+
+def test_a_slip_beside_another_prior_is_the_one_finding():
+    parts = {**kls(PRIORS["learned, in closed form"][0]), **totals(lambda n, k: -n - 3 * k)}
+    see(with_parts(**parts), "elbo", "factor", "in elbo the kl is 3 times")
+
+
+def test_another_prior_of_a_bound_of_many_draws():
+    for told in ("bound", "deaf bound"):
+        for log_p in (lambda z: log_normal(z, 0.7, 0.4), mixture):
+
+            class Other(ManyDraws):
+                def objective(self, x, eps, log_p=log_p):
+                    (mu, logvar), log_w = self.encode(x), []
+                    for e in eps:
+                        z = self.draw(mu, logvar, e)
+                        log_w.append(self.weight(self.nll_of(x, z), log_p(z), self.log_q(z, mu, logvar), 0))
+                    return BoundAlone(self.average(np.array(log_w))), None
+
+            report = check_evidence(many(Other, told), images())
+            assert not report.findings, str(report)
+            assert report.rows[-1].name == "prior"
+            halved = type("Halved", (Other,), weights(lambda n, p, q, kl: 0.5 * p - n - q))
+            assert check_evidence(many(halved, told), images()).findings
+
+
+class OfWholeNumbers:
+    """A likelihood that refuses what is no number of its support; no mean."""
+
+    name, support, n_params = "counts", (0.0, math.inf), 1
+    log_factorial = staticmethod(np.vectorize(lambda x: math.lgamma(x + 1), otypes=[float]))
+
+    def nll(self, x, logits):
+        if (x != np.rint(x)).any() or (x < 0).any():
+            raise ValueError("whole numbers, please")
+        return (np.exp(logits) - x * logits + self.log_factorial(x)).sum(axis=1), None
+
+
+def counting(nll, **parts):
+    model = with_parts(nll=lambda self, x, a: nll(self, x, a), **parts)
+    model.likelihood, model.C, model.c = OfWholeNumbers(), 0.3 * model.C, 0.3 * model.c
+    return model
+
+
+COUNTS = np.random.default_rng(5).poisson(1.5, (5, D)).astype(float)
+
+
+def test_what_an_nll_of_counts_lacks_is_named():
+    log_factorial = OfWholeNumbers.log_factorial
+    without = counting(lambda self, x, a: self.likelihood.nll(x, a)[0] - log_factorial(x).sum(axis=1))
+    assert "lacks log x!" in only(check_evidence(without, COUNTS)).message
+    no_rate = counting(lambda self, x, a: self.likelihood.nll(x, a)[0] - np.exp(a).sum(axis=1))
+    assert "lacks the sum of exp(logit)" in only(check_evidence(no_rate, COUNTS)).message
+
+
+def test_an_nll_of_another_sigma():
+    def own(sigma):
+        return lambda self, x, a: Gaussian(sigma=sigma).nll(x, a)[0]
+
+    assert check_evidence(with_parts(nll=own(0.5)), images(), likelihood=Gaussian(sigma=0.5)).ok
+    finding = only(check_evidence(with_parts(nll=own(1.0)), images(), likelihood=Gaussian(sigma=0.5)))
+    assert "that of sigma = 1, where the likelihood has 0.5" in finding.message
+
+
+def test_squares_for_an_nll_are_one_slip_of_a_bound_alone():
+    squares = {"nll": lambda self, x, a: ((x - a) ** 2).sum(axis=1)}
+    finding = only(check_evidence(with_parts("bound", **squares), images(), likelihood=Gaussian()))
+    assert "the nll is the squared distance" in finding.message
+
+
+def test_a_likelihood_that_refuses_what_is_tried_ends_no_check():
+    assert check_evidence(counting(lambda self, x, a: self.likelihood.nll(x, a)[0]), COUNTS).ok
+    wrong = only(check_evidence(counting(lambda self, x, a: self.likelihood.nll(x, a)[0] ** 1.1), COUNTS))
+    assert (wrong.inputs, wrong.cause) == (("nll",), "unknown")
+    prior = counting(lambda self, x, a: self.likelihood.nll(x, a)[0], **kls(PRIORS["learned, in closed form"][0]))
+    assert not check_evidence(prior, COUNTS).findings
+    half = only(check_evidence(counting(lambda self, x, a: 0.5 * self.likelihood.nll(x, a)[0]), COUNTS))
+    assert "half of" in half.message
 
 
 # -- the package's own models ------------------------------------------------------------------------------------------
@@ -717,6 +914,16 @@ def test_a_wrong_likelihood_is_found_once_beside_the_one_that_is_meant():
 def test_a_part_of_the_package_that_is_replaced(function, slip, where, words, monkeypatch):
     monkeypatch.setattr(vae_module, function, lambda *a: (slip(*a), None))
     see(build(), where, None, words)
+
+
+def test_a_prior_that_sample_does_not_draw_from_is_wrong(monkeypatch):
+    def kl(m, v):
+        return 0.5 * ((m * m + np.exp(v)) / 4 - 1 - v + math.log(4)).sum(axis=1), None
+
+    monkeypatch.setattr(vae_module, "kl_to_standard_normal", kl)
+    assert only(check_evidence(build(), images())).inputs == ("kl",)
+    own = type("Own", (VAE,), {"sample": lambda self, n, rng: 2 * rng.standard_normal((n, self.n_z))})
+    assert not check_evidence(build(own), images()).findings
 
 
 def test_pixels_outside_the_support_are_refused():

@@ -13,14 +13,25 @@ from scratchvae.backend import to_numpy
 from scratchvae.checks.amounts import off_by, same
 from scratchvae.checks.evidence.fitted import fitted
 from scratchvae.checks.evidence.inside import inner, look_inside
+from scratchvae.checks.evidence.nll import wrong_nll
+from scratchvae.checks.evidence.prior import is_known, of_closed_kl, of_draws, of_log_p
 from scratchvae.checks.evidence.quadrature import NllAt, expected_kl
 from scratchvae.checks.evidence.readings import AS_AGREED, READINGS, Reading, fits, of_encode
-from scratchvae.checks.evidence.terms import ALLOWED, Heads, close, is_analytic, kl_fits, wrong_kl, wrong_nll, wrong_sum
+from scratchvae.checks.evidence.terms import (
+    ALLOWED,
+    Heads,
+    close,
+    is_analytic,
+    kl_fits,
+    log_normal,
+    wrong_kl,
+    wrong_sum,
+)
 from scratchvae.checks.report import Finding
-from scratchvae.checks.sampler.draw import Draw, entry_by_entry
+from scratchvae.checks.sampler.draw import Draw, all_together, entry_by_entry
 from scratchvae.checks.sampler.instead import DRAW, Measured
 from scratchvae.checks.sampler.instead import findings as of_the_numbers
-from scratchvae.checks.sampler.law import Point, Question, law_of
+from scratchvae.checks.sampler.law import MIXING, Point, Question, law_of
 
 NOISES = 24
 BOUND = "elbo = -nll - kl"
@@ -66,19 +77,31 @@ class Drawn(NamedTuple):
     assumed: bool = False
 
 
-def explain_bound(b: Bound) -> list[Finding]:
-    """A finding for each of the parts that is wrong."""
+class Explained(NamedTuple):
+    """A finding for each of the parts that is wrong, and the prior that the kl belongs to, if it is another one."""
+
+    findings: list[Finding]
+    prior: str = ""
+
+
+def explain_bound(b: Bound) -> Explained:
+    """What is wrong, part by part."""
     drawn = heard(b, b.z) if b.z is not None else fitted_draw(b)
     whole, found = completed(b, drawn.z)
     found += of_the_parts(whole, drawn)
-    if not {"nll", "kl"} & b.terms.keys() and any(finding.cause == "unknown" for finding in found):
+    if not {"nll", "kl"} & b.terms.keys() and (len(found) > 1 or is_unknown(found)):
         kl = np.broadcast_to(expected_kl(*b.heads), b.terms["elbo"].shape)  # (E, B)
         other = of_the_parts(b._replace(terms={**b.terms, "kl": kl, "nll": -b.terms["elbo"] - kl}), drawn)
-        found = other if not any(finding.cause == "unknown" for finding in other) else found
+        found = other if not is_unknown(other) and (is_unknown(found) or len(other) < len(found)) else found
     guessed = drawn.assumed or not (is_analytic(whole.terms["kl"]) or "kl" in b.terms)  # why: then it may be the nll
-    if guessed and any(finding.cause == "unknown" for finding in found):
-        return [not_to_be_told_apart(b)]
-    return found or [not_to_be_told_apart(b)]
+    if guessed and is_unknown(found):
+        return Explained([not_to_be_told_apart(b)])
+    prior = "" if kl_fits(whole.terms["kl"], b.heads, drawn.z) else other_prior(whole, drawn)
+    return Explained(found if found or prior else [not_to_be_told_apart(b)], prior)
+
+
+def is_unknown(found: list[Finding]) -> bool:
+    return any(finding.cause == "unknown" for finding in found)
 
 
 def of_the_parts(b: Bound, drawn: Drawn) -> list[Finding]:
@@ -90,7 +113,8 @@ def of_the_parts(b: Bound, drawn: Drawn) -> list[Finding]:
         found.append(of_encode(agreed[0]))
     else:
         found += drawn.findings
-        found += [] if AS_AGREED in readings else [of_the_kl(b, drawn, readings)]
+        fits_a_prior = AS_AGREED in readings or (not readings and other_prior(b, drawn))
+        found += [] if fits_a_prior else [of_the_kl(b, drawn, readings)]
     right = b.nll_of(drawn.z)  # (E, B)
     if not close(nll, right):
         found.append(wrong_nll(nll, right, drawn.z, b.x, inner(b.model), b.likelihood))
@@ -231,15 +255,55 @@ def of_the_kl(b: Bound, drawn: Drawn, readings: list[Reading]) -> Finding:
     return finding
 
 
+def other_prior(b: Bound, drawn: Drawn) -> str:
+    """The prior, not N(0, I) and the same for all x, that the kl belongs to, in words; nothing if there is none."""
+    if is_known(inner(b.model)):
+        return ""
+    kl, (mu, logvar), Z = b.terms["kl"], b.heads, b.eps.shape[1]
+    told = "kl" in look_inside(b.model, b.x, np.broadcast_to(b.eps[0], mu.shape)).terms
+    if is_analytic(kl):
+        return of_closed_kl(*(kl_at_mixtures(b, told) or (kl.mean(axis=0), b.heads)))
+    log_p = log_normal(drawn.z, mu, logvar) - kl  # (E, B)
+    if words := of_log_p(log_p.ravel(), drawn.z.reshape(-1, Z)):
+        return words
+    shift, mixing = of_the_draw(b, drawn)  # (B, Z), (B, Z, Z)
+
+    def log_p_at(z: np.ndarray, row: int) -> np.ndarray:
+        eps = (z - shift[row]) @ np.linalg.pinv(mixing[row]).T  # (G, Z)
+        terms = look_inside(b.model, np.broadcast_to(b.x[row], (len(z), b.x.shape[1])), eps).terms
+        kl = terms["kl"] if told else -terms["elbo"] - b.nll_at(z, b.x[row])  # (G,)
+        return log_normal(z, mu[row], logvar[row]) - kl
+
+    with np.errstate(all="ignore"):
+        return of_draws(log_p_at, len(mu), Z, b.rng)
+
+
+def of_the_draw(b: Bound, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
+    """Shift (B, Z) and mixing (B, Z, Z) of z = shift + mixing eps, row by row; those of q if it is not heard."""
+    mu, logvar = b.heads
+    B, Z = mu.shape
+    if drawn.numbers is not None:
+        return drawn.numbers.shift[0], drawn.numbers.spread[0][:, None] * np.eye(Z)
+    linear = all_together(draw_at(b.model, b.x), (B, Z), b.rng) if b.z is not None and mu.size <= MIXING else None
+    if linear is None:
+        return mu, np.exp(0.5 * logvar)[:, None] * np.eye(Z)
+    rows = np.arange(B)
+    return linear.shift.reshape(B, Z), linear.mixing.reshape(B, Z, B, Z)[rows, :, rows]
+
+
 def kl_at_mixtures(b: Bound, told: bool) -> tuple[np.ndarray, Heads] | None:
-    """Other values of a kl in closed form, (64,), with their heads, (64, Z) each."""
-    x = np.random.default_rng(0).dirichlet(np.full(len(b.x), 0.5), size=64) @ b.x  # (64, D)
-    with suppress(Exception):
-        mu, logvar = (to_numpy(a).astype(float) for a in inner(b.model).encode(x.copy())[:2])  # (64, Z)
-        look = look_inside(b.model, x, np.zeros(mu.shape))
-        if told:
-            return look.terms["kl"], (mu, logvar)
-        z = mu if look.z is None else look.z  # (64, Z)
-        nll = np.concatenate([b.nll_at(z[[i]], row) for i, row in enumerate(x)])  # (64,)
-        return -look.terms["elbo"] - nll, (mu, logvar)
+    """More values of a kl in closed form, (B + 64,), with their heads, (B + 64, Z) each."""
+    rng, (B, D) = np.random.default_rng(0), b.x.shape
+    mixed = rng.dirichlet(np.full(B, 0.5), size=64) @ b.x  # (64, D)
+    crossed = b.x[rng.integers(B, size=(64, D)), np.arange(D)]  # (64, D)  why: a likelihood may refuse the others
+    for others in (mixed, crossed):
+        x = np.concatenate([b.x, others])  # (B + 64, D)
+        with suppress(Exception):
+            mu, logvar = (to_numpy(a).astype(float) for a in inner(b.model).encode(x.copy())[:2])  # (B + 64, Z)
+            look = look_inside(b.model, x, np.zeros(mu.shape))
+            if told:
+                return look.terms["kl"], (mu, logvar)
+            z = mu if look.z is None else look.z  # (B + 64, Z)
+            nll = np.concatenate([b.nll_at(z[[i]], row) for i, row in enumerate(x)])  # (B + 64,)
+            return -look.terms["elbo"] - nll, (mu, logvar)
     return None

@@ -15,6 +15,7 @@ from scratchvae.backend import Array, as_backend, get_xp, to_numpy
 from scratchvae.checks.evidence.bound import Bound, explain_bound, seen
 from scratchvae.checks.evidence.inside import Fault, inner, logits_of, require_rows_apart
 from scratchvae.checks.evidence.many import Many, draws_of
+from scratchvae.checks.evidence.prior import of_another_prior
 from scratchvae.checks.evidence.quadrature import NllAt, by_quadrature, expected_kl, expected_terms
 from scratchvae.checks.evidence.terms import ALLOWED, Heads, wrong_sum
 from scratchvae.checks.evidence.weighted import bound_of_many
@@ -32,6 +33,10 @@ def check_evidence(model: Any, x: Array, *, likelihood: Any = None) -> Report:
     terms.elbo or terms.objective (B,). likelihood says what the logits mean: the model's own if it has one, else
     Bernoulli. With terms.nll and terms.kl, and a decoder that is called as self.decode, the report says more of what is
     at fault.
+
+    The prior is taken to be N(0, I). A bound that is right for another one, learned or of several layers, is untested,
+    and the row named prior tells which it is; it has to be the same for all x. A VAE whose sample is that of this
+    package draws from N(0, I), so that another one is wrong.
 
     An objective whose draw_eps(B, rng) is (K, B, Z) is an importance-weighted bound, log (1/K) sum_k w_k, such as
     ImportanceWeighted(vae, K); encode and decode are its own, or those of its .model. It is to lie between the ELBO and
@@ -116,7 +121,11 @@ def identity(
         report.rows.append(Row(f"x[{b}]", (), abs(float(off)), "wrong" if wrong else "ok", note + side))
     known = {name for finding in report.findings for name in finding.inputs}
     bound = seen(model, trusted, nll_at, x, heads, rng)
-    found = [] if (np.abs(excess) <= allowed).all() else of_decode(bound) or explain_bound(bound)
+    found = []
+    if not (np.abs(excess) <= allowed).all() and not (found := of_decode(bound)):
+        found, prior = explain_bound(bound)
+        if prior:
+            report.rows = of_another_prior(report.rows, prior, bool(found))
     report.findings += [f for f in found if not set(f.inputs) & known] if known else found
     if not found and {"nll", "kl"} <= bound.terms.keys():
         report.findings += of_the_objective(bound.terms)

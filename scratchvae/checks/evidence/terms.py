@@ -1,6 +1,6 @@
-"""Which slip a wrong kl, a wrong nll or a wrong sum of the two is, point by point.
+"""Which slip a wrong kl, or a wrong sum of nll and kl, is, point by point.
 
-Sizes: B rows, D data, Z latents, E noises.
+Sizes: B rows, Z latents, E noises.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,18 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.backend import as_backend, get_xp, to_numpy
-from scratchvae.checks.amounts import nats, number, off_by, same
-from scratchvae.checks.evidence.inside import logits_of
+from scratchvae.checks.amounts import nats, number, off_by, same, times
 from scratchvae.checks.evidence.quadrature import expected_kl
-from scratchvae.checks.report import Finding
+from scratchvae.checks.report import Finding, listed
 from scratchvae.checks.vjp.case import ratio
 from scratchvae.gaussian import LOG_2PI
-from scratchvae.likelihoods import Bernoulli
 
 ALLOWED = 1e-5  # nats, relative to a term where that exceeds 1
 ANALYTIC = "0.5 * sum(mu^2 + sigma^2 - 1 - logvar) with sigma^2 = exp(logvar), over the latents"
-REPAIR = "-log p(x|z) of x itself, summed over its pixels"
 PIECES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {  # what a KL may be made of, for one latent
     "mu^2": lambda mu, logvar: mu * mu,
     "sigma^2": lambda mu, logvar: np.exp(logvar),
@@ -79,10 +75,10 @@ def is_analytic(kl: np.ndarray) -> bool:
 def wrong_kl(
     kl: np.ndarray, heads: Heads, z: np.ndarray | None, at_mixtures: tuple[np.ndarray, Heads] | None, sizes: Any
 ) -> Finding:
-    """kl (E, B) is not that of q; at_mixtures are other values of it (64,), and the heads that belong to them."""
+    """kl (E, B) is not that of q; at_mixtures are more values of it (n,), and the heads that belong to them."""
     unknown = Finding(("kl",), "unknown", "the kl is off by another amount for each x, in no usual way", ANALYTIC)
     if not is_analytic(kl):
-        return wrong_sampled_kl(kl, heads, z) or unknown
+        return wrong_sampled_kl(kl, heads, z, sizes) or unknown
     got, right = kl.mean(axis=0), expected_kl(*heads)  # (B,), (B,)
     if finding := by_a_number("kl", got, right, sizes):
         return finding
@@ -93,16 +89,43 @@ def wrong_kl(
     if len(got) > len(counted) and close(got, of_each @ counted) and (np.abs(counted) < ALLOWED).any():
         left_out = " and ".join(map(str, np.flatnonzero(np.abs(counted) < ALLOWED)))
         return Finding(("kl",), "batch-sum", f"the kl leaves out latent {left_out}", "sum over all latents")
+    if text := of_another_kind(got, heads):
+        return Finding(("kl",), "elementwise-factor", text, ANALYTIC)
     if at_mixtures and (finding := wrong_piece(*at_mixtures)):
         return finding
     return unknown
+
+
+def of_another_kind(kl: np.ndarray, heads: Heads) -> str:
+    """What kl (n,) is, if it is no sum of the right pieces: the other divergence, or one with free bits."""
+    mu, logvar = heads  # (n, Z), (n, Z)
+    with np.errstate(all="ignore"):
+        if close(kl, 0.5 * (logvar + (1 + mu * mu) * np.exp(-logvar) - 1).sum(axis=1)):
+            return "the kl is KL(p || q), that of the prior to q, the other way round"
+    each = 0.5 * (mu * mu + np.exp(logvar) - 1 - logvar)  # (n, Z)
+    whole = each.sum(axis=1, keepdims=True)  # (n, 1)
+    for what, parts in {"of each latent": each, "of each row": whole}.items():
+        for floor in {float(kl.min()) / parts.shape[1], *(kl[:, None] - (whole - each)).ravel().tolist()}:
+            raised = parts < floor
+            if raised.any() and not raised.all() and close(kl, np.maximum(parts, floor).sum(axis=1)):
+                return (
+                    f"the kl {what} is raised to {number(floor)} where it is below: free bits, which the bound has not"
+                )
+    return ""
+
+
+def one_decides(table: np.ndarray) -> bool:
+    """Is there a point that any weights fit, since it alone tells two pieces apart: |mu| and mu, say?"""
+    U, s, _ = np.linalg.svd(table, full_matrices=False)
+    U = U[:, s > 1e-12 * s[0]]
+    return bool((U * U).sum(axis=1).max() > 1 - 1e-6)
 
 
 def wrong_piece(kl: np.ndarray, heads: Heads) -> Finding | None:
     """Of the pieces that a KL is made of, the one with a wrong weight."""
     table = np.stack([piece(*heads).sum(axis=1) for piece in PIECES.values()], axis=1)  # (64, 8)
     right, found = (np.linalg.lstsq(table, a, rcond=1e-12)[0] for a in (expected_kl(*heads), kl))  # (8,), (8,)
-    if not np.allclose(table @ found, kl, rtol=1e-8, atol=1e-8):
+    if not np.allclose(table @ found, kl, rtol=1e-8, atol=1e-8) or one_decides(table):
         return None
     off = {name: (r, f) for name, r, f in zip(PIECES, right, found, strict=True) if abs(r - f) > ALLOWED}
     wrong = {name: pair for name, pair in off.items() if abs(pair[0]) > ALLOWED}
@@ -113,101 +136,78 @@ def wrong_piece(kl: np.ndarray, heads: Heads) -> Finding | None:
         cause = "elementwise-factor" if instead else "missing-term"
         return Finding(("kl",), cause, f"the kl has no part with {' and no '.join(gone)}{other}", ANALYTIC)
     if wrong:
-        r, f = next(iter(wrong.values()))
-        alike = [name for name, (right, got) in wrong.items() if same(got / right, f / r)]
-        text, repair = off_by(f / r)
-        cause = "sign" if same(f, -r) else "factor"
-        where = f"the part of the kl with {' and that with '.join(alike)}"
-        return Finding(("kl",), cause, f"{where} {text}", repair, r / f)
+        return of_weights(
+            {f"the part of the kl with {name}": got / right for name, (right, got) in wrong.items()}, ANALYTIC
+        )
     if instead:
         return Finding(("kl",), "missing-term", f"the kl has a part too many, with {instead[0]}", ANALYTIC)
     return None
 
 
-def wrong_sampled_kl(kl: np.ndarray, heads: Heads, z: np.ndarray | None) -> Finding | None:
+def of_weights(weights: dict[str, float], how: str) -> Finding:
+    """Parts of the kl, and how many times what it should be each of them is: all of them are told."""
+    groups: dict[str, list[str]] = {}
+    for name, c in weights.items():
+        groups.setdefault(next((text for text in groups if same(c, weights[groups[text][0]])), name), []).append(name)
+    if len(groups) > 1:
+        off = [f"{together(names)} {times(weights[names[0]])}" for names in groups.values()]
+        return Finding(("kl",), "factor", f"{', '.join(off)} what it should be", how)
+    (names,) = groups.values()
+    c = weights[names[0]]
+    text, repair = off_by(c)
+    if len(names) > 1:
+        text = text.replace("has the", "have the").replace("is ", "are ", 1).replace("it ", "they ")
+    return Finding(("kl",), "sign" if same(c, -1.0) else "factor", f"{together(names)} {text}", repair, 1 / c)
+
+
+def together(names: list[str]) -> str:
+    """The part of the kl with a; the parts of the kl with a, b and c; in the kl log q(z)."""
+    front = "the part of the kl with "
+    if not all(name.startswith(front) for name in names):
+        return f"in the kl {listed(names)}"
+    return f"the part{'s' * (len(names) > 1)} of the kl with {listed([name.removeprefix(front) for name in names])}"
+
+
+def wrong_sampled_kl(kl: np.ndarray, heads: Heads, z: np.ndarray | None, sizes: Mapping[str, int]) -> Finding | None:
     """kl (E, B) is to be log q(z) - log p(z)."""
     if z is None:
         return None
+    if c := ratio(kl, log_normal(z, *heads) - log_normal(z)):
+        text, repair = off_by(c, sizes)
+        return Finding(("kl",), "sign" if same(c, -1.0) else "factor", f"the kl {text}", repair, 1 / c)
     squares = -0.5 * ((z - heads[0]) ** 2 * np.exp(-heads[1])).sum(axis=-1)  # (E, B)
     logs = np.broadcast_to(-0.5 * heads[1].sum(axis=-1), kl.shape)  # (E, B)
     whole = {"log q(z)": (log_normal(z, *heads), 1.0), "log p(z)": (log_normal(z), -1.0)}
     taken_apart = {
-        "part with (z - mu)^2 / sigma^2": (squares, 1.0),
-        "part with logvar": (logs, 1.0),
-        "log p(z)": (log_normal(z), -1.0),
+        "the part of the kl with (z - mu)^2 / sigma^2": (squares, 1.0),
+        "the part of the kl with logvar": (logs, 1.0),
+        "the part of the kl with z^2": (0.5 * (z * z).sum(axis=-1), 1.0),
     }
     for parts in (whole, taken_apart):
         table = np.stack([np.ones(kl.size), *(a.ravel() for a, _ in parts.values())], axis=1)  # (E B, 3 or 4)
         weights = np.linalg.lstsq(table, kl.ravel(), rcond=None)[0]
-        if close(table @ weights, kl.ravel()):
-            return wrong_weight(parts, weights)
+        if not close(table @ weights, kl.ravel()):
+            continue
+        of_each = {name: float(w / right) for (name, (_, right)), w in zip(parts.items(), weights[1:], strict=True)}
+        if parts is whole and abs(weights[0]) > ALLOWED and any(not same(c, 1.0) for c in of_each.values()):
+            continue  # why: a part of one of them is wrong, not all of it
+        if finding := of_the_weights(of_each, float(weights[0])):
+            return finding
     return None
 
 
-def wrong_weight(parts: Mapping[str, tuple[np.ndarray, float]], weights: np.ndarray) -> Finding:
-    """The first of the parts that does not have the weight that it should, or else the constant."""
-    for (name, (_, right)), weight in zip(parts.items(), weights[1:], strict=True):
-        if abs(weight) < ALLOWED:
-            return Finding(("kl",), "missing-term", f"the kl has no {name}", "log q(z) - log p(z)")
-        if not same(weight, right):
-            text, repair = off_by(weight / right)
-            cause = "sign" if same(weight, -right) else "factor"
-            return Finding(("kl",), cause, f"in the kl {name} {text}", repair, right / weight)
-    text = f"the kl is off by the same {nats(weights[0])} for every z: a constant"
-    return Finding(("kl",), "missing-term", text, "log q(z) - log p(z), each with its 0.5 * log(2 pi) or both without")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The nll
-
-
-def wrong_nll(nll: np.ndarray, right: np.ndarray, z: np.ndarray, x: np.ndarray, model: Any, p: Any) -> Finding:
-    """nll (E, B) is not -log p(x|z), right (E, B), at z (E, B, Z) and x (B, D)."""
-    if finding := by_a_number("nll", nll, right, {"D": x.shape[1]}):
-        return finding
-    logits = logits_of(model, z.reshape(-1, z.shape[-1]))  # (E B, D n_params)
-    many = np.broadcast_to(x, (len(z), *x.shape)).reshape(-1, x.shape[1])  # (E B, D)
-
-    def at(x: np.ndarray) -> np.ndarray:
-        rows = as_backend(x, get_xp(logits), logits.dtype)
-        return to_numpy(p.nll(rows, logits)[0]).astype(float).reshape(nll.shape)
-
-    others = {"1 - x": 1 - many, "x > 0.5": 1.0 * (many > 0.5), "x - 0.5": many - 0.5, "2 x - 1": 2 * many - 1}
-    others["the x of other rows"] = many[::-1] if len(z) == 1 else np.tile(x[::-1], (len(z), 1))
-    with np.errstate(all="ignore"):
-        for name, other in others.items():
-            if close(nll, at(other)):
-                return Finding(
-                    ("nll",),
-                    "transpose" if "rows" in name else "elementwise-factor",
-                    f"the nll is that of {name}",
-                    REPAIR,
-                )
-        for name, half in halves(many, to_numpy(logits), p).items():
-            if close(nll, half.reshape(nll.shape)):
-                return Finding(("nll",), "missing-term", f"the nll has the part of {name} alone", REPAIR)
-        squares = ((many - to_numpy(p.mean(logits))) ** 2).sum(axis=1).reshape(nll.shape)  # (E, B)
-        if c := ratio(nll, squares):
-            text = f"the nll is {number(c)} times the squared distance of x from the decoder's mean"
-            return Finding(("nll",), "missing-term", text, "-log p(x|z) of the likelihood, with its constants")
-    own = getattr(model, "likelihood", None) or p
-    lacks = np.array([to_numpy(p.nll(row, logits[:1])[0] - own.nll(row, logits[:1])[0]).item() for row in x[:, None]])
-    if np.abs(lacks).min() > ALLOWED and np.ptp(lacks) < ALLOWED:
-        text = "the nll lacks a term that depends on the logits and not on x: a normalising term"
-        return Finding(("nll",), "missing-term", text, "a log-likelihood with all its normalising terms")
-    if (off := np.abs(nll - right).max()) <= 1e-3 * np.abs(right).max():
-        text = f"the nll is nearly right, off by up to {off:.1g} nats: look for a small constant inside a logarithm"
-        return Finding(("nll",), "missing-term", text, "the logarithm from the logits, where it needs no constant")
-    text = "the nll is not -log p(x|z) at its own z, by another amount for each x, in no usual way"
-    return Finding(("nll",), "unknown", text, REPAIR)
-
-
-def halves(x: np.ndarray, logits: np.ndarray, p: Any) -> dict[str, np.ndarray]:
-    """The two parts of the nll of a Bernoulli, (B,) each, by what they belong to; nothing for another likelihood."""
-    if getattr(p, "name", "") != Bernoulli.name:
-        return {}
-    ones, zeros = x * np.logaddexp(0, -logits), (1 - x) * np.logaddexp(0, logits)  # (B, D) each
-    return {"the ones, -x log p,": ones.sum(axis=1), "the zeros, -(1 - x) log(1 - p),": zeros.sum(axis=1)}
+def of_the_weights(weights: dict[str, float], constant: float) -> Finding | None:
+    """Which of the parts of log q(z) - log p(z) are missing, or not once there; or a constant, if all are."""
+    how = "log q(z) - log p(z)"
+    missing = [name.replace("the part of the kl", "part") for name, c in weights.items() if abs(c) < ALLOWED]
+    if missing:
+        return Finding(("kl",), "missing-term", f"the kl has no {' and no '.join(missing)}", how)
+    if off := {name: c for name, c in weights.items() if not same(c, 1.0)}:
+        return of_weights(off, how)
+    if abs(constant) < ALLOWED:
+        return None
+    text = f"the kl is off by the same {nats(constant)} for every z: a constant"
+    return Finding(("kl",), "missing-term", text, f"{how}, each with its 0.5 * log(2 pi) or both without")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -13,9 +13,10 @@ import numpy as np
 
 from scratchvae.checks.evidence.inside import require_rows_apart
 from scratchvae.checks.evidence.many import Many
+from scratchvae.checks.evidence.prior import of_another_prior
 from scratchvae.checks.evidence.quadrature import by_quadrature
 from scratchvae.checks.evidence.terms import ALLOWED
-from scratchvae.checks.evidence.weights import explain_weights
+from scratchvae.checks.evidence.weights import explain_weights, other_prior
 from scratchvae.checks.report import Report, Row
 from scratchvae.exact import make_grid
 from scratchvae.gaussian import LOG_2PI
@@ -61,7 +62,9 @@ def bound_of_many(report: Report, many: Many, rng: np.random.Generator) -> None:
         report.rows.append(Row(f"x[{b}]", (), abs(off), "wrong" if wrong else "ok", note))
     judged = any(row.status == "wrong" for row in report.rows)
     report.rows += [alone(many, elbo, judged, rng), more(many, judged, rng)]
-    if judged:
+    if judged and (prior := other_prior(many, rng)):
+        report.rows = of_another_prior(report.rows, prior, wrong=False)
+    elif judged:
         report.findings += explain_weights(many, rng)
 
 

@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.amounts import nats, off_by, same
+from scratchvae.checks.amounts import nats, number, off_by, same
 from scratchvae.checks.evidence.fitted import fitted
+from scratchvae.checks.evidence.inside import inner
 from scratchvae.checks.evidence.many import Many, log_mean_exp
+from scratchvae.checks.evidence.prior import is_known, of_draws
 from scratchvae.checks.evidence.quadrature import expected_kl
 from scratchvae.checks.evidence.readings import AS_AGREED, READINGS, Reading, fits, of_encode
 from scratchvae.checks.evidence.terms import ALLOWED, close, log_normal
@@ -54,10 +56,12 @@ AVERAGES = (
     Average("the logarithms are averaged by their weights", by_their_weights, "elementwise-factor"),
     Average("it is the weight of the first draw alone", lambda w: w[0], "missing-term"),
     Average("it is the weight of the last draw alone", lambda w: w[-1], "missing-term"),
+    Average("the first draw is left out", lambda w: log_mean_exp(w[1:] if len(w) > 1 else w), "missing-term"),
+    Average("the last draw is left out", lambda w: log_mean_exp(w[:-1] if len(w) > 1 else w), "missing-term"),
     Average("it is the logarithm of the median weight", lambda w: np.median(w, axis=0), "elementwise-factor"),
 )
 SUM_OF_LOGS = "the logarithms of the weights are summed over the draws"
-CLOSED = "the kl in closed form stands outside of the average, where log p(z) - log q(z|x) belongs inside"
+CLOSED = "the kl in closed form stands in the place of log p(z) - log q(z|x), which each draw has of its own"
 
 
 class Heard(NamedTuple):
@@ -101,9 +105,35 @@ def as_heard(many: Many, heard: Heard, readings: tuple[Reading, ...] = (AS_AGREE
             continue
         constant, *weights = np.linalg.lstsq(table, heard.got_one.ravel(), rcond=None)[0].tolist()
         if close(table @ [constant, *weights], heard.got_one.ravel()):
+            if max(map(abs, weights)) < ALLOWED:
+                return [*heard.findings, taken_away(heard.got, parts, constant)]
             found = [*of_the_reading(reading, heard), *of_the_weights(weights, many)]
             return found + of_the_average(heard.got, parts, weights, constant, many.K)
     return None
+
+
+def other_prior(many: Many, rng: np.random.Generator) -> str:
+    """The prior, not N(0, I) and the same for all x, of a bound that is right otherwise; nothing if there is none."""
+    if is_known(inner(many.objective)):
+        return ""
+    K, eps = many.K, rng.standard_normal((many.K, SETS, many.heads[0].shape[1]))  # (K, n, Z)
+    rows, one = range(len(many.x)), [np.repeat(e[None], K, axis=0) for e in eps]  # why: K equal draws show log w
+    log_w = np.stack([[many.bound(b, e) for b in rows] for e in one])  # (K, B, n)
+    if not close(np.stack([many.bound(b, eps) for b in rows]), log_mean_exp(log_w)):
+        return ""
+    z = listened(many, eps, one[0])
+    numbers, wrong = (None, ()) if z is None else the_draws(many, eps, z)
+    if wrong:
+        return ""
+    mu, sigma = many.heads[0], np.exp(0.5 * many.heads[1])  # (B, Z), (B, Z)
+    shift, spread = (mu, sigma) if numbers is None else (numbers.shift[0], numbers.spread[0])
+
+    def log_p_at(z: np.ndarray, b: int) -> np.ndarray:
+        equal = np.repeat((z - shift[b])[None] / spread[b], K, axis=0)  # (K, G, Z)
+        return many.bound(b, equal) + many.nll(b, z) + log_normal(z, mu[b], many.heads[1][b])
+
+    with np.errstate(all="ignore"):
+        return of_draws(log_p_at, len(mu), mu.shape[1], rng)
 
 
 def unknown() -> Finding:
@@ -197,10 +227,16 @@ def of_the_weights(weights: list[float], many: Many) -> list[Finding]:
     elif turned:
         text = f"in the weights {' and '.join(turned)} {'has' if len(turned) == 1 else 'have'} the wrong sign"
         found.append(Finding(("weights",), "sign", text, WEIGHT, -1.0))
-    for name, a in zip(MARKS, c, strict=True):
-        if not (abs(a) < ALLOWED or same(abs(a), 1.0)):
-            text, repair = off_by(a, {"D": many.x.shape[1]} if name == "nll" else {"K": many.K})
-            found.append(Finding(("weights",), "factor", f"in the weights {name} {text}", f"{repair}: {WEIGHT}", 1 / a))
+    scaled = {name: a for name, a in zip(MARKS, c, strict=True) if not (abs(a) < ALLOWED or same(abs(a), 1.0))}
+    if len(scaled) == 2 and same(*scaled.values()):  # why: a factor of both is one slip
+        a = next(iter(scaled.values()))
+        text, repair = off_by(a)
+        text = text.replace("is ", "are ", 1).replace("it ", "they ")
+        finding = f"in the weights {' and '.join(scaled)} {text}"
+        return [*found, Finding(("weights",), "factor", finding, f"{repair}: {WEIGHT}", 1 / a)]
+    for name, a in scaled.items():
+        text, repair = off_by(a, {"D": many.x.shape[1]} if name == "nll" else {"K": many.K})
+        found.append(Finding(("weights",), "factor", f"in the weights {name} {text}", f"{repair}: {WEIGHT}", 1 / a))
     return found
 
 
@@ -222,10 +258,42 @@ def of_the_average(got: np.ndarray, parts: np.ndarray, weights: list[float], con
     if scaled and close(got, whole * log_mean_exp(log_w)):
         text, repair = off_by(whole, {"K": K})
         return [Finding(("bound",), "factor", f"the bound {text}", repair, 1 / whole)]
+    if scaled and close(got, log_mean_exp(whole * log_w)):
+        text = f"each weight enters to the power {number(whole)}"
+        return [Finding(("bound",), "factor", text, AVERAGE, 1 / whole)]
+    if scaled and close(got, whole * np.logaddexp.reduce(log_w, axis=0)):
+        text = f"the logarithm of the sum of the weights is multiplied by {number(whole)}, and log K is not taken away"
+        return [Finding(("bound",), "factor", text, AVERAGE)]
+    for text, instead in {"K": K, "log(K - 1)": math.log(K - 1) if K > 2 else math.nan}.items():
+        if close(got, np.logaddexp.reduce(log_w, axis=0) - instead):
+            return [Finding(("bound",), "missing-term", f"{text} is taken away, where log K belongs", AVERAGE)]
     if close(got, log_mean_exp(log_w) + constant):
         text = f"the bound is off by the same {nats(constant)} for every x: a constant"
         return [Finding(("bound",), "missing-term", text, f"{AVERAGE}, with {WEIGHT} and all constants")]
     return [unknown()]
+
+
+def taken_away(got: np.ndarray, parts: np.ndarray, constant: float) -> Finding:
+    """The bound of K equal draws does not depend on their weight: what was taken from log w is not added back."""
+    log_w = np.tensordot([*MARKS.values()], parts, axes=1).swapaxes(0, 1)  # (K, B, n)
+    constant = 0.0 if abs(constant) < ALLOWED else constant
+    if np.ptp(got) < ALLOWED:
+        text = f"the bound is {number(constant)} for every x and all draws, whatever their weights"
+        return Finding(("bound",), "zero", text, f"{AVERAGE}, where what is subtracted from log w is added back")
+    for name, part in {
+        "largest log w": log_w.max(0),
+        "log w of the first draw": log_w[0],
+        "mean log w": log_w.mean(0),
+    }.items():
+        if close(got, log_mean_exp(log_w - part)):
+            text = f"the {name} is subtracted before the exponential, and not added back to the logarithm"
+            return Finding(
+                ("bound",), "missing-term", text, f"m + log sum_k exp(log w_k - m) - log K, with the {name} as m"
+            )
+    text = (
+        f"the bound of draws that are the same is {number(constant)} for every x, where it should be the log w of each"
+    )
+    return Finding(("bound",), "unknown", text, f"{AVERAGE}, with {WEIGHT}")
 
 
 def in_closed_form(many: Many, heard: Heard) -> list[Finding]:

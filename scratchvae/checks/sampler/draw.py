@@ -32,14 +32,19 @@ class Linear(NamedTuple):
 
     @property
     def spread(self) -> np.ndarray:
-        """(N,)."""
-        return np.sqrt((self.mixing**2).sum(axis=1))
+        """(N,), scaled before it is squared: a large sigma has no square."""
+        return self.largest * np.sqrt(((self.mixing / self.largest[:, None]) ** 2).sum(axis=1))
+
+    @property
+    def largest(self) -> np.ndarray:
+        """What each z takes most of, (N,), and at least a tiny number."""
+        return np.maximum(np.abs(self.mixing).max(axis=1), 1e-300)
 
     @property
     def correlation(self) -> np.ndarray:
         """(N, N), with 0 on its diagonal and where nothing is drawn."""
-        covariance, s = self.mixing @ self.mixing.T, self.spread
-        return covariance / np.maximum(np.outer(s, s), 1e-300) * (1 - np.eye(len(s)))
+        scaled = self.mixing / np.maximum(self.spread, 1e-300)[:, None]  # (N, N)
+        return scaled @ scaled.T * (1 - np.eye(len(scaled)))
 
     @property
     def takes(self) -> np.ndarray:

@@ -63,6 +63,7 @@ class Said(NamedTuple):
     cause: str
     factor: float | None = None  # what it would have to be multiplied with
     also: str = ""
+    power: bool = True  # may it be that logvar was read in another way?
 
 
 def findings(m: Measured) -> list[Finding]:
@@ -78,14 +79,14 @@ def findings(m: Measured) -> list[Finding]:
     if spread.any():
         said, where = in_some(m, spread, of_the_spread)
         text = f"the spread of z is {said.formula}{where}, and the KL takes it to be sigma"
-        repair = SIGMA if "logvar" in said.formula or "sigma^" in said.formula else DRAW
+        repair = SIGMA if ("logvar" in said.formula or "sigma^" in said.formula) and said.power else DRAW
         found.append(Finding(("spread",), said.cause, text, repair, said.factor, also=said.also))
     return [at_the_worst(finding, m) for finding in found]
 
 
 def at_the_worst(finding: Finding, m: Measured) -> Finding:
     """With the two numbers at the worst of the entries that were asked about, if it is wrong."""
-    spread = finding.inputs[-1] == "spread"
+    spread = finding.inputs[0] == "spread"
     wrong, off = (m.spread_wrong, m.spread_off) if spread else (m.mean_wrong, m.mean_off)
     b, j = np.unravel_index(int(off[0].argmax()), off[0].shape)
     if not wrong[0, b, j]:
@@ -156,19 +157,25 @@ def of_the_spread(m: Measured) -> Said | None:
         if c := constant(s, sigma, error):
             return Said(f"{times(c)} sigma", "factor", factor=1 / c)
         if c := constant(s, np.ones(s.shape), error):
-            return Said(f"{number(c)}, whatever logvar is", "elementwise-factor")
+            return Said(f"{number(c)}, whatever logvar is{seen_between(m.logvar)}", "elementwise-factor", power=False)
         if c := constant(s - sigma, np.ones(s.shape), error):
             return Said(f"sigma {signed(c)}", "missing-term")
         if c := constant(s * s - sigma * sigma, np.ones(s.shape), 2 * s * error + EXACT * s * s):
             return Said(f"sqrt(sigma^2 {signed(c)})", "missing-term")
         if text := clipped(s, sigma, error, "sigma", "logvar", lambda end: 2 * np.log(end)):
-            return Said(text, "elementwise-factor")
+            return Said(text, "elementwise-factor", power=False)
         for formula in SPREADS:
             if c := constant(s, np.abs(formula.value(m.mu, m.logvar)), error):
                 return Said(f"{times(c)} {formula.name}", formula.cause, also="factor")
         if s.all() and (p := constant(np.log(s), 0.5 * m.logvar, error / s)):
             return Said(f"sigma to the power {number(p)}", "elementwise-factor")
     return None
+
+
+def seen_between(logvar: np.ndarray) -> str:
+    """The bounds of what was seen, where they are narrow: beyond them a clip may end."""
+    low, high = float(logvar.min()), float(logvar.max())
+    return "" if low < -2 and high > 2 else f" between {number3(low)} and {number3(high)}"
 
 
 def of_the_mean(m: Measured) -> Said | None:
@@ -202,6 +209,8 @@ def of_both(m: Measured) -> Said | None:
     with np.errstate(all="ignore"):
         if fits(d, m.logvar, mean_error) and fits(np.abs(s), np.exp(0.5 * m.mu), m.spread_error):
             return Said("z is logvar + exp(mu / 2) * eps: mu and logvar have changed places", "transpose")
+        if fits(d, 0 * d, mean_error) and fits(np.abs(s), np.abs(m.mu + sigma), m.spread_error):
+            return Said("z is (mu + sigma) * eps: mu is inside of the brackets, and the mean of z is 0", "missing-term")
         if fits(d, sigma, mean_error) and fits(np.abs(s), np.abs(m.mu), m.spread_error):
             return Said("z is sigma + mu * eps: mu and sigma have changed places", "transpose")
         whole = s / sigma  # (K, B, Z)  what the whole draw is multiplied with, if it is

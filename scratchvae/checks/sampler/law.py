@@ -26,8 +26,10 @@ from scratchvae.checks.sampler.instead import DRAW, Measured, findings
 from scratchvae.checks.sampler.takes import wrong_eps
 
 FALSE_ALARM = 1e-6  # the chance that random draws of a right sampler are called wrong; most draws are no random ones
-CURVE, GAP = 4001, 1e-3  # points of a curve, and how far its distribution function may be from the normal one
+CURVE = 4000  # points of a curve, an even number: eps = 0 is never drawn
+GAP = 1e-3  # how far the distribution function of a curve may be from the normal one
 REPEATS = 8  # why: what takes few values may twice be the same by chance
+MIXING = 64  # entries of a sampler that are asked which eps they take
 CORRELATED = 1e-4  # of a draw that is linear in eps
 
 Point = tuple[np.ndarray, np.ndarray, Draw]  # mu (B, Z), logvar (B, Z), and the draw there
@@ -121,19 +123,37 @@ def measured(q: Question, linear: Linear) -> Measured:
     if (linear.takes.sum(axis=1) <= 1).all():
         noise = (linear.error / (np.abs(linear.shift) + linear.spread)).max()
         source = np.where(linear.takes.any(axis=1), np.abs(linear.mixing).argmax(axis=1), np.arange(q.mu.size))  # (N,)
-        points += [measured_at(point, source, noise, q.rng) for point in q.others()]
+        points += [there for point in q.others() if (there := measured_at(point, source, noise, q.rng))]
     return Measured(*(np.concatenate(parts) for parts in zip(*points, strict=True)))
 
 
-def measured_at(point: Point, source: np.ndarray, noise: float, rng: np.random.Generator) -> Measured:
-    """Half the sum and half the difference of the draws for eps and -eps."""
+def measured_at(point: Point, source: np.ndarray, noise: float, rng: np.random.Generator) -> Measured | None:
+    """Half the sum and half the difference of the draws for eps and -eps; None if z takes several eps there."""
     mu, logvar, draw = point
     eps = rng.choice([-1.0, 1.0], mu.shape) * rng.uniform(0.5, 1.5, mu.shape)  # (B, Z)  why: none at 0, none equal
     above, below = draw(eps), draw(-eps)  # (B, Z)
+    if not follows_at(point, source, (above, below, eps), noise, rng) and mu.size <= MIXING:
+        there = all_together(draw, (mu.shape[0], mu.shape[1]), rng)
+        if there is not None and (there.takes.sum(axis=1) > 1).any():
+            return None
+        if there is not None:  # why: which eps a z takes may depend on mu or logvar
+            source = np.where(there.takes.any(axis=1), np.abs(there.mixing).argmax(axis=1), np.arange(mu.size))
     spread = 0.5 * (above - below) / eps.ravel()[source].reshape(mu.shape)  # (B, Z)
     error = noise * (np.abs(above) + np.abs(below))  # (B, Z)
     parts = (mu, logvar, 0.5 * (above + below), spread, error, error)
     return Measured(*(a[None].astype(float) for a in parts))
+
+
+def follows_at(
+    point: Point, source: np.ndarray, seen: tuple[np.ndarray, ...], noise: float, rng: np.random.Generator
+) -> bool:
+    """Does z take the same eps here as where it was asked about: the draw for another eps is then known?"""
+    (mu, _, draw), (above, below, eps) = point, seen
+    other = rng.standard_normal(mu.shape)  # (B, Z)
+    share = (other.ravel()[source] / eps.ravel()[source]).reshape(mu.shape)  # (B, Z)
+    half = 0.5 * (above - below)  # (B, Z)
+    allowed = 1e-5 * np.abs(half) * (1 + np.abs(share)) + 10 * noise * (np.abs(above) + np.abs(below))  # (B, Z)
+    return bool((np.abs(draw(other) - 0.5 * (above + below) - half * share) <= allowed).all())
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -12,10 +12,10 @@ from scratchvae.checks.sampler.instead import DRAW
 def wrong_eps(takes: np.ndarray, shape: tuple[int, ...], law_is_right: bool) -> Finding | None:
     """takes (N, N): does z take eps? What has the right law, such as a rotation of a row's eps, is no fault.
 
-    Neither is noise that is handed on to other places, one number to each.
+    Neither is noise that is handed on to other places, one number to each: its spread is judged by itself.
     """
     N = len(takes)
-    if law_is_right and (takes.sum(axis=0) == 1).all() and (takes.sum(axis=1) == 1).all():
+    if (takes.sum(axis=0) == 1).all() and (takes.sum(axis=1) == 1).all():
         return None
     count = takes.sum(axis=1)  # (N,)
     z, eps = np.nonzero(takes)
