@@ -72,10 +72,12 @@ class Subject(NamedTuple):
     def slack(self, place: int) -> np.ndarray:
         """What rounding may have done to the claims of one entry: what it does to y, and to the neighbours; (K,).
 
-        A tiny output of a whole number of grains is what rounding has left of numbers near 1, as log(1 + 4e-16) is.
+        A tiny output of a whole number of grains is what rounding has left of numbers near 1, as log(1 + 4e-16) is,
+        and one of hardly any may be.
         """
         assert self.claims is not None
-        level = np.where(is_of_grains(self.at), 1.0, self.at)  # (M,)
+        less = (self.at != 0) & (np.abs(self.at) < 1e-6 * GRAIN)  # (M,)
+        level = np.where(is_of_grains(self.at) | less, 1.0, self.at)  # (M,)
         own = 64 * EPSILON * length(self.dys, level) / float(units(self.value).flat[place])
         return own + self.rounding * np.abs(self.claims).max(axis=1)
 
@@ -93,7 +95,7 @@ class Subject(NamedTuple):
 def is_of_grains(y: np.ndarray) -> np.ndarray:
     """Which outputs are so tiny, and such a whole number of grains, that rounding has left them of numbers near 1?"""
     grains = np.abs(y) / GRAIN
-    return (grains > 0) & (grains < FEW) & (np.abs(grains - np.round(grains)) < 1e-6)
+    return (grains > 0.5) & (grains < FEW) & (np.abs(grains - np.round(grains)) < 1e-6)
 
 
 class Entry(NamedTuple):
