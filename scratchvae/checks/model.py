@@ -63,11 +63,13 @@ def check_gradients(
         text = f"objective has the shape {got}, expected {shape}, a number an example: did (B,) meet (B, 1)?"
         return Report(title, findings=[Finding(("objective",), "shape", text)])
 
-    constants = {"x": x, "beta": outputs.beta} if eps is None else {"x": x, "eps": eps, "beta": outputs.beta}
+    given = {"x": x, "eps": eps, "beta": outputs.beta}
+    names = {name: name if name not in before else f"{name} of the objective" for name in given}  # a weight may be beta
+    constants = {names[name]: value for name, value in given.items() if value is not None}
 
     def forward(**values: Any) -> tuple[Any, Any]:
         params = {name: values[name] for name in before}
-        terms, cache = outputs.objective(params, values["x"], values.get("eps"), values["beta"])
+        terms, cache = outputs.objective(params, *(values.get(names[name]) for name in given))
         return terms.objective, Kept(params, cache)
 
     @functools.wraps(model.backward)

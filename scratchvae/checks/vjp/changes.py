@@ -5,6 +5,7 @@ Each hypothesis yields a change, and what computes the value that the operation 
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -54,7 +55,8 @@ class Operation(NamedTuple):
     result: np.ndarray
     text: str
     names: Mapping[str, np.ndarray]  # what is known there, by the name that one would write
-    axis: int | None = None  # along which it goes
+    numbers: Mapping[str, float]  # those of the names that are plain numbers, handed in
+    axis: int | tuple[int, ...] | None = None  # along which it goes
 
     def only(self, change: "Change") -> "Operation":
         """With no more names than this change needs."""
@@ -105,6 +107,13 @@ def another_operator(op: Operation) -> Changed:
         )
 
 
+def without_its_sign(op: Operation) -> Changed:
+    """a in place of -a."""
+    if op.ufunc is np.negative:
+        change = Change("sign", "alone", op.text, "the minus", op.texts[0], 1.0)
+        yield change, partial(np.array, op.operands[0])
+
+
 def one_operand_alone(op: Operation) -> Changed:
     """a in place of a + b, or of a * b."""
     if op.ufunc in (np.add, np.subtract, np.multiply, np.divide):
@@ -139,13 +148,27 @@ def an_operand_turned(op: Operation) -> Changed:
 
 
 def another_axis(op: Operation) -> Changed:
-    """The same sum along another axis."""
+    """The same sum along another axis, or along others."""
     if op.axis is None or not op.operands or not isinstance(op.operands[0], np.ndarray) or op.operands[0].ndim < 2:
         return
-    for axis in range(op.operands[0].ndim):
-        if axis != op.axis % op.operands[0].ndim:
+    n = op.operands[0].ndim
+    own = (op.axis,) if isinstance(op.axis, int) else op.axis
+    own = tuple(sorted(axis % n for axis in own))
+    for axes in itertools.combinations(range(n), len(own)):
+        if axes != own:
+            axis = axes if isinstance(op.axis, tuple) else axes[0]
             change = Change("shape", "axis", str(op.axis), str(axis), f"axis={axis}", 1.0)
             yield change, partial(op.function, *op.operands, axis=axis)
+
+
+def another_number(op: Operation) -> Changed:
+    """u and -u in place of 1 and -1, as in a clip; a number that was handed in where a plain one stands."""
+    plain = [isinstance(a, int | float) and not isinstance(a, bool) for a in op.operands]
+    sizes = {abs(a) for a, is_plain in zip(op.operands, plain, strict=True) if is_plain}
+    for name, u in op.numbers.items() if len(sizes) == 1 and 0 not in sizes else ():
+        new = [math.copysign(u, a) if is_plain else a for a, is_plain in zip(op.operands, plain, strict=True)]
+        change = Change("factor", "number", f"{sizes.copy().pop():g}", name, name, 1.3)
+        yield change, partial(op.function, *new)
 
 
 def a_running_sum(op: Operation) -> Changed:
@@ -167,7 +190,7 @@ def a_name_beside(op: Operation) -> Changed:
         for name, u in op.names.items():
             if (full := spread(u, shape)) is None or (text == op.text and op.ufunc in (np.multiply, np.divide)):
                 continue
-            cause = "elementwise-factor" if np.ndim(u) else "factor"
+            cause = "factor" if name in op.numbers else "elementwise-factor"
             for word, value, cost in factors(name, full, op.text):
                 times = Change(cause, "beside", text, word, f"{grouped(text)} * {word}", 1.4 + cost)
                 yield times, partial(done, put, np.multiply, a, value)
@@ -185,8 +208,11 @@ def a_term_beside(op: Operation) -> Changed:
         terms = {name: full for name, u in op.names.items() if (full := spread(u, shape)) is not None}
         pairs = itertools.combinations(list(terms.items())[:NAMES], 2)
         products = {f"{p} * {q}": u * v for (p, u), (q, v) in pairs}
-        for name, full in {**terms, **products}.items():
-            cost = 1.7 + 0.2 * ("[" in name) + 0.6 * ("*" in name)
+        alike = [pair for pair in itertools.combinations(list(terms.items())[:NAMES], 2) if pair[0][1].ndim]
+        squares = {f"({p} - {q})**2": (u - v) ** 2 for (p, u), (q, v) in alike if u.shape == v.shape}
+        squares |= {f"{name}**2": u * u for name, u in terms.items() if u.ndim}
+        for name, full in {**terms, **products, **squares}.items():
+            cost = 1.7 + 0.2 * ("[" in name) + 0.3 * name.count("*")
             for sign, does in (("+", np.add), ("-", np.subtract)):
                 change = Change("missing-term", "term", text, f"{sign}{name}", f"({text} {sign} {name})", cost)
                 yield change, partial(done, put, does, a, full)
@@ -249,4 +275,6 @@ HYPOTHESES = (
     a_term_beside,
     another_operand,
     another_axis,
+    another_number,
+    without_its_sign,
 )

@@ -107,7 +107,8 @@ def examine(pair: Pair, x: Values, title: str, rng: np.random.Generator | None, 
         other = ("not written yet", "") if name in blank else ("untested", note)
         report.rows.append(view.rows.get(name) or Row(name, a.shape, np.nan, *other))
     narrow = any(finding.cause == "precision" for finding in report.findings)  # why: gradients then follow
-    seen = [finding for finding in view.findings if not (narrow and finding.cause == "precision")]
+    told = {name for name, row in view.rows.items() if row.status == "wrong"}
+    seen = [f for f in view.findings if not (narrow and f.cause == "precision" and f.inputs[0] not in told)]
     report.findings = once_each(report.findings + seen)
     report.findings += [f for f in findings_of(pair, view, hints) if not follows(f, report.findings)]
     return noted(report)

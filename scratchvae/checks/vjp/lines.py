@@ -52,9 +52,9 @@ def by_lines(
     if not found and not sites and len(cases[0].seen) > 1:
         return forgotten_by_all(pair, cases, own)
     found += [(claim_of(change), site, ()) for change, site in changes_of_one(held, changes)]
-    if not found or min(claim.cost for claim, _, _ in found) > CHEAP:
+    if not found or min(claim.cost for claim, _, _ in found) >= CHEAP:
         found += [(claim_of(change), site, ()) for change, site in changes_of_several(held, changes)]
-    if not found or min(claim.cost for claim, _, _ in found) > CHEAP:
+    if not found or min(claim.cost for claim, _, _ in found) >= CHEAP:
         found += [(claim_of(change), site, ()) for change, site in changes_of_an_axis(pair, cases, changes)]
     if not found:
         return Found(lines=lines_of([each.site for each in held if each.is_telling]))
@@ -135,7 +135,7 @@ def at(site: Site, claim: Claim) -> Claim:
     Where a value of two alone belongs, the other one is a term or a factor; and what lacks a part of one is times that.
     """
     curved = any(word.name.startswith(("exp(", "log(", "sqrt(", "tanh(", "sigmoid(", "1 /")) for word in claim.words)
-    if curved or claim.kind in ("some rows", "weighted rows", "shuffled") or claim.cause == "sign":
+    if curved or claim.kind in ("shuffled", "paths") or claim.cause == "sign":
         claim = claim._replace(cost=claim.cost + ODD)
     value = claim.detail[0] if claim.kind in ("another value", "value forgotten") else ""
     operand = bool(value) and value.removeprefix("(").removesuffix(")") in site.text

@@ -58,7 +58,12 @@ def look(
         name = subject.name
         wrong = judgement.wrong or any(g is not None and g.shape != x[name].shape for g in gots)
         view.rows[name] = row_of(subject, judgement, wrong, rng)
-        if wrong:
+        if wrong and all(g is not None and g.dtype.kind in "iu" for g in gots):
+            text = f"d{name} is an array of {gots[0].dtype}: what is written into it loses all behind the point"
+            view.findings.append(
+                Finding((name,), "precision", text, "zeros of floats, not zeros_like of whole numbers")
+            )
+        elif wrong:
             view.evidence[name] = evidence(subject, judgement, rng)
         if subject.rounding and view.rows[name].status != "wrong":
             text = f"d{name} is computed in float32: it has seven digits, and differences want all of float64"

@@ -23,6 +23,13 @@ def names_in(frame: types.FrameType) -> dict[str, np.ndarray]:
     return {name: a for name, a in (found | turned).items() if a.size and np.isfinite(a).all()}
 
 
+def numbers_in(frame: types.FrameType) -> dict[str, float]:
+    """The plain numbers among them."""
+    found = {text: a for name, value in frame.f_locals.items() for text, a in parts(name, value)}
+    plain = {text: a for text, a in found.items() if isinstance(a, int | float) and not isinstance(a, bool)}
+    return {text: float(a) for text, a in plain.items() if not isinstance(a, np.generic)}
+
+
 def is_numbers(a: Any) -> bool:
     return isinstance(a, np.ndarray | np.generic | float) and np.asarray(a).dtype.kind in "fbi"
 
@@ -35,6 +42,9 @@ def rows(text: str, a: Any, index: Mapping[str, int]) -> Iterator[tuple[str, Any
                 yield f"{text}[{place}]", a[k]
             if isinstance(a, np.ndarray) and a.ndim > 1 and 0 <= k < a.shape[1]:
                 yield f"{text}[:, {place}]", a[:, k]
+            if isinstance(a, np.ndarray) and a.ndim > 2 and 0 <= k < a.shape[-1] and place == name:
+                yield f"{text}[..., {place}]", a[..., k]
+                yield f"{text}[..., -1 - {place}]", a[..., -1 - k]
 
 
 def parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -196,6 +196,14 @@ def term(t: Told) -> tuple[str, str]:
     return f"{t.it}: {text}", repair
 
 
+def own_term(t: Told) -> tuple[str, str]:
+    names = listed(t.names)
+    text, repair = t.lacking(
+        f"dy times {names if len(t.names) == 1 else 'the weights themselves'}", f"dy * {t.names[0]}"
+    )
+    return f"{t.it}: {text}, as of a penalty", repair if len(t.names) == 1 else f"{repair}, and so on"
+
+
 def other_half(t: Told) -> tuple[str, str]:
     what, product = the_product(t)
     text = f"{t.it}: {what} is taken where it should be left out, and left out where it belongs: the mask is inverted"
@@ -341,6 +349,7 @@ SENTENCES: dict[str, Sentence] = {
     "offset": offset,
     "not linear": not_linear,
     "term": term,
+    "term of its own": own_term,
     "other half": other_half,
     "term in part": term_in_part,
     "term inside": term_inside,

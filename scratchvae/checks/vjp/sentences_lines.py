@@ -91,6 +91,11 @@ def along(t: Told) -> tuple[str, str]:
     return f"{t.it}: it goes along axis {own}, and axis {other} is meant", f"axis={other} in place of axis={own}"
 
 
+def another_number(t: Told) -> tuple[str, str]:
+    own, name, _ = t.claim.detail
+    return f"{t.it}: {name} belongs where {own} stands", f"{name} in place of {own}"
+
+
 def alone(t: Told) -> tuple[str, str]:
     _, word, new = t.claim.detail
     return f"{t.it}: {new} alone belongs there, {word} is too much", replaced(t)
@@ -145,6 +150,7 @@ OF_LINES: dict[str, Sentence] = {
     "changed: operator": other_operator,
     "changed: swapped": swapped,
     "changed: axis": along,
+    "changed: number": another_number,
     "changed: alone": alone,
     "changed: turned": turned,
     "changed: symmetric": symmetric,

@@ -18,7 +18,7 @@ import numpy as np
 
 from scratchvae.checks.vjp.call import copied
 from scratchvae.checks.vjp.changes import Change, Operation
-from scratchvae.checks.vjp.scope import names_in, taken_apart
+from scratchvae.checks.vjp.scope import names_in, numbers_in, taken_apart
 
 FEW = 40  # characters of a line
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
@@ -164,8 +164,9 @@ class Tape:
         if self.watch and site == self.watch[0]:
             whole, texts = site.parts
             texts = (*texts[: len(operands)], *(f"its operand {i + 1}" for i in range(len(texts), len(operands))))
-            axis = axis if isinstance(axis, int) else None
-            operation = Operation(function, ufunc, operands, texts, np.array(result), whole, names_in(frame), axis)
+            axis = axis if isinstance(axis, int | tuple) else None
+            names, numbers = names_in(frame), numbers_in(frame)
+            operation = Operation(function, ufunc, operands, texts, np.array(result), whole, names, numbers, axis)
             self.changed.append(self.watch[1](operation))
         times = self.values.setdefault(site, [])
         times.append(np.array(result))
