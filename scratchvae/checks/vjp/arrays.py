@@ -53,7 +53,7 @@ def arrays_in(thing: Any, name: str, depth: int) -> dict[str, Array]:
 def parts_of(thing: Any, name: str) -> list[tuple[str, Any]] | None:
     """What is inside a dict, a tuple or a list: fields and keys under their own names, the rest by place."""
     if isinstance(thing, Mapping):
-        return [(str(key), value) for key, value in thing.items()]
+        return [(key if isinstance(key, str) else f"{name}[{key!r}]", value) for key, value in thing.items()]
     if isinstance(thing, tuple) and hasattr(thing, "_fields"):
         return list(zip(thing._fields, thing, strict=True))
     if isinstance(thing, tuple | list):

@@ -19,6 +19,7 @@ from scratchvae.checks.vjp.cover import VAGUE, Believed, opinions, smallest_cove
 from scratchvae.checks.vjp.point import Hints, another_point, cases_at, fewer, measured
 
 OF_ALL = ("nearly", "nothing_there")  # what these see in one row need not be so in the others
+PLAIN = 2.0  # what a claim about a first step may cost
 MORE = 2  # points beside the first at which rows are weighed
 SPARE = 3  # numbers that the weights of the rows have to explain beside themselves
 
@@ -63,7 +64,8 @@ def by_rows(
             cases = itertools.chain(
                 cases_of(row, few), *(itertools.islice(cases_of(each, few), 1) for each in others[-1:])
             )
-            if chosen := smallest_cover(opinions(cases, hypotheses), VAGUE):
+            below = PLAIN if only_first else VAGUE  # why: the first step alone is easily explained
+            if chosen := smallest_cover(opinions(cases, hypotheses), below):
                 return [(of_a_row(claim), names) for claim, names in chosen]
     return []
 

@@ -225,7 +225,8 @@ def another_operand(op: Operation) -> Changed:
             if (full := spread(u, shape)) is not None and np.ndim(u) == a.ndim:
                 for word, value, cost in factors(name, full, op.text):
                     cause = "transpose" if same_but_turned(word, text) else "elementwise-factor"
-                    yield Change(cause, "instead", text, word, word, 1.5 + cost), partial(put, value)
+                    cost += 1.3 if word == name else 1.5
+                    yield Change(cause, "instead", text, word, word, cost), partial(put, value)
         own = grouped(text)
         if a.size > 2 and len(np.unique(a)) < 3:
             continue  # why: of two values every curve is one of any other

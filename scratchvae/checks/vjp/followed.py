@@ -56,6 +56,8 @@ def run(pair: Pair, x: Mapping[str, np.ndarray], dy: np.ndarray, index: Mapping[
     tape = Tape(added)
     found = followed(tape, pair, x, dy)
     values: dict[Site, np.ndarray] = {}
+    for site in [site for site in tape.values if site.code in tape.before_it]:
+        del tape.values[site]  # why: a helper that the forward calls as well is right, or both are wrong
     for name in index:
         site, g = returned(gradients([name])), np.array(found[name], float)
         values[site] = g[None]

@@ -36,9 +36,11 @@ def is_numbers(a: Any) -> bool:
 
 def rows(text: str, a: Any, index: Mapping[str, int]) -> Iterator[tuple[str, Any]]:
     """a[t], a[t - 1], a[t + 1], and the columns, for every whole number t that is known."""
-    for name, n in list(index.items())[:INDICES] if isinstance(a, list) or (is_numbers(a) and np.ndim(a)) else ():
+    for name, n in (
+        list(index.items())[:INDICES] if isinstance(a, list | dict) or (is_numbers(a) and np.ndim(a)) else ()
+    ):
         for place, k in ((name, n), (f"{name} - 1", n - 1), (f"{name} + 1", n + 1)):
-            if 0 <= k < len(a):
+            if k in a if isinstance(a, dict) else 0 <= k < len(a):
                 yield f"{text}[{place}]", a[k]
             if isinstance(a, np.ndarray) and a.ndim > 1 and 0 <= k < a.shape[1]:
                 yield f"{text}[:, {place}]", a[:, k]
@@ -48,8 +50,8 @@ def rows(text: str, a: Any, index: Mapping[str, int]) -> Iterator[tuple[str, Any
 
 
 def parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """A value, or what a dict, or an object, holds."""
-    if isinstance(value, dict):
+    """A value, or what a dict with names, or an object, holds."""
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         yield from ((f"{name}[{key!r}]", each) for key, each in value.items() if isinstance(key, str))
     elif hasattr(value, "__dict__") and not isinstance(
         value, np.ndarray | type | types.ModuleType | types.FunctionType

@@ -125,6 +125,7 @@ class Tape:
         self.added = added
         self.values: dict[Site, list[np.ndarray]] = {}  # before anything was added
         self.runs = False
+        self.before_it: set[types.CodeType] = set()  # what ran before the backward did
         self.watch = watch
         self.puts = puts
         self.changed: list[Mapping[Change, np.ndarray]] = []
@@ -155,10 +156,11 @@ class Tape:
         self, result: Any, does: str, function: partial[Any], ufunc: Any, operands: Any, axis: Any = None
     ) -> Any:
         """A result of an operation, noted, and with what is added to it."""
-        if not self.runs or not isinstance(result, np.ndarray | np.floating) or result.dtype.kind != "f":
+        if not isinstance(result, np.ndarray | np.floating) or result.dtype.kind != "f":
             return result
         frame = frame_of(sys._getframe(2))
-        if frame is None:
+        if frame is None or not self.runs:
+            self.before_it |= {frame.f_code} if frame else set()
             return result
         site = Site(frame.f_code, frame.f_lasti, frame.f_lineno, does)
         if self.watch and site == self.watch[0]:
@@ -166,6 +168,9 @@ class Tape:
             texts = (*texts[: len(operands)], *(f"its operand {i + 1}" for i in range(len(texts), len(operands))))
             axis = axis if isinstance(axis, int | tuple) else None
             names, numbers = names_in(frame), numbers_in(frame)
+            for name, a in names.items():  # why: what an operation has written to is what it was
+                if operands and np.may_share_memory(a, result) and np.shape(operands[0]) == a.shape:
+                    names[name] = np.asarray(operands[0], float)
             operation = Operation(function, ufunc, operands, texts, np.array(result), whole, names, numbers, axis)
             self.changed.append(self.watch[1](operation))
         times = self.values.setdefault(site, [])
@@ -245,6 +250,18 @@ class Followed(np.ndarray):
     def __getitem__(self, place: Any) -> Any:
         found = super().__getitem__(place)
         return self.tape.wrapped(found) if isinstance(found, np.floating) and self.tape else found
+
+    def __iadd__(self, other: Any) -> Any:  # type: ignore[misc]  # why: a number is not written to, nor is this
+        return super().__iadd__(other) if self.ndim else self + other
+
+    def __isub__(self, other: Any) -> Any:  # type: ignore[misc]
+        return super().__isub__(other) if self.ndim else self - other
+
+    def __imul__(self, other: Any) -> Any:  # type: ignore[misc]
+        return super().__imul__(other) if self.ndim else self * other
+
+    def __itruediv__(self, other: Any) -> Any:  # type: ignore[misc]
+        return super().__itruediv__(other) if self.ndim else self / other
 
     def __deepcopy__(self, memo: Any) -> Any:
         return self.tape.wrapped(np.array(self)) if self.tape else np.array(self)

@@ -69,12 +69,18 @@ def first_tried(site: Site, point: Point, changes: Changes) -> Iterator[tuple[Ch
     found: list[tuple[Change, str]] = []
 
     def noted(operation: Operation) -> dict[Change, np.ndarray]:
-        operation = operation._replace(names=without_twins(operation.names))
+        operation = with_constants(operation._replace(names=without_twins(operation.names)), point)
         found.extend((change, name) for name, hypothesis in changes.items() for change, _ in hypothesis(operation))
         return {}
 
     followed(Tape({}, (site, noted)), point.pair, point.case.weights, point.dys[0])
     yield from dict.fromkeys(found)
+
+
+def with_constants(operation: Operation, point: Point) -> Operation:
+    """With the plain numbers that were handed to the forward: the backward may have forgotten them."""
+    given = {n: float(a) for n, a in point.pair.constants.items() if isinstance(a, int | float) and a is not True}
+    return operation._replace(numbers={**given, **operation.numbers})
 
 
 def mixes(point: Point) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -96,7 +102,8 @@ def is_right_with(point: Point, site: Site, change: Change, hypothesis: Callable
     """Are all gradients right if the operation is changed each time that it runs?"""
 
     def changed(operation: Operation) -> dict[Change, np.ndarray]:
-        makes = [make for each, make in hypothesis(operation.only(change)) if each == change]
+        operation = with_constants(operation, point).only(change)
+        makes = [make for each, make in hypothesis(operation) if each == change]
         value = computed(makes[0]) if makes else None
         return {} if value is None else {change: value}
 
@@ -120,7 +127,7 @@ def of_these(
     site, point, solution = held
 
     def asked(operation: Operation) -> dict[Change, np.ndarray]:
-        made = (each for change in changes.values() for each in change(operation))
+        made = (each for change in changes.values() for each in change(with_constants(operation, point)))
         values = ((change, computed(make)) for change, make in made if left is None or change in left)
         return {change: value for change, value in values if value is not None}
 
