@@ -173,11 +173,7 @@ def through(case: Case, name: str, a: np.ndarray, shape: tuple[int, ...]) -> Ite
         yield Way(total(name), a.sum(axis=1), 0.1)
     if a.shape[1:-1] == shape and a.ndim > 2:
         yield Way(f"{name}.sum(axis=-1)", a.sum(axis=-1), 0.2)
-    for text, ids in indices(case, a, shape):
-        scattered = np.zeros((len(a), *shape))
-        for one, value in zip(scattered, a, strict=True):
-            np.add.at(one, ids, value)
-        yield Way(f"{name} by the index {text}", scattered, 0.4)
+    yield from by_an_index(case, name, a, shape)
     for other, W in case.arrays.items():
         for text, M in ((other, W), (f"{other}.T", W.T)) if W.ndim == 2 and a.ndim > 2 else ():
             if (*a.shape[1:-1], M.shape[1]) == shape and a.shape[-1] == len(M):
@@ -186,12 +182,27 @@ def through(case: Case, name: str, a: np.ndarray, shape: tuple[int, ...]) -> Ite
                 yield Way(f"{text} @ {name}", M @ a, 0.3)
 
 
+def by_an_index(case: Case, name: str, a: np.ndarray, shape: tuple[int, ...]) -> Iterator[Way]:
+    """It is passed on to the rows of this shape that an index names, also through the rows, where they are tied."""
+    own = [(other, W) for other, W in case.weights.items() if W.shape == shape and W.ndim == 2]
+    tied = [(f"{name} @ {other}", a @ W) for other, W in own if a.ndim > 2 and a.shape[-1] == len(W)]
+    for formula, value in [(name, a), *tied]:
+        for text, ids in indices(case, value, shape):
+            scattered = np.zeros((len(value), *shape))
+            for one, each in zip(scattered, value, strict=True):
+                np.add.at(one, ids, each if each.ndim > ids.ndim or each.ndim == 1 else each[:, None])
+            yield Way(f"{formula} by the index {text}", scattered, 0.4)
+
+
 def indices(case: Case, a: np.ndarray, shape: tuple[int, ...]) -> Iterator[tuple[str, np.ndarray]]:
     """Arrays of whole numbers, or columns of them, that say to which row of this shape each row of a value belongs."""
     for name, whole in case.arrays.items() if a.ndim > 1 and shape else ():
         columns = {f"{name}[:, {i}]": column for i, column in enumerate(whole.T)} if whole.ndim == 2 else {}
         for text, ids in {name: whole, **columns}.items():
             rows = a.shape[1 : 1 + ids.ndim] == ids.shape and a.shape[1 + ids.ndim :] == shape[1:]
+            rows |= (
+                ids.ndim == 2 and a.ndim == 3 and len(ids) == a.shape[1] and a.shape[2:] == shape[1:]
+            )  # several a row
             if ids.ndim and rows and (ids == np.rint(ids)).all() and ids.min() >= 0 and ids.max() < shape[0]:
                 yield text, ids.astype(int)
 

@@ -73,9 +73,8 @@ def explain(
     """
     hints, hypotheses = hints or Hints(), HYPOTHESES if hypotheses is None else hypotheses
     with np.errstate(all="ignore"):  # why: most hypotheses are nonsense, and what is not finite explains nothing
-        general, own, small = (
-            {n: h for n, h in hypotheses.items() if n in family} for family in (GENERAL, LINES, CHANGES)
-        )
+        own, small = ({n: h for n, h in hypotheses.items() if n in family} for family in (LINES, CHANGES))
+        general = {n: h for n, h in hypotheses.items() if n not in LINES and n not in CHANGES}
         cases, again = itertools.tee(cases_at(pair, x, index, columns, hints))
         case = next(cases)
         said = opinions(itertools.chain([case], cases), general)
