@@ -181,9 +181,9 @@ def of_some_root(size: float) -> Words | None:
     """A root that no size explains."""
     why = "look for a root of a size that only the forward or only the backward has"
     n, m = round(1 / size**2), round(size**2)
-    if 2 < n <= SMALL and n**0.5 % 1 and abs(size * n**0.5 - 1) < EXACT:
+    if 2 <= n <= SMALL and n**0.5 % 1 and abs(size * n**0.5 - 1) < EXACT:
         return f"sqrt({n}) times", why, f"divide by sqrt({n})"
-    if 2 < m <= SMALL and m**0.5 % 1 and abs(size / m**0.5 - 1) < EXACT:
+    if 2 <= m <= SMALL and m**0.5 % 1 and abs(size / m**0.5 - 1) < EXACT:
         return f"1/sqrt({m}) of", why, f"multiply by sqrt({m})"
     return None
 

@@ -48,6 +48,7 @@ def vocabulary(arrays: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarra
             *slopes(arrays, weights),
             *plain(arrays),
             *one_hots(arrays),
+            *indexed(arrays),
             *softmaxes(arrays),
             *differences(arrays),
             *simple_functions(arrays),
@@ -103,6 +104,20 @@ def one_hots(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarra
                 yield Word(f"the one-hot of {name}{among}", f"one_hot({name})", 1.2), np.eye(C)[a.astype(int)]
 
 
+def indexed(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarray]]:
+    """w[t], a weight a class, for whole numbers t (B,); and the identity, beside shares of as many rows as columns."""
+    for t, ids in arrays.items():
+        whole = ids.ndim == 1 and ids.size > 1 and (ids >= 0).all() and (ids == np.rint(ids)).all()
+        for w, a in arrays.items() if whole else ():
+            if a.ndim == 1 and a is not ids and len(a) != len(ids) and ids.max() < len(a):
+                yield Word(f"{w}[{t}]", f"{w}[{t}]", 1.05), a[ids.astype(int)]
+    for a in arrays.values():
+        if a.ndim == 2 and 2 < a.shape[0] == a.shape[1] and (a >= 0).all():
+            if any(np.abs(a.sum(axis=axis) - 1).max() < 1e-9 for axis in (0, 1)):
+                yield Word("the identity", "np.eye(n)", 1.3), np.eye(len(a))
+                return
+
+
 def softmaxes(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarray]]:
     """Shares along either axis, of an array and of its negative."""
     for name, a in arrays.items():
@@ -114,7 +129,7 @@ def softmaxes(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarr
 
 def differences(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarray]]:
     """One array less another one, as a residual, and its sign."""
-    known = {**arrays, **{word.name: a for word, a in one_hots(arrays)}}
+    known = {**arrays, **{word.name: a for word, a in (*one_hots(arrays), *indexed(arrays))}}
     alike = [(p, q) for p, q in itertools.combinations(known, 2) if known[p].shape == known[q].shape]
     for p, q in [pair for pair in alike if known[pair[0]].ndim and known[pair[0]].size > 1][:DIFFERENCES]:
         yield Word(f"({p} - {q})", f"({p} - {q})", 1.7), known[p] - known[q]
