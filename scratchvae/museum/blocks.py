@@ -130,7 +130,7 @@ def weight_decay_without_its_two(correct: Pair) -> Pair:
 
     Origin  [CS231n-Spring-2017#3](https://github.com/jingtinghuang/CS231n-Spring-2017/issues/3)
     Effect  Half of the decay that the loss announces. With the decay so small beside the data, a loose check passes.
-    Cause   missing-term
+    Cause   factor
     """
 
     def backward(dloss: Array, cache: Cache) -> Array:

@@ -64,6 +64,20 @@ def polar(backward):
     return (lambda r, t: (r * np.sin(t) * np.cos(t), (r, t))), backward
 
 
+def huber(backward):
+    """y is a half of the square of p - t up to delta, and straight beyond."""
+
+    def forward(p, t, delta):
+        r = np.abs(p - t)
+        return np.where(r <= delta, 0.5 * r * r, delta * (r - 0.5 * delta)), (p, t)
+
+    return forward, lambda dy, m: (backward(dy, m), -dy * np.clip(m[0] - m[1], -0.4, 0.4))
+
+
+def residuals(rng):
+    return {"p": 2 * rng.standard_normal((4, 3)), "t": rng.standard_normal((4, 3))}
+
+
 def one_array(rng):
     return {"x": rng.standard_normal((4, 4))}
 
@@ -167,5 +181,23 @@ CHANGED: dict[str, Plant] = {
         "U",
         "elementwise-factor",
         "before.T belongs where h.T stands",
+    ),
+    "a minus too many": Plant(
+        "without_its_sign",
+        *gated(lambda dy, m: (dy * (m[1] - m[2]), dy * m[0], -dy * (1 - m[0]))),
+        three,
+        nothing,
+        "c",
+        "sign",
+        "dy alone belongs there, the minus is too much",
+    ),
+    "clipped at 1": Plant(
+        "another_number",
+        *huber(lambda dy, m: dy * np.clip(m[0] - m[1], -1.0, 1.0)),
+        residuals,
+        lambda rng: {"delta": 0.4},
+        "p",
+        "factor",
+        "delta belongs where 1 stands",
     ),
 }

@@ -64,13 +64,12 @@ def array_factors(case: Case, seen: Seen, right: np.ndarray, got: np.ndarray) ->
             c = ratio(right * v, got * u)
             if c and seen.explained(np.divide(right * v - c * got * u, v, where=v != 0, out=np.zeros(right.shape))):
                 claim = factor_claim(u_word, v_word, place, c)
-                yield hides(claim, v_word) if u_word == ONE and ((v == 0) & (right != 0)).any() else claim
+                yield hides(claim) if u_word == ONE and ((v == 0) & (right != 0)).any() else claim
 
 
-def hides(claim: Claim, v: Word) -> Claim:
+def hides(claim: Claim) -> Claim:
     """Where v is 0 nothing comes back, and something should: v is too much, or all that belongs there is missing."""
-    cause = "elementwise-factor" if v.name.startswith(("mask", "the slope")) else "missing-term"
-    return claim._replace(cause=cause, kind=claim.kind.replace("too many", "hides"), cost=claim.cost + 0.5)
+    return claim._replace(kind=claim.kind.replace("too many", "hides"), cost=claim.cost + 0.5)
 
 
 def hidden_by(u_word: Word, u: np.ndarray, v: np.ndarray, right: np.ndarray) -> bool:

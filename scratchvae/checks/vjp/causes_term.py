@@ -28,7 +28,7 @@ def a_term(case: Case, seen: Seen) -> Iterator[Claim]:
     for word in [ONE, *case.words]:
         term = spread_and_summed(case, seen, np.ones(()) if word == ONE else case.values[word.name])
         if term is not None and (c := ratio(left, term)) and seen.explained(left - c * term):
-            mine = word.name == seen.name  # as of a penalty: the same slip for every weight
+            mine = word != ONE and word.name == seen.name  # as of a penalty: the same slip for every weight
             yield Claim("missing-term", "term", (word,), factor=c, cost=1.5 + word.cost + odd(c))
             if mine:
                 yield Claim("missing-term", "term of its own", factor=c, cost=1.4 + word.cost + odd(c))

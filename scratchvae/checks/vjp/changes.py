@@ -110,7 +110,7 @@ def another_operator(op: Operation) -> Changed:
 def without_its_sign(op: Operation) -> Changed:
     """a in place of -a."""
     if op.ufunc is np.negative:
-        change = Change("sign", "alone", op.text, "the minus", op.texts[0], 1.0)
+        change = Change("sign", "alone", op.text, "the minus", op.texts[0], 0.9)
         yield change, partial(np.array, op.operands[0])
 
 

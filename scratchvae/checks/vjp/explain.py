@@ -96,8 +96,9 @@ def explain(
 
 
 def is_sure(claim: Claim) -> bool:
-    """A simple claim, or one that something stands in place of the slope of the forward: the commonest slip of all."""
-    return claim.cost < SURE or (claim.kind == "in place of" and claim.words[0].cost < 1)
+    """A simple claim; one that something stands in place of the slope of the forward, or about a term of an objective."""
+    of_the_slope = claim.kind == "in place of" and claim.words[0].cost < 1
+    return claim.cost < SURE or of_the_slope or claim.kind in ("objective", "fork") or claim.kind.endswith(" of")
 
 
 def cost_of(claim: Claim) -> float:

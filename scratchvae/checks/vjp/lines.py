@@ -6,6 +6,7 @@ speak about it. Small changes of the operation are tried beside them.
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -64,7 +65,9 @@ def by_lines(
     alike = [other for other in alike if other.code is written] or alike
     alike = [other for other in alike if not other.is_returned] or alike
     where = f"a value of {lines_of(alike, MANY)}" if len({each.line for each in alike}) > 1 else site.place
-    return Found(claim, where, shape)
+    file = Path(site.code.co_filename).name
+    elsewhere = not site.is_returned and file != Path(getattr(written, "co_filename", file)).name
+    return Found(claim, f"{where} of {file}" if elsewhere else where, shape)
 
 
 def claims_at_sites(

@@ -112,10 +112,10 @@ def indexed(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarray
             if a.ndim == 1 and a is not ids and len(a) != len(ids) and ids.max() < len(a):
                 yield Word(f"{w}[{t}]", f"{w}[{t}]", 1.05), a[ids.astype(int)]
     for a in arrays.values():
-        if a.ndim == 2 and 2 < a.shape[0] == a.shape[1] and (a >= 0).all():
-            if any(np.abs(a.sum(axis=axis) - 1).max() < 1e-9 for axis in (0, 1)):
-                yield Word("the identity", "np.eye(n)", 1.3), np.eye(len(a))
-                return
+        square = a.ndim == 2 and 2 < a.shape[0] == a.shape[1] and (a >= 0).all()
+        if square and any(np.abs(a.sum(axis=axis) - 1).max() < 1e-9 for axis in (0, 1)):
+            yield Word("the identity", "np.eye(n)", 1.3), np.eye(len(a))
+            return
 
 
 def softmaxes(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.ndarray]]:
