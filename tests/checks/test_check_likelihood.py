@@ -700,7 +700,7 @@ def test_right_ones_in_odd_styles_pass(p):
     assert report.rows[0].status == "ok"
 
 
-ZERO_INFLATED = (
+ZERO_inflated_draws = (
     lambda x, w, s: np.where(x == 0, np.logaddexp(0, -w), np.logaddexp(0, w) + np.exp(s) * x - s),
     lambda rng, w, s: np.where(rng.random(w.shape) < squashed(w), 0, RATE[1](rng, s)),
 )
@@ -708,7 +708,7 @@ ZERO_INFLATED = (
 
 def test_a_density_with_a_point_of_mass_is_untested():
     """It is neither an integral nor a sum; one that does not come to 1 with the point either is wrong."""
-    nll, sample = ZERO_INFLATED
+    nll, sample = ZERO_inflated_draws
     report = check_likelihood(Written("zero-inflated", HALF, nll, None, sample, 2))
     assert not report.findings, str(report)
     assert {row.status for row in report.rows} == {"untested"}
@@ -730,7 +730,7 @@ KINDS = {
         "mean",
         "mean is half of what it should",
     ),
-    "s for 2 s": (HALF, LOG_NORMAL[0], lambda m, s: np.exp(m + np.exp(s) / 2), LOG_NORMAL[1], "mean", "and elsewhere"),
+    "s for 2 s": (HALF, LOG_NORMAL[0], lambda m, s: np.exp(m + np.exp(s) / 2), LOG_NORMAL[1], "mean", "with l / 2 in"),
     "rate for mean": (HALF, RATE[0], lambda s: np.exp(s), RATE[1], "mean", "mean is the reciprocal of that of"),
     "from 1 on": (HALF, GEOMETRIC[0], lambda s: 1 + np.exp(-s), GEOMETRIC[1], "mean", "mean is 1 too high, at all"),
     # what follows exp(-nll) lacks a constant; what does not lacks more
@@ -828,3 +828,276 @@ def test_of_two_that_look_alike_each_is_told(kind):
     assert not finding.repair or finding.repair not in finding.message
     assert len(finding.message.split()) <= 32, finding.message
     assert finding.cause in CAUSES
+
+
+WEIBULL = (
+    lambda x, k, m: -k + m * np.exp(k) - (np.exp(k) - 1) * np.log(x) + (x * np.exp(-m)) ** np.exp(k),
+    lambda rng, k, m: np.exp(m) * rng.weibull(np.exp(k), k.shape),
+)
+SOFT_HALF_NORMAL = lambda x, s: half_normal(x, np.log(np.logaddexp(0, s)))  # noqa: E731
+BINOMIAL = binomial(10, 1.0, 0.0)
+FIRST, SECOND, ONE = "the first logit l", "the second logit l", "the logit l"
+NORMAL = lambda rng, m, s: m + np.exp(s) * rng.standard_normal(m.shape)  # noqa: E731
+LAPLACE = lambda rng, m, s: m + np.exp(s) * rng.laplace(size=m.shape)  # noqa: E731
+OF_M = lambda m, s: m  # noqa: E731
+POWER = "elementwise-factor"
+PARAMETERS = {  # support, nll, mean, sample; the finding's place, cause and words
+    # draws of another parameter
+    "rate": (HALF, GAMMA[0], None, lambda rng, a, b: GAMMA[1](rng, a, -b), "sample", POWER, "-l in place of " + SECOND),
+    "square": (
+        HALF,
+        GAMMA[0],
+        None,
+        lambda rng, a, b: GAMMA[1](rng, 2 * a, b),
+        "sample",
+        POWER,
+        "2 l in place of " + FIRST,
+    ),
+    "twice": (
+        HALF,
+        WEIBULL[0],
+        None,
+        lambda rng, k, m: WEIBULL[1](rng, k + np.log(2), m),
+        "sample",
+        "factor",
+        "l + log 2 in place of " + FIRST,
+    ),
+    "swapped": (HALF, GAMMA[0], None, lambda rng, a, b: GAMMA[1](rng, b, a), "sample", POWER, "in each other's place"),
+    "variance": (
+        HALF,
+        LOG_NORMAL[0],
+        None,
+        lambda rng, m, s: LOG_NORMAL[1](rng, m, 2 * s),
+        "sample",
+        POWER,
+        "2 l in place of " + SECOND,
+    ),
+    "half": (
+        HALF,
+        LOG_NORMAL[0],
+        None,
+        lambda rng, m, s: LOG_NORMAL[1](rng, m, s - np.log(2)),
+        "sample",
+        "factor",
+        "l - log 2 in",
+    ),
+    "unused": (
+        HALF,
+        LOG_NORMAL[0],
+        None,
+        lambda rng, m, s: LOG_NORMAL[1](rng, m, 0 * s),
+        "sample",
+        POWER,
+        "0 in place of " + SECOND,
+    ),
+    "shape": (
+        HALF,
+        WEIBULL[0],
+        None,
+        lambda rng, k, m: WEIBULL[1](rng, k / 2, m),
+        "sample",
+        POWER,
+        "l / 2 in place of " + FIRST,
+    ),
+    "complement": (
+        (0.0, 10.0),
+        BINOMIAL.of_a_pixel,
+        None,
+        lambda rng, s: BINOMIAL.sample(-s, rng),
+        "sample",
+        POWER,
+        "-l in place of " + ONE,
+    ),
+    "softplus": (
+        HALF,
+        SOFT_HALF_NORMAL,
+        None,
+        lambda rng, s: HALF_NORMAL[1](rng, 2 * np.log(np.logaddexp(0, s))),
+        "sample",
+        POWER,
+        "softplus(l)^2 in place of softplus(l)",
+    ),
+    "minus": (
+        REAL,
+        lambda x, m, s: np.exp(-unit(x, m, s)) + unit(x, m, s) + s,
+        None,
+        lambda rng, m, s: GUMBEL[1](rng, -m, s),
+        "sample",
+        "sign",
+        "-l in place of " + FIRST,
+    ),
+    # terms with x of another parameter
+    "no square": (
+        REAL,
+        lambda x, m, s: 0.5 * LOG_2PI + s + 0.5 * (x - m) ** 2 * np.exp(-s),
+        OF_M,
+        NORMAL,
+        "nll",
+        POWER,
+        "fits the draws with 2 l in place of " + SECOND,
+    ),
+    "a square": (
+        REAL,
+        lambda x, m, s: math.log(2) + s + np.abs(x - m) * np.exp(-2 * s),
+        OF_M,
+        LAPLACE,
+        "nll",
+        POWER,
+        "l / 2 in place of " + SECOND,
+    ),
+    "b for 1 / b": (
+        REAL,
+        lambda x, m, s: math.log(2) + s + np.abs(x - m) * np.exp(s),
+        OF_M,
+        LAPLACE,
+        "nll",
+        POWER,
+        "-l in place of " + SECOND,
+    ),
+    "one b": (
+        HALF,
+        lambda x, a, b: GAMMA[0](x, a, b) - np.exp(b) * x + np.exp(-b) * x,
+        None,
+        GAMMA[1],
+        "nll",
+        POWER,
+        "-l in place of " + SECOND,
+    ),
+    "x + m": (
+        REAL,
+        lambda x, m, s: 0.5 * LOG_2PI + s + 0.5 * unit(x, -m, s) ** 2 + 0.1 * m,
+        OF_M,
+        NORMAL,
+        "nll",
+        "sign",
+        "-l in place of " + FIRST,
+    ),
+    # a mean, or mean and draws, of another parameter
+    "mean": (
+        HALF,
+        GAMMA[0],
+        lambda a, b: np.exp(a + b),
+        GAMMA[1],
+        "mean",
+        POWER,
+        "mean is that of exp(-nll) with -l in place of " + SECOND,
+    ),
+    "both": (
+        HALF,
+        GAMMA[0],
+        lambda a, b: np.exp(a + b),
+        lambda rng, a, b: GAMMA[1](rng, a, -b),
+        "nll",
+        POWER,
+        "mean and draws agree with each other, and are those",
+    ),
+    # what no parameter explains
+    "more": (
+        REAL,
+        lambda x, m, s: 0.5 * LOG_2PI + s + 0.5 * unit(x, m, s) ** 2,
+        OF_M,
+        lambda rng, m, s: NORMAL(rng, m, np.log(np.exp(s) + 0.3)),
+        "sample",
+        "unknown",
+        "is not that of exp(-nll)",
+    ),
+    "a + 1": (
+        HALF,
+        GAMMA[0],
+        None,
+        lambda rng, a, b: GAMMA[1](rng, np.log(np.exp(a) + 1), b),
+        "sample",
+        "unknown",
+        "another mean",
+    ),
+    "cut off": (
+        HALF,
+        GAMMA[0],
+        None,
+        lambda rng, a, b: np.minimum(GAMMA[1](rng, a, -b), 9),
+        "sample",
+        "unknown",
+        "another",
+    ),
+}
+
+
+def the_one_finding(name, support, nll, mean, sample):
+    p = Written(name, support, nll, mean, sample, nll.__code__.co_argcount - 1)
+    report = check_likelihood(p)
+    assert len(report.findings) == 1, str(report)
+    (finding,) = report.findings
+    assert len(finding.message.split()) <= 34, finding.message
+    assert finding.cause in CAUSES
+    return finding
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+@pytest.mark.parametrize("kind", PARAMETERS)
+def test_another_parameter_is_told_as_other_logits(kind):
+    *p, where, cause, words = PARAMETERS[kind]
+    finding = the_one_finding(kind, *p)
+    assert (finding.inputs, finding.cause) == ((where,), cause), finding
+    assert words in finding.message, finding.message
+
+
+def binned(x, m, low=1.0, high=1.0):
+    """A logistic of scale 1 in bins from 0 to 20; low and high say how much of what lies beyond the outer ones take."""
+    below, upto = (squashed(x - 20 * squashed(m) + side) for side in (-0.5, 0.5))
+    return -np.log(np.maximum(upto - below + low * below * (x < 0.5) + high * (1 - upto) * (x > 19.5), 1e-300))
+
+
+def inflated(x, w, s, zero):
+    """A Poisson with more zeros."""
+    pi, rate = squashed(w), np.exp(s)
+    return np.where(x == 0, -np.log(zero(pi, np.exp(-rate))), rate - x * s + log_gamma(x + 1) - np.log1p(-pi))
+
+
+BINNED = lambda rng, m: np.clip(np.rint(20 * squashed(m) + rng.logistic(size=m.shape)), 0, 20)  # noqa: E731
+
+
+def inflated_draws(rng, w, s):
+    return np.where(rng.random(w.shape) < squashed(w), 0, rng.poisson(np.minimum(np.exp(s), 1e9)))
+
+
+TABLE = (0.0, 20.0)
+VALUES = {
+    "half of an end": (TABLE, lambda x, m: binned(x, m, low=0.5), BINNED, "for x = 0 alone"),
+    "both ends": (TABLE, lambda x, m: binned(x, m, 2.0, 0.5), BINNED, "for x = 0 and 20 alone"),
+    "no Poisson": (HALF, lambda x, w, s: inflated(x, w, s, lambda pi, p: pi), inflated_draws, "for x = 0 alone"),
+    "no zeros": (
+        HALF,
+        lambda x, w, s: inflated(x, w, s, lambda pi, p: (1 - pi) * p),
+        inflated_draws,
+        "for x = 0 alone",
+    ),
+    "no 1 - pi": (HALF, lambda x, w, s: inflated(x, w, s, lambda pi, p: pi + p), inflated_draws, "for x = 0 alone"),
+    "all": (TABLE, lambda x, m: binned(x, m) + 0.1 * m, BINNED, "a normalising term is missing"),
+    "two values": (
+        UNIT,
+        lambda x, m: -x * m + np.log(2 + 0 * m),
+        lambda rng, m: (rng.random(m.shape) < squashed(m)) * 1.0,
+        "a normalising term is missing",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_a_value_that_alone_is_wrong_is_named(kind):
+    support, nll, sample, words = VALUES[kind]
+    finding = the_one_finding(kind, support, nll, None, sample)
+    assert (finding.inputs, finding.cause) == (("nll",), "missing-term"), finding
+    assert words in finding.message, finding.message
+
+
+def test_what_is_binned_or_inflated_in_the_right_way_passes():
+    zeros = lambda x, w, s: inflated(x, w, s, lambda pi, p: pi + (1 - pi) * p)  # noqa: E731
+    assert check_likelihood(Written("inflated", HALF, zeros, None, inflated_draws, 2)).ok
+    assert check_likelihood(Written("binned", TABLE, lambda x, m: binned(x, m), None, BINNED)).ok
+
+
+def test_a_constant_is_all_that_is_missing_whatever_the_draws_are_made_from():
+    """The uniform numbers of the sample are not those that choose a side of a jump."""
+    draws = lambda rng, m: (rng.random(m.shape) < squashed(m)) * 1.0  # noqa: E731
+    finding = the_one_finding("bits", UNIT, lambda x, m: np.logaddexp(0, m) - x * m + 0.7, squashed, draws)
+    assert CONSTANT in finding.message

@@ -16,6 +16,7 @@ from scratchvae.backend import to_numpy
 from scratchvae.checks.likelihood.claims import Claim, add, another_shape, as_image, frozen, widened
 from scratchvae.checks.likelihood.density import WHOLE, Mass
 from scratchvae.checks.likelihood.draws import ALLOWED, NOT_LEVELS, claims_of_the_draws, values_of
+from scratchvae.checks.likelihood.elsewhere import of_the_draws, of_the_mean
 from scratchvae.checks.likelihood.lattices import fill
 from scratchvae.checks.likelihood.means import mean_of_the_density
 from scratchvae.checks.likelihood.normalised import EXTREME, TOTAL, claims_of_the_nll
@@ -23,6 +24,9 @@ from scratchvae.checks.likelihood.witnesses import agree_against
 from scratchvae.checks.report import SEED, Finding, Report, Row
 from scratchvae.checks.vjp.check import check_vjp
 from scratchvae.checks.vjp.differences import TOLERANCE
+
+ANOTHER = "mean and draws agree with each other"
+NOT_THOSE = ("the draws have another", "the standard deviation of the draws is not", "mean is not that of exp(-nll)")
 
 
 def check_likelihood(p: Any, rng: np.random.Generator | None = None) -> Report:
@@ -63,7 +67,8 @@ def check_likelihood(p: Any, rng: np.random.Generator | None = None) -> Report:
         else:
             why = "the density is not known" if hasattr(p, name) else f"there is no {name}"
             report.rows.append(Row(name, (), math.nan, "untested", why))
-    return without_consequences(another_density(two_against_one(report, known), known))
+    report = without_consequences(another_density(two_against_one(report, known), known))
+    return with_other_logits(report, [mass for mass in known if not is_extreme(mass)])
 
 
 def two_against_one(report: Report, masses: list[Mass]) -> Report:
@@ -87,11 +92,29 @@ def another_density(report: Report, masses: list[Mass]) -> Report:
     if not found or not masses or found[0].inputs != ("mean",) or not all(map(follows_from_the_nll, found)):
         return report
     if agree_against(masses):
-        text = "mean and draws agree with each other and not with exp(-nll), which is a density, but not theirs"
+        text = f"{ANOTHER} and not with exp(-nll), which is a density, but not theirs"
         repair = "the nll of the density that the draws have; or mean and sample, both, from that of exp(-nll)"
         nll = Finding(("nll",), "unknown", text, repair)
         report.findings = [nll, *(finding for finding in report.findings if finding not in found)]
         report.rows.insert(0, Row("nll", (), math.inf, "wrong", "it is not the density of mean and draws"))
+    return report
+
+
+def with_other_logits(report: Report, masses: list[Mass]) -> Report:
+    """What is not that of exp(-nll), and nobody knows what it is, may be that of exp(-nll) at other logits."""
+    for i, finding in enumerate(report.findings if masses else []):
+        if finding.cause != "unknown" or not finding.message.startswith((ANOTHER, *NOT_THOSE)):
+            continue
+        mean = finding.inputs == ("mean",)
+        if at_others := of_the_mean(masses) if mean else of_the_draws(masses):
+            text = f"those that exp(-nll) has with {at_others.words}"
+            repair = f"look at the parameter: {finding.inputs[0]} may have {at_others.made}"
+            if finding.inputs == ("nll",):
+                text = f"{ANOTHER}, and are {text}"
+                repair = f"look at the parameter: nll may have {at_others.undone}; or mean and sample, {at_others.made}"
+            else:
+                text = f"mean is that of exp(-nll) with {at_others.words}" if mean else f"the draws are {text}"
+            report.findings[i] = finding._replace(cause=at_others.cause, message=text, repair=repair)
     return report
 
 

@@ -13,6 +13,8 @@ from scratchvae.backend import to_numpy
 from scratchvae.checks.amounts import nats, off_by
 from scratchvae.checks.likelihood.claims import Claim, as_image, at
 from scratchvae.checks.likelihood.density import WHOLE, Mass, Pixel
+from scratchvae.checks.likelihood.elsewhere import of_the_draws
+from scratchvae.checks.likelihood.frequencies import values_that_differ
 from scratchvae.checks.likelihood.lattices import ALLOWED, add_up, attempt, best_way, off_one
 from scratchvae.checks.likelihood.variants import adds_up_once, factor_of_the_rest, multiplied, with_a_term
 from scratchvae.checks.likelihood.witnesses import may_be, objection, point_that_is_missing
@@ -126,9 +128,17 @@ def without_a_constant(masses: list[Mass], text: str, worst: Mass) -> Finding:
         repair = "exp(-nll) adds up to 1"
     usable = [mass for mass in masses[: len(VALUES)] if mass.settled and 0 < mass.total < math.inf]
     against, cause = objection(usable), "missing-term"
-    if against and what == "constant" and (c := factor_of_the_rest(usable)):
+    if against is not None and what == "term" and (values := values_that_differ(usable)):
+        some = " and ".join(f"{value:g}" for value in values)
+        text = f"{text} {at(worst.pixel.logits)}: for x = {some} alone it is not the share of the draws"
+        repair = f"look at the nll of {some}: it may lack what lies beyond an end, or one of two ways to come by it"
+    elif against and what == "constant" and (c := factor_of_the_rest(usable)):
         how_much, repair = off_by(1 / c)
         text, cause = f"{text}, {how}: what depends on x in nll {how_much}", "factor"
+    elif against and (at_others := of_the_draws(usable)):
+        text = f"{text} {at(worst.pixel.logits)}: as a function of x it fits the draws with {at_others.words}"
+        cause = at_others.cause
+        repair = f"look at the parameter in the terms with x: they may have {at_others.undone}"
     elif against:
         text, cause = f"{text}, {how}, and {against}: more than a normalising {what} is wrong", "unknown"
         repair = "look at the terms with x: an exponent, a power, a scale, a coefficient"
