@@ -96,7 +96,7 @@ def explain(
 
 
 def is_sure(claim: Claim) -> bool:
-    """A simple claim; one that something stands in place of the slope of the forward; one about a part of an objective."""
+    """A simple claim; one of what stands in place of the slope of the forward; one about a part of an objective."""
     of_the_slope = claim.kind == "in place of" and claim.words[0].cost < 1
     return claim.cost < SURE or of_the_slope or claim.kind in ("objective", "fork") or claim.kind.endswith(" of")
 
