@@ -197,8 +197,9 @@ def is_input(name: str, names: list[str], grads: Mapping[str, Any], is_loss: boo
     """Is a gradient expected? Of all but targets, noise and the like; and of x only if of anything like it."""
     if name in grads:
         return True
-    if role(name) in CONSTANT or is_target(name, names) or (is_loss and name.lower() == "y"):
-        return False
+    of_two = is_loss and len(names) == 2 and name == names[1] and role(name) not in layers.TRAINABLE
+    if role(name) in CONSTANT or is_target(name, names) or of_two or (is_loss and name.lower() == "y"):
+        return False  # why: the second of two of a loss is what the first is compared with
     return role(name) in layers.TRAINABLE or any(role(n) not in layers.TRAINABLE for n in grads if n in names)
 
 

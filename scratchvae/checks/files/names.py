@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 ROLES = {  # an argument of this name is probably ...
     "data": "x z a s v input inputs data features feature image images img imgs a_prev xt logits scores out q k",
-    "target": "t targ targs target targets label labels y_true true_y ground_truth actual truth y_target tgt ys ts",
+    "target": "counts freq objetivo ziel cible t targ targs target targets "
+    "label labels y_true true_y ground_truth actual truth y_target tgt ys ts",
     "prediction": "p probs prob y_pred pred preds predicted predictions y_hat yhat al a_out",
     "weight": "w weight weights kernel kernels filter filters theta wx wxh w_xh w_ih wax w_x wya w_embed",
     "recurrent": "wh whh w_hh w_h wa waa u",
@@ -78,6 +79,8 @@ def role(name: str) -> str:
     low = name.lower()
     if re.search(r"_?(param|params|hparameters|config)$", low):
         return "settings"
+    if re.search(r"(^|_)(label|target|truth)s?(_|$)", low):
+        return "target"
     return ROLE_OF.get(low) or ROLE_OF.get(re.sub(r"_?\d+$", "", low), "")
 
 

@@ -65,7 +65,9 @@ def by_rows(
                 cases_of(row, few), *(itertools.islice(cases_of(each, few), 1) for each in others[-1:])
             )
             below = PLAIN if only_first else VAGUE  # why: the first step alone is easily explained
-            if chosen := smallest_cover(opinions(cases, hypotheses), below):
+            chosen = smallest_cover(opinions(cases, hypotheses), below)
+            of_y = [claim for claim, _ in chosen if any(word.name == "y" for word in claim.words)]
+            if chosen and not (of_y and not pair.y(x).ndim):  # why: the y of one row is not that of all
                 return [(of_a_row(claim), names) for claim, names in chosen]
     return []
 

@@ -183,14 +183,15 @@ def through(case: Case, name: str, a: np.ndarray, shape: tuple[int, ...]) -> Ite
 
 
 def by_an_index(case: Case, name: str, a: np.ndarray, shape: tuple[int, ...]) -> Iterator[Way]:
-    """It is passed on to the rows of this shape that an index names, also through the rows, where they are tied."""
+    """It is passed on to the rows of this shape that an index names; also through the rows, where they are tied."""
     own = [(other, W) for other, W in case.weights.items() if W.shape == shape and W.ndim == 2]
     tied = [(f"{name} @ {other}", a @ W) for other, W in own if a.ndim > 2 and a.shape[-1] == len(W)]
     for formula, value in [(name, a), *tied]:
         for text, ids in indices(case, value, shape):
             scattered = np.zeros((len(value), *shape))
             for one, each in zip(scattered, value, strict=True):
-                np.add.at(one, ids, each if each.ndim > ids.ndim or each.ndim == 1 else each[:, None])
+                several = each.shape != (*ids.shape, *shape[1:])  # then all of a row's numbers take the same
+                np.add.at(one, ids, each[:, None] if several else each)
             yield Way(f"{formula} by the index {text}", scattered, 0.4)
 
 

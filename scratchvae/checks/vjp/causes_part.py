@@ -10,6 +10,8 @@ import numpy as np
 from scratchvae.checks.vjp.case import EXPLAINED, Case, Claim, Seen, ratio
 from scratchvae.checks.vjp.causes_factor import array_factors, at_place, constant, ratios
 
+COLUMNS = 6  # that may have a scale each
+
 
 def a_constant_in_part(case: Case, seen: Seen) -> Iterator[Claim]:
     """The same in some columns alone, or rows, as of one gate or one parameter of several; a vector has columns."""
@@ -86,4 +88,17 @@ def numbered(places: list[int]) -> str:
     return ", ".join(map(str, places))
 
 
-HYPOTHESES = (a_constant_in_part, an_array_in_part, a_constant_in_places)
+def a_constant_a_column(case: Case, seen: Seen) -> Iterator[Claim]:
+    """right = c_j * got in column j: each column has a scale of its own, and it is missing."""
+    if not seen.fits or not seen.linear or len(seen.shape) < 2 or not 2 <= seen.shape[-1] <= COLUMNS:
+        return
+    column = np.unravel_index(seen.entries, seen.shape)[-1]  # (m,)
+    right, got = seen.right, seen.got
+    there = [column == j for j in range(seen.shape[-1])]
+    constants = [ratio(right[some], got[some]) if np.count_nonzero(right[some]) > 2 else None for some in there]
+    numbers = [float(f"{c:.5g}") for c in constants if c]
+    if len(numbers) == len(there) and len(set(numbers)) > 1:
+        yield Claim("elementwise-factor", "constant a column", detail=tuple(numbers), cost=1.9)
+
+
+HYPOTHESES = (a_constant_in_part, an_array_in_part, a_constant_in_places, a_constant_a_column)

@@ -60,7 +60,9 @@ def some_rows(case: Case, seen: Seen) -> Iterator[Claim]:
         if own and kind == "weighted rows":
             continue
         detail = (axis, B, used, tuple(float(f"{w:.5g}") for w in weights) if kind == "weighted rows" else (), ())
-        yield Claim("batch-sum", kind, detail=detail, cost=1.5 if kind == "some rows" else 4.0)
+        is_column = axis > 0 and seen.shape[:1] == case.shape[:1]  # why: then the rows are those of the input
+        cause = "missing-term" if is_column and kind == "some rows" else "batch-sum"
+        yield Claim(cause, kind, detail=detail, cost=1.5 if kind == "some rows" else 4.0)
 
 
 def weight_of(seen: Seen, row: np.ndarray) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 
 from scratchvae.checks.vjp.scope import grouped, transposed
 
+FITTING = 60  # matrix products that are tried
 NAMES = 20  # that are tried beside an operand; of more those that came last
 COUNTERPARTS: dict[Any, tuple[str, str, Any]] = {
     np.add: ("+", "-", np.subtract),
@@ -211,11 +212,20 @@ def a_term_beside(op: Operation) -> Changed:
         alike = [pair for pair in itertools.combinations(list(terms.items())[:NAMES], 2) if pair[0][1].ndim]
         squares = {f"({p} - {q})**2": (u - v) ** 2 for (p, u), (q, v) in alike if u.shape == v.shape}
         squares |= {f"{name}**2": u * u for name, u in terms.items() if u.ndim}
-        for name, full in {**terms, **products, **squares}.items():
-            cost = 1.7 + 0.2 * ("[" in name) + 0.3 * name.count("*")
+        for name, full in {**terms, **products, **squares, **matrix_products(op, a.shape)}.items():
+            cost = 1.7 + 0.2 * ("[" in name) + 0.3 * name.count("*") + 0.5 * ("@" in name)
             for sign, does in (("+", np.add), ("-", np.subtract)):
                 change = Change("missing-term", "term", text, f"{sign}{name}", f"({text} {sign} {name})", cost)
                 yield change, partial(done, put, does, a, full)
+
+
+def matrix_products(op: Operation, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """p @ q of two names, which has this shape: what comes back through a matrix."""
+    matrices = {name: a for name, a in op.names.items() if a.ndim > 1}
+    pairs = itertools.permutations(list(matrices.items())[-3 * NAMES :], 2)
+    fitting = [(p, q) for p, q in pairs if q[1].ndim == 2 and p[1].shape[-1] == len(q[1])]
+    fitting = [(p, q) for p, q in fitting if (*p[1].shape[:-1], q[1].shape[1]) == shape]
+    return {f"{p} @ {q}": u @ v for (p, u), (q, v) in fitting[:FITTING]}
 
 
 def another_operand(op: Operation) -> Changed:

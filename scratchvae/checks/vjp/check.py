@@ -16,6 +16,7 @@ from scratchvae.checks.vjp.function import coarse, impurities, not_finite
 from scratchvae.checks.vjp.keeper import keeper_of
 from scratchvae.checks.vjp.look import View, look, upstreams
 from scratchvae.checks.vjp.point import Hints
+from scratchvae.checks.vjp.told import gradients
 
 ROUNDED = 1e-2
 
@@ -146,7 +147,10 @@ def findings_of(pair: Pair, view: View, hints: Hints | None) -> list[Finding]:
         return []
     index = {name: entries for name, (entries, _) in view.evidence.items()}
     columns = {name: found for name, (_, found) in view.evidence.items()}
-    return explain(pair, view.x, index, columns, hints)
+    try:
+        return explain(pair, view.x, index, columns, hints)
+    except Exception:  # why: somebody's function may do anything, and no reason is no reason to lose the verdict
+        return [Finding(tuple(index), "unknown", f"{gradients(list(index))}: wrong, and no reason was found", "")]
 
 
 def noted(report: Report) -> Report:

@@ -138,7 +138,7 @@ def at(site: Site, claim: Claim) -> Claim:
     Where a value of two alone belongs, the other one is a term or a factor; and what lacks a part of one is times that.
     """
     curved = any(word.name.startswith(("exp(", "log(", "sqrt(", "tanh(", "sigmoid(", "1 /")) for word in claim.words)
-    if curved or claim.kind in ("shuffled", "paths") or claim.cause == "sign":
+    if curved or claim.kind in ("shuffled", "paths", "projection") or claim.cause == "sign":
         claim = claim._replace(cost=claim.cost + ODD)
     value = claim.detail[0] if claim.kind in ("another value", "value forgotten") else ""
     operand = bool(value) and value.removeprefix("(").removesuffix(")") in site.text

@@ -15,6 +15,7 @@ from scratchvae.checks.vjp.judge import Judgement, by_directions, evidence, one_
 from scratchvae.checks.vjp.subject import Subject, is_of_grains, off_the_kink
 
 FLOAT32 = 1e-6  # the rounding of a gradient that was computed in float32, relative to its largest entry
+TINY = 1e-15
 UNEVEN = 1e3  # the ratio of the largest output to the smallest from which on they are evened out
 FLAT = "no slope here on either side: try other inputs"
 BESIDE = "x is on a kink: checked a little beside it"
@@ -110,15 +111,21 @@ def upstreams(pair: Pair, x: Values, y: np.ndarray, rng: np.random.Generator) ->
     What rounding leaves of an output that is 0, as of the distance of a point to itself, is not to be made larger.
     """
     dys = rng.standard_normal((2, *y.shape))
-    size = np.where(is_of_grains(y), 0.0, np.abs(y))
+    size = np.where(is_nothing(y), 0.0, np.abs(y))
     for _ in range(2):  # why: an output may be near 0 by chance
         try:
             moved = np.abs(pair.y({name: a * (1 + 0.1 * rng.standard_normal(a.shape)) for name, a in x.items()}))
         except Exception:  # somebody's function may refuse what it does not like
             continue
         if moved.shape == y.shape:
-            size = np.fmax(size, np.where(np.isfinite(moved) & ~is_of_grains(moved), moved, 0.0))
+            size = np.fmax(size, np.where(np.isfinite(moved) & ~is_nothing(moved), moved, 0.0))
     there = size[size > 0]
     if there.size and there.max() > UNEVEN * there.min():
         dys[1] *= there.min() / np.where(size > 0, size, there.max())
     return dys
+
+
+def is_nothing(y: np.ndarray) -> np.ndarray:
+    """Which outputs are what rounding leaves of 0, or so small that the rounding of others may hide their slopes."""
+    size = np.abs(y)
+    return is_of_grains(y) | ((size < TINY) & (size < TINY * size.max(initial=0.0)))

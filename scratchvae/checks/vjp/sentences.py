@@ -39,6 +39,12 @@ def scaled_in_places(t: Told) -> tuple[str, str]:
     return f"{t.it} {t.be} right in some entries, and in the others {how} what {t.they} should be: {why}", repair
 
 
+def scaled_by_column(t: Told) -> tuple[str, str]:
+    numbers = listed([f"{c:g}" for c in t.claim.detail])
+    text = f"{t.it}: each column has a factor of its own, {numbers}, and it is missing, or there is one too many"
+    return text, f"multiply the columns by {numbers}, in the terms that they come from"
+
+
 def scaled_of(t: Told) -> tuple[str, str]:
     how, why, repair = constant_words(t)
     return f"{t.it}: the part that comes from {t.claim.detail[0]} is {how} what it should be: {why}", repair
@@ -202,6 +208,7 @@ SENTENCES: dict[str, Sentence] = {
     "constant": scaled,
     "constant in part": scaled_in_part,
     "constant in places": scaled_in_places,
+    "constant a column": scaled_by_column,
     "constant of": scaled_of,
     "nearly": nearly_right,
     "lacks": lacks,

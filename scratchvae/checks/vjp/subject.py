@@ -79,7 +79,7 @@ class Subject(NamedTuple):
         less = (self.at != 0) & (np.abs(self.at) < 1e-6 * GRAIN)  # (M,)
         level = np.where(is_of_grains(self.at) | less, 1.0, self.at)  # (M,)
         own = 64 * EPSILON * length(self.dys, level) / float(units(self.value).flat[place])
-        return own + self.rounding * np.abs(self.claims).max(axis=1)
+        return own + max(self.rounding, 8 * EPSILON) * np.abs(self.claims).max(axis=1)  # why: as of 1 + tanh(-20)
 
     @property
     def upstreams(self) -> np.ndarray:

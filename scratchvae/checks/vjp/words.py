@@ -91,6 +91,11 @@ def simple_functions(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, n
             (f"1 / {name}", 1 / a),
         ):
             yield Word(text, text, CURVED), value
+        if a.ndim == 2 and min(a.shape) > 1:
+            yield (
+                Word(f"the norm of each row of {name}", f"np.linalg.norm({name}, axis=1, keepdims=True)", CURVED),
+                (np.linalg.norm(a, axis=1, keepdims=True)),
+            )
         yield Word(f"(1 + {name})", f"(1 + {name})", 3.2), 1 + a  # why: 1 - y^2 over 1 - y is that, and says less
 
 
