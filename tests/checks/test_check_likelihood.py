@@ -700,7 +700,7 @@ def test_right_ones_in_odd_styles_pass(p):
     assert report.rows[0].status == "ok"
 
 
-ZERO_inflated_draws = (
+ZERO_INFLATED = (
     lambda x, w, s: np.where(x == 0, np.logaddexp(0, -w), np.logaddexp(0, w) + np.exp(s) * x - s),
     lambda rng, w, s: np.where(rng.random(w.shape) < squashed(w), 0, RATE[1](rng, s)),
 )
@@ -708,7 +708,7 @@ ZERO_inflated_draws = (
 
 def test_a_density_with_a_point_of_mass_is_untested():
     """It is neither an integral nor a sum; one that does not come to 1 with the point either is wrong."""
-    nll, sample = ZERO_inflated_draws
+    nll, sample = ZERO_INFLATED
     report = check_likelihood(Written("zero-inflated", HALF, nll, None, sample, 2))
     assert not report.findings, str(report)
     assert {row.status for row in report.rows} == {"untested"}
@@ -1101,3 +1101,17 @@ def test_a_constant_is_all_that_is_missing_whatever_the_draws_are_made_from():
     draws = lambda rng, m: (rng.random(m.shape) < squashed(m)) * 1.0  # noqa: E731
     finding = the_one_finding("bits", UNIT, lambda x, m: np.logaddexp(0, m) - x * m + 0.7, squashed, draws)
     assert CONSTANT in finding.message
+
+
+def hurdle(x, w, s, zero, other=0.0):
+    return np.where(x == 0, -np.log(zero(squashed(w))), np.logaddexp(0, w) + RATE[0](x, s) + other)
+
+
+@pytest.mark.parametrize("zero", [lambda pi: 1 - pi, lambda pi: pi / 2, lambda pi: pi**2])
+def test_a_point_of_mass_that_alone_is_wrong_is_named(zero):
+    nll = lambda x, w, s: hurdle(x, w, s, zero)  # noqa: E731
+    finding = the_one_finding("hurdle", HALF, nll, None, ZERO_INFLATED[1])
+    assert (finding.inputs, finding.cause) == (("nll",), "missing-term"), finding
+    assert "at x = 0 exp(-nll) is not the share of the draws" in finding.message
+    beside = lambda x, w, s: hurdle(x, w, s, zero, 0.3)  # noqa: E731
+    assert "at x = 0" not in the_one_finding("hurdle", HALF, beside, None, ZERO_INFLATED[1]).message

@@ -360,7 +360,13 @@ def averages(f):
     return {"average": lambda self, w: f(w)}
 
 
+def density_of_q(f):
+    """log q(z|x) out of u = (z - mu) / sigma, (B, Z), and the sum of log sigma, (B,)."""
+    return {"log_q": lambda self, z, m, v: f((z - m) / s(v), 0.5 * v.sum(axis=-1))}
+
+
 RIGHT_MANY = {
+    "log q by hand": density_of_q(lambda u, logs: log_normal(u) - logs),
     "plain": {},
     "logsumexp by hand": averages(lambda w: w.max(0) + np.log(np.exp(w - w.max(0)).mean(0))),
     "the other sign of eps": draws(lambda m, v, e: m - s(v) * e),
@@ -402,6 +408,28 @@ SLIPS_MANY = [  # parts, inputs[0], cause, words
     (weights(lambda n, p, q, kl: p - n / D - q), "weights", "factor", "nll is 1/6 of what it should be (D is 6)"),
     (weights(lambda n, p, q, kl: p - n - 2 * q), "weights", "factor", "log q(z|x) is twice"),
     (weights(lambda n, p, q, kl: -n - kl), "weights", "missing-term", "closed form stands in the place"),
+    (density_of_q(lambda u, logs: log_normal(u)), "weights", "missing-term", "no - sum log sigma: it is that of eps"),
+    (density_of_q(lambda u, logs: -0.5 * (u * u).sum(-1)), "weights", "missing-term", "log sigma and no log(2 pi)"),
+    (
+        density_of_q(lambda u, logs: log_normal(u) - 2 * logs),
+        "weights",
+        "factor",
+        "- sum log sigma of log q(z|x) is twice",
+    ),
+    (density_of_q(lambda u, logs: log_normal(u) - logs / 2), "weights", "factor", "log q(z|x) is half of"),
+    (
+        density_of_q(lambda u, logs: log_normal(u) + logs),
+        "weights",
+        "sign",
+        "- sum log sigma of log q(z|x) has the wrong",
+    ),
+    (density_of_q(lambda u, logs: log_normal(0 * u) - logs), "weights", "missing-term", "no - 1/2 sum (z - mu)^2"),
+    (
+        density_of_q(lambda u, logs: log_normal(2**0.5 * u) - logs),
+        "weights",
+        "factor",
+        "(z - mu)^2 / sigma^2 of log q(z|x) is",
+    ),
     (draws(lambda m, v, e: m + np.exp(v) * e), "sampler", "elementwise-factor", "sigma^2"),
     (draws(lambda m, v, e: m + 0.01 * s(v) * e), "sampler", "factor", "0.01 times sigma"),
     ({"log_q": lambda self, z, m, v: log_normal(z, m, 2 * v)}, "weights", "factor", "the logarithm of sigma"),

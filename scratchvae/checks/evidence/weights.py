@@ -16,6 +16,7 @@ from scratchvae.checks.amounts import nats, number, off_by, same
 from scratchvae.checks.evidence.fitted import fitted
 from scratchvae.checks.evidence.inside import inner
 from scratchvae.checks.evidence.many import Many, log_mean_exp
+from scratchvae.checks.evidence.parts import term_of_log_q, terms_of_q
 from scratchvae.checks.evidence.prior import is_known, of_draws
 from scratchvae.checks.evidence.quadrature import expected_kl
 from scratchvae.checks.evidence.readings import AS_AGREED, READINGS, Reading, fits, of_encode
@@ -84,9 +85,11 @@ def explain_weights(many: Many, rng: np.random.Generator) -> list[Finding]:
     if z is not None and z_one is not None:
         heard = Heard(got, got_one, z, z_one, *the_draws(many, eps, z))
         found = as_heard(many, heard)
-        return (in_closed_form(many, heard) or [*heard.findings] if found is None else found) or [unknown()]
+        if found is None:
+            found = by_the_terms_of_q(many, heard) or in_closed_form(many, heard) or [*heard.findings]
+        return found or [unknown()]
     agreed = Heard(got, got_one, many.z(eps), many.z(one))
-    if found := as_heard(many, agreed) or in_closed_form(many, agreed):
+    if found := as_heard(many, agreed) or by_the_terms_of_q(many, agreed) or in_closed_form(many, agreed):
         return found
     for reading in READINGS:
         meant = many._replace(heads=reading.heads(*many.heads))
@@ -110,6 +113,16 @@ def as_heard(many: Many, heard: Heard, readings: tuple[Reading, ...] = (AS_AGREE
             found = [*of_the_reading(reading, heard), *of_the_weights(weights, many)]
             return found + of_the_average(heard.got, parts, weights, constant, many.K)
     return None
+
+
+def by_the_terms_of_q(many: Many, heard: Heard) -> list[Finding]:
+    """What is wrong, if it is one term of log q(z|x) in the weights, and how they are averaged."""
+    parts, parts_one = (parts_of(many, AS_AGREED, z) for z in (heard.z, heard.z_one))  # (3, B, K, n) each
+    if (said := term_of_log_q(many, heard.got_one, parts_one, heard.z_one)) is None:
+        return []
+    parts[2] += np.tensordot(said.factors - 1, terms_of_q(many, heard.z), axes=1) + said.left_out  # as it is written
+    average = of_the_average(heard.got, parts, [*MARKS.values()], 0.0, many.K)
+    return [*heard.findings, said.finding, *average]
 
 
 def other_prior(many: Many, rng: np.random.Generator) -> str:

@@ -9,11 +9,14 @@ Sizes: n draws, S values.
 import numpy as np
 
 from scratchvae.checks.likelihood.density import Mass
+from scratchvae.checks.likelihood.draws import of_the_distribution
 from scratchvae.checks.likelihood.elsewhere import rows_of
 from scratchvae.checks.likelihood.lattices import attempt
-from scratchvae.checks.likelihood.witnesses import drawn
+from scratchvae.checks.likelihood.witnesses import OTHER_SEED, drawn, points_of_mass
+from scratchvae.checks.report import Finding
 
 DRAWS = 100_000
+FEW = 20_000  # of them for a distribution function
 EXPECTED = 20  # draws in a group of values, so that their number is nearly normal
 OFF = 6.0  # standard errors
 REST = 0.05  # of the draws have other values, at ROWS of the logits: those bear witness
@@ -68,3 +71,33 @@ def agree_elsewhere(mass: Mass, x: np.ndarray, but: list[float]) -> bool:
     got, expected = (np.bincount(np.unique(group, return_inverse=True)[1], a) for a in (got, expected))
     error = np.sqrt(np.maximum(expected, EXPECTED))
     return bool((np.abs(got - expected) <= OFF * error).all())
+
+
+def of_a_point(masses: list[Mass]) -> Finding | None:
+    """Of a density with one point of mass: is the point all that is wrong, as the draws have it, at all logits?"""
+    points = points_of_mass(masses) if masses and masses[0].lattice is None else np.zeros(0)
+    if len(points) != 1:
+        return None
+    seen = [(mass, x) for mass in masses if (x := drawn([mass.pixel], DRAWS)) is not None]
+    for mass, x in seen:
+        others = x[not_at(x, [*points])]  # (m, 1)
+        share = 1 - len(others) / len(x)
+        error = OFF * np.sqrt(max(share * (1 - share), 1 / len(x)) / len(x))
+        if abs(mass.total - len(others) / len(x)) > error or not follow(mass, others):
+            return None
+    if len(seen) < len(masses) or not differs(seen, points[0]):
+        return None
+    text = (
+        f"at x = {points[0]:g} exp(-nll) is not the share of the draws that have this value; elsewhere they follow it"
+    )
+    repair = f"look at the nll of {points[0]:g}: every way to come by it adds to its probability"
+    return Finding(("nll",), "missing-term", text, repair)
+
+
+def follow(mass: Mass, x: np.ndarray) -> bool:
+    """Do draws (m, 1) follow the density, divided by its total? A few say nothing against it."""
+    if len(x) < EXPECTED:
+        return True
+    with np.errstate(all="ignore"):
+        claims = list(of_the_distribution(x[:FEW], [mass], np.random.default_rng(OTHER_SEED)))
+    return all(claim.status == "ok" for claim in claims[:3])

@@ -14,7 +14,7 @@ from scratchvae.checks.amounts import nats, off_by
 from scratchvae.checks.likelihood.claims import Claim, as_image, at
 from scratchvae.checks.likelihood.density import WHOLE, Mass, Pixel
 from scratchvae.checks.likelihood.elsewhere import of_the_draws
-from scratchvae.checks.likelihood.frequencies import values_that_differ
+from scratchvae.checks.likelihood.frequencies import of_a_point, values_that_differ
 from scratchvae.checks.likelihood.lattices import ALLOWED, add_up, attempt, best_way, off_one
 from scratchvae.checks.likelihood.variants import adds_up_once, factor_of_the_rest, multiplied, with_a_term
 from scratchvae.checks.likelihood.witnesses import may_be, objection, point_that_is_missing
@@ -128,6 +128,8 @@ def without_a_constant(masses: list[Mass], text: str, worst: Mass) -> Finding:
         repair = "exp(-nll) adds up to 1"
     usable = [mass for mass in masses[: len(VALUES)] if mass.settled and 0 < mass.total < math.inf]
     against, cause = objection(usable), "missing-term"
+    if against is None and (finding := of_a_point(usable)):
+        return finding
     if against is not None and what == "term" and (values := values_that_differ(usable)):
         some = " and ".join(f"{value:g}" for value in values)
         text = f"{text} {at(worst.pixel.logits)}: for x = {some} alone it is not the share of the draws"
