@@ -71,18 +71,20 @@ def by_lines(
 
 
 def claims_at_sites(
-    pair: Pair, cases: list[Case], families: Sequence[tuple[Mapping[str, Hypothesis], bool]]
+    pair: Pair, cases: list[Case], families: Sequence[tuple[Mapping[str, Hypothesis], bool]], once: bool = False
 ) -> tuple[list[tuple[Claim, Site, tuple[int, ...]]], list[Held]]:
     """All that families of hypotheses say about the values that would explain it; and where these are.
 
-    A family speaks of entries that are known, or (False) of all of them, seen through what is known.
+    A family speaks of entries that are known, or (False) of all of them, seen through what is known. once: of what
+    runs once alone.
     """
     said: list[tuple[Claim, Site, tuple[int, ...]]] = []
     held: list[Held] = []
     for mixed in (False, True):
         try:
             points = [point_at(pair, case, mixed, n) for n, case in enumerate(cases)]
-            solutions = [{site: s for site in leading(points[0]) if (s := solved(points[0], site))}]
+            sites = [site for site in leading(points[0]) if not once or len(points[0].runs[-1].values[site]) == 1]
+            solutions = [{site: s for site in sites if (s := solved(points[0], site))}]
             solutions += [{site: s for site in solutions[0] if (s := solved(point, site))} for point in points[1:]]
         except Exception:  # somebody's function may refuse arrays that are followed
             continue
@@ -91,7 +93,7 @@ def claims_at_sites(
         lines = [site for site in hold if not site.is_returned]
         spare = [site for site in lines if alone or solutions[0][site].spare > 0]
         held += [Held(site, points, [each[site] for each in solutions]) for site in spare]
-        held += [Held(site, points, []) for site in (leading(points[0], bent=True) if mixed else ())]
+        held += [Held(site, points, []) for site in (leading(points[0], bent=True) if mixed and not once else ())]
         every = hold
         for hypotheses, whole in families:
             hold = lines if whole else every  # why: of gradients that come back all was said before
@@ -110,7 +112,7 @@ def forgotten_by_all(pair: Pair, cases: list[Case], own: Mapping[str, Hypothesis
     """The value that every wrong gradient lacks, each in its own way: what is used twice, and passed on once."""
     lacked: list[dict[str, Claim]] = []  # for every input: by value, the simplest claim
     for name in cases[0].seen:
-        said, _ = claims_at_sites(pair, [only(case, name) for case in cases], ((own, False),))
+        said, _ = claims_at_sites(pair, [only(case, name) for case in cases], ((own, False),), once=True)
         claims = sorted((c for c, _, _ in said if c.kind == "value forgotten"), key=simpler, reverse=True)
         lacked.append({claim.detail[0]: claim for claim in claims})
     common = [value for value in lacked[0] if all(value in each for each in lacked)]
