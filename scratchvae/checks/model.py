@@ -119,7 +119,7 @@ class Outputs:
 
     def __init__(self, model: Any, x: Array, eps: Array | None, beta: float) -> None:
         self.model, self.x, self.eps, self.beta = model, x, eps, beta
-        self.takes_beta = takes_beta(model)
+        self.takes_beta = hasattr(model, "objective") and takes_beta(model)
 
     def at(self, params: Values, compute: Callable[[], Any]) -> Any:
         """compute() with these parameters in place of the model's own."""

@@ -971,6 +971,16 @@ TERMS = {
         "elementwise-factor",
         "the mask is inverted",
     ),
+    "texels for a share of the width": Plant(
+        "a_constant_a_column",
+        lambda uv, size: (np.sin(uv * size), (uv, size)),
+        lambda dy, c: dy * np.cos(c[0] * c[1]),
+        lambda rng: {"uv": rng.random((5, 2))},
+        lambda rng: {"size": (7.0, 4.0)},
+        "uv",
+        "elementwise-factor",
+        "each column has a factor of its own, 7 and 4",
+    ),
     "one branch of two": Plant(
         "a_constant_in_places",
         lambda r, delta: (np.where(np.abs(r) < delta, r * r / 2, delta * np.abs(r)).sum(axis=1), (r, delta)),
