@@ -6,7 +6,7 @@ Sizes: B = 5 rows (2 images or sequences), I = 4 inputs, O = 3 outputs, H = 6 hi
 import inspect
 import re
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,11 +95,22 @@ def examples(pair: Written, given: Mapping[str, Any], positive: bool = False) ->
     roles = {name: place(name, names, bool(init)) for name in names}
     if not set(roles.values()) & {"data", "prediction"}:  # somebody must be the data
         roles |= {name: "data" for name in list(call)[:1] if roles[name] not in ("weight", "bias")}
-    for choice in islice(choices(pair.title, roles, positive), TRIES):
+    own = widths(pair, first) if built and not open_init else []
+    fitting = (Choice(LAYOUTS[0]._replace(label=f"{n} features", data=(5, n))) for n in own)
+    for choice in islice(chain(choices(pair.title, roles, positive), fitting), TRIES + len(own)):
         rng = np.random.default_rng(SEED)
         made_init = {p.name: number(p, choice, roles, rng) for p in open_init}
         made_call = {p.name: argument(p.name, choice, roles, rng) for p in open_call}
         yield Made(choice.layout, {**made_init, **first}, {**made_call, **later})
+
+
+def widths(pair: Written, init: Mapping[str, Any]) -> list[int]:
+    """The lengths of the sides of a layer's own matrices, that of the inputs among them."""
+    try:
+        held = vars(pair.owner(**init)).values()  # type: ignore[misc]
+    except Exception:  # somebody's constructor may do anything
+        return []
+    return sorted({n for a in held if isinstance(a, np.ndarray) and a.ndim == 2 for n in a.shape} - {4})
 
 
 def place(name: str, names: list[str], has_own: bool) -> str:
