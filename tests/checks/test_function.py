@@ -354,3 +354,16 @@ def test_a_blank_is_not_written_yet(forward, backward):
 def test_one_blank_of_three():
     report = check_vjp(dense, lambda dy, c: (dy @ c[1].T, ..., dy.sum(axis=0)), DENSE)
     assert [row.status for row in report.rows] == ["ok", "not written yet", "ok"]
+
+
+def test_what_rounding_leaves_of_a_gradient_that_is_zero_is_no_float32():
+    """A bias in front of a softmax: its gradient is a sum that cancels, down to a power of two."""
+    scores, rng = np.array([[0.3, -1.0, 0.7]]), np.random.default_rng(0)
+
+    def forward(b):
+        p = np.exp(scores + b) / np.exp(scores + b).sum()
+        return np.log(p[0, 0]), p
+
+    report = check_vjp(forward, lambda dy, p: {"b": dy * np.array(2.0**-56)}, {"b": np.array(0.5)}, rng=rng)
+    assert not report.findings, str(report)
+    assert report.rows[0].status == "untested"

@@ -258,5 +258,6 @@ def narrow_arrays(cache: Any) -> dict[str, np.ndarray]:
 
 def is_float32(g: np.ndarray) -> bool:
     """Is g float32, or was it: is every number one that float32 holds, and not by being simple?"""
-    simple = (g * 1024 == np.round(g * 1024)).all()
+    digits = 2048 * np.frexp(g)[0]  # why: what rounding leaves of 0 is a few bits of a tiny number
+    simple = (g * 1024 == np.round(g * 1024)).all() or (digits == np.round(digits)).all()
     return g.dtype == np.float32 or bool((g.astype(np.float32) == g).all() and not simple)
