@@ -104,7 +104,8 @@ def claims_at_sites(
                 for name, claims in about.items():
                     numbers = sum(np.count_nonzero(case.seen[name].right) for case in there)
                     site, shape = hold[int(name)], there[0].seen[name].shape
-                    said += [(at(site, c), site, shape) for c in claims if numbers >= EVIDENCE and speaks_of_it(c)]
+                    claims = [fixed(c) if mixed else c for c in claims if numbers >= EVIDENCE and speaks_of_it(c)]
+                    said += [(at(site, c), site, shape) for c in claims]
     return said, held
 
 
@@ -132,6 +133,11 @@ def only(case: Case, name: str) -> Case:
 def speaks_of_it(claim: Claim) -> bool:
     """Is a claim about the value of a line clear, and about this line, not about one before it?"""
     return claim.cost < VAGUE and claim.place not in ("out", "mid")
+
+
+def fixed(claim: Claim) -> Claim:
+    """A claim about a value that does not depend on dy: what is missing from it is a number, or an array, alone."""
+    return claim._replace(place="fixed") if claim.kind in ("term", "term of its own", "two factors") else claim
 
 
 def at(site: Site, claim: Claim) -> Claim:

@@ -8,6 +8,8 @@ from scratchvae.checks.vjp.word import ONE
 def the_product(t: Told) -> tuple[str, str]:
     """dy times the word of a term: in words, and as a formula."""
     word = t.claim.words[0]
+    if t.claim.place == "fixed":
+        return ("a number", "1") if word == ONE else (word.name, word.formula)
     return ("dy itself", "dy") if word == ONE else (f"dy times {word.name}", f"dy * {word.formula}")
 
 
@@ -18,6 +20,8 @@ def term(t: Told) -> tuple[str, str]:
 
 def own_term(t: Told) -> tuple[str, str]:
     names = listed(t.names)
+    if t.claim.place == "fixed":
+        return f"{t.it}: a term is missing or wrong, the parameter itself", "add it"
     text, repair = t.lacking(
         f"dy times {names if len(t.names) == 1 else 'the weights themselves'}", f"dy * {t.names[0]}"
     )
@@ -82,7 +86,8 @@ def path_above(t: Told) -> tuple[str, str]:
 
 def two_factors(t: Told) -> tuple[str, str]:
     u, v = t.claim.words
-    text, repair = t.lacking(f"dy times {u.name} times {v.name}", f"dy * {u.formula} * {v.formula}")
+    dy, times = ("", "") if t.claim.place == "fixed" else ("dy times ", "dy * ")
+    text, repair = t.lacking(f"{dy}{u.name} times {v.name}", f"{times}{u.formula} * {v.formula}")
     return f"{t.it}: {text}", repair
 
 

@@ -67,6 +67,8 @@ class Told(NamedTuple):
     def lacking(self, what: str, product: str) -> tuple[str, str]:
         """That a term is missing, and the repair; a factor that nobody knows is that of these numbers alone."""
         c = abs(self.claim.factor)
+        if product == "1":
+            return f"a term is missing or wrong, {what}", f"add {self.claim.factor:.6g}"
         if (c <= MOST and abs(c - round(c)) < EXACT) or not self.c.startswith((f"{c:.6g}", f"-{c:.6g}")):
             return f"a term is missing or wrong, {what}", f"add {self.c}{product}"
         return f"a term is missing or wrong, {what}", f"work out the factor of {product}"
