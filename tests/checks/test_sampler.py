@@ -428,3 +428,18 @@ def test_an_empty_cell_is_not_written_yet():
 def test_a_sampler_is_not_judged_where_every_power_of_sigma_is_one():
     with pytest.raises(ValueError, match=r"^logvar should hold different values, got 0 everywhere"):
         check_sampler(lambda mu, logvar, eps: mu + np.exp(logvar) * eps, np.ones((2, 2)), np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_rotation_of_the_noise_has_the_right_law_be_it_of_a_row_or_over_the_rows(axis):
+    """Independent normals, turned, are independent normals: nothing is wrong with z, whichever eps it takes."""
+    rng = np.random.default_rng(0)
+    Q = np.linalg.qr(rng.standard_normal((4, 4)))[0]
+
+    def turned(mu, logvar, eps):
+        return mu + np.exp(0.5 * logvar) * (Q @ eps if axis == 0 else eps @ Q)
+
+    report = check_sampler(turned, rng.standard_normal((4, 4)), rng.standard_normal((4, 4)))
+    assert report.ok, str(report)
+    stretched = check_sampler(lambda m, v, e: turned(m, v, 1.1 * e), np.zeros((4, 4)), np.zeros((4, 4)))
+    assert not stretched.ok

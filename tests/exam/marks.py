@@ -1,7 +1,7 @@
 """The marks of the checks in exams that strangers set: `python tests/exam/marks.py > docs/exam.md`.
 
-The papers sixth_*.py and seventh_*.py were written by people who had not seen the checks, the museum or their tests,
-from a page of contract alone. They stand here as they were marked; the five before them are in the history.
+The papers seventh_*.py and eighth_*.py were written by people who had not seen the checks, the museum or their tests,
+from a page of contract alone. They stand here as they were marked; the six before them are in the history.
 """
 
 import importlib
@@ -24,7 +24,9 @@ from scratchvae.checks import (
 from scratchvae.checks.files.check import check_file
 from scratchvae.checks.report import Finding, Report
 
-PAPERS = [f"{exam}_{subject}" for exam in ("sixth", "seventh") for subject in ("layers", "models", "networks", "files")]
+PAPERS = [
+    f"{exam}_{subject}" for exam in ("seventh", "eighth") for subject in ("layers", "models", "networks", "files")
+]
 CHECKS = {
     "vjp": check_vjp,
     "gradients": check_gradients,
