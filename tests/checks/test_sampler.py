@@ -439,7 +439,7 @@ def test_a_rotation_of_the_noise_has_the_right_law_be_it_of_a_row_or_over_the_ro
     def turned(mu, logvar, eps):
         return mu + np.exp(0.5 * logvar) * (Q @ eps if axis == 0 else eps @ Q)
 
-    report = check_sampler(turned, rng.standard_normal((4, 4)), rng.standard_normal((4, 4)))
+    mu, logvar = rng.standard_normal((2, 4, 4))
+    report = check_sampler(turned, mu, logvar)
     assert report.ok, str(report)
-    stretched = check_sampler(lambda m, v, e: turned(m, v, 1.1 * e), np.zeros((4, 4)), np.zeros((4, 4)))
-    assert not stretched.ok
+    assert not check_sampler(lambda m, v, e: turned(m, v, 1.1 * e), mu, logvar).ok
