@@ -16,6 +16,7 @@ from scratchvae.checks.vjp.subject import Subject, is_of_grains, off_the_kink
 
 FLOAT32 = 1e-6  # the rounding of a gradient that was computed in float32, relative to its largest entry
 TINY = 1e-15
+GRAINS, LEFT_OVER = 1e3, 1e-8  # so many grains, and so much of the largest output, may be left over of a 0
 UNEVEN = 1e3  # the ratio of the largest output to the smallest from which on they are evened out
 FLAT = "no slope here on either side: try other inputs"
 BESIDE = "x is on a kink: checked a little beside it"
@@ -111,18 +112,29 @@ def upstreams(pair: Pair, x: Values, y: np.ndarray, rng: np.random.Generator) ->
     What rounding leaves of an output that is 0, as of the distance of a point to itself, is not to be made larger.
     """
     dys = rng.standard_normal((2, *y.shape))
-    size = np.where(is_nothing(y), 0.0, np.abs(y))
+    seen = [y]
     for _ in range(2):  # why: an output may be near 0 by chance
         try:
-            moved = np.abs(pair.y({name: a * (1 + 0.1 * rng.standard_normal(a.shape)) for name, a in x.items()}))
+            moved = pair.y({name: a * (1 + 0.1 * rng.standard_normal(a.shape)) for name, a in x.items()})
         except Exception:  # somebody's function may refuse what it does not like
             continue
         if moved.shape == y.shape:
-            size = np.fmax(size, np.where(np.isfinite(moved) & ~is_nothing(moved), moved, 0.0))
+            seen.append(np.where(np.isfinite(moved), moved, 0.0))
+    sizes = [np.where(is_nothing(each), 0.0, np.abs(each)) for each in seen]
+    size = np.where(is_left_over(np.stack(seen)), 0.0, np.max(sizes, axis=0))
     there = size[size > 0]
     if there.size and there.max() > UNEVEN * there.min():
         dys[1] *= there.min() / np.where(size > 0, size, there.max())
     return dys
+
+
+def is_left_over(ys: np.ndarray) -> np.ndarray:
+    """Which outputs (n, *y.shape) are tiny at all points, and a few grains each time: what rounding leaves of 0."""
+    size = np.abs(ys)
+    grain = np.where(size > 0, size, np.inf).min(axis=0)  # (*y.shape)
+    grains = np.where(np.isfinite(grain), size / np.where(np.isfinite(grain), grain, 1.0), 0.0)
+    whole = (np.abs(grains - np.round(grains)) < 1e-6).all(axis=0) & (grains.max(axis=0) < GRAINS)
+    return np.asarray(whole & (len(ys) > 2) & (size.max(axis=0) < LEFT_OVER * size.max(initial=0.0)))
 
 
 def is_nothing(y: np.ndarray) -> np.ndarray:

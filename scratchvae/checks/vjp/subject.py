@@ -125,7 +125,8 @@ def entry_at(subject: Subject, place: int) -> Entry:
     if better and (seen is None or not seen.settled or seen.agrees(better)):
         if verdict(claims, better, dys, slack) == "wrong":  # why: rounding in forward is in the slopes of y as well
             unit = float(units(value).flat[place])
-            slack = slack + 8 * noise(subject, place, START * unit) / unit
+            felt = np.maximum(1 / unit, np.abs(better.values))  # (K,)  and in those of a logarithm by as much of itself
+            slack = slack + 8 * noise(subject, place, START * unit) * felt
         state, seen = verdict(claims, better, dys, slack), better
     if seen is None:
         return Entry(np.full(at.shape, np.nan), "unseen", np.zeros(len(dys)), False)
