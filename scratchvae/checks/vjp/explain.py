@@ -44,7 +44,7 @@ HYPOTHESES = GENERAL | LINES | CHANGES  # about gradients, about values on the w
 SURE = 1.65  # a claim about gradients that costs less is told; a dearer one only if no line is a better reason
 OF_GRADIENTS = {  # and what is not asked about values on the way
     *("a_constant", "nothing_there", "another_shape", "another_order", "two_factors", "a_missing_mask"),
-    *("diagonal_only", "jacobian_for_its_transpose", "a_term_inside", "some_rows"),
+    *("diagonal_only", "jacobian_for_its_transpose", "a_term_inside", "some_rows", "repeated_rows"),
     *(hypothesis.__name__ for hypothesis in causes_inside.HYPOTHESES),
 }
 
