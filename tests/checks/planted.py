@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchvae.checks import check_vjp
 from scratchvae.gaussian import kl_to_standard_normal, reparameterize
 from scratchvae.layers import dense, relu, sigmoid, softplus, tanh
 from scratchvae.likelihoods import Bernoulli
@@ -23,6 +24,18 @@ class Plant(NamedTuple):
     wrong: str  # the inputs of the finding, with spaces between them
     cause: str
     words: str  # in the message or in the repair
+
+
+def report_of(plant, seed):
+    rng = np.random.default_rng(seed)
+    return check_vjp(plant.forward, plant.backward, plant.inputs(rng), constants=plant.constants(rng), rng=rng)
+
+
+def is_told(plant, report):
+    """Is it one finding, about the gradients that are wrong, with the cause and the words of the plant?"""
+    (finding,) = report.findings
+    text = f"{finding.message} || {finding.repair}"
+    return (" ".join(finding.inputs), finding.cause) == (plant.wrong, plant.cause) and plant.words in text
 
 
 def nothing(rng):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from planted import is_told, report_of
 from planted_lines import LINES, graph, nodes, residual, with_a_shortcut
 
 from scratchvae.checks import check_vjp
@@ -11,24 +12,13 @@ from scratchvae.checks.vjp.tape import Tape, plain
 BUT_CHANGES = {**explain.GENERAL, **explain.LINES}
 
 
-def report_of(plant, seed):
-    rng = np.random.default_rng(2000 + seed)
-    return check_vjp(plant.forward, plant.backward, plant.inputs(rng), constants=plant.constants(rng), rng=rng)
-
-
-def is_named(plant, report):
-    (finding,) = report.findings
-    text = f"{finding.message} || {finding.repair}"
-    return (" ".join(finding.inputs), finding.cause) == (plant.wrong, plant.cause) and plant.words in text
-
-
 @pytest.mark.parametrize("name", LINES)
 def test_the_line_and_the_cause_are_named(name, monkeypatch):
     """As it is said of values; a small change of an operation may be a better reason, and is told then."""
     monkeypatch.setattr(explain, "HYPOTHESES", BUT_CHANGES)
     for seed in range(3):
-        report = report_of(LINES[name], seed)
-        assert is_named(LINES[name], report), str(report)
+        report = report_of(LINES[name], 2000 + seed)
+        assert is_told(LINES[name], report), str(report)
 
 
 @pytest.mark.parametrize("name", LINES)
@@ -36,7 +26,7 @@ def test_without_a_hypothesis_its_lines_are_lost_and_nothing_else(name, monkeypa
     plant = LINES[name]
     for hypothesis in {*explain.LINES, plant.hypothesis}:
         monkeypatch.setattr(explain, "HYPOTHESES", {n: h for n, h in BUT_CHANGES.items() if n != hypothesis})
-        assert is_named(plant, report_of(plant, 0)) == (hypothesis != plant.hypothesis), hypothesis
+        assert is_told(plant, report_of(plant, 2000)) == (hypothesis != plant.hypothesis), hypothesis
         monkeypatch.undo()
 
 

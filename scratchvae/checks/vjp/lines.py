@@ -49,8 +49,7 @@ def by_lines(
     if not all(seen.fits and seen.linear for seen in cases[0].seen.values()):
         return Found()
     found, held = claims_at_sites(pair, cases, ((general, True), (own, False)))
-    sites = [each.site for each in held]
-    if not found and not sites and len(cases[0].seen) > 1:
+    if not found and not held and len(cases[0].seen) > 1:
         return forgotten_by_all(pair, cases, own)
     found += [(claim_of(change), site, ()) for change, site in changes_of_one(held, changes)]
     if not found or min(claim.cost for claim, _, _ in found) >= CHEAP:
@@ -94,16 +93,15 @@ def claims_at_sites(
         spare = [site for site in lines if alone or solutions[0][site].spare > 0]
         held += [Held(site, points, [each[site] for each in solutions]) for site in spare]
         held += [Held(site, points, []) for site in (leading(points[0], bent=True) if mixed and not once else ())]
-        every = hold
         for hypotheses, whole in families:
-            hold = lines if whole else every  # why: of gradients that come back all was said before
-            there = [at_sites(*each, hold, whole) for each in zip(points, solutions, strict=True)]
+            some = lines if whole else hold  # why: of gradients that come back all was said before
+            there = [at_sites(*each, some, whole) for each in zip(points, solutions, strict=True)]
             names = [name for name in there[0].seen if all(name in case.seen for case in there)]
             there = [case._replace(seen={name: case.seen[name] for name in names}) for case in there]
             for about in opinions(there, hypotheses).values():
                 for name, claims in about.items():
                     numbers = sum(np.count_nonzero(case.seen[name].right) for case in there)
-                    site, shape = hold[int(name)], there[0].seen[name].shape
+                    site, shape = some[int(name)], there[0].seen[name].shape
                     claims = [fixed(c) if mixed else c for c in claims if numbers >= EVIDENCE and speaks_of_it(c)]
                     said += [(at(site, c), site, shape) for c in claims]
     return said, held

@@ -71,19 +71,14 @@ def norm(t: Told) -> tuple[str, str]:
 # A small change of one operation
 
 
-def replaced(t: Told) -> str:
-    """The repair: what is to be written in place of what."""
-    old, _, new = t.claim.detail
-    return f"{new} in place of {old}"
+def changed(text: str) -> Sentence:
+    """What is to be written in place of what, and a text that says why, in terms of the two and of the word."""
 
+    def sentence(t: Told) -> tuple[str, str]:
+        old, word, new = t.claim.detail
+        return f"{t.it}: {text.format(old=old, word=word, new=new)}", f"{new} in place of {old}"
 
-def other_operator(t: Told) -> tuple[str, str]:
-    own, word, _ = t.claim.detail
-    return f"{t.it}: {own} stands where {word} belongs", f"{word} in place of {own}"
-
-
-def swapped(t: Told) -> tuple[str, str]:
-    return f"{t.it}: its two sides stand the other way round", replaced(t)
+    return sentence
 
 
 def along(t: Told) -> tuple[str, str]:
@@ -91,49 +86,15 @@ def along(t: Told) -> tuple[str, str]:
     return f"{t.it}: it goes along axis {own}, and axis {other} is meant", f"axis={other} in place of axis={own}"
 
 
-def another_number(t: Told) -> tuple[str, str]:
-    own, name, _ = t.claim.detail
-    return f"{t.it}: {name} belongs where {own} stands", f"{name} in place of {own}"
-
-
-def alone(t: Told) -> tuple[str, str]:
-    _, word, new = t.claim.detail
-    return f"{t.it}: {new} alone belongs there, {word} is too much", replaced(t)
-
-
-def turned(t: Told) -> tuple[str, str]:
-    old, word, _ = t.claim.detail
-    return f"{t.it}: {old} belongs there {word}", replaced(t)
-
-
-def symmetric(t: Told) -> tuple[str, str]:
-    old = t.claim.detail[0]
-    return f"{t.it}: that is right for a symmetric {old} alone; its transpose counts as well", replaced(t)
-
-
 def running_sum(t: Told) -> tuple[str, str]:
     text = "the adjoint of a cumulative sum runs the other way: each entry counts in all sums that come after it"
     return f"{t.it}: {text}", t.claim.detail[2]
 
 
-def beside(t: Told) -> tuple[str, str]:
-    old, word, _ = t.claim.detail
-    return f"{t.it}: {word} is missing beside {old}", replaced(t)
-
-
-def too_many_beside(t: Told) -> tuple[str, str]:
-    old, word, _ = t.claim.detail
-    return f"{t.it}: {word} is a factor too many beside {old}, or a division by it is missing", replaced(t)
-
-
 def term_beside(t: Told) -> tuple[str, str]:
-    old, word, _ = t.claim.detail
-    return f"{t.it}: a term is missing beside {old}, or one too many: {word.removeprefix('+')}", replaced(t)
-
-
-def instead(t: Told) -> tuple[str, str]:
-    old, word, _ = t.claim.detail
-    return f"{t.it}: {word} belongs where {old} stands", replaced(t)
+    old, word, new = t.claim.detail
+    text = f"a term is missing beside {old}, or one too many: {word.removeprefix('+')}"
+    return f"{t.it}: {text}", f"{new} in place of {old}"
 
 
 OF_LINES: dict[str, Sentence] = {
@@ -147,16 +108,16 @@ OF_LINES: dict[str, Sentence] = {
     "value forgotten by all": value_forgotten_by_all,
     "softmax": softmax_sum,
     "norm": norm,
-    "changed: operator": other_operator,
-    "changed: swapped": swapped,
+    "changed: operator": changed("{old} stands where {word} belongs"),
+    "changed: swapped": changed("its two sides stand the other way round"),
     "changed: axis": along,
-    "changed: number": another_number,
-    "changed: alone": alone,
-    "changed: turned": turned,
-    "changed: symmetric": symmetric,
+    "changed: number": changed("{word} belongs where {old} stands"),
+    "changed: alone": changed("{new} alone belongs there, {word} is too much"),
+    "changed: turned": changed("{old} belongs there {word}"),
+    "changed: symmetric": changed("that is right for a symmetric {old} alone; its transpose counts as well"),
     "changed: running sum": running_sum,
-    "changed: beside": beside,
-    "changed: too many": too_many_beside,
+    "changed: beside": changed("{word} is missing beside {old}"),
+    "changed: too many": changed("{word} is a factor too many beside {old}, or a division by it is missing"),
     "changed: term": term_beside,
-    "changed: instead": instead,
+    "changed: instead": changed("{word} belongs where {old} stands"),
 }
