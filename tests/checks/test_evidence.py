@@ -296,6 +296,32 @@ def only(report):
     return report.findings[0]
 
 
+def rotation(eps):
+    B = len(eps)
+    return np.linalg.qr(np.random.default_rng(B).standard_normal((B, B)))[0] @ eps
+
+
+@pytest.mark.parametrize("mix", [lambda e: e[::-1], lambda e: np.roll(e, 1), lambda e: e.T.reshape(e.shape), rotation])
+def test_rows_that_take_each_others_noise(mix):
+    """The law of z is right, and so is the bound of each row; a slip beside it is seen all the same."""
+
+    class Mixed(Student):
+        def draw(self, mu, logvar, eps):
+            return super().draw(mu, logvar, mix(eps))
+
+    class WithASlip(Mixed):
+        def kl(self, mu, logvar, z):
+            return 2 * super().kl(mu, logvar, z)
+
+    assert check_evidence(Mixed(n_z=1), images()).ok
+    assert only(check_evidence(WithASlip(n_z=1), images())).message == "the kl is twice what it should be"
+
+
+@pytest.mark.parametrize("mix", [lambda e: e * 0 + e.mean(0), lambda e: np.sort(e, 0), lambda e: np.cumsum(e, 0)])
+def test_rows_that_share_their_noise(mix):
+    see(type("Mixed", (Student,), draws(lambda m, v, e: m + s(v) * mix(e)))(), "nll", "shape", "with the other rows")
+
+
 # -- bounds of K draws -------------------------------------------------------------------------------------------------
 
 

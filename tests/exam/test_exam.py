@@ -5,9 +5,6 @@ from pathlib import Path
 import pytest
 from marks import CHECKS, marks, page
 
-ACCUSED = [
-    "ev_sign_trick"
-]  # its rows take each other's noise, in the reverse order: the law is right, and it is accused
 PAGE = Path(__file__).parents[2] / "docs" / "exam.md"
 
 
@@ -31,4 +28,4 @@ def test_the_checks_are_worth_believing(everything):
     assert sum(mark.caught for mark in wrong) >= 0.98 * len(wrong)
     assert sum(mark.cause_is_right for mark in wrong) >= 0.85 * len(wrong)
     assert sum(mark.one_finding for mark in wrong) >= 0.9 * len(wrong)
-    assert [mark.item.name for mark in right if mark.accused] == ACCUSED
+    assert [mark.item.name for mark in right if mark.accused] == []

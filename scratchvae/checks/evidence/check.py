@@ -15,6 +15,7 @@ from scratchvae.backend import Array, as_backend, get_xp, to_numpy
 from scratchvae.checks.evidence.bound import Bound, explain_bound, seen
 from scratchvae.checks.evidence.inside import Fault, inner, logits_of, require_rows_apart
 from scratchvae.checks.evidence.many import Many, draws_of
+from scratchvae.checks.evidence.mixed import RowByRow, noise_alone_is_mixed
 from scratchvae.checks.evidence.prior import of_another_prior
 from scratchvae.checks.evidence.quadrature import NllAt, by_quadrature, expected_kl, expected_terms
 from scratchvae.checks.evidence.terms import ALLOWED, Heads, wrong_sum
@@ -109,7 +110,7 @@ def identity(
     report: Report, model: Any, trusted: Any, nll_at: NllAt, x: np.ndarray, heads: Heads, rng: np.random.Generator
 ) -> None:
     """A row for every row of x, and what is wrong if one does not fit."""
-    require_rows_apart(model, x, rng.standard_normal(heads[0].shape))
+    model = with_rows_apart(model, x, heads, rng.standard_normal(heads[0].shape))
     sides, claimed = by_quadrature(nll_at, x, *heads), expected_terms(model, x, heads[0].shape[1])
     excess = claimed["elbo"] + sides.kl_posterior - sides.log_px  # (B,)
     allowed = ALLOWED * np.maximum(1, np.abs(claimed["elbo"]))  # (B,)
@@ -129,6 +130,20 @@ def identity(
     report.findings += [f for f in found if not set(f.inputs) & known] if known else found
     if not found and {"nll", "kl"} <= bound.terms.keys():
         report.findings += of_the_objective(bound.terms)
+
+
+def with_rows_apart(model: Any, x: np.ndarray, heads: Heads, eps: np.ndarray) -> Any:
+    """The model, or its rows one by one if they share their noise as they may.
+
+    Raises    Fault: a row depends on the others.
+    """
+    try:
+        require_rows_apart(model, x, eps)
+    except Fault:
+        if not noise_alone_is_mixed(model, x, heads, eps):
+            raise
+        return RowByRow(model)
+    return model
 
 
 def of_decode(b: Bound) -> list[Finding]:

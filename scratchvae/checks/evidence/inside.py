@@ -31,9 +31,12 @@ class Inside(NamedTuple):
 
     @property
     def z(self) -> np.ndarray | None:
-        """The last that is one a row, (B, Z)."""
-        z = self.heard[-1] if self.heard else np.zeros(0)
-        return z if z.ndim == 2 and len(z) == len(self.terms["elbo"]) else None
+        """The last that is one a row, (B, Z), heard at once or row by row."""
+        B = len(self.terms["elbo"])
+        for z in (self.heard[-1:], self.heard[-B:]):
+            if z and all(one.ndim == 2 and one.shape[1] == z[0].shape[1] for one in z) and sum(map(len, z)) == B:
+                return np.concatenate(z)
+        return None
 
 
 @contextmanager
