@@ -443,3 +443,40 @@ def test_a_rotation_of_the_noise_has_the_right_law_be_it_of_a_row_or_over_the_ro
     report = check_sampler(turned, mu, logvar)
     assert report.ok, str(report)
     assert not check_sampler(lambda m, v, e: turned(m, v, 1.1 * e), mu, logvar).ok
+
+
+def box_and_muller(half_of_r2, axis):
+    def sampler(mu, logvar, eps):
+        u1, u2 = np.split(Phi(eps), 2, axis)
+        r, angle = np.sqrt(half_of_r2 * np.log(u1)), 2 * np.pi * u2
+        return mu + np.exp(0.5 * logvar) * np.concatenate([r * np.cos(angle), r * np.sin(angle)], axis)
+
+    return sampler
+
+
+def with_the_sign_of_another_row(mu, logvar, eps):
+    signs = np.concatenate([np.ones_like(eps[:1]), np.sign(eps[:-1])])
+    return mu + np.exp(0.5 * logvar) * eps * signs
+
+
+@pytest.mark.parametrize("sampler", [box_and_muller(-2, 0), box_and_muller(-2, 1), with_the_sign_of_another_row])
+def test_noise_that_is_mixed_and_still_normal_is_right(sampler):
+    assert check_sampler(sampler, *np.random.default_rng(0).standard_normal((2, 4, 4))).ok
+
+
+def test_mixed_noise_that_is_not_independent_is_wrong():
+    """No two of them correlate: their sizes do."""
+
+    def sampler(mu, logvar, eps):
+        return mu + np.exp(0.5 * logvar) * np.concatenate([eps[:1], eps[:1] * np.sign(eps[1:])])
+
+    finding = only(check_sampler(sampler, *np.random.default_rng(0).standard_normal((2, 4, 4))))
+    assert finding.message == "z takes the eps of other rows as well, and not linearly"
+
+
+@pytest.mark.parametrize(("axis", "others"), [(0, "rows"), (1, "latents")])
+def test_the_spread_of_mixed_noise_is_said_in_numbers(axis, others):
+    finding = only(check_sampler(box_and_muller(-1, axis), *np.random.default_rng(0).standard_normal((2, 4, 4))))
+    assert finding.cause == "factor"
+    assert finding.message.startswith("the spread of z is 0.71 times sigma")
+    assert finding.message.endswith(f"z takes the eps of other {others} as well, and not linearly")

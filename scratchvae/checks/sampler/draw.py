@@ -140,9 +140,10 @@ class Sample(NamedTuple):
         return np.abs(F - steps).max(axis=0)
 
     def correlation(self) -> np.ndarray:
-        """(N, N), with 0 on its diagonal."""
-        u = (self.z - self.shift) / np.maximum(self.z.std(axis=0), 1e-300)  # (n, N)
-        return u.T @ u / len(u) * (1 - np.eye(u.shape[1]))
+        """Of the draws, and of their sizes, whichever is larger, (N, N), with 0 on its diagonal."""
+        both = (self.z - self.shift, np.abs(self.z - self.shift))  # (n, N) each
+        units = [(a - a.mean(axis=0)) / np.maximum(a.std(axis=0), 1e-300) for a in both]
+        return np.max([np.abs(u.T @ u) / len(u) for u in units], axis=0) * (1 - np.eye(self.z.shape[1]))
 
 
 def normal_function(u: np.ndarray) -> np.ndarray:

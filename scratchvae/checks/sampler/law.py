@@ -176,15 +176,18 @@ def of_a_curve(q: Question) -> Law:
 
 
 def of_random_draws(q: Question) -> Law:
-    """z takes the eps of others as well, and not linearly; rows that do so are wrong whatever they look like."""
+    """z takes the eps of others as well, and not linearly, as in the way of Box and Muller, which is a right one."""
     sample = drawn(q, q.rng.standard_normal((q.n, *q.mu.shape)), allowed_errors(q.mu.size))
     law = of_a_sample(q, sample, allowed_gap(q.mu.size, q.n))
-    rows_mix = not takes_its_own(q.draw, q.mu.shape, q.rng, rows=True)
-    law.rows.append(q.row("eps", float(rows_mix), rows_mix, "rows take each other's" if rows_mix else ""))
-    if not any(row.status == "wrong" for row in law.rows):
+    wrong = {row.name for row in law.rows if row.status == "wrong"}
+    law.rows.append(q.row("eps", 0.0, False, "z takes that of others as well"))
+    if not wrong:
         return law
-    where = "rows" if rows_mix else "latents"
-    text = f"z takes the eps of other {where} as well, and not linearly"
+    rows_mix = not takes_its_own(q.draw, q.mu.shape, q.rng, rows=True)
+    text = f"z takes the eps of other {'rows' if rows_mix else 'latents'} as well, and not linearly"
+    known = [finding for finding in law.findings if finding.cause != "unknown"]
+    if len(known) == 1 and wrong <= {"mean", "spread"}:
+        return law._replace(findings=[known[0]._replace(message=f"{known[0].message}; {text}")])
     return law._replace(findings=[Finding(("z",), "shape", text, DRAW)])
 
 
@@ -213,7 +216,7 @@ def drawn(q: Question, eps: np.ndarray, errors: float) -> Sample:
 
 def of_a_sample(q: Question, sample: Sample, allowed: float) -> Law:
     """Each of the four with its own error, and what is wrong with mean and spread."""
-    shape, correlation = (1, *q.mu.shape), np.abs(sample.correlation()) if sample.errors else np.zeros((1, 1))
+    shape, correlation = (1, *q.mu.shape), sample.correlation() if sample.errors else np.zeros((1, 1))
     parts = (q.mu, q.logvar, sample.shift, sample.spread, sample.shift_error, sample.spread_error)
     m = Measured(*(a.reshape(shape).astype(float) for a in parts))
     gap, together = float(sample.gap().max()), float(correlation.max())
@@ -231,10 +234,10 @@ def of_a_sample(q: Question, sample: Sample, allowed: float) -> Law:
 
 
 def allowed_errors(N: int) -> float:
-    """Standard errors of one of the means, spreads and correlations of N entries."""
-    return -NormalDist().inv_cdf(FALSE_ALARM / (3 * N + N * (N - 1) // 2) / 2)
+    """Standard errors of one of the means, spreads and correlations, two kinds of them, of N entries."""
+    return -NormalDist().inv_cdf(FALSE_ALARM / (3 * N + N * (N - 1)) / 2)
 
 
 def allowed_gap(N: int, n: int) -> float:
     """Between two distribution functions, after Dvoretzky, Kiefer, Wolfowitz and Massart."""
-    return math.sqrt(math.log(2 * (3 * N + N * (N - 1) // 2) / FALSE_ALARM) / (2 * n))
+    return math.sqrt(math.log(2 * (3 * N + N * (N - 1)) / FALSE_ALARM) / (2 * n))
