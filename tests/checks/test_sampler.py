@@ -124,7 +124,7 @@ DRAWS = [  # the whole draw
     (
         lambda m, v, e: m + sigma(v) * (e - e.mean()) / e.std(),
         "shape",
-        "the eps of other rows as well, and not linearly",
+        "its rows and latents depend on each other",
     ),
     (
         lambda m, v, e: m + sigma(v) * np.random.default_rng(0).standard_normal(m.shape),
@@ -471,12 +471,46 @@ def test_mixed_noise_that_is_not_independent_is_wrong():
         return mu + np.exp(0.5 * logvar) * np.concatenate([eps[:1], eps[:1] * np.sign(eps[1:])])
 
     finding = only(check_sampler(sampler, *np.random.default_rng(0).standard_normal((2, 4, 4))))
-    assert finding.message == "z takes the eps of other rows as well, and not linearly"
+    assert finding.message == "z is no draw from N(mu, sigma^2): its rows depend on each other"
 
 
-@pytest.mark.parametrize(("axis", "others"), [(0, "rows"), (1, "latents")])
-def test_the_spread_of_mixed_noise_is_said_in_numbers(axis, others):
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_spread_of_mixed_noise_is_said_in_numbers(axis):
     finding = only(check_sampler(box_and_muller(-1, axis), *np.random.default_rng(0).standard_normal((2, 4, 4))))
     assert finding.cause == "factor"
-    assert finding.message.startswith("the spread of z is 0.71 times sigma")
-    assert finding.message.endswith(f"z takes the eps of other {others} as well, and not linearly")
+    assert finding.message == "the spread of z is 0.71 times sigma, and the KL takes it to be sigma"
+
+
+def test_a_slip_in_mixed_noise_is_told_by_what_is_off_and_not_by_the_mixing():
+    def half_a_circle(mu, logvar, eps):
+        u, v = np.split(Phi(eps), 2, 1)
+        r, angle = np.sqrt(-2 * np.log(u)), np.pi * v
+        return mu + np.exp(0.5 * logvar) * np.concatenate([r * np.cos(angle), r * np.sin(angle)], 1)
+
+    finding = only(check_sampler(half_a_circle, *np.random.default_rng(0).standard_normal((2, 4, 2))))
+    assert finding.message.startswith("z is no draw from N(mu, sigma^2): its mean is not mu, its spread is not sigma")
+    assert "eps" not in finding.message
+
+
+def test_antithetic_rows_move_against_each_other():
+    def pairs(mu, logvar, eps):
+        return mu + np.exp(0.5 * logvar) * np.concatenate([eps[:2], -eps[:2]])
+
+    finding = only(check_sampler(pairs, *np.random.default_rng(0).standard_normal((2, 4, 3))))
+    assert (
+        finding.message == "rows share their eps (z[2, 0] takes minus eps[0, 0]), so that they move against each other"
+    )
+    assert finding.repair == "the eps in the same place: z = mu + sigma * eps"
+
+
+@pytest.mark.parametrize(("rows", "latents", "where"), [(3, 3, "row 3"), (4, 2, "latent 2")])
+def test_a_loop_that_ends_one_too_early(rows, latents, where):
+    def loop(mu, logvar, eps):
+        z = np.zeros_like(mu)
+        for b, j in np.ndindex(rows, latents):
+            z[b, j] = mu[b, j] + np.exp(0.5 * logvar[b, j]) * eps[b, j]
+        return z
+
+    finding = only(check_sampler(loop, *np.random.default_rng(0).standard_normal((2, 4, 3))))
+    assert finding.cause == "zero"
+    assert finding.message == f"z is 0 in {where}, whatever mu, logvar and eps are: it is not written there"

@@ -71,6 +71,9 @@ def findings(m: Measured) -> list[Finding]:
     mean, spread = m.mean_wrong, m.spread_wrong  # (K, B, Z)
     if mean.any() and spread.any() and (both := of_both(m)):
         return [at_the_worst(Finding(("mean", "spread"), both.cause, both.formula, DRAW, both.factor), m)]
+    if where := never_written(m):
+        text = f"z is 0 in {where}, whatever mu, logvar and eps are: it is not written there"
+        return [at_the_worst(Finding(("mean", "spread"), "zero", text, f"all rows and latents: {DRAW}"), m)]
     found = []
     if mean.any():
         said, where = in_some(m, mean, of_the_mean)
@@ -82,6 +85,17 @@ def findings(m: Measured) -> list[Finding]:
         repair = SIGMA if ("logvar" in said.formula or "sigma^" in said.formula) and said.power else DRAW
         found.append(Finding(("spread",), said.cause, text, repair, said.factor, also=said.also))
     return [at_the_worst(finding, m) for finding in found]
+
+
+def never_written(m: Measured) -> str:
+    """The one row or latent in which every z is 0, if nothing else is wrong; nothing otherwise."""
+    wrong = m.mean_wrong | m.spread_wrong  # (K, B, Z)
+    gone = (np.abs(m.shift) <= m.shift_error) & (np.abs(m.spread) <= m.spread_error)  # (K, B, Z)
+    for what, axis in (("row", 1), ("latent", 2)):
+        odd = wrong.any(axis=tuple({0, 1, 2} - {axis}))  # (B,) or (Z,)
+        if odd.sum() == 1 and not odd.all() and gone.compress(odd, axis=axis).all():
+            return f"{what} {np.flatnonzero(odd)[0]}"
+    return ""
 
 
 def at_the_worst(finding: Finding, m: Measured) -> Finding:
@@ -135,7 +149,9 @@ def constant(got: np.ndarray, base: np.ndarray, error: np.ndarray) -> float | No
     c = float(np.median(got[seen] / base[seen]))
     if not (c and np.isfinite(c)):
         return None
-    known = float((error[seen] / np.abs(got[seen])).min())  # relative: of c, no more digits than that are told
+    known = float(
+        (error[seen] / np.maximum(np.abs(got[seen]), 1e-300)).min()
+    )  # relative: of c, no more digits than that are told
     c = float(f"{c:.{int(np.clip(1 - np.log10(max(known, 1e-12)), 2, 12))}g}")
     return c if fits(got, c * base, error) else None
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.report import Finding, Row
+from scratchvae.checks.report import Finding, Row, listed
 from scratchvae.checks.sampler.curves import curve_of, noise_of
 from scratchvae.checks.sampler.draw import (
     Draw,
@@ -97,7 +97,7 @@ def of_a_linear_draw(q: Question, linear: Linear) -> Law:
     m = measured(q, linear)
     together = np.abs(linear.correlation)  # (N, N)
     law_is_right = together.max() <= CORRELATED and not m.spread_wrong.any()
-    taken = wrong_eps(linear.takes, q.mu.shape, law_is_right)
+    taken = wrong_eps(linear, q.mu.shape, law_is_right)
     mean, spread = bool(m.mean_wrong.any()), bool(m.spread_wrong.any())
     own = not linear.takes[~np.eye(q.mu.size, dtype=bool)].any()
     note = "each z takes its own" if own else "z takes that of others, and the law is right"
@@ -121,7 +121,7 @@ def measured(q: Question, linear: Linear) -> Measured:
     asked = (q.mu, q.logvar, linear.shift, spread, linear.error, linear.error)
     points = [Measured(*(a.reshape(shape).astype(float) for a in asked))]
     if (linear.takes.sum(axis=1) <= 1).all():
-        noise = (linear.error / (np.abs(linear.shift) + linear.spread)).max()
+        noise = (linear.error / np.maximum(np.abs(linear.shift) + linear.spread, 1e-300)).max()
         source = np.where(linear.takes.any(axis=1), np.abs(linear.mixing).argmax(axis=1), np.arange(q.mu.size))  # (N,)
         points += [there for point in q.others() if (there := measured_at(point, source, noise, q.rng))]
     return Measured(*(np.concatenate(parts) for parts in zip(*points, strict=True)))
@@ -180,15 +180,27 @@ def of_random_draws(q: Question) -> Law:
     sample = drawn(q, q.rng.standard_normal((q.n, *q.mu.shape)), allowed_errors(q.mu.size))
     law = of_a_sample(q, sample, allowed_gap(q.mu.size, q.n))
     wrong = {row.name for row in law.rows if row.status == "wrong"}
-    law.rows.append(q.row("eps", 0.0, False, "z takes that of others as well"))
+    law.rows.append(q.row("eps", 0.0, False, "z takes that of others as well, which may be right"))
     if not wrong:
         return law
-    rows_mix = not takes_its_own(q.draw, q.mu.shape, q.rng, rows=True)
-    text = f"z takes the eps of other {'rows' if rows_mix else 'latents'} as well, and not linearly"
     known = [finding for finding in law.findings if finding.cause != "unknown"]
     if len(known) == 1 and wrong <= {"mean", "spread"}:
-        return law._replace(findings=[known[0]._replace(message=f"{known[0].message}; {text}")])
-    return law._replace(findings=[Finding(("z",), "shape", text, DRAW)])
+        return law._replace(findings=known)
+    cause = "shape" if "independence" in wrong else "unknown"
+    text = f"z is no draw from N(mu, sigma^2): {what_is_off(q, sample, wrong)}"
+    return law._replace(findings=[Finding(("z",), cause, text, DRAW)])
+
+
+def what_is_off(q: Question, sample: Sample, wrong: set[str]) -> str:
+    """In words, for draws that no formula explains."""
+    words = {"mean": "its mean is not mu", "spread": "its spread is not sigma", "distribution": "it is not normal"}
+    off = [text for name, text in words.items() if name in wrong]
+    if "independence" in wrong:
+        pairs = np.nonzero(sample.correlation() > sample.errors / math.sqrt(len(sample.z)))
+        one, other = (np.unravel_index(a, q.mu.shape) for a in pairs)
+        both = zip(("rows", "latents"), one, other, strict=True)
+        off.append(f"its {' and '.join(name for name, a, b in both if (a != b).any())} depend on each other")
+    return listed(off)
 
 
 def of_its_own_noise(q: Question) -> Law:

@@ -6,14 +6,18 @@ Sizes: B rows, Z latents, N = B Z entries.
 import numpy as np
 
 from scratchvae.checks.report import Finding
+from scratchvae.checks.sampler.draw import Linear
 from scratchvae.checks.sampler.instead import DRAW
 
+OWN = f"the eps in the same place: {DRAW}"
 
-def wrong_eps(takes: np.ndarray, shape: tuple[int, ...], law_is_right: bool) -> Finding | None:
-    """takes (N, N): does z take eps? What has the right law, such as a rotation of all eps, is no fault.
+
+def wrong_eps(linear: Linear, shape: tuple[int, ...], law_is_right: bool) -> Finding | None:
+    """A z that takes the eps of another one. What has the right law, such as a rotation of all eps, is no fault.
 
     Neither is noise that is handed on to other places, one number to each: its spread is judged by itself.
     """
+    takes = linear.takes  # (N, N)
     N = len(takes)
     if (takes.sum(axis=0) == 1).all() and (takes.sum(axis=1) == 1).all():
         return None
@@ -28,9 +32,11 @@ def wrong_eps(takes: np.ndarray, shape: tuple[int, ...], law_is_right: bool) -> 
         return Finding(("eps",), "shape", f"each z mixes the eps of several {where}", DRAW)
     i = int(np.flatnonzero(z != eps)[0])
     a, b = ([int(k) for k in pair] for pair in ((row[i], latent[i]), (of_row[i], of_latent[i])))
-    example = f"z{a} takes eps{b}"
+    against = bool(linear.mixing[z[i], eps[i]] < 0)
+    example = f"z{a} takes {'minus ' * against}eps{b}"
     if len(set(eps)) < len(eps):
-        text = f"{where} share their eps ({example}), so that they move together"
-        return Finding(("eps",), "shape", text, "eps has the shape of mu, a number for every entry")
-    text = f"{where} take each other's eps: {example}"
-    return Finding(("eps",), "transpose", text, "the eps in the same place: " + DRAW)
+        text = (
+            f"{where} share their eps ({example}), so that they move {'against each other' if against else 'together'}"
+        )
+        return Finding(("eps",), "shape", text, OWN)
+    return Finding(("eps",), "transpose", f"{where} take each other's eps: {example}", OWN)
