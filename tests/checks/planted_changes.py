@@ -200,4 +200,13 @@ CHANGED: dict[str, Plant] = {
         "factor",
         "delta belongs where 1 stands",
     ),
+    "a clip that is forgotten": Plant(
+        "a_clip",
+        *huber(lambda dy, m: dy * (m[0] - m[1])),
+        residuals,
+        lambda rng: {"delta": 0.4},
+        "p",
+        "elementwise-factor",
+        "np.clip(m[0] - m[1], -delta, delta) belongs where m[0] - m[1] stands",
+    ),
 }

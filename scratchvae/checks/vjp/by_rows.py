@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from scratchvae.checks.vjp.batch import Batch, Row, cuts
+from scratchvae.checks.vjp.batch import Batch, Cut, Row, cuts, near
 from scratchvae.checks.vjp.call import Pair, Values
 from scratchvae.checks.vjp.case import EXPLAINED, Case, Claim, Hypothesis
 from scratchvae.checks.vjp.cover import VAGUE, Believed, opinions, smallest_cover
@@ -68,14 +68,26 @@ def by_rows(
             chosen = smallest_cover(opinions(cases, hypotheses), below)
             of_y = [claim for claim, _ in chosen if any(word.name == "y" for word in claim.words)]
             if chosen and not (of_y and not pair.y(x).ndim):  # why: the y of one row is not that of all
-                return [(of_a_row(claim), names) for claim, names in chosen]
+                some = [b for b, each in enumerate(cut.rows) if not is_right(each, few)] if cut.added else []
+                return [(of_a_row(claim, cut, pair.y(x), some), names) for claim, names in chosen]
     return []
 
 
-def of_a_row(claim: Claim) -> Claim:
-    """As a claim about all of them: what meets an input that the rows share is what arrives at its layer."""
+def of_a_row(claim: Claim, cut: Cut, whole: np.ndarray, some: list[int]) -> Claim:
+    """As a claim about all of them: what meets an input that the rows share is what arrives at its layer.
+
+    some: the rows that are wrong, of those that add up.
+    """
     if claim.kind in ("rows masked", "paths"):
         return Claim("missing-term", "paths in a row", cost=claim.cost)
+    if claim.cause == "missing-term" and 0 < len(some) < len(cut.rows):
+        return Claim("elementwise-factor", "wrong rows", detail=(cut.batch.axis, tuple(some)), cost=claim.cost)
+    if (
+        claim.cause == "missing-term"
+        and cut.added
+        and near(whole, np.mean([row.pair.y(row.x) for row in cut.rows], axis=0))
+    ):
+        claim = claim._replace(factor=claim.factor / len(cut.rows))
     return claim._replace(place="mid" if claim.place == "in" else claim.place)
 
 

@@ -1,6 +1,7 @@
 """A forward and its backward as two functions of named arrays, called so that nothing gets damaged."""
 
 import copy
+import inspect
 import types
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -47,6 +48,16 @@ class Pair(NamedTuple):
         _, cache = self.run(copied(x))
         found = copied(self.pull(dy.copy(), cache))
         return {name: None if g is Ellipsis else g for name, g in found.items()}
+
+
+def numbers_by_default(function: Callable[..., Any]) -> dict[str, int | float]:
+    """The plain numbers that a function takes if it is given none: settings, as delta of a Huber loss."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # of what is built in
+        return {}
+    by_name = (p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+    return {p.name: p.default for p in by_name if type(p.default) in (int, float)}
 
 
 class Kept(NamedTuple):

@@ -102,6 +102,7 @@ class Case(NamedTuple):
     around: Mapping[str, np.ndarray]  # the gradients that are right, (M, *shape) each
     asked: tuple[str, ...] = ()  # the inputs that are looked at; all of them, if none is named
     fixed: bool = False  # what is seen are values of a backward that do not depend on dy
+    pair: Any = None  # a Pair: what was run, with the constants of this point
 
     @property
     def dys(self) -> np.ndarray:

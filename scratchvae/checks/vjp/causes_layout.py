@@ -95,21 +95,21 @@ def part_transposed(case: Case, seen: Seen) -> Iterator[Claim]:
 
 def another_product(case: Case, seen: Seen) -> Iterator[Claim]:
     """right is a product of dy and a matrix in play, and got another one."""
-    if not seen.fits or not seen.linear:
+    if not seen.fits or not seen.linear or ratio(seen.right, seen.got):
         return
     rights = list(products_that_give(case, seen, seen.right))
-    for wrong, b in products_that_give(case, seen, seen.got) if rights else ():
-        for right, a in rights:
+    for wrong, b, _ in products_that_give(case, seen, seen.got) if rights else ():
+        for right, a, c in rights:
             cause = "transpose" if a == b else "elementwise-factor"
-            yield Claim(cause, "another product", detail=(wrong, right), cost=1.1 + (a != b))
+            yield Claim(cause, "another product", detail=(wrong, right), factor=c, cost=1.1 + (a != b))
 
 
-def products_that_give(case: Case, seen: Seen, values: np.ndarray) -> Iterator[tuple[str, str]]:
-    """The products of dy and a matrix in play that give these values up to a constant: formula, matrix."""
+def products_that_give(case: Case, seen: Seen, values: np.ndarray) -> Iterator[tuple[str, str, float]]:
+    """The products of dy and a matrix in play that give these values up to a constant: formula, matrix, constant."""
     for name, a in case.arrays.items():
         for formula, term in products(case, seen, name, a):
-            if ratio(values, term):
-                yield formula, name
+            if c := ratio(values, term):
+                yield formula, name, c
 
 
 def products(case: Case, seen: Seen, name: str, a: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

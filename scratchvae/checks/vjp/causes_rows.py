@@ -46,7 +46,11 @@ def some_rows(case: Case, seen: Seen) -> Iterator[Claim]:
         return
     for axis in {0, len(case.shape) - 1}:
         row, B = np.unravel_index(case.outs, case.shape)[axis], case.shape[axis]
-        if B < 2 or (np.count_nonzero(np.abs(seen.right).sum(axis=0)) < 2 * B and len(case.shape) > 1):
+        if (
+            B < 2
+            or not has_rows(case, axis, B)
+            or (np.count_nonzero(np.abs(seen.right).sum(axis=0)) < 2 * B and len(case.shape) > 1)
+        ):
             continue
         each = np.stack([np.abs(seen.right[:, row == b]).sum(axis=1) for b in range(B)], axis=1)  # (m, B)
         own = (np.count_nonzero(each, axis=1) < 2).all()  # an entry belongs to one row: there is no sum
@@ -65,6 +69,13 @@ def some_rows(case: Case, seen: Seen) -> Iterator[Claim]:
         is_column = axis > 0 and seen.shape[:1] == case.shape[:1]  # why: then the rows are those of the input
         cause = "missing-term" if is_column and kind == "some rows" else "batch-sum"
         yield Claim(cause, kind, detail=detail, cost=1.5 if kind == "some rows" else 4.0)
+
+
+def has_rows(case: Case, axis: int, B: int) -> bool:
+    """Is an axis of y a batch, that other arrays have as well? Two outputs in one, as x and v, are none."""
+    others = (a for arrays in (case.weights, case.arrays) for a in arrays.values() if a.shape != case.shape)
+    own = any(a.shape == case.shape for a in case.weights.values())
+    return own or any(a.ndim and a.shape[0 if axis == 0 else -1] == B for a in others)
 
 
 def weight_of(seen: Seen, row: np.ndarray) -> float:

@@ -98,7 +98,9 @@ def another_operator(op: Operation) -> Changed:
     if op.ufunc in COUNTERPARTS and len(op.operands) == 2:
         own, sign, other = COUNTERPARTS[op.ufunc]
         cause = "sign" if own in "+-" else "elementwise-factor"
-        yield Change(cause, "operator", own, sign, sign, 1.0), lambda: other(*op.operands)
+        plain = cause != "sign" and any(text.replace(".", "").isdigit() for text in op.texts)
+        if not plain:  # why: that is a constant, and a square
+            yield Change(cause, "operator", own, sign, sign, 1.0), lambda: other(*op.operands)
     if op.ufunc in (np.subtract, np.divide) and np.shape(op.operands[0]) == np.shape(op.operands[1]):
         a, b = op.texts
         cause, sign = ("sign", "-") if op.ufunc is np.subtract else ("elementwise-factor", "/")
@@ -168,8 +170,18 @@ def another_number(op: Operation) -> Changed:
     sizes = {abs(a) for a, is_plain in zip(op.operands, plain, strict=True) if is_plain}
     for name, u in op.numbers.items() if len(sizes) == 1 and 0 not in sizes else ():
         new = [math.copysign(u, a) if is_plain else a for a, is_plain in zip(op.operands, plain, strict=True)]
-        change = Change("factor", "number", f"{sizes.copy().pop():g}", name, name, 1.3)
+        change = Change("factor", "number", f"{sizes.copy().pop():g}", name, name, 1.2)
         yield change, partial(op.function, *new)
+
+
+def a_clip(op: Operation) -> Changed:
+    """a between -u and u in place of a, for a number u that is known by a name."""
+    for text, a, put, _ in op.parts:
+        for name, u in op.numbers.items():
+            if 0 < u < np.abs(a).max() and len(np.unique(a)) > 2:
+                new = f"np.clip({text}, -{grouped(name)}, {name})"
+                change = Change("elementwise-factor", "instead", text, new, new, 1.3)
+                yield change, partial(done, put, np.clip, a, -u, u)
 
 
 def a_running_sum(op: Operation) -> Changed:
@@ -191,8 +203,9 @@ def a_name_beside(op: Operation) -> Changed:
         for name, u in op.names.items():
             if (full := spread(u, shape)) is None or (text == op.text and op.ufunc in (np.multiply, np.divide)):
                 continue
-            cause = "factor" if name in op.numbers else "elementwise-factor"
+            cause, less = ("factor", 0.4) if name in op.numbers else ("elementwise-factor", 0.0)
             for word, value, cost in factors(name, full, op.text):
+                cost -= less  # why: a setting that is forgotten is a usual slip
                 times = Change(cause, "beside", text, word, f"{grouped(text)} * {word}", 1.4 + cost)
                 yield times, partial(done, put, np.multiply, a, value)
                 divided = Change(cause, "too many", text, word, f"{grouped(text)} / {grouped(word)}", 1.6 + cost)
@@ -287,5 +300,6 @@ HYPOTHESES = (
     another_operand,
     another_axis,
     another_number,
+    a_clip,
     without_its_sign,
 )

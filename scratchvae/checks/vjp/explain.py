@@ -6,7 +6,7 @@ explanations that cover as many inputs as can be covered the smallest is told, a
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -27,9 +27,10 @@ from scratchvae.checks.vjp.call import Pair, Values
 from scratchvae.checks.vjp.case import Case, Claim, Hypothesis
 from scratchvae.checks.vjp.cover import VAGUE, Believed, opinions, smallest_cover
 from scratchvae.checks.vjp.lines import CHEAP, Found, by_lines
-from scratchvae.checks.vjp.origins import amounts, sizes, sure_sizes
-from scratchvae.checks.vjp.point import Hints, cases_at
+from scratchvae.checks.vjp.origins import amounts, sizes, sure_sizes, unproven
+from scratchvae.checks.vjp.point import Hints, cases_at, other_settings
 from scratchvae.checks.vjp.sentences import told
+from scratchvae.checks.vjp.settings import Settings, held
 from scratchvae.checks.vjp.told import Told
 from scratchvae.checks.vjp.tried import Tried, tried
 
@@ -59,6 +60,17 @@ class Numbers(NamedTuple):
     of: int
 
 
+class Telling(NamedTuple):
+    """What is needed to tell a claim about gradients."""
+
+    pair: Pair
+    x: Values
+    case: Case
+    entries: Mapping[str, np.ndarray]
+    numbers: Mapping[str, Numbers]
+    front: Callable[[Claim, str], str | None]  # the constant of a claim in terms of settings
+
+
 def explain(
     pair: Pair,
     x: Values,
@@ -80,9 +92,12 @@ def explain(
         said = opinions(itertools.chain([case], cases), general)
         numbers = numbers_at(pair, x, index, columns)
         chosen = smallest_cover(said, VAGUE)
+        settings = Settings(pair, x, index, hints)
+        about = Telling(pair, x, case, index, numbers, lambda claim, name: settings.front(claim, name, said, general))
         if len(chosen) == 1 and chosen[0][1] == frozenset(index) and is_sure(chosen[0][0]):
-            return told_of(pair, x, case, index, chosen, numbers)
-        lines = by_lines(pair, again, {n: h for n, h in general.items() if n not in OF_GRADIENTS}, own, small)
+            return told_of(about, chosen)
+        families = ({n: h for n, h in general.items() if n not in OF_GRADIENTS}, own, small)
+        lines = by_lines_at([*again], settings.cases, *families)
         worst = {name: n.where for name, n in numbers.items()}
         if not chosen and not (lines.claim and lines.claim.cost <= CHEAP):
             chosen = by_rows(pair, x, index, worst, general)
@@ -92,7 +107,13 @@ def explain(
         right = [name for name in x if name not in index]
         nothing = [(nothing_known(index, numbers, right, lines.lines), frozenset(index))]
         vague = [(claim, names) for claim, names in smallest_cover(said) if claim.cause != "unknown" or not lines.lines]
-        return told_of(pair, x, case, index, chosen or vague or nothing, numbers)
+        return told_of(about, chosen or vague or nothing)
+
+
+def by_lines_at(cases: list[Case], others: list[Case], *families: Mapping[str, Hypothesis]) -> Found:
+    """What holds with other settings as well; or else with these alone, which is then said."""
+    lines = by_lines([*cases, *others], *families)
+    return by_lines(cases, *families)._replace(here=True) if others and not lines.claim else lines
 
 
 def is_sure(claim: Claim) -> bool:
@@ -106,31 +127,26 @@ def cost_of(claim: Claim) -> float:
     return VAGUE if claim.cause == "unknown" else claim.cost
 
 
-def told_of(
-    pair: Pair,
-    x: Values,
-    case: Case,
-    index: Mapping[str, np.ndarray],
-    chosen: list[Believed],
-    numbers: Mapping[str, Numbers],
-) -> list[Finding]:
-    """What is believed, a finding each; whether a constant comes from a size is tried first."""
-    found = []
-    for claim, names in chosen:
-        about = {name: entries for name, entries in index.items() if name in names}
-        seen = tried(pair, x, about, claim.factor) if claim.kind == "constant" else Tried()
-        found.append(finding(case, claim, list(about), numbers, seen))
-    return found
+def told_of(about: Telling, chosen: list[Believed]) -> list[Finding]:
+    """What is believed, a finding each."""
+    return [finding(about, claim, [name for name in about.entries if name in names]) for claim, names in chosen]
 
 
 def at_line(case: Case, lines: Found, names: list[str], numbers: Mapping[str, Numbers]) -> Finding:
     """The finding about a line, in all inputs that it spoils."""
     assert lines.claim
     shapes = [case.seen[name].shape for name in names]
-    about = Told(lines.claim, names, shapes, [], sizes(case, Tried()), amounts(case, Tried()))
+    moved = dict.fromkeys(other_settings(case.pair), False)
+    maybe = unproven(case, Tried(numbers=moved))  # why: floats were others at one of the points
+    about = Told(lines.claim, names, shapes, [], sizes(case, Tried()), amounts(case, Tried()), unproven=maybe)
     if lines.where:
         about = about._replace(names=["it"], shapes=[lines.shape], called=lines.where)
     message, repair = told(about)
+    if lines.maybe:
+        message = f"{message}; {' or '.join(lines.maybe[:2])} is as much here: is it that?"
+    if lines.here:
+        repair = f"{repair}, while {held(case.pair)}"
+        message = f"{message}, while {held(case.pair)}" if lines.claim.kind == "constant" else message
     return with_numbers(Finding(tuple(names), lines.claim.cause, message, repair), numbers)
 
 
@@ -142,18 +158,25 @@ def nothing_known(
     return Claim("unknown", "unknown", detail=(few, right, lines))
 
 
-def finding(case: Case, claim: Claim, names: list[str], numbers: Mapping[str, Numbers], seen: Tried) -> Finding:
-    """The finding, with the numbers at the worst entry of the first input."""
-    about = [case.seen[name] for name in names]
-    shapes = [each.shape for each in about], [() if each.raw[0] is None else each.raw[0].shape for each in about]
+def finding(about: Telling, claim: Claim, names: list[str]) -> Finding:
+    """The finding, with the numbers at the worst entry of the first input; where a constant is from is tried first."""
+    case, wrong = about.case, [about.case.seen[name] for name in names]
+    index = {name: about.entries[name] for name in names}
+    is_constant = claim.kind == "constant"
+    seen = tried(about.pair, about.x, index, claim.factor) if is_constant else Tried()
+    front = "" if is_constant or claim.cause == "unknown" else about.front(claim, names[0])
+    shapes = [each.shape for each in wrong], [() if each.raw[0] is None else each.raw[0].shape for each in wrong]
     proven = frozenset(name for name, changes in seen.numbers.items() if changes)
-    about_it = Told(claim, names, *shapes, sizes(case, seen), amounts(case, seen), sure_sizes(case, seen), proven)
-    message, repair = told(about_it)
+    sure, roots = (sure_sizes(case, seen, power) for power in (1.0, 0.5))
+    about_it = Told(claim, names, *shapes, sizes(case, seen), amounts(case, seen), sure, roots, proven)
+    message, repair = told(about_it._replace(unproven=unproven(case, seen), front=front or ""))
+    if front is None:
+        repair = f"{repair}, while {held(about.pair)}"
     also = "sign" if claim.factor < 0 and claim.cause not in ("sign", "missing-term") else ""
     if not also and claim.cause in ("transpose", "batch-sum", "shape") and abs(claim.factor - 1) > 1e-6:
         also = "factor"
     factor = claim.factor if claim.cause in ("sign", "factor") or also else None
-    return with_numbers(Finding(tuple(names), claim.cause, message, repair, factor, also=also), numbers)
+    return with_numbers(Finding(tuple(names), claim.cause, message, repair, factor, also=also), about.numbers)
 
 
 def with_numbers(finding: Finding, numbers: Mapping[str, Numbers]) -> Finding:

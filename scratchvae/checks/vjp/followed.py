@@ -75,12 +75,12 @@ def flat(found: Mapping[str, Any], index: Mapping[str, np.ndarray]) -> np.ndarra
     return np.concatenate([np.asarray(found[name], float).ravel()[entries] for name, entries in index.items()])
 
 
-def point_at(pair: Pair, case: Case, mixed: bool, number: int) -> Point:
+def point_at(case: Case, mixed: bool, number: int) -> Point:
     """What the gradients should be: as measured where they are wrong, as they are elsewhere.
 
     number: of the point, since each has upstream gradients of its own.
     """
-    rng = np.random.default_rng(number)
+    pair, rng = case.pair, np.random.default_rng(number)
     index = {name: seen.entries for name, seen in case.seen.items()}
     right_ones = case.asked or case.weights
     others = {n: np.arange(case.weights[n].size)[:LARGEST] for n in right_ones if n not in index}

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.vjp.call import Pair
 from scratchvae.checks.vjp.case import Case, Claim, Hypothesis, Seen
 from scratchvae.checks.vjp.cover import VAGUE, opinions, simpler
 from scratchvae.checks.vjp.followed import Held, Point, Solved, leading, point_at, same, solved
@@ -26,16 +25,21 @@ EVIDENCE = 12  # numbers that a claim has to explain, in all points
 
 
 class Found(NamedTuple):
-    """A claim about a value of this shape, and where it is; None if there is none. lines: where a single slip is."""
+    """A claim about a value of this shape, and where it is; None if there is none.
+
+    lines: where a single slip could be; here: it holds for the numbers that were handed in, and not for others; maybe:
+    numbers known there, of which one would do in place of its constant.
+    """
 
     claim: Claim | None = None
     where: str = ""
     shape: tuple[int, ...] = ()
     lines: str = ""
+    here: bool = False
+    maybe: tuple[str, ...] = ()
 
 
 def by_lines(
-    pair: Pair,
     cases: Iterable[Case],
     general: Mapping[str, Hypothesis],
     own: Mapping[str, Hypothesis],
@@ -48,29 +52,38 @@ def by_lines(
     cases = list(cases)
     if not all(seen.fits and seen.linear for seen in cases[0].seen.values()):
         return Found()
-    found, held = claims_at_sites(pair, cases, ((general, True), (own, False)))
+    found, held = claims_at_sites(cases, ((general, True), (own, False)))
     if not found and not held and len(cases[0].seen) > 1:
-        return forgotten_by_all(pair, cases, own)
+        return forgotten_by_all(cases, own)
     found += [(claim_of(change), site, ()) for change, site in changes_of_one(held, changes)]
     if not found or min(claim.cost for claim, _, _ in found) >= CHEAP:
         found += [(claim_of(change), site, ()) for change, site in changes_of_several(held, changes)]
     if not found or min(claim.cost for claim, _, _ in found) >= CHEAP:
-        found += [(claim_of(change), site, ()) for change, site in changes_of_an_axis(pair, cases, changes)]
+        found += [(claim_of(change), site, ()) for change, site in changes_of_an_axis(cases, changes)]
     if not found:
         return Found(lines=lines_of([each.site for each in held if each.is_telling]))
     claim, site, shape = min(found, key=lambda each: (simpler(each[0]), each[1].line, each[1].instruction))
     alike = [other for c, other, _ in found if c.same_as(claim)]  # why: a minus may be on any line of a path
-    written = getattr(inspect.unwrap(pair.backward), "__code__", None)
+    written = getattr(inspect.unwrap(cases[0].pair.backward), "__code__", None)
     alike = [other for other in alike if other.code is written] or alike
     alike = [other for other in alike if not other.is_returned] or alike
     where = f"a value of {lines_of(alike, MANY)}" if len({each.line for each in alike}) > 1 else site.place
     file = Path(site.code.co_filename).name
     elsewhere = not site.is_returned and file != Path(getattr(written, "co_filename", file)).name
-    return Found(claim, f"{where} of {file}" if elsewhere else where, shape)
+    maybe = [number_of(c) for c, other, _ in found if other == site and claim.kind == "constant"]
+    maybe = list(dict.fromkeys(filter(None, maybe)))
+    return Found(claim, f"{where} of {file}" if elsewhere else where, shape, maybe=tuple(maybe))
+
+
+def number_of(claim: Claim) -> str:
+    """The number known by a name that a change brings in, or divides by."""
+    if claim.cause != "factor" or claim.kind not in ("changed: beside", "changed: too many"):
+        return ""
+    return claim.detail[1] if claim.kind.endswith("beside") else f"1 / {claim.detail[1]}"
 
 
 def claims_at_sites(
-    pair: Pair, cases: list[Case], families: Sequence[tuple[Mapping[str, Hypothesis], bool]], once: bool = False
+    cases: list[Case], families: Sequence[tuple[Mapping[str, Hypothesis], bool]], once: bool = False
 ) -> tuple[list[tuple[Claim, Site, tuple[int, ...]]], list[Held]]:
     """All that families of hypotheses say about the values that would explain it; and where these are.
 
@@ -81,7 +94,7 @@ def claims_at_sites(
     held: list[Held] = []
     for mixed in (False, True):
         try:
-            points = [point_at(pair, case, mixed, n) for n, case in enumerate(cases)]
+            points = [point_at(case, mixed, n) for n, case in enumerate(cases)]
             sites = [site for site in leading(points[0]) if not once or len(points[0].runs[-1].values[site]) == 1]
             solutions = [{site: s for site in sites if (s := solved(points[0], site))}]
             solutions += [{site: s for site in solutions[0] if (s := solved(point, site))} for point in points[1:]]
@@ -107,11 +120,11 @@ def claims_at_sites(
     return said, held
 
 
-def forgotten_by_all(pair: Pair, cases: list[Case], own: Mapping[str, Hypothesis]) -> Found:
+def forgotten_by_all(cases: list[Case], own: Mapping[str, Hypothesis]) -> Found:
     """The value that every wrong gradient lacks, each in its own way: what is used twice, and passed on once."""
     lacked: list[dict[str, Claim]] = []  # for every input: by value, the simplest claim
     for name in cases[0].seen:
-        said, _ = claims_at_sites(pair, [only(case, name) for case in cases], ((own, False),), once=True)
+        said, _ = claims_at_sites([only(case, name) for case in cases], ((own, False),), once=True)
         claims = sorted((c for c, _, _ in said if c.kind == "value forgotten"), key=simpler, reverse=True)
         lacked.append({claim.detail[0]: claim for claim in claims})
     common = [value for value in lacked[0] if all(value in each for each in lacked)]

@@ -42,11 +42,15 @@ def sizes(case: Case, tried: Tried) -> dict[str, int]:
     return {" and ".join(phrases): size for size, phrases in named.items() if phrases}
 
 
-def sure_sizes(case: Case, tried: Tried) -> frozenset[int]:
-    """The lengths with which the constant was seen to change."""
+def sure_sizes(case: Case, tried: Tried, power: float) -> frozenset[int]:
+    """The lengths with which, or with one over which, the constant was seen to change as this power of them does."""
     arrays = in_play(case)
-    found = [(arrays[name].shape, what) for (name, what), changes in tried.axes.items() if changes and name in arrays]
+    found = [(arrays[n].shape, what) for (n, what), p in tried.axes.items() if close(abs(p), power) and n in arrays]
     return frozenset(shape[0 if what == "rows" else -1] for shape, what in found if shape)
+
+
+def close(one: float, other: float) -> bool:
+    return abs(one - other) < 1e-3
 
 
 def axes_of(a: np.ndarray) -> Iterator[tuple[int, str]]:
@@ -69,6 +73,11 @@ def amounts(case: Case, tried: Tried) -> dict[str, float]:
             sums = {f"the mean of {name}": float(a.mean()), f"the sum of {name}": float(a.sum())}
             found |= {what: value for what, value in sums.items() if not is_simple(value)}
     return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def unproven(case: Case, tried: Tried) -> dict[str, float]:
+    """Settings of which it is not known whether they are the constant, since another one could not be tried."""
+    return {name: value for name, value in case.scalars.items() if name.isidentifier() and name not in tried.numbers}
 
 
 def is_simple(value: float) -> bool:

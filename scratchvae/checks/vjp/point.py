@@ -22,6 +22,7 @@ ENTRIES = 64  # and so many entries of an input at the second point
 EVIDENCE = 12  # numbers to be met by an explanation, which has one constant of its own and was chosen among many
 POINTS = 6
 TRIES = 4  # for a point
+SETTING = 1.07  # so many times a number that was handed in is another one
 
 
 class Hints(NamedTuple):
@@ -69,7 +70,7 @@ def case_at(
     }
     values = {word.name: a for word, a in known.items()}
     scalars = {**scalars_in(dict(pair.constants), "constants"), **scalars_in(cache, "cache")}
-    return Case(seen, y.shape, outs, arrays, list(known), values, scalars, x, around)
+    return Case(seen, y.shape, outs, arrays, list(known), values, scalars, x, around, pair=pair)
 
 
 def right_ones(shape: tuple[int, ...], raw: list[np.ndarray | None], scale: np.ndarray) -> np.ndarray | None:
@@ -95,6 +96,25 @@ def cases_at(
             if not any(seen.is_right for seen in case.seen.values()):
                 break
         yield case
+
+
+def with_other_settings(pair: Pair, x: Values, index: Mapping[str, np.ndarray], hints: Hints) -> Iterator[Case]:
+    """What is known where every number that was handed in is another one: 1/2 may have been delta by chance."""
+    rng = np.random.default_rng(2)
+    other = other_settings(pair)
+    pair = pair._replace(constants={**pair.constants, **other})
+    try:
+        if other and (moved := another_point(pair, x, rng)) is not None:
+            some = fewer(index, moved, rng)
+            yield case_at(pair, moved, some, measured(pair, moved, some), hints)
+    except Exception:  # somebody's function may refuse what it does not like
+        return
+
+
+def other_settings(pair: Pair) -> dict[str, float]:
+    """The numbers that were handed in, each moved by a share of its own, since two of them may be equal."""
+    floats = [name for name, value in pair.constants.items() if type(value) is float and value]
+    return {name: (SETTING + 0.03 * n) * pair.constants[name] for n, name in enumerate(floats)}
 
 
 def fewest_numbers(case: Case) -> int:

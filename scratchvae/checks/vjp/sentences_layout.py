@@ -106,7 +106,7 @@ def another_product(t: Told) -> tuple[str, str]:
     wrong, right = t.claim.detail
     if t.called:
         return f"{t.it} is the wrong product{t.constant}", f"{t.c}{right} belongs there"
-    return f"{t.it} {t.be} {wrong}, which is the wrong product", f"{t.it} = {right}"
+    return f"{t.it} {t.be} {wrong}, which is the wrong product", f"{t.it} = {t.c}{right}"
 
 
 def jacobian(t: Told) -> tuple[str, str]:
@@ -168,6 +168,13 @@ def flat_rows(t: Told) -> tuple[str, str]:
     return f"{text}, and something arrives all the same: a mask is missing", repair
 
 
+def wrong_rows(t: Told) -> tuple[str, str]:
+    axis, some = t.claim.detail
+    which = f"{'row' if axis == 0 else 'column'}{'s' * (len(some) > 1)} {', '.join(map(str, some))}"
+    text = f"{t.it} {t.be} wrong for {which} of the batch alone, and right for the others"
+    return f"{text}: look for what tells them apart, a mask, a clip or a branch", "work it out by hand for one of these"
+
+
 def untransposed(t: Told) -> tuple[str, str]:
     (W,), (slope,) = t.claim.detail, t.claim.words
     where = "" if slope == ONE else f", before {slope.name}"
@@ -221,6 +228,7 @@ LAYOUT: dict[str, Sentence] = {
     "not added up": not_added_up,
     "not passed on": not_passed_on,
     "flat rows": flat_rows,
+    "wrong rows": wrong_rows,
     "shuffled": shuffled,
     "weighted rows": weighted_rows,
     "untransposed": untransposed,

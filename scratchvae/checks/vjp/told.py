@@ -31,7 +31,10 @@ class Told(NamedTuple):
     sizes: Mapping[str, int]
     amounts: Mapping[str, float]  # other numbers in play
     sure: frozenset[int] = frozenset()  # sizes with which the constant changes
+    roots: frozenset[int] = frozenset()  # and those with whose roots it does
     proven: frozenset[str] = frozenset()  # and numbers that were handed in
+    unproven: Mapping[str, float] = {}  # settings that could not be tried
+    front: str = ""  # the constant in terms of them, with a star behind it
     called: str = ""  # what it is about, if that is no gradient: a line of the backward
 
     @property
@@ -61,7 +64,7 @@ class Told(NamedTuple):
 
     @property
     def c(self) -> str:
-        front = number(self.claim.factor, self.sizes, self.amounts)
+        front = self.front or number(self.claim.factor, self.sizes, self.amounts)
         return f"(plus or minus) {front.removeprefix('-')}" if self.claim.either else front
 
     def lacking(self, what: str, product: str) -> tuple[str, str]:
@@ -69,7 +72,7 @@ class Told(NamedTuple):
         c = abs(self.claim.factor)
         if product == "1":
             return f"a term is missing or wrong, {what}", f"add {self.claim.factor:.6g}"
-        if (c <= MOST and abs(c - round(c)) < EXACT) or not self.c.startswith((f"{c:.6g}", f"-{c:.6g}")):
+        if self.front or (c <= MOST and abs(c - round(c)) < EXACT) or not self.c.startswith((f"{c:.6g}", f"-{c:.6g}")):
             return f"a term is missing or wrong, {what}", f"add {self.c}{product}"
         return f"a term is missing or wrong, {what}", f"work out the factor of {product}"
 
@@ -77,9 +80,9 @@ class Told(NamedTuple):
     def constant(self) -> str:
         """The constant beside an array, for a message; nothing if there is none."""
         c = self.claim.factor
-        if abs(c - 1) < EXACT:
+        if abs(c - 1) < EXACT and not self.front:
             return ""
-        if abs(c + 1) < EXACT:
+        if abs(c + 1) < EXACT and not self.front:
             return ", and a minus"
         return f", and a factor {self.c[:-3]}"
 
@@ -113,16 +116,17 @@ def constant_words(t: Told) -> tuple[str, str, str]:
         return "the negative of", "a minus is missing, or is there twice", "change the sign"
     size, minus = abs(c), "minus " if c < 0 else ""
     proven = {name: value for name, value in amounts.items() if name in t.proven}
-    sure = {name: n for name, n in sizes.items() if n in t.sure}
+    sure, roots = ({name: n for name, n in sizes.items() if n in known} for known in (t.sure, t.roots))
+    maybe = {name: n for name, n in sizes.items() if n not in t.sure | t.roots}
     origins = (
         of_an_amount(size, proven),
         of_a_size(size, sure, t.sure),
-        of_a_root(size, sure, t.sure),
-        of_two_sizes(size, sure),
+        of_a_root(size, roots, t.roots),
+        of_two_sizes(size, sizes, t.sure),
+        of_a_half(size, maybe, t.unproven),
         of_an_amount(size, {name: value for name, value in amounts.items() if name.isidentifier()}),
-        of_a_size(size, sizes, t.sure),
-        of_a_half(size),
-        of_a_root(size, sizes),
+        of_a_size(size, maybe),
+        of_a_root(size, maybe),
         of_an_amount(size, amounts),
         of_a_size_and_2(size, sizes),
         of_a_ratio(size),
@@ -137,7 +141,7 @@ def constant_words(t: Told) -> tuple[str, str, str]:
 Words = tuple[str, str, str]  # the same three; an empty repair is a multiplication
 
 
-def of_a_size(size: float, sizes: Mapping[str, int], sure: frozenset[int]) -> Words | None:
+def of_a_size(size: float, sizes: Mapping[str, int], sure: frozenset[int] = frozenset()) -> Words | None:
     for name, n in sizes.items():
         if n < 2 or (n == 2 and n not in sure):
             continue  # why: 2 and 1/2 have better reasons than an axis of two
@@ -150,15 +154,23 @@ def of_a_size(size: float, sizes: Mapping[str, int], sure: frozenset[int]) -> Wo
     return None
 
 
-def of_a_half(size: float) -> Words | None:
-    return next(((*words, "") for value, words in HALVES.items() if abs(size - value) < EXACT * value), None)
+def of_a_half(size: float, sizes: Mapping[str, int], unproven: Mapping[str, float]) -> Words | None:
+    """Plain numbers, and what else is such a number here."""
+    here = [f"; {name}: is it that?" for name, n in sizes.items() if n > 2 and abs(n - max(size, 1 / size)) < EXACT]
+    here += [
+        f"; {name} is {a:g} here: is it that?"
+        for name, a in unproven.items()
+        if a > 0 and min(abs(a - size), abs(a - 1 / size)) < EXACT * a
+    ]
+    found = (words for value, words in HALVES.items() if abs(size - value) < EXACT * value)
+    return next(((how, why + "".join(here[:1]), "") for how, why in found), None)
 
 
-def of_two_sizes(size: float, sizes: Mapping[str, int]) -> Words | None:
-    """A mean over one of two axes in place of the other; both were seen to change the constant."""
+def of_two_sizes(size: float, sizes: Mapping[str, int], sure: frozenset[int]) -> Words | None:
+    """A mean over one of two axes in place of the other; one of them was seen to change the constant."""
     for (one, n), (other, m) in itertools.permutations(sizes.items(), 2):
-        if n > 1 and m > 1 and abs(size * n - m) < EXACT * m:
-            how = f"{Fraction(n, m)} of"
+        if n > 1 and m > 1 and {n, m} & sure and abs(size * n - m) < EXACT * m:
+            how = f"{n // m} times" if n % m == 0 else f"{Fraction(n, m)} of"
             return how, f"it is divided by {m} where a division by {n} belongs ({one}; {other})", f"multiply by {m}/{n}"
     return None
 

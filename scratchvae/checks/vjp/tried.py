@@ -1,5 +1,6 @@
 """Does a constant come from a size, or from a number that was handed in? It is tried with another one."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -9,42 +10,53 @@ from scratchvae.checks.vjp.batch import Row, candidates
 from scratchvae.checks.vjp.by_rows import expected, returned
 from scratchvae.checks.vjp.call import Pair, Values
 from scratchvae.checks.vjp.case import ratio
+from scratchvae.checks.vjp.point import SETTING
 
 ENTRIES = 8  # of each input are measured once more
 Axis = tuple[str, str]  # an array, and "rows" or "columns"
 
 
 class Tried(NamedTuple):
-    """What changes with the constant, and what does not; what could not be tried is in neither."""
+    """With which power of a length the constant changes, 0 if it does not; and with which numbers it does.
 
-    axes: Mapping[Axis, bool] = {}
+    What could not be tried is in neither.
+    """
+
+    axes: Mapping[Axis, float] = {}
     numbers: Mapping[str, bool] = {}
 
 
 def tried(pair: Pair, x: Values, index: Mapping[str, np.ndarray], c: float) -> Tried:
     """For a gradient that has to be multiplied by c."""
     few = {name: entries[:ENTRIES] for name, entries in index.items()}
-    axes: dict[Axis, bool] = {}
-    for names, what, row in shorter_ones(pair, x):
+    axes: dict[Axis, float] = {}
+    for names, what, n, row in shorter_ones(pair, x):
         if any((name, what) in axes for name in names):
             continue
         if (other := constant_of(row, x, few)) is not None:
-            axes |= dict.fromkeys(((name, what) for name in names), abs(other / c - 1) > 1e-4)
+            axes |= dict.fromkeys(((name, what) for name in names), power(other / c, 1 - 1 / n))
     numbers = {}
     for name, value in pair.constants.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
-            another = value + 1 if isinstance(value, int) else 1.07 * value
+            another = value + 1 if isinstance(value, int) else SETTING * value
             moved = Row(pair._replace(constants={**pair.constants, name: another}), x)
             if (other := constant_of(moved, x, few)) is not None:
                 numbers[name] = abs(other / c - 1) > 1e-4
     return Tried(axes, numbers)
 
 
-def shorter_ones(pair: Pair, x: Values) -> Iterator[tuple[tuple[str, ...], str, Row]]:
+def power(changed: float, shorter: float) -> float:
+    """p, where the constant is the p-th power of a length, and the length so much shorter."""
+    if abs(changed - 1) <= 1e-4:
+        return 0.0
+    return math.log(changed) / math.log(shorter) if changed > 0 else math.nan
+
+
+def shorter_ones(pair: Pair, x: Values) -> Iterator[tuple[tuple[str, ...], str, int, Row]]:
     """Arrays that have an axis of the same length, and the pair with one row, or column, less of all of them."""
     for batch, _ in candidates(pair, x):
         if batch.B > 2:
-            yield batch.names, "rows" if batch.axis == 0 else "columns", batch.some(pair, x, 0, batch.B - 1)
+            yield batch.names, "rows" if batch.axis == 0 else "columns", batch.B, batch.some(pair, x, 0, batch.B - 1)
 
 
 def constant_of(row: Row, x: Values, index: Mapping[str, np.ndarray]) -> float | None:

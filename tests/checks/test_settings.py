@@ -1,0 +1,193 @@
+"""Numbers that were handed in: a constant that is one of them by chance is told as that one, or asked about.
+
+Sizes: B rows, D columns.
+"""
+
+import numpy as np
+import pytest
+
+from scratchvae.checks import check_gradients, check_vjp
+
+
+def only(report):
+    assert len(report.findings) == 1, str(report)
+    return report.findings[0]
+
+
+def numbers(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def huber_forward(p, t, delta=0.5):
+    r = p - t
+    small = np.abs(r) <= delta
+    return np.where(small, 0.5 * r**2, delta * (np.abs(r) - 0.5 * delta)).mean(), (r, small, delta)
+
+
+def test_half_is_delta_where_it_changes_with_delta():
+    """A default is a setting as well, and nobody hands it in."""
+
+    def backward(dy, cache):
+        r, small, delta = cache
+        return dy * np.where(small, r, np.sign(r)) / r.size
+
+    finding = only(check_vjp(huber_forward, backward, {"p": numbers(5, 3)}, constants={"t": numbers(5, 3, seed=1)}))
+    assert finding.message.endswith("delta is missing beside np.sign(r)")
+    assert "1/2" not in finding.repair
+
+
+def returns_forward(v, r, gamma=0.5, lam=0.5):
+    advantage, last = np.zeros(len(r)), 0.0
+    for t in reversed(range(len(r))):
+        last = r[t] + gamma * v[t + 1] - v[t] + gamma * lam * last
+        advantage[t] = last
+    return advantage, (gamma, lam)
+
+
+@pytest.mark.parametrize("forgotten", ["gamma", "lam"])
+def test_of_two_settings_that_are_equal_the_right_one_is_named(forgotten):
+    def backward(dy, cache):
+        gamma, lam = cache
+        other = lam if forgotten == "gamma" else gamma
+        dv, carry = np.zeros(len(dy) + 1), 0.0
+        for t in range(len(dy)):
+            carry = dy[t] + other * carry
+            dv[t] -= carry
+            dv[t + 1] += gamma * carry
+        return dv
+
+    finding = only(check_vjp(returns_forward, backward, {"v": numbers(6)}, constants={"r": numbers(5, seed=1)}))
+    assert f"{forgotten} is missing beside other * carry" in finding.message
+
+
+def test_the_factor_of_a_forgotten_term_is_told_in_terms_of_the_setting():
+    """With reg = 1/2 the term is W, and 2 reg W for any other."""
+
+    def forward(x, W, reg=0.5):
+        return (np.tanh(x @ W) ** 2).sum() + reg * (W * W).sum(), (x, np.tanh(x @ W), W, reg)
+
+    def backward(dy, cache):
+        x, y, W, reg = cache
+        return dy * 2 * y * (1 - y * y) @ W.T, x.T @ (dy * 2 * y * (1 - y * y))
+
+    finding = only(check_vjp(forward, backward, {"x": numbers(5, 3), "W": numbers(3, 2, seed=1)}))
+    assert finding.repair == "add 2 * reg * dy * W"
+
+
+def test_what_holds_for_these_settings_alone_says_so():
+    """gamma (1 - p)^(gamma - 1) log p is 2 (1 - p) log p while gamma is 2."""
+
+    def forward(z, gamma=2.0):
+        p = 1 / (1 + np.exp(-z))
+        return -((1 - p) ** gamma) * np.log(p), (p, gamma)
+
+    def backward(dy, cache):
+        p, gamma = cache
+        return dy * -((1 - p) ** gamma) / p * p * (1 - p)
+
+    finding = only(check_vjp(forward, backward, {"z": numbers(4, 3)}))
+    assert finding.cause == "missing-term"
+    assert finding.repair.endswith("while gamma is 2"), finding
+
+
+def pooled(x, f=2):
+    return x.reshape(len(x) // f, f, -1).mean(axis=1), (x.shape, f)
+
+
+def pooled_backward(dy, cache):
+    (B, D), f = cache
+    return np.repeat(dy, f, axis=0)
+
+
+def test_a_setting_that_cannot_be_another_one_is_asked_about():
+    """Five rows are no two or three times two."""
+    finding = only(check_vjp(pooled, pooled_backward, {"x": numbers(4, 3)}))
+    assert finding.message == "dx is twice what it should be: a factor 1/2 is missing; f is 2 here: is it that?"
+
+
+class Scaled:
+    """-beta sum_j z_j^2 / 2 for z = tanh(x W), a number a row, with a beta of its own."""
+
+    def __init__(self, beta):
+        self.beta, self.params = beta, {"W": numbers(3, 4)}
+
+    def objective(self, x, eps):
+        z = np.tanh(x @ self.params["W"])
+        return type("Terms", (), {"objective": -self.beta * 0.5 * (z * z).sum(axis=1)}), (x, z)
+
+    def backward(self, dobjective, cache):
+        x, z = cache
+        scaled = dobjective[:, None] * z
+        steep = 1 - z * z
+        return {"W": -x.T @ (scaled * steep)}
+
+
+def test_a_number_of_the_model_is_asked_about():
+    """It cannot be moved, and 1/2 may be another 1/2."""
+    finding = only(check_gradients(Scaled(2.0), numbers(5, 3, seed=2), numbers(5, 1)))
+    assert "half of what it should be" in finding.message
+    slips = "self.beta is as much here: is it that?", "a factor 2 is missing"
+    assert any(words in finding.message for words in slips)
+
+
+@pytest.mark.parametrize(("B", "C"), [(4, 2), (5, 3)])
+def test_a_division_by_the_classes_is_no_root_of_the_rows(B, C):
+    def forward(a, t):
+        return ((a - t) ** 2).sum() / len(a), (a, t)
+
+    def backward(dy, cache):
+        a, t = cache
+        return dy * 2 * (a - t) / a.shape[1]
+
+    finding = only(check_vjp(forward, backward, {"a": numbers(B, C)}, constants={"t": numbers(B, C, seed=1)}))
+    assert "root" not in finding.message
+    assert f"it is divided by {C} where a division by {B} belongs" in finding.message
+
+
+def test_two_outputs_in_one_are_no_batch():
+    """Position and speed after a step, as two rows: what is missing is a path, not a sum over the rows."""
+
+    def forward(x, v, dt=0.1):
+        after = v - dt * np.sin(x)
+        return np.stack([x + dt * after, after]), (x, dt)
+
+    def backward(dy, cache):
+        x, dt = cache
+        dafter = dy[1]  # + dt dy[0]
+        return dy[0] - dt * np.cos(x) * (dafter + dt * dy[0]), dafter
+
+    finding = only(check_vjp(forward, backward, {"x": numbers(5), "v": numbers(5, seed=1)}))
+    assert finding.cause == "missing-term"
+    assert "batch" not in finding.message
+
+
+def test_a_mask_that_is_there_is_not_said_to_be_missing():
+    """-dy mask x^T for dy mask x^T: the mask has nothing to do with it."""
+
+    def forward(a, b):
+        active = ((a - b) ** 2).sum(axis=1) < 4
+        return ((a - b) ** 2).sum(axis=1) * active, (a, b, active)
+
+    def backward(dy, cache):
+        a, b, active = cache
+        d = 2 * (dy * active)[:, None] * (a - b)
+        return d, d
+
+    finding = only(check_vjp(forward, backward, {"a": numbers(6, 3), "b": numbers(6, 3, seed=1)}))
+    assert (finding.inputs, finding.cause) == (("b",), "sign")
+
+
+def test_of_rows_that_differ_no_term_of_one_is_told_of_all():
+    """The smaller of two terms; where the other one is, its gradient was forgotten."""
+
+    def forward(a, t):
+        one, other = np.exp(a) * t, np.clip(np.exp(a), 0.8, 1.2) * t
+        return -np.minimum(one, other).mean(), (np.exp(a), t)
+
+    def backward(dy, cache):
+        ratio, t = cache
+        return -dy * t * ratio * ((ratio > 0.8) & (ratio < 1.2)) / len(t)
+
+    finding = only(check_vjp(forward, backward, {"a": 0.4 * numbers(8)}, constants={"t": numbers(8, seed=3)}))
+    assert "add" not in finding.repair
+    assert "some entries get nothing" in finding.message
