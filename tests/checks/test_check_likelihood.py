@@ -1115,3 +1115,196 @@ def test_a_point_of_mass_that_alone_is_wrong_is_named(zero):
     assert "at x = 0 exp(-nll) is not the share of the draws" in finding.message
     beside = lambda x, w, s: hurdle(x, w, s, zero, 0.3)  # noqa: E731
     assert "at x = 0" not in the_one_finding("hurdle", HALF, beside, None, ZERO_INFLATED[1]).message
+
+
+# -- one slip, one finding ---------------------------------------------------------------------------------------------
+
+
+class ComplementaryLogLog:
+    """A Bernoulli of p = 1 - exp(-exp(l)), whose slope for a 1 is soon too small for differences."""
+
+    name, n_params = "cloglog", 1
+
+    def nll(self, x, logits):
+        rate = np.exp(np.maximum(logits.real, -30))  # no complex step
+        return np.where(x > 0.5, -np.log(-np.expm1(-rate)), rate).sum(axis=1), (x, logits)
+
+    def nll_backward(self, dnll, cache):
+        x, logits = cache
+        rate = np.exp(logits)
+        return dnll[:, None] * np.where(x > 0.5, -rate / np.expm1(rate), rate)
+
+    def mean(self, logits):
+        return -np.expm1(-np.exp(logits))
+
+    def sample(self, logits, rng):
+        return (rng.random(logits.shape) < self.mean(logits)).astype(logits.dtype)
+
+
+class WithoutTheChainOfZeros(ComplementaryLogLog):
+    def nll_backward(self, dnll, cache):
+        return super().nll_backward(dnll, cache) / np.where(cache[0] > 0.5, 1.0, np.exp(cache[1]))
+
+
+def test_what_is_not_to_be_seen_does_not_make_a_slope_wrong():
+    row = next(row for row in check_likelihood(ComplementaryLogLog()).rows if row.name == "nll_backward")
+    assert row.status == "ok"
+    assert "not to be seen" in row.note
+    assert [f.inputs for f in check_likelihood(WithoutTheChainOfZeros()).findings] == [("nll_backward",)]
+
+
+class LogVariance:
+    """A Gaussian with a log variance, from parts that a slip may replace."""
+
+    name, support, n_params = "gaussian2", (-math.inf, math.inf), 2
+
+    def of_a_pixel(self, x, m, s):
+        return 0.5 * ((x - m) ** 2 * np.exp(-s) + s + math.log(2 * math.pi))
+
+    def nll(self, x, logits):
+        return self.of_a_pixel(x, *halves(logits)).sum(axis=1), (x, logits)
+
+    def nll_backward(self, dnll, cache):
+        x, (m, s) = cache[0], halves(cache[1])
+        u = (x - m) * np.exp(-s)
+        return dnll[:, None] * np.concatenate([-u, 0.5 * (1 - (x - m) * u)], axis=1)
+
+    def mean(self, logits):
+        return halves(logits)[0].copy()
+
+    def sample(self, logits, rng):
+        m, s = halves(logits)
+        return m + np.exp(0.5 * s) * rng.standard_normal(m.shape)
+
+
+class LacksTheLogVariance(LogVariance):
+    def of_a_pixel(self, x, m, s):
+        return super().of_a_pixel(x, m, s) - 0.5 * s
+
+
+class TwiceTheSquares(LogVariance):
+    def of_a_pixel(self, x, m, s):
+        return super().of_a_pixel(x, m, s) + 0.5 * (x - m) ** 2 * np.exp(-s)
+
+
+class TwiceInAll(LogVariance):
+    def of_a_pixel(self, x, m, s):
+        return 2 * super().of_a_pixel(x, m, s)
+
+
+class InverseVariance(LogVariance):
+    def of_a_pixel(self, x, m, s):
+        return super().of_a_pixel(x, m, -s) + s
+
+
+class MeanOverTheBatch(LogVariance):
+    def of_a_pixel(self, x, m, s):
+        return super().of_a_pixel(x, m, s) - 0.5 * s + 0.5 * s.mean()
+
+
+@pytest.mark.parametrize(
+    ("p", "status"),
+    [
+        (LacksTheLogVariance(), "ok"),
+        (TwiceTheSquares(), "ok"),
+        (TwiceInAll(), "ok"),
+        (MeanOverTheBatch(), "ok"),
+        (InverseVariance(), "untested"),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_a_right_slope_is_no_fault_beside_a_wrong_nll(p, status):
+    report = check_likelihood(p)
+    assert [finding.inputs for finding in report.findings] == [("nll",)], str(report)
+    row = next(row for row in report.rows if row.name == "nll_backward")
+    assert row.status == status, str(report)
+    assert "it is not that of nll" in row.note
+
+
+def test_a_wrong_slope_is_told_beside_an_nll_that_lacks_a_number():
+    class Both(NoConstant):
+        def nll_backward(self, dnll, cache):
+            return 2 * super().nll_backward(dnll, cache)
+
+    nll, backward = check_likelihood(Both(0.3)).findings
+    assert [nll.inputs, backward.inputs] == [("nll",), ("nll_backward",)]
+    assert "twice" in backward.message
+
+
+def test_rows_that_meet_in_an_nll_are_told():
+    (finding,) = check_likelihood(MeanOverTheBatch()).findings
+    assert "changes with the other images of the batch" in finding.message
+
+
+def test_an_nll_that_is_a_density_when_halved_by_coincidence_lacks_a_constant():
+    class TwiceTheConstant(Gaussian):
+        def nll(self, x, logits):
+            nll, cache = super().nll(x, logits)
+            return nll + x.shape[1] * 0.5 * math.log(2 * math.pi), cache
+
+    (finding,) = check_likelihood(TwiceTheConstant(0.5)).findings
+    assert finding.cause == "missing-term"
+    assert CONSTANT in finding.message
+
+
+# -- draws that lack a last step ---------------------------------------------------------------------------------------
+
+
+class LogNormal:
+    """exp of a Gaussian of variance 1."""
+
+    name, support, n_params = "lognormal", (0.0, math.inf), 1
+
+    def nll(self, x, logits):
+        u = np.log(x)
+        return (u + 0.5 * (u - logits) ** 2 + 0.5 * math.log(2 * math.pi)).sum(axis=1), None
+
+    def sample(self, logits, rng):
+        return logits + rng.standard_normal(logits.shape)
+
+
+class NoMinus(Exponential):
+    def sample(self, logits, rng):
+        return -super().sample(logits, rng)
+
+
+class SoftplusForExp(Poisson):
+    def sample(self, logits, rng):
+        return rng.poisson(softplus(logits)[0]).astype(logits.dtype)
+
+
+@pytest.mark.parametrize(
+    ("p", "cause", "words"),
+    [
+        (LogNormal(), "elementwise-factor", "the draws are the logarithm of those of exp(-nll)"),
+        (NoMinus(), "sign", "the draws are minus those of exp(-nll)"),
+        (SoftplusForExp(), "elementwise-factor", "log(softplus(l)) in place of the logit l"),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_a_last_step_of_the_draws_is_named(p, cause, words):
+    (finding,) = check_likelihood(p).findings
+    assert (finding.inputs, finding.cause) == (("sample",), cause)
+    assert words in finding.message
+
+
+class Overflows(ContinuousBernoulli):
+    """As an inverse cdf may, far out; or at a usual logit."""
+
+    lost = -20.0
+
+    def sample(self, logits, rng):
+        return np.where(logits == self.lost, np.inf, super().sample(logits, rng)).astype(logits.dtype)
+
+
+def test_draws_that_overflow_far_out_are_not_tested_there():
+    report = check_likelihood(Overflows())
+    assert report.ok, str(report)
+    assert any("not finite at the logit -20" in row.note for row in report.rows)
+
+
+def test_draws_outside_the_support_are_told_with_their_logit():
+    p = Overflows()
+    p.lost = 1.0
+    (finding,) = check_likelihood(p).findings
+    assert finding.message.startswith("draws lie outside the support (0, 1) at the logit 1, inf for one")

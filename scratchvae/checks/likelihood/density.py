@@ -26,6 +26,7 @@ ROUNDS, PANELS = 60, 10_000  # so often, and so many at once, panels are halved
 TERMS = 2**18  # of a sum, on each side of the mode
 EPSILON = float(np.finfo(float).eps)
 SLACK = 1e-4  # of a step of a lattice: its values may be k / 127.5 - 1, or (k - 127.5) / 127.5, in float32
+EXTREME = 20.0  # of one parameter: as the log of a variance, nothing, or five hundred million
 NOISE = 4  # what rounding may do to a total, in jumps of the log density
 
 
@@ -101,6 +102,11 @@ class Mass(NamedTuple):
     def settled(self) -> bool:
         """Is it known how much mass there is?"""
         return self.error < 1e-7
+
+    @property
+    def is_extreme(self) -> bool:
+        """Is it so far out that rounding rules?"""
+        return bool(np.abs(self.pixel.logits).max() >= EXTREME)
 
     def distribution(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """P(pixel < x) and P(pixel <= x), (G,) each."""

@@ -27,6 +27,7 @@ FALSE_ALARM = 1e-6  # the chance that a right sample fails one of its statistics
 ALLOWED = 1e-6  # of a mean, relative to the size of x
 REPAIR = "draws from the density exp(-nll)"
 NOT_LEVELS = "draws are not"
+OUTSIDE = "draws lie outside the support"
 POWERS = {"the square of": 2.0, "the square root of": 0.5, "the reciprocal of": -1.0}  # usual slips about a scale
 
 
@@ -41,11 +42,27 @@ def claims_of_the_draws(p: Any, masses: list[Mass], rng: np.random.Generator) ->
         yield Claim("sample", math.inf, 1.0, finding=finding)
         return
     generator = of_the_generator(p, logits, x, seed)
-    for claim in (generator._replace(note=generator.note + widened(narrow)), of_the_support(x, masses)):
+    seen = in_reach(x, masses)  # (L,)
+    if not seen.any():
+        yield Claim("sample", math.nan, 1.0, "not finite")
+        return
+    x, masses = x[:, seen], [mass for mass, known in zip(masses, seen, strict=True) if known]
+    far = "" if seen.all() else f"not finite {at(rows[~seen][0])}, and not tested there"
+    for claim in (
+        generator._replace(note=generator.note + widened(narrow)),
+        of_the_support(x, masses)._replace(note=far),
+    ):
         yield claim
         if claim.status == "wrong":
             return
     yield from of_the_distribution(x.astype(float), masses, rng)
+
+
+def in_reach(x: np.ndarray, masses: list[Mass]) -> np.ndarray:
+    """At which logits the draws can be judged, (L,): far out an inverse cdf may overflow."""
+    low, high = masses[0].pixel.support
+    lost = ~((low <= x) & (x <= high)) & ~np.isfinite(x)  # (n, L)
+    return ~lost.any(axis=0) | ~np.array([mass.is_extreme for mass in masses])
 
 
 def of_the_generator(p: Any, logits: np.ndarray, x: np.ndarray, seed: int) -> Claim:
@@ -53,10 +70,10 @@ def of_the_generator(p: Any, logits: np.ndarray, x: np.ndarray, seed: int) -> Cl
     rng = np.random.default_rng(seed)
     again, next_ones = (to_numpy(p.sample(logits, rng)) for _ in range(2))
     finding = None
-    if not np.array_equal(x, again):
+    if not np.array_equal(x, again, equal_nan=True):
         text = "the same seed gives other draws: sample uses a generator of its own"
         finding = Finding(("sample",), "noise-redrawn", text, "use the rng that is given")
-    elif np.array_equal(again, next_ones):
+    elif np.array_equal(again, next_ones, equal_nan=True):
         text = "every call gives the same draws: is it a mean, or a new generator each time?"
         finding = Finding(("sample",), "zero", text, "draw from the rng that is given")
     return Claim("sample: generator", float(finding is not None), 0.5, "same seed, same draws", finding)
@@ -66,7 +83,9 @@ def of_the_support(x: np.ndarray, masses: list[Mass]) -> Claim:
     """Draws lie in the support, and where the mass is on a lattice they are values of it."""
     (low, high), lattice = masses[0].pixel.support, masses[0].lattice
     out = ~((low <= x) & (x <= high))  # (n, L)
-    text = f"draws lie outside the support ({low:g}, {high:g})"
+    text = f"{OUTSIDE} ({low:g}, {high:g})"
+    if out.any() and not out.any(axis=0).all():
+        text = f"{text} {at(masses[int(out.any(axis=0).argmax())].pixel.logits)}"
     if not out.any() and lattice:
         out = ~lattice.holds(x)
         text = f"{NOT_LEVELS} {values_of(lattice)}, though it is over those that exp(-nll) comes closest to the sum 1"

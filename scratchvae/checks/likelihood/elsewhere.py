@@ -65,6 +65,8 @@ SOFTPLUS = " in place of softplus(l)"
 TURNED = "1 / exp(l) for exp(l)"
 COMPLEMENT = f"{TURNED}, or 1 - sigmoid(l) for sigmoid(l)"
 SQUARE, ROOT = "the square of exp(l) for exp(l)", "the root of exp(l) for exp(l)"
+SOFT, EXP = "softplus(l) for exp(l)", "exp(l) for softplus(l)"
+SOFT_ROOT, EXP_ROOT = "softplus(l) for exp(l / 2)", "exp(l / 2) for softplus(l)"
 TURNED_SQUARE, TURNED_ROOT = "1 / exp(l)^2 for exp(l)", "1 / sqrt(exp(l)) for exp(l)"
 CHANGES = (
     Change("-l", lambda row: -row, COMPLEMENT, COMPLEMENT),
@@ -76,6 +78,9 @@ CHANGES = (
     of_softplus("1 / softplus(l)", lambda a: 1 / a, TURNED, TURNED),
     of_softplus("softplus(l)^2", lambda a: a * a, SQUARE, ROOT),
     of_softplus("sqrt(softplus(l))", np.sqrt, ROOT, SQUARE),
+    Change("log(softplus(l))", lambda row: np.log(softplus(row)[0]), SOFT, EXP),
+    Change("2 log(softplus(l))", lambda row: 2 * np.log(softplus(row)[0]), SOFT_ROOT, EXP_ROOT),
+    Change("log(exp(exp(l)) - 1)", lambda row: inverse_softplus(np.exp(row)), EXP, SOFT),
     *(
         change
         for c, name in ((2.0, "2"), (4.0, "4"), (3.0, "3"), (2**0.5, "sqrt(2)"))

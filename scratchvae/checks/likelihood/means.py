@@ -11,9 +11,9 @@ import numpy as np
 from scratchvae.backend import to_numpy
 from scratchvae.checks.amounts import CLOSE, number, off_by
 from scratchvae.checks.likelihood.claims import Claim, another_shape, as_image, at, frozen, widened
-from scratchvae.checks.likelihood.density import EPSILON, Mass
+from scratchvae.checks.likelihood.density import EPSILON, EXTREME, Mass
 from scratchvae.checks.likelihood.draws import ALLOWED
-from scratchvae.checks.likelihood.normalised import CLIPPED, EXTREME
+from scratchvae.checks.likelihood.normalised import CLIPPED
 from scratchvae.checks.report import Finding
 from scratchvae.layers import sigmoid, softplus
 

@@ -12,7 +12,7 @@ import numpy as np
 from scratchvae.backend import to_numpy
 from scratchvae.checks.amounts import nats, off_by
 from scratchvae.checks.likelihood.claims import Claim, as_image, at
-from scratchvae.checks.likelihood.density import WHOLE, Mass, Pixel
+from scratchvae.checks.likelihood.density import EXTREME, WHOLE, Mass, Pixel
 from scratchvae.checks.likelihood.elsewhere import of_the_draws
 from scratchvae.checks.likelihood.frequencies import of_a_point, values_that_differ
 from scratchvae.checks.likelihood.lattices import ALLOWED, add_up, attempt, best_way, off_one
@@ -22,7 +22,6 @@ from scratchvae.checks.report import Finding
 from scratchvae.checks.vjp.case import ratio
 
 VALUES = np.array([-3.0, -0.5, 0.2, 1.0, 4.0])  # of a parameter: both signs, small and large
-EXTREME = 20.0  # of one parameter at a time: as the log of a variance, nothing, or five hundred million
 SUPPORTS = ((-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))  # what else it may have been
 TOTAL = "p(x|z) adds up to 1"
 CLIPPED = 1e-3  # of a total, or of a mean, at extreme logits
@@ -38,9 +37,7 @@ def claims_of_the_nll(p: Any, rng: np.random.Generator, known: list[Mass], extre
         yield Claim(TOTAL, math.nan, ALLOWED, f"it does, with a point of mass at {point:g}: no more is tested")
         return
     yield claim
-    known.extend(
-        mass for mass in masses if mass.settled and 0 < mass.total < math.inf and not math.isnan(distance(mass))
-    )
+    known.extend(mass for mass in usable_of(masses) if not math.isnan(distance(mass)))
     if known:
         yield sums_over_pixels(p, known, rng)
 
@@ -86,7 +83,7 @@ def distance(mass: Mass) -> float:
     Far out a density is so narrow that a clip of x, which keeps a logarithm finite, is a part of it: no fault. A sum
     over whole numbers may there have missed what lies at hundreds of millions.
     """
-    far = np.abs(mass.pixel.logits).max() >= EXTREME
+    far = mass.is_extreme
     endless = mass.lattice == WHOLE or math.inf in mass.pixel.support
     missed = far and mass.lattice and endless and mass.total < 1 - ALLOWED
     off = abs(mass.total - 1) if mass.total > 1 + ALLOWED or (mass.settled and not missed) else math.nan
@@ -105,7 +102,7 @@ def wrong_total(masses: list[Mass], off: np.ndarray) -> Finding:
             repair = f"support = {other}; or what lies beyond is added to the ends, if x is clipped"
             return Finding(("support",), "missing-term", text, repair, expected=1.0, got=total)
     for c in FACTORS:
-        if adds_up_once(multiplied(c), near):
+        if adds_up_once(multiplied(c), near) and objection(usable_of(near)) != "":  # why: sigma may make it 1
             how, repair = off_by(1 / c)
             return Finding(("nll",), "sign" if c == -1 else "factor", f"nll {how}", repair, c, expected=1.0, got=total)
     text = f"exp(-nll) {verb(masses)} to {total:.6g} instead of 1"
@@ -126,16 +123,18 @@ def without_a_constant(masses: list[Mass], text: str, worst: Mass) -> Finding:
     else:
         what, how = "term", f"{at(worst.pixel.logits)}, and to other values at other logits"
         repair = "exp(-nll) adds up to 1"
-    usable = [mass for mass in masses[: len(VALUES)] if mass.settled and 0 < mass.total < math.inf]
+    usable, factor = usable_of(masses[: len(VALUES)]), None
     against, cause = objection(usable), "missing-term"
     if against is None and (finding := of_a_point(usable)):
         return finding
     if against is not None and what == "term" and (values := values_that_differ(usable)):
         some = " and ".join(f"{value:g}" for value in values)
         text = f"{text} {at(worst.pixel.logits)}: for x = {some} alone it is not the share of the draws"
-        repair = f"look at the nll of {some}: it may lack what lies beyond an end, or one of two ways to come by it"
+        repair = f"look at the nll of {some}"
+        if len(worst.x) > 2:
+            repair += ": it may lack what lies beyond an end, or one of two ways to come by it"
     elif against and what == "constant" and (c := factor_of_the_rest(usable)):
-        how_much, repair = off_by(1 / c)
+        (how_much, repair), factor = off_by(1 / c), c
         text, cause = f"{text}, {how}: what depends on x in nll {how_much}", "factor"
     elif against and (at_others := of_the_draws(usable)):
         text = f"{text} {at(worst.pixel.logits)}: as a function of x it fits the draws with {at_others.words}"
@@ -149,7 +148,11 @@ def without_a_constant(masses: list[Mass], text: str, worst: Mass) -> Finding:
         repair += ", if it is the constant" * (what == "constant")
     else:
         text = f"{text}, {how}: a normalising {what} is missing"
-    return Finding(("nll",), cause, text, repair, expected=1.0, got=worst.total)
+    return Finding(("nll",), cause, text, repair, factor, expected=1.0, got=worst.total)
+
+
+def usable_of(masses: list[Mass]) -> list[Mass]:
+    return [mass for mass in masses if mass.settled and 0 < mass.total < math.inf]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -157,20 +160,29 @@ def without_a_constant(masses: list[Mass], text: str, worst: Mass) -> Finding:
 
 
 def sums_over_pixels(p: Any, masses: list[Mass], rng: np.random.Generator) -> Claim:
-    """The nll of an image is the sum over its pixels, the first D columns of logits being the first parameter."""
+    """The nll of an image is the sum over its pixels, the first D columns of logits being the first parameter.
+
+    Every image has other logits, so that a mean over the batch is seen.
+    """
     B, D = 3, len(masses)
-    rows = np.stack([mass.pixel.logits for mass in masses])  # (D, P)
-    x = np.stack([mass.quantile(rng.random(B)) for mass in masses], axis=1)  # (B, D)
-    parts = np.stack([-mass.pixel.log_density(x[:, d]) for d, mass in enumerate(masses)], axis=1)  # (B, D)
-    sums, whole = parts.sum(axis=1), nll_of(p, x, np.tile(as_image(rows), (B, 1)))  # (B,), (B,)
+    which = np.arange(D) // np.arange(1, B + 1)[:, None]  # (B, D)
+    rows = np.stack([mass.pixel.logits for mass in masses])[which]  # (B, D, P)
+    x = np.array([[masses[j].quantile(rng.random(1))[0] for j in row] for row in which])  # (B, D)
+    one_by_one = [[masses[j].pixel.log_density(x[b, d : d + 1])[0] for d, j in enumerate(which[b])] for b in range(B)]
+    parts, logits = -np.array(one_by_one), np.concatenate([as_image(row) for row in rows])  # (B, D), (B, D P)
+    sums, whole = parts.sum(axis=1), nll_of(p, x, logits)  # (B,), (B,)
     error = float((np.abs(whole - sums) / (np.abs(parts).sum(axis=1) + 1)).max())
     claim = Claim("nll sums over pixels", error, SUM, f"of {D}")
     if claim.status == "ok":
         return claim
-    if np.allclose(nll_of(p, x, np.tile(rows.reshape(1, -1), (B, 1))), sums, rtol=SUM):
+    if np.allclose(nll_of(p, x, rows.reshape(B, -1)), sums, rtol=SUM):
         text = "nll reads the logits pixel by pixel, not parameter by parameter"
         repair = "the first D columns are the first parameter, the next D the second"
         return claim._replace(finding=Finding(("nll",), "transpose", text, repair))
+    alone = np.concatenate([nll_of(p, x[b : b + 1], logits[b : b + 1]) for b in range(B)])  # (B,)
+    if np.allclose(alone, sums, rtol=SUM):
+        text = "the nll of an image changes with the other images of the batch: rows meet in it"
+        return claim._replace(finding=Finding(("nll",), "shape", text, "sums and means along axis 1 alone"))
     c = ratio(whole, sums)
     how, repair = off_by(c, {"D": D}) if c else ("has nothing of them", "a sum over the pixels of a row, axis 1")
     text = f"the nll of {D} pixels is not the sum of theirs: it {how}"
