@@ -82,11 +82,8 @@ def of_a_row(claim: Claim, cut: Cut, whole: np.ndarray, some: list[int]) -> Clai
         return Claim("missing-term", "paths in a row", cost=claim.cost)
     if claim.cause == "missing-term" and 0 < len(some) < len(cut.rows):
         return Claim("elementwise-factor", "wrong rows", detail=(cut.batch.axis, tuple(some)), cost=claim.cost)
-    if (
-        claim.cause == "missing-term"
-        and cut.added
-        and near(whole, np.mean([row.pair.y(row.x) for row in cut.rows], axis=0))
-    ):
+    alone = [row.pair.y(row.x) for row in cut.rows]
+    if claim.cause == "missing-term" and cut.added and near(whole, np.mean(alone, axis=0)):
         claim = claim._replace(factor=claim.factor / len(cut.rows))
     return claim._replace(place="mid" if claim.place == "in" else claim.place)
 
