@@ -49,6 +49,16 @@ ADAM = Family(
         Slip("the bias correction counts one step too many", lambda r: corrected(r, r.t + 1), "factor"),
         Slip("the step count of the bias correction stays at 1", lambda r: corrected(r, np.ones_like(r.t)), "factor"),
         Slip(
+            "the bias correction of m divides by 1 - beta1 in all steps, where 1 - beta1^t belongs",
+            lambda r: adam(r.m / (1 - r.beta1), r.v_hat, r.tiny),
+            "factor",
+        ),
+        Slip(
+            "the bias correction of v divides by 1 - beta2 in all steps, where 1 - beta2^t belongs",
+            lambda r: adam(r.m_hat, r.v / (1 - r.beta2), r.tiny),
+            "factor",
+        ),
+        Slip(
             "the bias correction is divided by t, not taken to its power",
             lambda r: adam(r.m / (1 - r.beta1 * r.t), r.v / (1 - r.beta2 * r.t), r.tiny),
             "factor",

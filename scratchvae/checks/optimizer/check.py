@@ -8,25 +8,29 @@ from typing import Any
 
 import numpy as np
 
+from scratchvae.checks.optimizer.clips import norms_of
 from scratchvae.checks.optimizer.moves import ALLOWED, SHAPES, Steps, joined, of_one_length
 from scratchvae.checks.optimizer.steps import explain_steps
 from scratchvae.checks.report import SEED, Finding, Report, Row
 from scratchvae.checks.vjp.arrays import first_change, snapshot
 
 SIZES = {"W": np.array([[1.0], [1e-2], [1e-4], [1e-8]]), "b": np.array([1.0, 1e-3, 1e-6])}  # of gradients
+NORMS = (1.7, 0.063, 0.43, 7.3, 310.0, 0.0031, 23.0, 0.17)  # of all gradients, step by step, over and over
 LONG = 2000  # steps of signs: each of them tells little
 Seen = dict[str, list[tuple[np.ndarray, ...]]]
 
 
 def check_optimizer(
-    optimizer: Any, reference: Any, *, steps: int = 5, rng: np.random.Generator | None = None
+    optimizer: Any, reference: Any, *, steps: int = 40, rng: np.random.Generator | None = None
 ) -> Report:
-    """How every parameter moves in a few steps, beside what a reference optimizer does with the same gradients.
+    """How every parameter moves in some steps, beside what a reference optimizer does with the same gradients.
 
-    Both are fresh and have step(params, grads), which moves params (a dict of float64 arrays) in place and leaves
-    grads alone. The gradients are of several sizes, since a tiny in a wrong place is seen at the small ones alone.
-    Where one of the two steps by a sign, as Lion does, many more steps are compared, since each tells little. The error
-    of a row is relative to the move. One slip is one finding, in all parameters that it moves wrongly.
+    Both are fresh and have step(params, grads), which moves params (a dict of float64 arrays) in place, or puts new
+    arrays into the dict, and leaves grads alone. The gradients are of several sizes, since a tiny in a wrong place is
+    seen at the small ones alone, and of several norms, below and above the usual bounds of a clip. There are so many
+    steps because some rules change after a few of them: a warm-up, a lookahead, the start of RAdam. Where one of the
+    two steps by a sign, as Lion does, many more steps are compared, since each tells little. The error of a row is
+    relative to the move. One slip is one finding, in all parameters that it moves wrongly.
 
     Example
         >>> from scratchvae.optim import SGD
@@ -37,19 +41,20 @@ def check_optimizer(
     report = Report(type(optimizer).__name__, unit="relative error")
     got = {name: rng.standard_normal(shape) for name, shape in SHAPES.items()}
     seen: Seen = {name: [] for name in got}
+    own = {name: np.empty_like(p) for name, p in got.items()}  # the reference's, the same arrays in all steps
     handed: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []  # all gradients, and what they were
     try:
-        for _ in range(steps):
-            grads = {name: SIZES[name] * rng.standard_normal(p.shape) for name, p in got.items()}
+        for t in range(steps):
+            grads = of_norm(NORMS[t % len(NORMS)], {n: SIZES[n] * rng.standard_normal(p.shape) for n, p in got.items()})
             handed.append((dict(grads), given := snapshot(grads)))
             before = {name: p.copy() for name, p in got.items()}
             optimizer.step(got, grads)
             if finding := written_to(handed):
                 report.findings = [finding]
-            beside(reference, before, given, got, seen)
+            beside(reference, own, before, given, got, seen)
         h = joined(histories(seen))
         if not report.findings and (of_one_length(h) or of_one_length(h._replace(wanted=h.move))):
-            further(optimizer, reference, got, seen, rng)
+            further(optimizer, reference, own, got, seen, rng)
     except NotImplementedError:
         return Report(report.title, [Row(name, shape, math.nan, "not written yet") for name, shape in SHAPES.items()])
     except Exception as error:  # somebody's code may do anything
@@ -67,21 +72,38 @@ def check_optimizer(
     return report
 
 
+def of_norm(norm: float, grads: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same gradients, all of them together of this norm."""
+    total = math.sqrt(sum(float((g * g).sum()) for g in grads.values()))
+    return {name: g * (norm / total) for name, g in grads.items()}
+
+
 def beside(
     reference: Any,
+    own: dict[str, np.ndarray],
     before: dict[str, np.ndarray],
     given: dict[str, np.ndarray],
     got: dict[str, np.ndarray],
     seen: Seen,
 ) -> None:
     """The reference makes the same step, from where the parameters were: a decay depends on that."""
-    expected = {name: p.copy() for name, p in before.items()}
-    reference.step(expected, {name: g.copy() for name, g in given.items()})
     for name, p in before.items():
-        seen[name].append((given[name], p, got[name] - p, expected[name] - p))
+        own[name][...] = p  # why: in place, since some keep what they remember under id(param)
+    reference.step(own, {name: g.copy() for name, g in given.items()})
+    norms = norms_of(given)
+    for name, p in before.items():
+        parts = (given[name], p, got[name] - p, own[name] - p)
+        seen[name].append((*(a.ravel() for a in parts), norms[name]))
 
 
-def further(optimizer: Any, reference: Any, got: dict[str, np.ndarray], seen: Seen, rng: np.random.Generator) -> None:
+def further(
+    optimizer: Any,
+    reference: Any,
+    own: dict[str, np.ndarray],
+    got: dict[str, np.ndarray],
+    seen: Seen,
+    rng: np.random.Generator,
+) -> None:
     """Many steps more: a sign tells what is remembered only where the new gradient nearly outweighs it."""
     for _ in range(LONG):
         given = {
@@ -90,15 +112,12 @@ def further(optimizer: Any, reference: Any, got: dict[str, np.ndarray], seen: Se
         }
         before = {name: p.copy() for name, p in got.items()}
         optimizer.step(got, {name: g.copy() for name, g in given.items()})
-        beside(reference, before, given, got, seen)
+        beside(reference, own, before, given, got, seen)
 
 
 def histories(seen: Seen) -> dict[str, Steps]:
     """What each parameter did, in all steps, its entries in one line."""
-    return {
-        name: Steps(*(np.stack(a).reshape(len(rows), -1) for a in zip(*rows, strict=True)))
-        for name, rows in seen.items()
-    }
+    return {name: Steps(*(np.stack(a) for a in zip(*rows, strict=True))) for name, rows in seen.items()}
 
 
 def written_to(handed: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]) -> Finding | None:

@@ -47,6 +47,29 @@ SGD = Family(
         ),
     ),
 )
+AVERAGE = Family(
+    "momentum that averages",
+    ("momentum",),
+    lambda r: (1 - r.momentum) * r.velocity,
+    "v = momentum * v + (1 - momentum) * grad; param -= lr * v",
+    (
+        Slip("there is no momentum: each step is that of the gradient alone", lambda r: r.g),
+        Slip("there is no momentum, and 1 - momentum is left", lambda r: (1 - r.momentum) * r.g),
+        Slip("the gradient enters v without 1 - momentum", lambda r: r.velocity, "factor"),
+        Slip("the step uses v of the step before", lambda r: (1 - r.momentum) * before(r.velocity)),
+        Slip(
+            "momentum and 1 - momentum have changed places",
+            lambda r: r.momentum * memory(r.g, 1 - r.momentum),
+            "transpose",
+        ),
+        Slip(
+            "v is corrected for its bias, as Adam does it",
+            lambda r: (1 - r.momentum) * r.velocity / (1 - r.momentum**r.t),
+            "factor",
+        ),
+        Slip("v starts at the first gradient, not at 0", lambda r: dampened(r)),
+    ),
+)
 WITHOUT_MOMENTUM = (  # slips of SGD where the momentum is 0
     Slip(
         "all gradients so far are summed, where each step is that of its own gradient",
@@ -65,6 +88,16 @@ NESTEROV = Family(
         Slip("there is no momentum: each step is that of the gradient alone", lambda r: r.g),
         Slip("the step takes momentum * v alone, without the gradient", lambda r: r.momentum * r.velocity),
         Slip("the step takes v of the step before", lambda r: r.g + r.momentum * before(r.velocity)),
+        Slip("the step is v of the step before alone: it is 0 at first", lambda r: before(r.velocity)),
+        Slip(
+            "the step is (1 + momentum) * v, from which momentum * v of the step before is not taken away",
+            lambda r: (1 + r.momentum) * r.velocity,
+        ),
+        Slip(
+            "v and v of the step before have changed places",
+            lambda r: (1 + r.momentum) * before(r.velocity) - r.momentum * r.velocity,
+            "transpose",
+        ),
         Slip("v enters the step without the momentum", lambda r: r.g + r.velocity, "factor"),
         Slip(
             "the momentum stands before the gradient, where it belongs before v",
@@ -157,6 +190,7 @@ ADAGRAD = Family(
     ),
 )
 FAMILIES = (
-    *(SGD, NESTEROV, ADAGRAD, RMSPROP, CENTRED, ADAM),
+    *(SGD, AVERAGE, NESTEROV, ADAGRAD, RMSPROP, CENTRED, ADAM),
     *(ADAMAX, ADAMAX_INSIDE, NADAM, NADAM_PLAIN, AMSGRAD, AMSGRAD_LATE, LION, SIGNS, SIGNUM, ADADELTA),
 )
+OFTEN_CLIPPED = (SGD, AVERAGE, NESTEROV, RMSPROP, ADAM)

@@ -3,6 +3,7 @@
 Sizes: T steps, N entries.
 """
 
+import warnings
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -15,21 +16,24 @@ SHAPES = {"W": (4, 3), "b": (3,)}
 
 
 class Steps(NamedTuple):
-    """What a parameter did, (T, N) each: gradient, value before the step, move, and the move that was wanted."""
+    """What a parameter did, (T, N) each: gradient, value before the step, move, and the move that was wanted.
+
+    norms: of the gradients of all parameters, (T, N, K), as clips.NORMS names them.
+    """
 
     g: np.ndarray
     p: np.ndarray
     move: np.ndarray
     wanted: np.ndarray
+    norms: np.ndarray
 
     @property
     def off(self) -> np.ndarray:
         """|move - wanted| relative to what was wanted, beside what rounding of the parameter leaves of it."""
+        error = np.abs(self.move - self.wanted)
         with np.errstate(all="ignore"):
-            off = np.abs(self.move - self.wanted) / (
-                np.abs(self.wanted) + 1e9 * ROUNDING * (np.abs(self.p) + np.abs(self.wanted))
-            )
-        return np.nan_to_num(off, nan=np.inf)
+            off = error / (np.abs(self.wanted) + 1e9 * ROUNDING * (np.abs(self.p) + np.abs(self.wanted)))
+        return np.where(error == 0, 0.0, np.nan_to_num(off, nan=np.inf))  # why: a parameter may be 0 and stay there
 
     @property
     def reference(self) -> "Steps":
@@ -45,6 +49,14 @@ class Steps(NamedTuple):
         worst = float(self.off.max())
         explained = min(EXPLAINED, 0.01 * worst) if worst > ALLOWED else EXPLAINED  # why: less than what is to explain
         return bool((np.abs(self.move - times * move) <= explained * np.abs(times * move) + rounding).all())
+
+
+def median_ratio(a: np.ndarray, b: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """The median of a / b where b is not 0, that is 1 if it is 0 everywhere, along an axis."""
+    quotients = np.where(b == 0, np.nan, a / np.where(b == 0, 1.0, b))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # why: nothing but zeros
+        return np.nan_to_num(np.nanmedian(quotients, axis=axis), nan=1.0)
 
 
 def joined(parts: Mapping[str, Steps]) -> Steps:

@@ -4,13 +4,14 @@ Sizes: T steps, N entries.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.optimizer.families import FAMILIES
-from scratchvae.checks.optimizer.moves import Steps
+from scratchvae.checks.optimizer.clips import UNCLIPPED, Clip, candidates, clipped
+from scratchvae.checks.optimizer.families import FAMILIES, OFTEN_CLIPPED
+from scratchvae.checks.optimizer.moves import Steps, median_ratio
 from scratchvae.checks.optimizer.rules import Family, Run, number_of
 from scratchvae.checks.vjp.case import ratio
 
@@ -23,6 +24,12 @@ USUAL = {  # numbers that an optimizer may have without an attribute for them
 }
 DECAYS = [f * 10.0**-k for k in range(7) for f in (1.0, 5.0, 2.0)]
 EARLY = 5  # steps that are looked at first
+COURSES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "1 / t": lambda t: 1 / t,
+    "1 / sqrt(t)": lambda t: t**-0.5,
+    "t": lambda t: t,
+}
+Way = Callable[[Steps, "Reading", Any], "Reading | None"]
 
 
 class Decay(NamedTuple):
@@ -46,10 +53,12 @@ class Reading(NamedTuple):
     numbers: Mapping[str, float]
     lr: float | np.ndarray
     decay: Decay = NONE
+    clip: Clip = UNCLIPPED  # of the gradients, before all else
 
     def run(self, h: Steps, decay: Decay | None = None) -> Run:
         decay = self.decay if decay is None else decay
-        g = h.g + decay.size * h.p if decay.where == "inside" else h.g
+        g = clipped(h, self.clip)
+        g = g + decay.size * h.p if decay.where == "inside" else g
         return Run(g, np.arange(1.0, len(h.g) + 1)[:, None], **dict[str, Any](self.numbers))
 
     def move(self, h: Steps, decay: Decay | None = None) -> np.ndarray:
@@ -70,15 +79,33 @@ class Reading(NamedTuple):
 
 def reading_of(h: Steps, reference: Any) -> Reading | None:
     """The first rule that explains all moves of the reference: without a decay, with one, with a schedule of lr."""
-    h = h.reference
-    lr = number_of(reference, "lr")
     with np.errstate(all="ignore"):
-        for at_once in (plain, with_decay, with_schedule):
-            for family in FAMILIES:
-                for numbers in numbers_of(reference, family, few=at_once is with_decay):
-                    found = at_once(h.first(EARLY), Reading(family, numbers, np.nan if lr is None else lr), reference)
-                    if found and (found := at_once(h, found, reference)):
-                        return found
+        return read(h.reference, reference, UNCLIPPED, (plain, with_decay, with_schedule), FAMILIES)
+
+
+def clipped_reading_of(h: Steps, reference: Any) -> Reading | None:
+    """The same of a reference that clips the gradients first; few rules are tried, since there are many clips."""
+    h = h.reference
+    searches = [(ways, False) for ways in ((plain,), (with_decay, with_schedule))] + [((plain,), True)]
+    with np.errstate(all="ignore"):
+        for ways, guess in searches:
+            for clip in candidates(h.first(EARLY), reference, guess):
+                if found := read(h, reference, clip, ways, OFTEN_CLIPPED):
+                    return found
+    return None
+
+
+def read(h: Steps, reference: Any, clip: Clip, ways: tuple[Way, ...], families: tuple[Family, ...]) -> Reading | None:
+    """The first rule, with that clip, in one of these ways."""
+    lr = number_of(reference, "lr")
+    for at_once in ways:
+        for family in families:
+            few = at_once is with_decay or clip != UNCLIPPED
+            for numbers in numbers_of(reference, family, few):
+                start = Reading(family, numbers, np.nan if lr is None else lr, clip=clip)
+                found = at_once(h.first(EARLY), start, reference)
+                if found and (found := at_once(h, found, reference)):
+                    return found
     return None
 
 
@@ -97,7 +124,7 @@ def scaled(h: Steps, reading: Reading, decay: Decay = NONE) -> Reading | None:
     """With the lr that is given, or else with the one that is seen."""
     direction = reading.family.direction(reading.run(h, decay))
     if np.ndim(reading.lr) or not np.isfinite(reading.lr):
-        reading = reading._replace(lr=float(np.nanmedian(-h.move / direction)))
+        reading = reading._replace(lr=float(median_ratio(-h.move, direction)))
     return reading._replace(decay=decay) if h.follows(-reading.lr * direction) else None
 
 
@@ -143,7 +170,7 @@ def beside(h: Steps, direction: np.ndarray, lr: float | np.ndarray) -> Decay | N
 def with_schedule(h: Steps, reading: Reading, reference: Any) -> Reading | None:
     """With one lr for each step, where that follows a usual course."""
     direction = reading.family.direction(reading.run(h, NONE))
-    lr = np.nanmedian(-h.move / direction, axis=1)[:, None]
+    lr = median_ratio(-h.move, direction, axis=1)[:, None]
     usual = np.isfinite(lr).all() and course(lr.ravel())
     return reading._replace(lr=lr) if usual and h.follows(-lr * direction) else None
 
@@ -152,10 +179,18 @@ def course(lr: np.ndarray) -> str:
     """How a number goes on from step to step, in words; nothing if in no usual way."""
     if len(lr) < 3 or not (lr > 0).all():
         return ""
-    t = np.arange(1, len(lr) + 1)
-    for what, shape in (("1 / t", 1 / t), ("1 / sqrt(t)", t**-0.5), ("t", 1.0 * t)):
-        if np.allclose(lr, lr[0] * shape, rtol=1e-5, atol=0.0):
+    t = np.arange(1.0, len(lr) + 1)
+    for what, shape in COURSES.items():
+        if np.allclose(lr, lr[0] * shape(t), rtol=1e-5, atol=0.0):
             return what
     if np.allclose(lr[1:] / lr[:-1], lr[1] / lr[0], rtol=1e-5, atol=0.0):
         return "the same" if abs(lr[1] / lr[0] - 1) <= 1e-5 else "a power"
     return ""
+
+
+def lr_at(lr: float | np.ndarray, t: np.ndarray) -> np.ndarray:
+    """What lr is at other counts t, if it goes on as in the steps that were seen."""
+    seen = np.ravel(lr)
+    if what := course(seen):
+        return np.asarray(seen[0] * (COURSES[what](t) if what in COURSES else (seen[1] / seen[0]) ** (t - 1)))
+    return np.full_like(t, seen[0] if len(seen) == 1 else np.nan)

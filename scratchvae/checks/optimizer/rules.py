@@ -12,7 +12,7 @@ import numpy as np
 
 NAMES = {  # of the numbers, as they are usually called
     "lr": ("lr", "learning_rate", "alpha", "eta", "step_size"),
-    "momentum": ("momentum", "mu", "rho"),
+    "momentum": ("momentum", "mu", "mom", "rho", "beta", "beta1", "friction"),
     "beta1": ("beta1", "beta_1", "b1"),
     "beta2": ("beta2", "beta_2", "b2"),
     "rho": ("rho", "decay_rate", "decay", "gamma", "beta", "alpha"),

@@ -3,17 +3,19 @@
 Sizes: T steps, N entries.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from scratchvae.checks.amounts import number, off_by, same
-from scratchvae.checks.optimizer.decays import by_a_decay, by_its_decay
-from scratchvae.checks.optimizer.families import SGD, WITHOUT_MOMENTUM
-from scratchvae.checks.optimizer.moves import ALLOWED, ROUNDING, Steps, joined
-from scratchvae.checks.optimizer.readings import NONE, Reading, course, reading_of
+from scratchvae.checks.optimizer.clips import norm
+from scratchvae.checks.optimizer.decays import by_a_decay
+from scratchvae.checks.optimizer.families import SGD
+from scratchvae.checks.optimizer.moves import ALLOWED, ROUNDING, Steps, joined, median_ratio
+from scratchvae.checks.optimizer.readings import Reading, clipped_reading_of, course, reading_of
 from scratchvae.checks.optimizer.rules import number_of
+from scratchvae.checks.optimizer.slips import by_a_slip
 from scratchvae.checks.report import Finding
 
 
@@ -51,13 +53,13 @@ def explain_moves(wrong: Mapping[str, Steps], names: list[str], optimizer: Any, 
         return Finding((), "non-finite", f"step {t} moves the parameters to something that is not finite")
     if is_rounding(h):
         return by_a_decay(h, optimizer, reference) or rounded(h)
-    if found := by_a_constant(wrong, optimizer, reference):
-        return found
-    reading = reading_of(h, reference)
+    reading = reading_of(h, reference) or clipped_reading_of(h, reference)
     return (
-        (by_a_slip(wrong, names, reading, optimizer) if reading else None)
+        by_a_constant(wrong, optimizer, reference, reading)
+        or (by_a_slip(wrong, names, reading, optimizer) if reading else None)
         or by_a_decay(h, optimizer, reference)
         or by_a_number_a_step(h, reading)
+        or by_a_number_a_parameter(wrong)
         or by_another_rule(h, reading, optimizer)
         or by_a_curve(h)
         or unknown(h)
@@ -87,9 +89,11 @@ def rounded(h: Steps) -> Finding:
     return Finding((), "precision", f"{text}: numbers are rounded on the way", "float64 in step, and in all it keeps")
 
 
-def by_a_constant(wrong: Mapping[str, Steps], optimizer: Any, reference: Any) -> Finding | None:
+def by_a_constant(
+    wrong: Mapping[str, Steps], optimizer: Any, reference: Any, reading: Reading | None
+) -> Finding | None:
     """One for all of them, or one that each has of its own size."""
-    c = {name: float(np.median(h.move / h.wanted)) for name, h in wrong.items()}
+    c = {name: float(median_ratio(h.move, h.wanted)) for name, h in wrong.items()}
     if not all(h.follows(h.wanted, c[name]) for name, h in wrong.items()):
         return None
     first = next(iter(c.values()))
@@ -98,7 +102,7 @@ def by_a_constant(wrong: Mapping[str, Steps], optimizer: Any, reference: Any) ->
         if 0 < abs(first - 1) < 1e-3:
             return nearly(first, number_of(reference, "lr") or np.nan)
         cause = "sign" if same(first, -1.0) else "factor"
-        text = f"every move {text}{origin_of(first, optimizer, reference)}"
+        text = f"every move {text}{origin_of(first, optimizer, reference, reading)}"
         return Finding((), cause, text, repair, 1 / first)
     text = (
         f"the moves of each parameter are multiplied by another number: {' and '.join(number(a) for a in c.values())}"
@@ -113,26 +117,22 @@ def nearly(c: float, lr: float) -> Finding:
     return Finding((), "factor", f"every move is off by {c - 1:.2g} of itself", "", 1 / c)
 
 
-def origin_of(c: float, optimizer: Any, reference: Any) -> str:
-    """Which number of the reference c is, or what is left of 1; or that the two have another lr."""
+def origin_of(c: float, optimizer: Any, reference: Any, reading: Reading | None) -> str:
+    """Which number of the reference c is, or what is left of 1, or which of two; or that the two have another lr."""
     lr, own = number_of(reference, "lr"), number_of(optimizer, "lr")
     if lr and own and not same(own, lr):
         return f", as lr is: {number(own)}, not {number(lr)}" if same(own / lr, c) else ""
-    numbers = {name: number_of(reference, name) or 0.0 for name in ("momentum", "beta1", "lr")}
-    known = [
-        f", which is {one}{name}"
-        for name, value in numbers.items()
-        for one in ("", "1 - ")[: 1 if name == "lr" else 2]
-        if 0 < value < 1 and same(c, 1 - value if one else value)
-    ]
-    return "".join(known)
+    numbers = {**(reading.numbers if reading else {}), "lr": lr or 0.0}
+    known = [name for name, value in numbers.items() if 0 < value < 1 and same(c, value)]
+    known += [f"1 - {name}" for name, value in numbers.items() if name != "lr" and 0 < value < 1 and same(c, 1 - value)]
+    return f", which is {' or '.join(known)}" if known else ""
 
 
 def by_a_number_a_step(h: Steps, reading: Reading | None) -> Finding | None:
     """Whole steps are too long or too short."""
     bare = reading.bare(h) if reading else h
     wanted = reading.bare(h.reference).move if reading else h.wanted
-    r = np.median(bare.move / wanted, axis=1)  # (T,)
+    r = median_ratio(bare.move, wanted, axis=1)  # (T,)
     if not bare.follows(wanted, r[:, None]):
         return None
     if reading:
@@ -144,9 +144,34 @@ def by_a_number_a_step(h: Steps, reading: Reading | None) -> Finding | None:
     if known := going_on(r):
         text = f"beside the reference the length of a step {known}"
         return Finding((), "factor", f"{text}: something changes with the step count in one of the two, such as lr")
-    first = int(np.argmax(np.abs(r - 1) > 0.1 * ALLOWED)) + 1
+    wrong, n = np.abs(r - 1) > 0.1 * ALLOWED, norm(h, "all")[:, 0]
+    if when := by_its_norm(wrong, n):
+        return Finding((), "factor", f"steps are too long or too short where {when}: look for a clip by the norm")
+    first = int(np.argmax(wrong)) + 1
     text = f"step {first} as a whole is {number(r[first - 1])} times as long as meant, and not every step is so"
-    return Finding((), "factor", f"{text}: something changes with the step count")
+    return Finding((), "factor", f"{text}: something changes from step to step, such as lr or a norm")
+
+
+def by_its_norm(wrong: np.ndarray, n: np.ndarray) -> str:
+    """Above or below which norm n of all gradients the steps are wrong, if these are the wrong ones; (T,) both."""
+    if min(wrong.sum(), (~wrong).sum()) < 3:
+        return ""
+    if n[wrong].min() > n[~wrong].max():
+        return f"the norm of all gradients is {number(n[wrong].min())} or more, and right below"
+    if n[wrong].max() < n[~wrong].min():
+        return f"the norm of all gradients is {number(n[wrong].max())} or less, and right above"
+    return ""
+
+
+def by_a_number_a_parameter(wrong: Mapping[str, Steps]) -> Finding | None:
+    """In each step one number for a parameter, and another one for the next."""
+    r = {name: median_ratio(h.move, h.wanted, axis=1) for name, h in wrong.items()}
+    if len(r) < 2 or not all(h.follows(h.wanted, r[name][:, None]) for name, h in wrong.items()):
+        return None
+    t = int(np.argmax(np.ptp(np.stack(list(r.values())), axis=0) > 1e-4))
+    told = " and ".join(f"{name} by {number(q[t])}" for name, q in r.items())
+    text = f"each step multiplies the moves of each parameter by a number of its own, in step {t + 1} {told}"
+    return Finding((), "factor", f"{text}: look for what changes from parameter to parameter, a count, an lr or a norm")
 
 
 def going_on(lr: np.ndarray) -> str:
@@ -165,8 +190,8 @@ def by_a_curve(h: Steps) -> Finding | None:
     first, size = h.first(1), np.abs(h.g)
     curves = {"|grad|": size, "1 / |grad|": 1 / size, "sqrt(|grad|)": np.sqrt(size), "1 / sqrt(|grad|)": size**-0.5}
     for name, a in curves.items():
-        c = float(np.median(first.move / (first.wanted * a[:1])))
-        if first.follows(first.wanted, c * a[:1]):
+        c = float(median_ratio(first.move, first.wanted * a[:1]))
+        if c and first.follows(first.wanted, c * a[:1]):
             when = "a move" if h.follows(h.wanted, c * a) else "in step 1 a move"
             return Finding((), "elementwise-factor", f"{when} has a factor too many, {name}, entry by entry")
     largest = float(np.abs(h.move).max())
@@ -180,7 +205,7 @@ def by_another_rule(h: Steps, reading: Reading | None, optimizer: Any) -> Findin
     own = reading_of(h._replace(wanted=h.move), optimizer)
     if own is None:
         return None
-    name = own.family.name
+    name = own.family.name + (" with momentum" if own.family is SGD and own.numbers["momentum"] else "")
     if reading is None:  # why: it may be the same rule with something that is not known here
         return Finding((), "unknown", f"the rule is {name}, and the reference makes other moves")
     repair = reading.family.repair
@@ -202,87 +227,9 @@ def unknown(h: Steps) -> Finding:
     first = int(np.flatnonzero((h.off > ALLOWED).any(axis=1))[0]) + 1
     if first > 1:
         right = "step 1 is right" if first == 2 else f"steps 1 to {first - 1} are right"
-        look = "look at what it keeps from the step before (momentum, squares, the step count) and at large gradients"
+        look = "look at what it keeps from the step before (momentum, squares, a count) and at how large gradients are"
         return Finding((), "missing-term", f"{right}, step {first} is not: {look}")
     if (h.move * h.wanted >= 0).all():
         text = "every entry moves the right way, but already in step 1 not by the right length"
         return Finding((), "elementwise-factor", text)
     return Finding((), "unknown", "step 1 already makes another move than the reference")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Slips of a known rule
-
-
-def by_a_slip(wrong: Mapping[str, Steps], names: list[str], reading: Reading, optimizer: Any) -> Finding | None:
-    """What the reference does, with one slip: that is tried only where the reference is seen to follow a known rule."""
-    h = joined(wrong)
-    bare, run = reading.bare(h), reading.run(h)
-    with np.errstate(all="ignore"):
-        slips = WITHOUT_MOMENTUM if reading.family is SGD and not reading.numbers["momentum"] else ()
-        for slip in (*slips, *reading.family.slips):
-            if bare.follows(-reading.lr * slip.direction(run)):
-                repair = slip.repair or reading.family.repair
-                left = "" if reading.decay == NONE else "; the weight decay as it is"
-                return Finding((), slip.cause, slip.text, repair + left)
-        return (
-            with_other_numbers(h, reading, optimizer)
-            or by_its_decay(h, reading, optimizer)
-            or counted_by_parameter(wrong, names, reading)
-            or with_other_gradients(wrong, reading)
-        )
-
-
-def with_other_numbers(h: Steps, reading: Reading, optimizer: Any) -> Finding | None:
-    """The same rule with another beta, momentum or tiny."""
-    usual = {"tiny": [10.0**-k for k in range(1, 17)]}
-    for name, right in reading.numbers.items():
-        own = number_of(optimizer, name)
-        values = usual.get(name, (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999))
-        for value in (*(() if own is None else (own,)), *values):
-            other = reading._replace(numbers={**reading.numbers, name: value})
-            if value != right and h.follows(other.move(h)):
-                told = [number(a) if number(value) != number(right) else repr(a) for a in (value, right)]
-                text = f"the rule is that of the reference, with {name} = {told[0]}, which is another number"
-                return Finding((), "factor", text, f"{name} = {told[1]}")
-    return None
-
-
-def counted_by_parameter(wrong: Mapping[str, Steps], names: list[str], reading: Reading) -> Finding | None:
-    """A step counter inside of the loop over the parameters."""
-    for name, h in wrong.items():
-        run = reading.run(h)
-        run = run._replace(t=(run.t - 1) * len(names) + names.index(name) + 1)
-        if not reading.bare(h).follows(-reading.lr * reading.family.direction(run)):
-            return None
-    text = "the step count of the bias correction grows with every parameter, not with every step"
-    return Finding((), "factor", text, "t += 1 once a step, outside of the loop over the parameters")
-
-
-def with_other_gradients(wrong: Mapping[str, Steps], reading: Reading) -> Finding | None:
-    """The rule is right, and something is done with the gradients before."""
-    gradients = {name: reading.run(h).g for name, h in wrong.items()}
-    h, run = reading.bare(joined(wrong)), reading.run(joined(wrong))
-    for text, g in changed(gradients):
-        if h.follows(-reading.lr * reading.family.direction(run._replace(g=g))):
-            return Finding((), "elementwise-factor", text, "the gradients as they come")
-    for text, pool in (("average", np.mean), ("sum", np.sum)):
-        squares = np.concatenate([pool(g**2, axis=1, keepdims=True) + 0 * g for g in gradients.values()], axis=1)
-        if h.follows(-reading.lr * reading.family.direction(run._replace(squares=squares))):
-            text = f"the squares are one number for a whole parameter, their {text} over its entries"
-            return Finding((), "elementwise-factor", text, "grad * grad, an array like the parameter")
-    return None
-
-
-def changed(gradients: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
-    """What is often done with gradients, in words and done."""
-    whole = np.concatenate(list(gradients.values()), axis=1)
-    total = np.linalg.norm(whole, axis=1, keepdims=True)
-    norms = np.concatenate([np.linalg.norm(g, axis=1, keepdims=True) + 0 * g for g in gradients.values()], axis=1)
-    yield "every gradient is replaced by its sign", np.sign(whole)
-    yield "every gradient is divided by the norm of its parameter's gradient", whole / norms
-    yield "every gradient is divided by the norm of all gradients", whole / total
-    for c in (f * 10.0**-k for k in range(4) for f in (5.0, 2.0, 1.0)):
-        yield f"gradients are clipped at {number(c)}, entry by entry", np.clip(whole, -c, c)
-        yield f"the gradient of each parameter is shortened to the norm {number(c)}", whole * np.minimum(1, c / norms)
-        yield f"all gradients together are shortened to the norm {number(c)}", whole * np.minimum(1, c / total)
