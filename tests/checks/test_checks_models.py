@@ -73,6 +73,14 @@ class DropsLogvarAtTheFork(VAE):
         return {**grads, **prefixed("mu", mu_grads), **prefixed("logvar", logvar_grads)}
 
 
+class GoesBackThroughMu(VAE):
+    def encode_backward(self, dmu, dlogvar, cache, trace=None):
+        grads = super().encode_backward(dmu, dlogvar, cache, trace)
+        dh = dmu @ self.params["mu.W"].T + dlogvar @ self.params["mu.W"].T
+        _, encoder_grads = self.encoder.backward(dh, cache.h, need_dx=False)
+        return {**grads, **encoder_grads}
+
+
 class AveragesTwice(VAE):
     def backward(self, dobjective, cache, trace=None):
         return super().backward(dobjective / len(dobjective), cache, trace)
@@ -106,6 +114,7 @@ class CentresTheParameters(VAE):
     [
         (HalvedAtLogvar, "encoder.0.W encoder.0.b logvar.W logvar.b", "factor", "(0.5 * dlogvar)"),
         (DropsLogvarAtTheFork, "encoder.0.W encoder.0.b", "missing-term", "path"),
+        (GoesBackThroughMu, "encoder.0.W encoder.0.b", "elementwise-factor", "logvar.W"),
         (AveragesTwice, "everything", "factor", "the batch has 5 rows; a mean was taken where a sum belongs"),
         (ForgetsTheKL, "the encoder", "missing-term", "the gradient of kl never reaches"),
         (NeverTrainsBiases, "every bias", "zero", "no gradient for encoder.0.b"),

@@ -312,7 +312,24 @@ def one_side_of_a_fork(case: Case, seen: Seen) -> Iterator[Claim]:
     for name in seen.spans:
         others = [span for other, span in seen.spans.items() if other != name]
         if seen.fits and others and inside(seen.got.T, others[0]) and not inside(seen.right.T, others[0]):
-            yield Claim("missing-term", "fork", detail=(name,), cost=2.0)
+            if in_the_rest(seen, name):
+                yield Claim("missing-term", "fork", detail=(name,), cost=2.0)
+            else:
+                yield Claim("elementwise-factor", "other side of a fork", detail=(name,), cost=2.3)
+
+
+def in_the_rest(seen: Seen, name: str) -> bool:
+    """Is got what comes along the other sides of the fork, and not more, or less?"""
+    others = [span for other, span in seen.spans.items() if other != name]
+    spans = np.concatenate([*others, seen.spans[name]], axis=2)  # (M, m, all)
+    Z = seen.spans[name].shape[2]
+    if spans.shape[2] > spans.shape[1]:
+        return True  # why: of so few entries it cannot be told
+    for got, right, span in zip(seen.got.T, seen.right.T, spans, strict=True):
+        ways = np.linalg.lstsq(span, right, rcond=None)[0]  # (all,)
+        if np.abs(got - span[:, :-Z] @ ways[:-Z]).max() > EXPLAINED * np.abs(right).max():
+            return False
+    return True
 
 
 def inside(rows: np.ndarray, spans: np.ndarray) -> bool:

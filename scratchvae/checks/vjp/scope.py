@@ -50,13 +50,14 @@ def rows(text: str, a: Any, index: Mapping[str, int]) -> Iterator[tuple[str, Any
 
 
 def parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """A value, or what a dict with names, or an object, holds."""
+    """A value, or what a dict with names, or an object, holds, and a dict of that object."""
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         yield from ((f"{name}[{key!r}]", each) for key, each in value.items() if isinstance(key, str))
     elif hasattr(value, "__dict__") and not isinstance(
         value, np.ndarray | type | types.ModuleType | types.FunctionType
     ):
-        yield from ((f"{name}.{key}", each) for key, each in vars(value).items())
+        for key, each in vars(value).items():
+            yield from parts(f"{name}.{key}", each) if isinstance(each, dict) else [(f"{name}.{key}", each)]
     else:
         yield name, value
 

@@ -197,7 +197,7 @@ def unknown(t: Told) -> tuple[str, str]:
     if right:
         text += f"; {gradients(right)} {'are' if len(right) > 1 else 'is'} right"
     if lines:
-        text += f"; a slip in {lines} alone would explain it"
+        text += f"; a single slip may be in {lines}, or in what is used there"
     return text, "work out one entry by hand"
 
 

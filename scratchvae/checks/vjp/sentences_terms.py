@@ -123,6 +123,11 @@ def objective(t: Told) -> tuple[str, str]:
     )
 
 
+def other_side(t: Told) -> tuple[str, str]:
+    text = f"{t.it}: what should come back along the path through {t.claim.detail[0]} comes along another one"
+    return f"{text}: do the weights of another head stand there?", "each head goes back through weights of its own"
+
+
 def fork(t: Told) -> tuple[str, str]:
     return f"{t.it}: the path through {t.claim.detail[0]} is missing", "add it: at a fork gradients add"
 
@@ -144,4 +149,5 @@ OF_TERMS: dict[str, Sentence] = {
     "one use of two": one_use_of_two,
     "objective": objective,
     "fork": fork,
+    "other side of a fork": other_side,
 }
