@@ -114,7 +114,7 @@ class CentresTheParameters(VAE):
     [
         (HalvedAtLogvar, "encoder.0.W encoder.0.b logvar.W logvar.b", "factor", "(0.5 * dlogvar)"),
         (DropsLogvarAtTheFork, "encoder.0.W encoder.0.b", "missing-term", "path"),
-        (GoesBackThroughMu, "encoder.0.W encoder.0.b", "elementwise-factor", "logvar.W"),
+        (GoesBackThroughMu, "encoder.0.W encoder.0.b", "elementwise-factor", "logvar comes along another one"),
         (AveragesTwice, "everything", "factor", "the batch has 5 rows; a mean was taken where a sum belongs"),
         (ForgetsTheKL, "the encoder", "missing-term", "the gradient of kl never reaches"),
         (NeverTrainsBiases, "every bias", "zero", "no gradient for encoder.0.b"),
