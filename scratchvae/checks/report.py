@@ -101,7 +101,8 @@ class Finding(NamedTuple):
         if self.expected is None or self.got is None:
             return ""
         place = f"{self.inputs[0]}[{', '.join(map(str, self.where))}]" if self.where else self.inputs[0]
-        return f"expected {self.expected:.6g}, got {self.got:.6g}, at {place}"
+        digits = 6 if f"{self.expected:.6g}" != f"{self.got:.6g}" else 12
+        return f"expected {self.expected:.{digits}g}, got {self.got:.{digits}g}, at {place}"
 
     def __str__(self) -> str:
         parts = {"cause": f"{self.causes} ({listed(list(self.inputs))})", "repair": self.repair, "worst": self.numbers}

@@ -27,8 +27,11 @@ def constant(c: float) -> Claim:
 
 
 def nearly(case: Case, seen: Seen) -> Iterator[Claim]:
-    """Every number is right to four digits or more, and not to as many as it should be."""
-    if seen.fits and bool((np.abs(seen.right - seen.got) <= NEARLY * np.abs(seen.right)).all()):
+    """Every number is right to four digits, or all to as many as can be explained, and not to as many as should be."""
+    if not seen.fits:
+        return
+    off, size = np.abs(seen.right - seen.got), np.abs(seen.right)
+    if (off <= NEARLY * size).all() or off.max() <= EXPLAINED * size.max():
         yield Claim("elementwise-factor", "nearly", cost=0.5)
 
 

@@ -52,7 +52,10 @@ def scaled_of(t: Told) -> tuple[str, str]:
 
 def nearly_right(t: Told) -> tuple[str, str]:
     text = f"{t.it} {t.be} nearly right: a small constant inside a log, a square root or a division"
-    return f"{text}, a term that is small here, or a number with few digits", "the same numbers in both"
+    return (
+        f"{text}, a term that is small here, a loop that stops early, or a number with few digits",
+        "the same numbers in both",
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -190,7 +193,7 @@ def not_linear(t: Told) -> tuple[str, str]:
 def unknown(t: Told) -> tuple[str, str]:
     few, right, lines = t.claim.detail
     text = f"{t.it} {t.be} wrong, and no simple repair explains {'all of them' if len(t.names) > 1 else 'it'}"
-    if few:
+    if few and few[0][0]:
         ((wrong, of_all, where),) = few
         one = f"in one entry alone, [{', '.join(map(str, where))}]"
         text += f"; it is wrong {one if wrong == 1 else f'in {wrong} of {of_all} entries alone'}"
