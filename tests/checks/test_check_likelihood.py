@@ -1247,6 +1247,38 @@ def test_an_nll_that_is_a_density_when_halved_by_coincidence_lacks_a_constant():
     assert CONSTANT in finding.message
 
 
+class WrongSignOfTheFactorial(NoFactorial):
+    def nll(self, x, logits):
+        nll, cache = super().nll(x, logits)
+        return nll - np.vectorize(math.lgamma)(x + 1.0).sum(axis=1), cache
+
+
+class LacksAFactorial:
+    """A binomial of 10 throws without the log (n - x)! of its coefficient."""
+
+    name, support, n = "binomial", (0.0, 10.0), 10
+    log_factorial = staticmethod(np.vectorize(lambda x: math.lgamma(x + 1.0)))
+
+    def nll(self, x, logits):
+        ways = math.lgamma(self.n + 1.0) - self.log_factorial(x)
+        return (self.n * softplus(logits)[0] - x * logits - ways).sum(axis=1), None
+
+    def sample(self, logits, rng):
+        return rng.binomial(self.n, Bernoulli().mean(logits)).astype(logits.dtype)
+
+
+def test_a_factorial_of_a_coefficient_is_named():
+    (finding,) = check_likelihood(LacksAFactorial()).findings
+    assert finding.inputs == ("nll",)
+    assert "the term log (n - x)! is missing" in finding.message
+
+
+def test_a_term_of_the_wrong_sign_is_named():
+    (finding,) = check_likelihood(WrongSignOfTheFactorial()).findings
+    assert (finding.inputs, finding.cause) == (("nll",), "sign")
+    assert "the term log x! has the wrong sign" in finding.message
+
+
 # -- draws that lack a last step ---------------------------------------------------------------------------------------
 
 

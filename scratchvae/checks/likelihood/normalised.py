@@ -26,6 +26,13 @@ SUPPORTS = ((-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0), (-1.0, 1.0), (0.
 TOTAL = "p(x|z) adds up to 1"
 CLIPPED = 1e-3  # of a total, or of a mean, at extreme logits
 FACTORS = (-1.0, 0.5, 2.0, -0.5, -2.0)  # by which an nll may have to be multiplied
+TERMS = (  # how often a term has to be added, and what is wrong then
+    (1.0, "is missing", "missing-term"),
+    (-1.0, "is in it once too often", "missing-term"),
+    (2.0, "has the wrong sign", "sign"),
+    (-2.0, "has the wrong sign", "sign"),
+)
+BOUNDED = ("-log (n over x)", "log (n - x)!")  # terms of a lattice from one end to the other
 SUM = 1e-9  # of the nll of an image, relative
 
 
@@ -106,11 +113,14 @@ def wrong_total(masses: list[Mass], off: np.ndarray) -> Finding:
             how, repair = off_by(1 / c)
             return Finding(("nll",), "sign" if c == -1 else "factor", f"nll {how}", repair, c, expected=1.0, got=total)
     text = f"exp(-nll) {verb(masses)} to {total:.6g} instead of 1"
-    for what in (*("log x", "log x!") * (support[0] >= 0), *("-log (n over x)",) * bool(worst.lattice)):
-        for side, how in ((1.0, "missing"), (-1.0, "in it once too often")):
+    for what in (
+        *("log x", "log x!") * (support[0] >= 0),
+        *BOUNDED * bool(worst.lattice and math.isfinite(support[1] - support[0])),
+    ):
+        for side, how, cause in TERMS:
             if adds_up_once(with_a_term(what, side, worst), near):
-                text, repair = f"{text} {where}: the term {what} is {how}", f"exp(-nll) {verb(masses)} to 1"
-                return Finding(("nll",), "missing-term", text, repair, expected=1.0, got=total)
+                text, repair = f"{text} {where}: the term {what} {how}", f"exp(-nll) {verb(masses)} to 1"
+                return Finding(("nll",), cause, text, repair, expected=1.0, got=total)
     return without_a_constant(masses, text, worst)
 
 

@@ -48,6 +48,8 @@ def with_a_term(what: str, side: float, mass: Mass) -> Change:
         if what == "log x!":
             return np.asarray(log_factorial(x))
         k, n = (x - low) * levels, (high - low) * levels
+        if what == "log (n - x)!":
+            return np.asarray(log_factorial(n - k))
         return np.asarray(log_factorial(k) + log_factorial(n - k) - math.lgamma(n + 1))
 
     return lambda nll, x: nll + side * term(x)
