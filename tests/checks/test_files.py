@@ -391,3 +391,195 @@ def test_what_is_handed_to_a_backward_that_takes_no_upstream(tmp_path):
     for right, wrong in [("/ len(dvalues)", "* 1"), ("np.diag(s) - ", "np.diag(s) + "), ("* a /", "* b /")]:
         path.write_text(NO_UPSTREAM.replace(right, wrong))
         assert len([report for report in check_file(path) if report.findings]) == 1, wrong
+
+
+LOSS_DATA = """
+import numpy as np
+def surrogate(logp, logp_old, adv, weights, clip=0.2):
+    r = np.exp(logp - logp_old)
+    low, high = r * adv, np.clip(r, 1 - clip, 1 + clip) * adv
+    return -(weights * np.minimum(low, high)).mean(), (r, adv, weights, low <= high)
+def surrogate_backward(dy, cache):
+    r, adv, weights, use = cache
+    return -dy * weights * use * r * adv / r.size
+def vae_loss(x, x_hat, mu, prior_mu):
+    return ((x - x_hat) ** 2).sum() + 0.5 * ((mu - prior_mu) ** 2).sum(), (x, x_hat, mu, prior_mu)
+def vae_loss_backward(dy, cache):
+    x, x_hat, mu, prior_mu = cache
+    dx_hat = 2 * dy * (x_hat - x)
+    return dx_hat, dy * (mu - prior_mu)
+def logistic(x, W, b, t):
+    p = 1 / (1 + np.exp(-(x @ W + b)))
+    return -np.mean(t * np.log(p) + (1 - t) * np.log(1 - p)), (x, W, p, t)
+def logistic_backward(dy, cache):
+    x, W, p, t = cache
+    d = dy * (p - t) / p.size
+    return d @ W.T, x.T @ d, d.sum(axis=0)
+"""
+GIVEN = """
+a, b = np.random.default_rng(0).uniform(0.2, 0.8, (2, 5))
+examples = {"surrogate": {"logp": a, "logp_old": b, "adv": a - b, "weights": a + b}}
+"""
+
+
+@pytest.mark.parametrize("more", ["", GIVEN])
+def test_data_beside_a_prediction_are_no_inputs_of_a_loss(tmp_path, more):
+    """Old probabilities, advantages, weights of the samples: nobody trains them. Parameters are asked for as ever."""
+    reports = reports_of(tmp_path, LOSS_DATA + more)
+    assert all(report.ok for report in reports.values()), "\n".join(map(str, reports.values()))
+    assert [[row.name for row in report.rows] for report in reports.values()] == [
+        ["logp"],
+        ["x_hat", "mu"],
+        ["x", "W", "b"],
+    ]
+    for right, wrong, title, inputs, cause in [
+        ("-dy * weights", "dy * weights", "surrogate", ("logp",), "sign"),
+        ("2 * dy * (x_hat", "dy * (x_hat", "vae_loss", ("x_hat",), "factor"),
+        ("d @ W.T, x.T @ d, d.sum(axis=0)", "d @ W.T, x.T @ d", "logistic", ("b",), "zero"),
+        ("d @ W.T, x.T @ d, d.sum(axis=0)", "{'x': d @ W.T, 'b': d.sum(axis=0)}", "logistic", ("W",), "zero"),
+    ]:
+        assert right in LOSS_DATA
+        (finding,) = reports_of(tmp_path, LOSS_DATA.replace(right, wrong) + more)[title].findings
+        assert (finding.inputs, finding.cause) == (inputs, cause)
+
+
+KEPT = """
+import numpy as np
+def squares(p, t):
+    err = p - t
+    return np.mean(err**2), err
+def squares_backward(dloss, err):
+    return dloss * 2 * err / len(err)
+def logistic(z, y):
+    p = 1 / (1 + np.exp(-z))
+    return -np.sum(y * np.log(p) + (1 - y) * np.log(1 - p)), p - y
+def logistic_backward(dloss, delta):
+    return dloss * delta
+"""
+
+
+def test_what_a_forward_keeps_is_no_upstream_and_a_loss_that_counts_rows_is_for_vectors(tmp_path):
+    reports = reports_of(tmp_path, KEPT)
+    assert all(report.ok for report in reports.values()), "\n".join(map(str, reports.values()))
+    assert "vectors" in reports["squares"].rows[0].note or "(6,)" in reports["squares"].rows[0].note
+    (finding,) = reports_of(tmp_path, KEPT.replace(" / len(err)", ""))["squares"].findings
+    assert finding.cause == "factor"
+
+
+SHAPES = """
+import numpy as np
+def turn(p, theta, t):
+    # p (N, 2) points, theta angle, t (2,)
+    c, s = np.cos(theta), np.sin(theta)
+    R = np.array([[c, s], [-s, c]])
+    return p @ R + t, (p, R, c, s)
+def turn_backward(dy, cache):
+    p, R, c, s = cache
+    return dy @ R.T, np.sum(dy * (p @ np.array([[-s, c], [-c, -s]]))), dy.sum(axis=0)
+def loud(x, gain_db):
+    k = 10 ** (gain_db / 20)
+    return k * x, (x, k)
+def loud_backward(dy, cache):
+    x, k = cache
+    return k * dy, np.sum(dy * x) * k * np.log(10) / 20
+def soften(logits, T):
+    e = np.exp(logits / T)
+    return e.sum(), (logits, T, e)
+def soften_backward(dy, cache):
+    logits, T, e = cache
+    return dy * e / T, -dy * (e * logits).sum() / T**2
+def rms(x, g):
+    k = 1 / np.sqrt((x * x).mean(axis=1, keepdims=True))
+    return g * x * k, (x, g, k)
+def rms_backward(dy, cache):
+    x, g, k = cache
+    dn = dy * g
+    return k * dn - x * k**3 * (dn * x).mean(axis=1, keepdims=True), (dy * x * k).sum(axis=0)
+def center(x, weight, bias):
+    n = x - x.mean(axis=1, keepdims=True)
+    return n * weight + bias, (n, weight)
+def center_backward(dy, cache):
+    n, weight = cache
+    dn = dy * weight
+    return dn - dn.mean(axis=1, keepdims=True), (dy * n).sum(axis=0), dy.sum(axis=0)
+def mixed(A, x, b):
+    return A @ x + b, (A, x)
+def mixed_backward(dy, cache):
+    A, x = cache
+    return np.outer(dy, x), A.T @ dy, dy
+def ode(y0, W):
+    return y0 + np.tanh(y0 @ W), (y0, W)
+def ode_backward(dy, cache):
+    y0, W = cache
+    d = dy * (1 - np.tanh(y0 @ W) ** 2)
+    return dy + d @ W.T, y0.T @ d
+def pulls(pos, charge):
+    U = 0.0
+    for i in range(len(charge)):
+        for j in range(i):
+            U += charge[i] * charge[j] * ((pos[i] - pos[j]) ** 2).sum()
+    return U, (pos, charge)
+def pulls_backward(dU, cache):
+    pos, charge = cache
+    dp, dq = np.zeros_like(pos), np.zeros_like(charge)
+    for i in range(len(charge)):
+        for j in range(i):
+            d, q = pos[i] - pos[j], charge[i] * charge[j]
+            dq[i] += dU * charge[j] * (d**2).sum()
+            dq[j] += dU * charge[i] * (d**2).sum()
+            dp[i] += 2 * dU * q * d
+            dp[j] -= 2 * dU * q * d
+    return dp, dq
+"""
+
+
+def test_shapes_that_are_told_or_that_the_gradients_have(tmp_path):
+    reports = reports_of(tmp_path, SHAPES)
+    assert all(report.ok for report in reports.values()), "\n".join(map(str, reports.values()))
+    for right, wrong, title, inputs in [
+        ("np.sum(dy * (p", "-np.sum(dy * (p", "turn", ("theta",)),
+        ("k * np.log(10)", "k * np.log(20)", "loud", ("gain_db",)),
+        ("-dy * (e", "dy * (e", "soften", ("T",)),
+        ("(dy * x * k).sum(axis=0)", "3 * (dy * x * k).sum(axis=0)", "rms", ("g",)),
+        ("(dy * n).sum(axis=0)", "-(dy * n).sum(axis=0)", "center", ("weight",)),
+        ("dp[j] -=", "dp[j] +=", "pulls", ("pos",)),
+    ]:
+        assert right in SHAPES
+        (finding,) = reports_of(tmp_path, SHAPES.replace(right, wrong))[title].findings
+        assert finding.inputs == inputs, str(finding)
+
+
+def test_examples_may_be_tuples_and_targets_any_shape(tmp_path):
+    text = """
+import numpy as np
+def scaled(x, w): return x * w, (x, w)
+def scaled_backward(dy, cache): return dy * cache[1], (dy * cache[0]).sum(axis=0)
+class Square:
+    def forward(self, x):
+        self.x = x
+        return x * x
+    def backward(self, dy): return 2 * dy * self.x
+def chosen(q, a, target):
+    e = q[np.arange(len(a)), a] - target
+    return 0.5 * (e**2).mean(), (q, a, e)
+def chosen_backward(dy, cache):
+    q, a, e = cache
+    d = np.zeros_like(q)
+    d[np.arange(len(a)), a] = dy * e / len(e)
+    return d
+def table(ids, rows): return rows[ids], (ids, rows)
+def table_backward(dy, cache):
+    g = np.zeros_like(cache[1])
+    np.add.at(g, cache[0], dy)
+    return g
+def gauss(mean, log_std, action):
+    z = (action - mean) * np.exp(-log_std)
+    return (0.5 * z**2 + log_std).sum(axis=1), (z, log_std)
+def gauss_backward(dy, cache):
+    z, log_std = cache
+    d = dy[:, None] * np.exp(-log_std) * z
+    return -d, dy[:, None] * (1 - z**2), d
+examples = {"scaled": (np.ones((2, 3)), np.array([1.0, 2, 3])), "Square": (np.array([[1.0, 2]]),)}
+"""
+    reports = reports_of(tmp_path, text)
+    assert all(report.ok for report in reports.values()), "\n".join(map(str, reports.values()))

@@ -1,4 +1,4 @@
-"""check_file in its parts: names, module, pairs, examples, readings, gradients, layers, case, fit, and check.
+"""check_file in its parts, in the order of reading, from names and module to fit and check.
 
 A file is imported, its pairs are found by their names, arguments are made up that fit, and every pair is then
 checked by check_vjp as one of named arrays.

@@ -14,6 +14,7 @@ from scratchvae.checks.files.gradients import by_name
 from scratchvae.checks.files.names import RATES, short
 from scratchvae.checks.files.pairs import Context, Written, arguments
 from scratchvae.checks.files.readings import Ran, Reading, pull, run
+from scratchvae.checks.vjp.call import numbers_by_default
 
 Array = np.ndarray
 KEEPS_X = ("dinputs", "dinput", "dx", "dX", "grad_input", "input_grad", "d_input", "grad_inputs")
@@ -29,10 +30,15 @@ class Case(NamedTuple):
     reset: Callable[[], None]  # the generators, to where they were
     left_out: tuple[str, ...] = ()  # what the object holds that looks like a parameter, and has no gradient
 
+    @property
+    def settings(self) -> dict[str, int | float]:
+        """The numbers that its forward takes by default."""
+        return numbers_by_default(self.pair.forward)
+
     def run(self, arrays: Mapping[str, Any]) -> Ran:
         """The forward at these arrays."""
         self.reset()
-        values = {name: arrays.get(name, copy.deepcopy(value)) for name, value in self.values.items()}
+        values = {name: arrays.get(name, copy.deepcopy(value)) for name, value in (self.settings | self.values).items()}
         return run(self.pair, self.host(arrays), values)
 
     def host(self, arrays: Mapping[str, Any]) -> Any:
@@ -55,7 +61,7 @@ class Case(NamedTuple):
         for _ in range(times):
             host = layers.flushed(host)  # why: where gradients add up until somebody empties them, as in PyTorch
             raw = pull(self.pair, reading, ran._replace(host=host), dys)
-        names = dict(ran.values)
+        names = {name: value for name, value in ran.values.items() if name in self.values}
         floats = [value for value in names.values() if isinstance(value, np.ndarray) and value.dtype.kind == "f"]
         if not isinstance(raw, tuple) or len(raw) != len(floats):  # why: else they are those of what went in
             names |= dict.fromkeys(self.places, np.zeros(1))

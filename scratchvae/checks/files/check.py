@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.checks.files.fit import RAISES, Fit, Unfit, Unread, fits
+from scratchvae.checks.files.fit import FITS, RAISES, Fit, Unfit, Unread, fits, others
 from scratchvae.checks.files.module import generators, loaded, reason
-from scratchvae.checks.files.pairs import Written, looked_for, pairs
+from scratchvae.checks.files.pairs import Written, arguments, looked_for, pairs
 from scratchvae.checks.report import Finding, Report, Row, listed
 from scratchvae.checks.stop import OutOfTime, time_limit
 from scratchvae.checks.vjp.check import check_vjp
@@ -43,9 +43,17 @@ def check_file(path: str | Path, seconds: float = SECONDS) -> Iterator[Report]:
         wrong: dict[str, list[Finding]] = {}  # by the name of a backward
         for pair in found:
             mine = given.get(pair.title) or given.get(getattr(pair.forward, "__name__", ""), {})
-            report = check_pair(pair, mine, vars(module), path, seconds)
+            report = check_pair(pair, by_names(pair, mine), vars(module), path, seconds)
             wrong[pair.backward.__name__] = list(report.findings)
             yield without_what_follows(report, pair, wrong)
+
+
+def by_names(pair: Written, given: Any) -> Mapping[str, Any]:
+    """Examples as they may be written: by name, or a tuple in the order of the forward's arguments."""
+    if isinstance(given, Mapping):
+        return given
+    parts = list(given) if isinstance(given, tuple | list) else [given]
+    return dict(zip(arguments(pair.forward), parts, strict=False))
 
 
 def without_what_follows(report: Report, pair: Written, wrong: Mapping[str, list[Finding]]) -> Report:
@@ -65,7 +73,12 @@ def check_pair(pair: Written, given: Mapping[str, Any], names: dict[str, Any], p
     reset = generators(names)
     try:
         with time_limit(seconds):
-            return best_of(pair, fits(pair, given, reset))
+            found = fits(pair, given, reset)
+            report, fit = best_of(pair, found)
+            wrong = {name for finding in report.findings for name in finding.inputs}
+            second = others(pair, fit, wrong, reset) if wrong else []
+            other = best_of(pair, second)[0] if second else report
+            return other if other.ok else report
     except NotImplementedError:
         return Report(pair.title, [Row("backward", (), np.nan, "not written yet")])
     except Unfit as unfit:
@@ -87,23 +100,34 @@ def not_run(pair: Written, why: str, given: bool) -> Report:
     return Report(pair.title, [Row(pair.title, (), np.nan, "untested", f"{NOT_RUN}{why}{others}")])
 
 
-def best_of(pair: Written, found: list[Fit]) -> Report:
+def best_of(pair: Written, found: list[Fit]) -> tuple[Report, Fit]:
     """The report of the reading that is right; of the likeliest, if none is."""
-    first: Report | None = None
+    first: tuple[Report, Fit] | None = None
     for fit in found:
         if fit.score == RAISES and fit.error is not None:
             shapes = listed([f"{name} {a.shape}" for name, a in fit.inputs.items()])
             text = " ".join(str(fit.error).split())[:160]
             report = not_run(pair, f"backward raises {type(fit.error).__name__}: {text}, with {shapes}", False)
+        elif of_other_shapes(fit):
+            text = listed([f"d{name} {shape} of {name} {fit.inputs[name].shape}" for name, shape in fit.shapes.items()])
+            report = not_run(pair, f"no made-up inputs fit what backward returns: {text}", False)
         else:
             report = check_vjp(fit.forward, fit.backward, fit.inputs, constants=fit.constants, title=pair.title)
             report = said(with_growth(report, fit), fit)
             report.rows += [Row(name, (), np.nan, "untested", NOT_FOUND) for name in fit.left_out]
         if report.ok:
-            return report
-        first = first or report
+            return report, fit
+        first = first or (report, fit)
     assert first is not None
     return first
+
+
+def of_other_shapes(fit: Fit) -> bool:
+    """Was something made up of which every gradient, of several, has another shape? Then it is not what was meant."""
+    several = (
+        fit.score < FITS and fit.layout is not None and len(fit.inputs) > 1 and fit.inputs.keys() == fit.shapes.keys()
+    )
+    return several and all(fit.inputs[name].shape != shape for name, shape in fit.shapes.items())
 
 
 def with_growth(report: Report, fit: Fit) -> Report:

@@ -6,56 +6,22 @@ Sizes: B = 5 rows (2 images or sequences), I = 4 inputs, O = 3 outputs, H = 6 hi
 import inspect
 import re
 from collections.abc import Iterator, Mapping
-from itertools import chain, islice
+from itertools import chain, islice, product
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.files.names import NUMBERS, WORDS, role
+from scratchvae.checks.files.layouts import LAYOUTS, TOLD, VECTORS, Layout, Shape
+from scratchvae.checks.files.names import NUMBERS, OF_X, WORDS, role
 from scratchvae.checks.files.pairs import Written, arguments, required
+from scratchvae.checks.files.source import for_vectors, integers, looked_up, multiplied, told
 from scratchvae.checks.report import SEED
 
-TRIES = 48
+TRIES = 120
 H = 6
 SETTINGS = {"mode": "train", "p": 0.5, "seed": 0, "eps": 1e-5, "momentum": 0.9, "stride": 2, "pad": 0, "f": 2}
 SETTINGS |= {"pool_height": 2, "pool_width": 2}
-Shape = tuple[int, ...]
-
-
-class Layout(NamedTuple):
-    """Which axis is which."""
-
-    label: str
-    data: Shape
-    weight: Shape
-    bias: Shape
-    gain: Shape
-    batch: int | None = 0  # the axis of the examples
-    features: int = -1
-
-
-LAYOUTS = (
-    Layout("batch-first (x @ W)", (5, 4), (4, 3), (3,), (4,)),
-    Layout("batch-first (x @ W), b a row", (5, 4), (4, 3), (1, 3), (1, 4)),
-    Layout("features-first (W @ x)", (4, 5), (3, 4), (3, 1), (4, 1), 1, 0),
-    Layout("batch-first (x @ W.T)", (5, 4), (3, 4), (3,), (4,)),
-    Layout("a vector (W @ x)", (4,), (3, 4), (3,), (4,), None),
-    Layout("a vector (x @ W)", (4,), (4, 3), (3,), (4,), None),
-    Layout("images (B, C, H, W)", (2, 4, 6, 6), (3, 4, 3, 3), (3,), (4,), 0, 1),
-    Layout("images (B, C, H, W), gamma (1, C, 1, 1)", (2, 4, 6, 6), (3, 4, 3, 3), (3, 1), (1, 4, 1, 1), 0, 1),
-    Layout("images (B, H, W, C)", (2, 6, 6, 4), (3, 3, 4, 3), (3,), (4,)),
-    Layout("images (B, H, W, C), b (1, 1, 1, C)", (2, 6, 6, 4), (3, 3, 4, 3), (1, 1, 1, 3), (1, 1, 1, 4)),
-    Layout("signals (B, C, L)", (2, 4, 6), (3, 4, 3), (3,), (4,), 0, 1),
-    Layout("sequences (B, T, D)", (2, 5, 4), (4, 3), (3,), (4,)),
-    Layout("sequences (T, B, D)", (5, 2, 4), (4, 3), (3,), (4,), 1),
-    Layout("sequences, features first (D, B, T)", (4, 2, 5), (3, 4), (3, 1), (4, 1), 1, 0),
-    Layout("batch-first, one output (x @ w)", (5, 4), (4,), (), (4,)),
-    Layout("features-first, one output (w.T @ x)", (4, 5), (4, 1), (), (4, 1), 1, 0),
-    Layout("a column (W @ x)", (4, 1), (3, 4), (3, 1), (4, 1), None, 0),
-    Layout("one image (C, H, W)", (4, 6, 6), (3, 4, 3, 3), (3,), (4,), None, 0),
-    Layout("numbers", (), (), (), (), None),
-    Layout("indices (B, T)", (2, 5), (4, 3), (3,), (4,)),
-)
+KINDS = ("labels", "one-hot", "like x", "of the output")  # of targets
 
 
 class Made(NamedTuple):
@@ -74,6 +40,8 @@ class Choice(NamedTuple):
     unknown: str = "data"
     gates: int = 1
     positive: bool = False
+    beside: str = "like x"  # what is data beside x: like x, or a number for every one of its rows
+    told: Mapping[str, Shape] = {}
 
 
 def examples(pair: Written, given: Mapping[str, Any], positive: bool = False) -> Iterator[Made]:
@@ -93,34 +61,69 @@ def examples(pair: Written, given: Mapping[str, Any], positive: bool = False) ->
         return
     names = [*init, *call]
     roles = {name: place(name, names, bool(init)) for name in names}
+    roles |= in_products(pair, roles)
     if not set(roles.values()) & {"data", "prediction"}:  # somebody must be the data
-        roles |= {name: "data" for name in list(call)[:1] if roles[name] not in ("weight", "bias")}
+        first_one = [name for name in call if roles[name] != "index"][:1]
+        roles |= {name: "data" for name in first_one if roles[name] not in ("weight", "bias")}
     own = widths(pair, first) if built and not open_init else []
     fitting = (Choice(LAYOUTS[0]._replace(label=f"{n} features", data=(5, n))) for n in own)
-    for choice in islice(chain(choices(pair.title, roles, positive), fitting), TRIES + len(own)):
+    usual = islice(choices(pair.title, roles, positive), TRIES)
+    embeds = built or "weight" in roles.values()  # why: where nothing is looked up, nobody asks for indices
+    for choice in chain(for_this_code(pair, roles, positive), usual, fitting):
+        if not embeds and "indices" in choice.layout.label:
+            continue
         rng = np.random.default_rng(SEED)
         made_init = {p.name: number(p, choice, roles, rng) for p in open_init}
         made_call = {p.name: argument(p.name, choice, roles, rng) for p in open_call}
         yield Made(choice.layout, {**made_init, **first}, {**made_call, **later})
 
 
+def in_products(pair: Written, roles: Mapping[str, str]) -> dict[str, str]:
+    """Roles that the code gives: A of A @ x is a matrix, and w of a loss without products weighs its samples."""
+    products, found = multiplied(pair.forward), {}
+    if "data" in {role for name, role in roles.items() if len(name) > 1 or not name.isupper() or name == "X"}:
+        found = {n: "weight" for n in roles if n in products and len(n) == 1 and n.isupper() and n not in "XHQKV"}
+    if found.get("A") and "W" in roles and {"X", "H"} & roles.keys():
+        found |= {"A": "graph"} | {n: "data" for n in roles if n == "H"}
+    said = {*integers(pair.forward, roles), *looked_up(pair.forward)}
+    found |= {n: "" for n, own in roles.items() if own == "index" and n not in said}
+    found |= {n: "index" for n, own in roles.items() if own in ("", "data", "index") and n in said}
+    if {"target", "prediction"} & set(roles.values()):
+        found |= {n: "given" for n, own in roles.items() if own == "weight" and n not in products}
+    return found
+
+
+def for_this_code(pair: Written, roles: Mapping[str, str], positive: bool) -> Iterator[Choice]:
+    """What comes before all layouts: shapes that are told, and vectors if the code speaks of nothing else."""
+    told_shapes = told(pair.forward, tuple(roles)) if pair.kind == "function" else {}
+    kinds = KINDS if "target" in roles.values() else KINDS[:1]
+    for layout, target in product(TOLD if told_shapes else (), kinds):
+        yield Choice(layout, target, "data", 1, positive, "rows", told_shapes)
+    if pair.kind == "function" and for_vectors(pair.forward, pair.backward) and "weight" not in roles.values():
+        yield Choice(VECTORS, "like x", "data", 1, positive)
+
+
 def widths(pair: Written, init: Mapping[str, Any]) -> list[int]:
-    """The lengths of the sides of a layer's own matrices, that of the inputs among them."""
+    """The lengths of the sides of a layer's own matrices and vectors, that of the inputs among them."""
     try:
         held = vars(pair.owner(**init)).values()  # type: ignore[misc]
     except Exception:  # somebody's constructor may do anything
         return []
-    return sorted({n for a in held if isinstance(a, np.ndarray) and a.ndim == 2 for n in a.shape} - {4})
+    return sorted({n for a in held if isinstance(a, np.ndarray) and a.ndim in (1, 2) for n in a.shape} - {4})
 
 
 def place(name: str, names: list[str], has_own: bool) -> str:
     """The role of an argument, beside the others; has_own: of an object that may have matrices of its own."""
     low, roles = {n.lower() for n in names}, {role(n) for n in names}
     own = role(name)
-    if name.lower() == "y" and low & {"logits", "scores", "y_hat", "yhat", "y_pred", "pred", "p", "probs"}:
+    if name.lower() == "y" and low & {"logits", "scores", "y_hat", "yhat", "y_pred", "pred", "p", "probs", "x1"}:
         return "target"
-    if own == "data" and name.lower() == "x" and low & {"logits", "p", "probs"} and "target" not in roles:
+    if own == "data" and name.lower() == "x" and low & OF_X and "target" not in roles:
         return "target"
+    if name == "a" and low & {"q", "q_values", "qvals", "logits"}:
+        return "index"
+    if own == "bias" and low & {"scale", "g", "s", "alpha"} and not roles & {"weight", "recurrent"}:
+        return ""
     if own == "bias" and not roles & {"weight", "recurrent"}:
         return "shift" if "gain" in roles else "data"
     if own == "state" and ("data" not in roles if roles & {"weight"} else not has_own and "recurrent" not in roles):
@@ -137,8 +140,8 @@ def place(name: str, names: list[str], has_own: bool) -> str:
 def choices(title: str, roles: Mapping[str, str], positive: bool) -> Iterator[Choice]:
     """Every layout with all that is open in it."""
     present = set(roles.values())
-    kinds = ("labels", "one-hot", "like x", "of the output")
-    unknowns = ("data", "weight", "target", "gain") if "" in present else ("data",)
+    kinds, besides = KINDS, ("like x", "rows") if "given" in present else ("like x",)
+    unknowns = ("data", "gain", "weight", "target") if "" in present else ("data",)
     gates = [1, 4, 3] if "recurrent" in present else [1]
     if re.search("lstm|c_prev|prev_c|c0", " ".join([title.lower(), *roles])):
         gates = [4]
@@ -146,8 +149,8 @@ def choices(title: str, roles: Mapping[str, str], positive: bool) -> Iterator[Ch
         targets = kinds if "target" in (*present, unknown) else kinds[:1]
         for layout in LAYOUTS:
             for k in gates:
-                for target in targets if layout.data else targets[2:3] or targets:
-                    yield Choice(layout, target, unknown, k, positive)
+                for target, beside in product(targets if layout.data else targets[2:3] or targets, besides):
+                    yield Choice(layout, target, unknown, k, positive, beside)
 
 
 def number(p: inspect.Parameter, choice: Choice, roles: Mapping[str, str], rng: np.random.Generator) -> Any:
@@ -169,7 +172,9 @@ def argument(name: str, choice: Choice, roles: Mapping[str, str], rng: np.random
     own, layout = roles[name] or choice.unknown, choice.layout
     if name.lower() in WORDS:
         return WORDS[name.lower()]
-    if own == "number" or (roles[name] == "" and name.lower() in NUMBERS and choice.unknown == "data"):
+    if own == "number" or (
+        roles[name] == "" and name.lower() in NUMBERS and choice.unknown == "data" and name not in choice.told
+    ):
         return NUMBERS.get(name.lower(), 1e-5)
     if own == "settings":
         return dict(SETTINGS)
@@ -178,10 +183,15 @@ def argument(name: str, choice: Choice, roles: Mapping[str, str], rng: np.random
     if own == "shift" and "gain" not in roles.values():
         return 1.0
     if own == "target":
-        return target(choice, roles, rng)
+        return target(name, choice, roles, rng)
+    if own == "index":
+        size = choice.told.get(
+            name, layout.data[:1] if choice.beside == "rows" or len(layout.data) < 3 else layout.data[:2]
+        )
+        return rng.integers(0, 3, size)
     if layout.label.startswith("indices") and own == "data":
         return rng.integers(0, 3, layout.data)
-    shape = shape_of(name, own, choice, roles)
+    shape = choice.told.get(name, shape_of(name, own, choice, roles))
     if own == "noise of a model":  # why: nobody knows how many latents it has, and a column fits any number of them
         return rng.standard_normal((*layout.data[:1], 1))
     if own == "graph":  # of the examples; rows that add up to 1
@@ -194,11 +204,14 @@ def argument(name: str, choice: Choice, roles: Mapping[str, str], rng: np.random
     return np.asarray(rng.uniform(0.5, 1.5, shape) if own == "spread" else rng.standard_normal(shape))
 
 
-def target(choice: Choice, roles: Mapping[str, str], rng: np.random.Generator) -> np.ndarray:
+def target(name: str, choice: Choice, roles: Mapping[str, str], rng: np.random.Generator) -> np.ndarray:
     """Labels of 3 classes, the same as one-hot vectors, or numbers, in the shape of x or of the output."""
     layout, outputs = choice.layout, 3 if {"weight", "recurrent"} & set(roles.values()) else 4
     shape = list(layout.data)
     axis = layout.features
+    if name in choice.told:
+        shape = list(choice.told[name])
+        return rng.integers(0, 3, shape) if choice.target == "labels" else rng.uniform(0.2, 0.8, shape)
     if choice.target == "like x":
         return np.asarray(rng.uniform(0.2, 0.8, shape))
     del shape[axis]
@@ -207,7 +220,8 @@ def target(choice: Choice, roles: Mapping[str, str], rng: np.random.Generator) -
         return labels
     if choice.target == "one-hot":
         return np.moveaxis(np.eye(outputs)[labels], -1, axis)
-    return rng.uniform(0.2, 0.8, np.insert(shape, axis % len(layout.data), layout.weight[-1] if outputs == 3 else 1))
+    shape.insert(axis % len(layout.data), layout.weight[-1] if outputs == 3 else 1)
+    return rng.uniform(0.2, 0.8, shape)
 
 
 def shape_of(name: str, own: str, choice: Choice, roles: Mapping[str, str]) -> Shape:
@@ -221,6 +235,8 @@ def shape_of(name: str, own: str, choice: Choice, roles: Mapping[str, str]) -> S
             shapes = {"weight": (wide, 4), "recurrent": (wide, 3), "bias": (wide, 1)}
         if own in shapes:
             return shapes[own]
+    if own == "given" and choice.beside == "rows":
+        return layout.data[:1]
     if own == "state":
         batch = () if layout.batch is None else (layout.data[layout.batch],)
         return (3, *batch) if first else (*batch, 3)

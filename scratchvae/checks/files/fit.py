@@ -1,18 +1,21 @@
 """Arguments that fit a pair, found by trying, and the pair as two functions of named arrays, as check_vjp wants it."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from scratchvae.checks.files import layers
 from scratchvae.checks.files.case import Case
-from scratchvae.checks.files.examples import Layout, Made, examples
-from scratchvae.checks.files.gradients import is_target, returned_names
+from scratchvae.checks.files.examples import Made, examples
+from scratchvae.checks.files.gradients import is_target
+from scratchvae.checks.files.layouts import Layout
 from scratchvae.checks.files.names import CONSTANT, RATES, gradient_of, role
 from scratchvae.checks.files.pairs import Written, arguments
 from scratchvae.checks.files.readings import Ran, Reading, pull, readings, run
+from scratchvae.checks.files.source import frozen, multiplied, returned
 from scratchvae.checks.report import SEED
 
 Array = np.ndarray
@@ -26,13 +29,15 @@ class Fit(NamedTuple):
     reading: Reading
     layout: Layout | None
     inputs: dict[str, Array]  # differentiated
-    constants: dict[str, Any]  # other arrays
+    constants: dict[str, Any]  # other arrays, and settings
     forward: Callable[..., tuple[Any, Any]]
     backward: Callable[[Any, Any], dict[str, Any]]
     y: Array
     grows: list[str]  # parameters whose gradients a second backward adds to
     error: Exception | None = None
     left_out: tuple[str, ...] = ()  # parameters whose gradient was not found
+    shapes: Mapping[str, tuple[int, ...]] = {}  # of the gradients
+    made: Made | None = None
 
 
 class Unfit(ValueError):
@@ -58,6 +63,9 @@ def fits(pair: Written, given: Mapping[str, Any], reset: Callable[[], None]) -> 
                 first = first or error
                 continue
             score = max(fit.score for fit in found)
+            if score == MISFITS and (other := reshaped(made, found)):
+                found = [*fitting(pair, other, reset), *found]
+                score = found[0].score
             if not best or score > max(fit.score for fit in best):
                 best = found
             if score == FITS:
@@ -67,6 +75,55 @@ def fits(pair: Written, given: Mapping[str, Any], reset: Callable[[], None]) -> 
     if best:
         return sorted(best, key=lambda fit: -fit.score)
     raise Unfit(tried) from first
+
+
+def fitting(pair: Written, made: Made, reset: Callable[[], None]) -> list[Fit]:
+    """The readings that fit these arguments; none, if they raise."""
+    with suppress(Exception):
+        return [fit for fit in attempts(pair, made, reset) if fit.score == FITS]
+    return []
+
+
+def reshaped(made: Made, found: list[Fit]) -> Made | None:
+    """The same arguments, those that were made up of nothing but a name now in the shape of their gradients.
+
+    A number or a vector only, and no parameters of layers: there it is a sum that is missing, or one too many.
+    """
+    shapes = next((fit.shapes for fit in found if fit.shapes), {})
+    return with_shapes(made, {name: shape for name, shape in shapes.items() if len(shape) < 2})
+
+
+def others(pair: Written, fit: Fit, wrong: Iterable[str], reset: Callable[[], None]) -> list[Fit]:
+    """What else may have been meant, if this is wrong: numbers for what is wrong, or numbers for the rows of x.
+
+    A gradient that is a sum over everything says the one, an energy that is then a single number the other.
+    """
+    names = list(fit.inputs)
+    if fit.made is None or fit.made.layout is None or fit.score < FITS or pair.kind == "layer" or len(names) < 2:
+        return []
+    numbers = [set(wrong), *({name} for name in wrong)]
+    tried = [with_shapes(fit.made, dict.fromkeys(some, ())) for some in numbers if some < set(names)]
+    found = [other for made in tried if made for other in fitting(pair, made, reset)]
+    rows = with_shapes(fit.made, dict.fromkeys(names[1:], fit.inputs[names[0]].shape[:1])) if fit.y.ndim else None
+    return found + [other for other in (fitting(pair, rows, reset) if rows else ()) if not other.y.ndim]
+
+
+def with_shapes(made: Made, shapes: Mapping[str, tuple[int, ...]]) -> Made | None:
+    """The same arguments, with other shapes wherever the name leaves them open; none, if that changes nothing."""
+    new = {
+        name: np.random.default_rng(SEED).uniform(0.5, 1.5, shape)
+        for name, shape in shapes.items()
+        if name in made.call and np.shape(made.call[name]) != shape and free(name)
+    }
+    if made.layout is None or not new:
+        return None
+    text = ", ".join([made.layout.label, *(f"{name} {np.shape(a) or 'a number'}" for name, a in new.items())])
+    return Made(made.layout._replace(label=text), made.init, {**made.call, **new})
+
+
+def free(name: str) -> bool:
+    """Does the name leave the shape open?"""
+    return role(name) not in layers.TRAINABLE or name == "theta"
 
 
 class Unread(ValueError):
@@ -89,7 +146,8 @@ def attempts(pair: Written, made: Made, reset: Callable[[], None]) -> list[Fit]:
             raise ValueError(f"forward returns {y.dtype}, which has no derivatives")
         if not np.isfinite(y).all():
             raise OutOfDomain("forward returns numbers that are not finite")
-    return [fit for reading in readings(pair) if (fit := attempt(case, made.layout, reading, ran))]
+    found = [fit for reading in readings(pair) if (fit := attempt(case, made.layout, reading, ran))]
+    return [fit._replace(made=made) for fit in found]
 
 
 def prepared(pair: Written, made: Made, reset: Callable[[], None]) -> Case:
@@ -126,7 +184,8 @@ def gradient_keys(pair: Written, ran: Ran) -> dict[layers.Path, Any]:
         parts = list(raw) if isinstance(raw, tuple | list) else [raw]
         inside = [str(name) for part in parts if isinstance(part, Mapping) for name in part]
         spelled = (name if gradient_of(name) else f"d{name}" for name in inside)
-        keys |= {(gradient_of(name),): None for name in (*returned_names(pair.backward, len(parts)), *spelled)}
+        said = returned(pair.backward) if all(returned(pair.backward)) else ()
+        keys |= {(gradient_of(name),): None for name in (*said, *spelled)}
         if any(name.lower() in RATES for name in arguments(pair.backward)):
             before = layers.leaves(ran.host)
             moved = [path for path, a in layers.leaves(host).items() if np.ndim(a) or a != before.get(path)]
@@ -154,21 +213,23 @@ def attempt(case: Case, layout: Layout | None, reading: Reading, ran: Ran) -> Fi
         raise
     except Exception as problem:
         grads, error = {}, problem
+    values |= {n: np.array(float(v)) for n, v in case.values.items() if type(v) in (int, float) and n in grads}
     elementwise = by_entry(reading, out, grads, values)
     if elementwise:
         grads = {name: times(dys[0], g) for name, g in grads.items()}
     if reading.total == "mean" and (elementwise or not out.ndim):
         return None
     is_loss = out.ndim == 0 or any(value.ndim > out.ndim == 1 for value in values.values())
-    names = [n for n in values if values[n].dtype.kind == "f" and (error or is_input(n, list(values), grads, is_loss))]
+    names = [n for n in values if values[n].dtype.kind == "f" and (error or is_input(n, case, grads, is_loss))]
     inputs = {**{n: values[n].astype(float) for n in names}, **params}
-    constants = {n: v for n, v in values.items() if n not in inputs}
+    constants = {n: v for n, v in {**case.settings, **values}.items() if n not in inputs}
     fitting = bool(inputs) and all(n in grads and np.shape(grads[n]) == a.shape for n, a in inputs.items())
     forward, backward = functions(case, reading, list(inputs), elementwise)
     y = forward(**{**copy.deepcopy(constants), **copy.deepcopy(inputs)})[0]
     grows = growing(case, reading, ran, dys, grads, list(params)) if fitting and params else []
     score = RAISES if error else FITS if fitting else MISFITS
-    return Fit(score, reading, layout, inputs, constants, forward, backward, y, grows, error, case.left_out)
+    shapes = {n: np.shape(g) for n, g in grads.items()}
+    return Fit(score, reading, layout, inputs, constants, forward, backward, y, grows, error, case.left_out, shapes)
 
 
 def by_entry(reading: Reading, out: Array, grads: Mapping[str, Any], values: Mapping[str, Array]) -> bool:
@@ -193,14 +254,35 @@ def growing(
     return [n for n in params if np.any(grads[n]) and np.allclose(again.get(n, 0), 2 * grads[n])]
 
 
-def is_input(name: str, names: list[str], grads: Mapping[str, Any], is_loss: bool) -> bool:
+def is_input(name: str, case: Case, grads: Mapping[str, Any], is_loss: bool) -> bool:
     """Is a gradient expected? Of all but targets, noise and the like; and of x only if of anything like it."""
     if name in grads:
         return True
-    of_two = is_loss and len(names) == 2 and name == names[1] and role(name) not in layers.TRAINABLE
-    if role(name) in CONSTANT or is_target(name, names) or of_two or (is_loss and name.lower() == "y"):
+    names, own, forward = list(case.values), role(name), case.pair.forward
+    of_two = is_loss and len(names) == 2 and name == names[1] and own not in layers.TRAINABLE
+    if (
+        own in CONSTANT
+        or is_target(name, names)
+        or of_two
+        or (is_loss and name.lower() == "y")
+        or frozen(forward, name)
+    ):
         return False  # why: the second of two of a loss is what the first is compared with
-    return role(name) in layers.TRAINABLE or any(role(n) not in layers.TRAINABLE for n in grads if n in names)
+    if is_loss and not is_asked_of_a_loss(name, own, multiplied(forward), grads):
+        return False
+    return own in layers.TRAINABLE or any(role(n) not in layers.TRAINABLE for n in grads if n in names)
+
+
+def is_asked_of_a_loss(name: str, own: str, products: frozenset[str], grads: Mapping[str, Any]) -> bool:
+    """Beside a prediction stands much that is data: weights of the samples, what an old policy said, and so on.
+
+    Parameters are matrices that enter a product, and what belongs to a layer while another parameter has a gradient.
+    """
+    if name in products and (own in layers.TRAINABLE or not own):
+        return True
+    if own in ("weight", "recurrent", "spread") or not own:
+        return own == "spread" and any(role(n) == "latent" for n in grads)
+    return own not in layers.TRAINABLE or any(role(n) in layers.TRAINABLE for n in grads)
 
 
 def functions(case: Case, reading: Reading, names: list[str], elementwise: bool) -> tuple[Any, Any]:

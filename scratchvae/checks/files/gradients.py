@@ -1,15 +1,12 @@
 """What came back from a backward, by the names of what it is the gradient of."""
 
-import ast
-import functools
-import inspect
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from scratchvae.checks.files.names import CONSTANT, gradient_of, role, short
+from scratchvae.checks.files.names import CONSTANT, OF_X, gradient_of, role, short
+from scratchvae.checks.files.source import returned
 
 
 def by_name(grads: Any, values: Mapping[str, Any], backward: Callable[..., Any]) -> dict[str, Any]:
@@ -20,23 +17,41 @@ def by_name(grads: Any, values: Mapping[str, Any], backward: Callable[..., Any])
     if isinstance(grads, Mapping):
         return from_dict(grads, list(values))
     if not isinstance(grads, tuple | list):
-        return {the_one(grads, values): grads}
+        said = [gradient_of(name) for name in returned(backward)]
+        whose = [name for name in values if said == [short(name)]]
+        return {(whose or [the_one(grads, values)])[0]: grads}
     parts, more = list(grads), {}
     if parts and isinstance(parts[-1], Mapping):
         more = from_dict(parts.pop(), list(values))
     names = [name for name in values if name not in more]
-    said = [gradient_of(name) for name in returned_names(backward, len(parts))]
+    said = [gradient_of(name) for name in returned(backward)[: len(parts)]]
+    said = said if len(said) == len(parts) else [""] * len(parts)
     spelled = {short(name): name for name in names}
     chosen = those_with(len(parts), {name: values[name] for name in names})
     fitting = len(chosen) == len(parts) and all(
         np.shape(values[name]) == np.shape(g) for name, g in zip(chosen, parts, strict=True)
     )
-    named = len(parts) > 1 and len(set(said)) == len(said) == len(parts) and set(said) <= set(spelled)
+    known = [spelled[name] for name in said if name in spelled]
+    named = len(parts) > 1 and len(set(known)) == len(known) == len(parts)
     if named and not fitting:  # why: a tuple is in the forward's order, unless the shapes say otherwise
         return {**{spelled[name]: g for name, g in zip(said, parts, strict=True)}, **more}
+    fewer = len(parts) < sum(not not_of_floats(values[name]) for name in names) and set(known) != set(chosen)
+    if known and fewer and len(set(known)) == len(known):
+        chosen = beside([spelled.get(name, "") for name in said], {name: values[name] for name in names})
     if len(parts) > len(names):
         raise ValueError(f"backward returns {len(parts)} gradients, and there are {len(names)} inputs")
     return {**dict(zip(chosen, parts, strict=True)), **more}
+
+
+def beside(said: Sequence[str], values: Mapping[str, Any]) -> list[str]:
+    """The names that a return says, and for what it does not name the likely ones that come next."""
+    names, found, last = list(values), [], 0
+    for name in said:
+        open_ = [n for n in names if n not in said and n not in found]
+        name = name or next((n for n in those_with(1, {n: values[n] for n in open_ if names.index(n) >= last})), "")
+        found.append(name or next(iter(open_), ""))
+        last = names.index(found[-1]) if found[-1] else last
+    return found
 
 
 def the_one(grad: Any, values: Mapping[str, Any]) -> str:
@@ -74,7 +89,7 @@ def those_with(n: int, values: Mapping[str, Any]) -> list[str]:
 
 def is_target(name: str, names: Sequence[str]) -> bool:
     """x beside logits is what they are compared with."""
-    return name.lower() == "x" and bool({"logits", "p", "probs"} & {n.lower() for n in names})
+    return name.lower() == "x" and bool(OF_X.intersection(n.lower() for n in names))
 
 
 def not_an_array(value: Any) -> bool:
@@ -83,17 +98,3 @@ def not_an_array(value: Any) -> bool:
 
 def not_of_floats(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind != "f"
-
-
-@functools.cache
-def returned_names(function: Callable[..., Any], n: int) -> tuple[str, ...]:
-    """dx, dW, db of `return dx, dW, db`; nothing where something else is returned."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
-    except (OSError, TypeError, SyntaxError):
-        return ()
-    for node in [node for node in ast.walk(tree) if isinstance(node, ast.Return)][::-1]:
-        parts = node.value.elts if isinstance(node.value, ast.Tuple) else []
-        if len(parts) >= n and all(isinstance(part, ast.Name) for part in parts[:n]):
-            return tuple(part.id for part in parts[:n] if isinstance(part, ast.Name))
-    return ()

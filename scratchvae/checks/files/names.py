@@ -16,14 +16,25 @@ ROLES = {  # an argument of this name is probably ...
     "state": "h h0 prev_h h_prev hidden c0 prev_c c_prev a0 h_0 c_0 state prev_state",
     "latent": "mu logvar log_var mean",
     "noise": "eps noise xi",
-    "spread": "sigma std var variance stddev",
+    "spread": "sigmas sigma std stds var variance stddev",
     "mask": "mask",
+    "given": "reward rewards returns ret rets done dones adv advs advantage advantages baseline baselines grid",
+    "index": "action actions act acts idx index indices ids tokens tags segment segments token_ids",
     "graph": "adj adjacency adj_matrix a_hat laplacian",
     "settings": "param params config hparameters hparams options cfg settings",
     "flag": "train training is_training is_train train_flg retain_derived",
 }
 ROLE_OF = {name: role for role, names in ROLES.items() for name in names.split()}
-CONSTANT = ("mask", "graph", "target", "noise", "state")  # roles that may have no gradient, the likely ones first
+CONSTANT = (
+    "given",
+    "index",
+    "mask",
+    "graph",
+    "target",
+    "noise",
+    "state",
+)  # roles that may have no gradient, the likely ones first
+OF_X = {"logits", "p", "probs", "x_hat", "xhat", "x_rec", "x_recon", "recon", "recon_x", "reconstruction"}  # of a model
 MEANT = {  # plain numbers that a constructor or a function may ask for
     4: "in input_size input_dim n_in in_features in_dim n_inputs input_units in_channels in_ch num_features "
     "n_features dim size features d d_in n_input num_inputs fan_in nin input_features normalized_shape "
@@ -57,6 +68,8 @@ OUTPUTS = (
 )  # where a layer keeps it
 TAKES_OUTPUT = {"y", "out", "output", "a", "A", "s", "S", "activation", "y_hat", "probs"}
 NO_GRADIENT = {"data", "dim", "dims", "dtype", "depth", "debug", "device", "dropout", "d", "dict", "delta", "done"}
+NO_GRADIENT |= {"dones", "diff", "diffs", "dist", "dists", "distance", "distances", "dev", "den", "denom", "dot", "det"}
+NO_GRADIENT |= {"deg", "degree", "discount", "decay", "draw", "draws", "div", "dir"}
 SHORT = ((r"^(weights?|kernels?|filters?)(?=$|\d|_)", "w"), (r"^(bias|biases)(?=$|\d|_)", "b"), (r"^inputs?$", "x"))
 MARKS = (r"^(?:dl_?|dj_?)?d_?(\w.*)$", r"^grad(?:ient)?_?(\w.*)$", r"^delta_(\w.*)$", r"^(\w.*?)_?grad(?:ient)?s?$")
 UPSTREAM = {"grad", "delta", "upstream", "gradient", "g", "output_gradient", "output_grad", "error", "err", "up"}
@@ -81,6 +94,14 @@ def role(name: str) -> str:
         return "settings"
     if re.search(r"(^|_)(label|target|truth)s?(_|$)", low):
         return "target"
+    if re.search(r"(^|_)(old|ref|reward|advantage|return)s?(_|$)|^(is|sample|class|importance|loss)_weights?$", low):
+        return "given"  # why: it is data beside a prediction, of which nobody wants a gradient
+    if re.search(r"_(preds?|hat)$", low):
+        return "prediction"
+    if re.match(r"W_?[a-z]{1,4}$|w_(up|down|gate|in|out|q|k|v|o|s|t)$", name) and low not in ROLE_OF:
+        return "weight"
+    if re.match(r"U_?[a-z]$", name):
+        return "recurrent"
     return ROLE_OF.get(low) or ROLE_OF.get(re.sub(r"_?\d+$", "", low), "")
 
 

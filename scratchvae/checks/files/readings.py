@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.files.names import CONSTANT, OUTPUTS, RATES, TAKES_OUTPUT, is_upstream, role
+from scratchvae.checks.files.names import CONSTANT, OUTPUTS, RATES, TAKES_OUTPUT, gradient_of, is_upstream, role
 from scratchvae.checks.files.pairs import CACHES, Written, arguments, called, required
+from scratchvae.checks.files.source import returned
 
 Array = np.ndarray
 
@@ -60,7 +61,10 @@ def upstream(pair: Written) -> list[str]:
     """The arguments of a backward that are dy: those that look like it, or the first that is nothing else."""
     names = [name for name in arguments(pair.backward) if name not in arguments(pair.forward)]
     must = [name for name in names if name in required(pair.backward) and name.lower() not in RATES]
-    marked = [name for name in must if is_upstream(name)]
+    kept = returned(pair.forward)  # why: what has the name of something that forward returns is handed back by it
+    marked = [name for name in must if is_upstream(name) and name not in kept]
+    if sure := [name for name in marked if gradient_of(name)]:  # why: beside dloss, err and delta are no gradients
+        return sure
     return marked or [name for name in must or names[:1] if name.lower() not in CACHES][:1]
 
 
