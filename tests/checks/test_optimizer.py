@@ -384,7 +384,11 @@ def test_what_no_copy_tells_is_not_claimed():
     ("own", "reference", "words"),
     [
         (lambda t: 1, lambda t: 0.9**t, "lr stays the same, and that of the reference decays, 0.9 times"),
-        (lambda t: 1, lambda t: min(1, t / 5), "lr stays the same, and that of the reference is multiplied by t"),
+        (
+            lambda t: 1,
+            lambda t: min(1, t / 5),
+            "lr stays the same, and that of the reference is multiplied by min(t, 5)",
+        ),
         (lambda t: 1, lambda t: 1 / t, "lr stays the same, and that of the reference is multiplied by 1 / t"),
         (lambda t: 1.1**t, lambda t: 1, "lr grows, 1.1 times from step to step, and that of the reference stays"),
         (lambda t: 0.9**t, lambda t: 1, "lr decays, 0.9 times from step to step, and that of the reference stays"),
@@ -791,3 +795,232 @@ def test_what_is_right_in_another_style_passes(own, reference):
     for seed in range(10):
         report = check_optimizer(own(), OfTheTextbook(reference), rng=np.random.default_rng(seed))
         assert report.ok, str(report)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Clips by the norm of all gradients, parameters that stay at 0, rules that change after some steps
+
+
+class Whole:
+    """An optimizer whose rule(o, params, grads) sees all parameters at once."""
+
+    def __init__(self, rule, **numbers):
+        self.rule, self.t, self.state = rule, 0, {}
+        vars(self).update(numbers)
+
+    def step(self, params, grads):
+        self.t += 1
+        self.rule(self, params, grads)
+
+
+def norm_of(grads):
+    return math.sqrt(sum((g * g).sum() for g in grads.values()))
+
+
+def shortened(factor, mu=0.0):
+    """factor(o, norm of all gradients) before every gradient."""
+
+    def rule(o, params, grads):
+        for name, p in params.items():
+            v = o.state[name] = mu * o.state.get(name, 0) + factor(o, norm_of(grads)) * grads[name]
+            p -= o.lr * v
+
+    return rule
+
+
+def by_norm(o, n):
+    return min(1, o.c / n)
+
+
+def by_value(o, params, grads):
+    for name, p in params.items():
+        p -= o.lr * np.clip(grads[name], -o.c, o.c)
+
+
+def of_the_whole_vector(o, params, grads):
+    flat = np.concatenate([g.ravel() for g in grads.values()])
+    n = np.linalg.norm(flat)
+    for name, p in params.items():
+        p -= o.lr * (grads[name] if n <= o.c else grads[name] / n * o.c)
+
+
+@pytest.mark.parametrize("bound", [0.1, 0.25, 0.5, 1.0, 5.0, 10.0, 40.0])
+def test_a_clip_by_the_norm_is_seen_at_every_usual_bound(bound):
+    def found(rule, mu=0.0):
+        reference = Whole(shortened(by_norm, mu), lr=0.1, c=bound)
+        return only(check_optimizer(Whole(rule, lr=0.1, c=bound), reference)).message
+
+    assert check_optimizer(Whole(of_the_whole_vector, lr=0.1, c=bound), Whole(shortened(by_norm), lr=0.1, c=bound)).ok
+    assert "gradients are not clipped" in found(shortened(lambda o, n: 1))
+    assert "are lengthened to it" in found(shortened(lambda o, n: o.c / n))
+    assert "entry by entry: in the reference all gradients" in found(by_value)
+    assert "there is no momentum" in found(shortened(by_norm), 0.9)
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [
+        (lambda o, n: max(1, 1 / n), "the larger one of 1 and bound / norm"),
+        (lambda o, n: min(1, n), "upside down"),
+        (lambda o, n: min(1, 1 / n**2), "the norm lacks its root"),
+        (lambda o, n: min(1, 5 / n), "shortened to the norm 5, not 1"),
+        (lambda o, n: min(1, 0.37 / n), "the norm of all gradients is 0.43 or more, and right below"),
+    ],
+)
+def test_a_wrong_clip_is_not_told_as_a_step_count(factor, words):
+    own, reference = Whole(shortened(factor), lr=0.1, c=1.0), Whole(shortened(by_norm), lr=0.1, c=1.0)
+    message = only(check_optimizer(own, reference)).message
+    assert words in message or "0.37" in words
+    assert "step count" not in message
+
+
+def test_a_clip_is_not_told_as_a_division_by_the_norm():
+    class Clips(Adam):
+        def step(self, params, grads):
+            super().step(params, {name: g * min(1, 1 / norm_of(grads)) for name, g in grads.items()})
+
+    assert "shortened to the norm 1" in only(check_optimizer(Clips(), Adam())).message
+
+
+@pytest.mark.parametrize(
+    "projection",
+    [
+        lambda p: np.maximum(p, 0),
+        lambda p: np.sign(p) * np.maximum(np.abs(p) - 0.5, 0),
+        lambda p: p * (np.abs(p) > 0.3),
+        lambda p: (p + np.pi) % (2 * np.pi) - np.pi,
+        lambda p: p - p.mean() + 1.0,
+    ],
+)
+def test_parameters_that_are_put_back_agree_with_themselves(projection):
+    def rule(o, params, grads):
+        for name, p in params.items():
+            p[...] = projection(p - 0.1 * grads[name])
+
+    for seed in range(5):
+        assert check_optimizer(Whole(rule), Whole(rule), rng=np.random.default_rng(seed)).ok
+
+
+def test_angles_may_be_wrapped_or_not():
+    def wrapped(o, params, grads):
+        for name, p in params.items():
+            p -= 1e-3 * grads[name]
+            p[...] = (p + 16 * np.pi) % (32 * np.pi) - 16 * np.pi if np.abs(p).max() > 16 else p
+
+    assert check_optimizer(Whole(wrapped), SGD(lr=1e-3, momentum=0.0)).ok
+
+
+def test_what_is_remembered_under_the_id_of_a_parameter():
+    def rule(o, params, grads):
+        for name, p in params.items():
+            v = o.state[id(p)] = 0.9 * o.state.get(id(p), 0) + grads[name]
+            p -= 0.1 * v
+
+    assert check_optimizer(SGD(lr=0.1, momentum=0.9), Whole(rule)).ok
+
+
+def test_a_new_array_in_the_dict_is_a_move():
+    def rule(o, params, grads):
+        for name in params:
+            params[name] = params[name] - 0.1 * grads[name]
+
+    assert check_optimizer(Whole(rule), SGD(lr=0.1, momentum=0.0)).ok
+
+
+def lookahead(k):
+    def rule(o, params, grads):
+        for name, p in params.items():
+            slow = o.state.setdefault(name, p.copy())
+            p -= 0.1 * grads[name]
+            if o.t % k == 0:
+                slow += 0.5 * (p - slow)
+                p[...] = slow
+
+    return rule
+
+
+def test_a_rule_that_changes_after_some_steps():
+    assert check_optimizer(Whole(lookahead(6)), Whole(lookahead(6))).ok
+    message = only(check_optimizer(Whole(lookahead(12)), Whole(lookahead(6)))).message
+    assert "steps 1 to 5 are right, step 6 is not" in message
+
+
+def test_two_numbers_of_one_value_are_both_named():
+    def averaged(o, s, g, p):
+        return -o.lr * (1 - o.mu) * momentum(o, s, g)
+
+    for lr, words in ((0.1, "which is lr or 1 - momentum"), (0.05, "which is 1 - momentum")):
+        own, reference = Course(averaged, lr=lr), Course(heavy, lr=lr)
+        assert only(check_optimizer(own, reference)).message.endswith(words)
+    assert only(check_optimizer(Course(heavy), Course(averaged))).message.endswith("which is 1 / (1 - momentum)")
+
+
+def from_before(own):
+    def rule(o, s, g, p):
+        old = s.get("v", 0 * g)
+        return own(o.mu, old, keep(s, "v", o.mu * old - o.lr * g))
+
+    return rule
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        (lambda mu, old, v: old, "v of the step before alone: it is 0 at first"),
+        (lambda mu, old, v: (1 + mu) * old - mu * old, "v of the step before alone: it is 0 at first"),
+        (lambda mu, old, v: (1 + mu) * v, "from which momentum * v of the step before is not taken away"),
+        (lambda mu, old, v: (1 + mu) * old - mu * v, "have changed places"),
+        (lambda mu, old, v: -np.sign(old) * old**2, ""),
+    ],
+)
+def test_nesterov_from_the_v_of_the_step_before(own, words):
+    message = only(check_optimizer(OfTheTextbook(from_before(own)), OfTheTextbook(looking_ahead))).message
+    assert words in message
+    assert "|grad|" not in message  # of a step that is 0
+
+
+@pytest.mark.parametrize("which", ["m", "v"])
+def test_a_bias_correction_that_forgets_the_power(which):
+    own = adam_with(
+        lambda o: 1 / (1 - o.b1 ** (1 if which == "m" else o.t)),
+        lambda o: 1 / (1 - o.b2 ** (1 if which == "v" else o.t)),
+    )
+    assert (
+        f"the bias correction of {which} divides by 1 - beta"
+        in only(check_optimizer(Course(own), Course(of_adam))).message
+    )
+
+
+def test_a_decay_by_the_exponential():
+    class Exponential(Adam):
+        def step(self, params, grads):
+            for p in params.values():
+                p *= math.exp(-self.lr * 0.02)
+            super().step(params, grads)
+
+    finding = only(check_optimizer(Exponential(lr=0.01), AdamW(lr=0.01)))
+    assert finding.message == "the decay multiplies the parameter by exp(-0.0002), where 1 - 0.0002 belongs"
+    assert "also" not in finding.repair
+
+
+def test_a_schedule_that_counts_in_the_loop():
+    def once(o, params, grads):
+        for name, p in params.items():
+            p -= o.lr * 0.9**o.t * grads[name]
+
+    def often(o, params, grads):
+        for i, (name, p) in enumerate(params.items()):
+            p -= o.lr * 0.9 ** (2 * (o.t - 1) + i + 1) * grads[name]
+
+    finding = only(check_optimizer(Whole(often, lr=0.1), Whole(once, lr=0.1)))
+    assert (finding.cause, finding.message) == (
+        "factor",
+        "the step count grows with every parameter, not with every step",
+    )
+
+
+def test_an_lr_that_vanishes_is_told_of_the_steps_before():
+    own, reference = by_lr(plain, lambda t: math.exp(-0.9 * t)), by_lr(plain, lambda t: 0.9**t)
+    assert "lr decays, 0.40657 times" in only(check_optimizer(Course(own), Course(reference))).message
+    cosine = by_lr(plain, lambda t: max(0.0, math.cos(math.pi / 20 * t)))
+    assert "as a whole" in only(check_optimizer(Course(by_lr(plain, lambda t: 0.5)), Course(cosine))).message

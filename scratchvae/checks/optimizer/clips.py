@@ -3,7 +3,7 @@
 Sizes: T steps, N entries, K norms.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from scratchvae.checks.amounts import number
 from scratchvae.checks.optimizer.moves import Steps
 
 NORMS = ("all", "each", "square", "absolute", "largest", "last", "sum")
+COMMON = (1.0, 5.0, 0.5, 0.1, 10.0, 0.25, 2.0, 100.0)
 USUAL = [f * 10.0**-k for k in range(-2, 4) for f in (5.0, 2.0, 1.0)] + [0.25]
 NORMS_TOLD = {
     "each": "the norm is that of each parameter's own gradient, where that of all gradients together belongs",
@@ -66,11 +67,11 @@ def clipped(h: Steps, clip: Clip) -> np.ndarray:
     return np.asarray(h.g * np.minimum(1, clip.bound / (norm(h, clip.how) + clip.tiny)))
 
 
-def candidates(h: Steps, optimizer: Any, guess: bool = True) -> Iterator[Clip]:
-    """Clips that change some gradient. The bound is a number of the optimizer or, as a guess, a usual one."""
+def candidates(h: Steps, optimizer: Any, guesses: Iterable[float] = USUAL) -> Iterator[Clip]:
+    """Clips that change some gradient. The bound is a number of the optimizer, or one of the guesses."""
     numbers = getattr(optimizer, "__dict__", {}).values()
     own = [float(a) for a in numbers if isinstance(a, int | float)]
-    for bound in dict.fromkeys((*own, *(USUAL if guess else ()))):
+    for bound in dict.fromkeys((*own, *guesses)):
         for how in ("all", "each", "entry"):
             sizes = np.abs(h.g) if how == "entry" else norm(h, how)
             if 0 < bound < sizes.max():
@@ -81,7 +82,8 @@ def clipped_otherwise(h: Steps, clip: Clip, optimizer: Any) -> Iterator[tuple[st
     """What is written in place of a clip: in words, the cause, and done."""
     yield f"gradients are not clipped: in the reference {clip.words}", "missing-term", h.g
     if clip.how != "entry":
-        yield from slips_of_a_norm(h, clip)
+        for tiny in (clip.tiny, 0.0, 1e-6):
+            yield from slips_of_a_norm(h, clip._replace(tiny=tiny))
     for other in (Clip("entry", clip.bound), *candidates(h, optimizer)):
         if (other.how, other.bound) != (clip.how, clip.bound):
             alike = f", not {number(clip.bound)}" if other.how == clip.how else f": in the reference {clip.words}"

@@ -36,10 +36,10 @@ def by_its_decay(h: Steps, reading: Reading, optimizer: Any) -> Finding | None:
     if wanted.where == "inside" != own.where:
         text = "the weight decay stands beside the step, where the reference adds it to the gradient (that is L2)"
         return Finding((), "missing-term", text, repair)
-    if same(own.size, wanted.size):
+    if own.where != wanted.where and same(own.size, wanted.size):
         text = "after the step, of the new parameter" if own.where == "after" else "of the parameter before the step"
         return Finding((), "missing-term", f"the weight decay is taken {text}", repair)
-    return of_another_size(own.size / wanted.size, repair, reading.lr)
+    return of_another_size(own.size, wanted.size, repair, reading.lr)
 
 
 def own_decay(h: Steps, reading: Reading, optimizer: Any) -> Decay | None:
@@ -87,8 +87,12 @@ def of_lr(c: float, lr: float | np.ndarray) -> str:
     return "" if np.ndim(lr) else f", which is lr * {number(c / float(lr))} * param"
 
 
-def of_another_size(q: float, repair: str, lr: float | np.ndarray = np.nan) -> Finding:
-    """q times what the reference does."""
+def of_another_size(own: float, wanted: float, repair: str, lr: float | np.ndarray = np.nan) -> Finding:
+    """The same decay with another number."""
+    q = own / wanted
+    if abs(own + np.expm1(-wanted)) < 0.01 * wanted**2:  # why: the two differ by half a square
+        text = f"the decay multiplies the parameter by exp(-{number(wanted)}), where 1 - {number(wanted)} belongs"
+        return Finding((), "factor", text, repair)
     if same(q, -1.0):
         return Finding((), "sign", "the weight decay has the wrong sign", repair)
     text = "halved" if same(q, 0.5) else f"{times(q)} what it should be"
@@ -110,10 +114,10 @@ def by_a_decay(h: Steps, optimizer: Any, reference: Any) -> Finding | None:
         return Finding((), "missing-term", f"{text}: the decays of the weights differ")
     if not wanted:
         return decay_too_many(Decay("beside", own))
-    repair = f"in each step also: param -= {number(wanted)} * param"
+    repair = f"param -= {number(wanted)} * param"
     if not own:
-        return Finding((), "missing-term", "the weight decay is missing", repair)
-    return of_another_size(own / wanted, repair)
+        return Finding((), "missing-term", "the weight decay is missing", f"in each step also: {repair}")
+    return of_another_size(own, wanted, f"in each step: {repair}, and no other decay")
 
 
 def decay_of_a_step(optimizer: Any) -> float | None:

@@ -29,10 +29,15 @@ class Steps(NamedTuple):
 
     @property
     def off(self) -> np.ndarray:
-        """|move - wanted| relative to what was wanted, beside what rounding of the parameter leaves of it."""
+        """|move - wanted| relative to what was wanted, beside what rounding of the parameter leaves of it.
+
+        What passes through the whole parameter, as a mean, a projection or an angle's 2 pi does, rounds at the size of
+        its largest entry.
+        """
         error = np.abs(self.move - self.wanted)
         with np.errstate(all="ignore"):
-            off = error / (np.abs(self.wanted) + 1e9 * ROUNDING * (np.abs(self.p) + np.abs(self.wanted)))
+            held = np.abs(self.p).max(axis=1, keepdims=True) + np.abs(self.wanted)
+            off = error / (np.abs(self.wanted) + 1e9 * ROUNDING * held)
         return np.where(error == 0, 0.0, np.nan_to_num(off, nan=np.inf))  # why: a parameter may be 0 and stay there
 
     @property

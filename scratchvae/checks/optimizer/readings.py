@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.optimizer.clips import UNCLIPPED, Clip, candidates, clipped
+from scratchvae.checks.amounts import number
+from scratchvae.checks.optimizer.clips import COMMON, UNCLIPPED, Clip, candidates, clipped
 from scratchvae.checks.optimizer.families import FAMILIES, OFTEN_CLIPPED
 from scratchvae.checks.optimizer.moves import Steps, median_ratio
 from scratchvae.checks.optimizer.rules import Family, Run, number_of
@@ -86,10 +87,11 @@ def reading_of(h: Steps, reference: Any) -> Reading | None:
 def clipped_reading_of(h: Steps, reference: Any) -> Reading | None:
     """The same of a reference that clips the gradients first; few rules are tried, since there are many clips."""
     h = h.reference
-    searches = [(ways, False) for ways in ((plain,), (with_decay, with_schedule))] + [((plain,), True)]
+    searches: list[tuple[tuple[Way, ...], tuple[float, ...]]]
+    searches = [((plain,), ()), ((with_decay, with_schedule), ()), ((plain,), COMMON)]
     with np.errstate(all="ignore"):
-        for ways, guess in searches:
-            for clip in candidates(h.first(EARLY), reference, guess):
+        for ways, guesses in searches:
+            for clip in candidates(h.first(EARLY), reference, guesses):
                 if found := read(h, reference, clip, ways, OFTEN_CLIPPED):
                     return found
     return None
@@ -183,6 +185,9 @@ def course(lr: np.ndarray) -> str:
     for what, shape in COURSES.items():
         if np.allclose(lr, lr[0] * shape(t), rtol=1e-5, atol=0.0):
             return what
+    highest = float(lr[-1] / lr[0])
+    if np.allclose(lr, lr[0] * np.minimum(t, highest), rtol=1e-5, atol=0.0) and highest > 1.5:
+        return f"min(t, {number(highest)})"
     if np.allclose(lr[1:] / lr[:-1], lr[1] / lr[0], rtol=1e-5, atol=0.0):
         return "the same" if abs(lr[1] / lr[0] - 1) <= 1e-5 else "a power"
     return ""
@@ -191,6 +196,9 @@ def course(lr: np.ndarray) -> str:
 def lr_at(lr: float | np.ndarray, t: np.ndarray) -> np.ndarray:
     """What lr is at other counts t, if it goes on as in the steps that were seen."""
     seen = np.ravel(lr)
-    if what := course(seen):
-        return np.asarray(seen[0] * (COURSES[what](t) if what in COURSES else (seen[1] / seen[0]) ** (t - 1)))
+    what = course(seen)
+    if what in COURSES:
+        return np.asarray(seen[0] * COURSES[what](t))
+    if what in ("a power", "the same"):
+        return np.asarray(seen[0] * (seen[1] / seen[0]) ** (t - 1))
     return np.full_like(t, seen[0] if len(seen) == 1 else np.nan)

@@ -59,8 +59,8 @@ def explain_moves(wrong: Mapping[str, Steps], names: list[str], optimizer: Any, 
         or (by_a_slip(wrong, names, reading, optimizer) if reading else None)
         or by_a_decay(h, optimizer, reference)
         or by_a_number_a_step(h, reading)
-        or by_a_number_a_parameter(wrong)
         or by_another_rule(h, reading, optimizer)
+        or by_a_number_a_parameter(wrong)
         or by_a_curve(h)
         or unknown(h)
     )
@@ -125,11 +125,16 @@ def origin_of(c: float, optimizer: Any, reference: Any, reading: Reading | None)
     numbers = {**(reading.numbers if reading else {}), "lr": lr or 0.0}
     known = [name for name, value in numbers.items() if 0 < value < 1 and same(c, value)]
     known += [f"1 - {name}" for name, value in numbers.items() if name != "lr" and 0 < value < 1 and same(c, 1 - value)]
-    return f", which is {' or '.join(known)}" if known else ""
+    known = known or [f"1 / {name}" for name, value in numbers.items() if 0 < value < 1 and same(c * value, 1)]
+    known += [f"1 / (1 - {name})" for name, value in numbers.items() if name != "lr" and same(c * (1 - value), 1)]
+    return f", which is {' or '.join(known)}" if known and not same(c, 1) else ""
 
 
 def by_a_number_a_step(h: Steps, reading: Reading | None) -> Finding | None:
     """Whole steps are too long or too short."""
+    if reading and np.ndim(reading.lr):
+        reading = reading._replace(lr=np.asarray(reading.lr)[: clear(h)])
+    h = h.first(clear(h))
     bare = reading.bare(h) if reading else h
     wanted = reading.bare(h.reference).move if reading else h.wanted
     r = median_ratio(bare.move, wanted, axis=1)  # (T,)
@@ -147,9 +152,17 @@ def by_a_number_a_step(h: Steps, reading: Reading | None) -> Finding | None:
     wrong, n = np.abs(r - 1) > 0.1 * ALLOWED, norm(h, "all")[:, 0]
     if when := by_its_norm(wrong, n):
         return Finding((), "factor", f"steps are too long or too short where {when}: look for a clip by the norm")
-    first = int(np.argmax(wrong)) + 1
+    off = np.abs(r - 1)
+    first = int(np.argmax(off > min(1e-4, 0.5 * float(off.max())))) + 1  # why: where the digits that are shown differ
     text = f"step {first} as a whole is {number(r[first - 1])} times as long as meant, and not every step is so"
     return Finding((), "factor", f"{text}: something changes from step to step, such as lr or a norm")
+
+
+def clear(h: Steps) -> int:
+    """How many steps there are before the first that vanishes, or drowns in the rounding of the parameters."""
+    drowned = (np.minimum(np.abs(h.move), np.abs(h.wanted)) <= 1e7 * ROUNDING * np.abs(h.p)).all(axis=1)
+    first = int(drowned.argmax()) if drowned.any() else len(drowned)
+    return first if first >= 3 else len(drowned)
 
 
 def by_its_norm(wrong: np.ndarray, n: np.ndarray) -> str:
