@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scratchvae.checks.files.check import check_file
+from scratchvae.checks.vjp import check
 from scratchvae.cli import main
 
 STYLES = {
@@ -583,3 +584,17 @@ examples = {"scaled": (np.ones((2, 3)), np.array([1.0, 2, 3])), "Square": (np.ar
 """
     reports = reports_of(tmp_path, text)
     assert all(report.ok for report in reports.values()), "\n".join(map(str, reports.values()))
+
+
+def test_a_reason_that_takes_too_long_does_not_take_the_verdict_with_it(tmp_path, monkeypatch):
+    def endless(*given):
+        while True:
+            pass
+
+    monkeypatch.setattr(check, "explain", endless)
+    path = tmp_path / "student.py"
+    path.write_text("def square(x): return x * x, x\ndef square_backward(dy, x): return dy * x\n")
+    (report,) = check_file(path, seconds=3.0)
+    assert not report.ok
+    (finding,) = report.findings
+    assert (finding.cause, finding.message) == ("unknown", "dx: wrong, and no reason was found in time")

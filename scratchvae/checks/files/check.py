@@ -11,7 +11,7 @@ from scratchvae.checks.files.module import generators, loaded, reason
 from scratchvae.checks.files.pairs import Written, arguments, looked_for, pairs
 from scratchvae.checks.report import Finding, Report, Row, listed
 from scratchvae.checks.stop import OutOfTime, time_limit
-from scratchvae.checks.vjp.check import check_vjp
+from scratchvae.checks.vjp.check import checked, nothing_found
 
 NOT_RUN = "not run: "
 NOT_FOUND = "no gradient of it was found"
@@ -73,12 +73,11 @@ def check_pair(pair: Written, given: Mapping[str, Any], names: dict[str, Any], p
     reset = generators(names)
     try:
         with time_limit(seconds):
-            found = fits(pair, given, reset)
-            report, fit = best_of(pair, found)
-            wrong = {name for finding in report.findings for name in finding.inputs}
+            report, fit = best_of(pair, fits(pair, given, reset))
+            wrong = set(wrong_ones(report))
             second = others(pair, fit, wrong, reset) if wrong else []
             other = best_of(pair, second)[0] if second else report
-            return other if other.ok else report
+        return other if other.ok else with_reasons(pair, report, fit, seconds)
     except NotImplementedError:
         return Report(pair.title, [Row("backward", (), np.nan, "not written yet")])
     except Unfit as unfit:
@@ -94,13 +93,30 @@ def check_pair(pair: Written, given: Mapping[str, Any], names: dict[str, Any], p
         reset()
 
 
+def wrong_ones(report: Report) -> list[str]:
+    found = [name for finding in report.findings for name in finding.inputs]
+    return [*found, *(row.name for row in report.rows if row.status == "wrong" and row.name not in found)]
+
+
+def with_reasons(pair: Written, report: Report, fit: Fit, seconds: float) -> Report:
+    """The report again, now with the reasons; what is wrong is wrong, even if they take too long."""
+    if not (wrong := wrong_ones(report)):
+        return report
+    try:
+        with time_limit(seconds):
+            return best_of(pair, [fit], reasons=True)[0]
+    except OutOfTime:
+        report.findings = report.findings or [nothing_found(wrong, "no reason was found in time")]
+        return report
+
+
 def not_run(pair: Written, why: str, given: bool) -> Report:
     """The report of a pair about which nothing can be said."""
     others = "" if given else f"; examples = {{'{pair.title}': {{...}}}} gives inputs that fit"
     return Report(pair.title, [Row(pair.title, (), np.nan, "untested", f"{NOT_RUN}{why}{others}")])
 
 
-def best_of(pair: Written, found: list[Fit]) -> tuple[Report, Fit]:
+def best_of(pair: Written, found: list[Fit], reasons: bool = False) -> tuple[Report, Fit]:
     """The report of the reading that is right; of the likeliest, if none is."""
     first: tuple[Report, Fit] | None = None
     for fit in found:
@@ -112,7 +128,7 @@ def best_of(pair: Written, found: list[Fit]) -> tuple[Report, Fit]:
             text = listed([f"d{name} {shape} of {name} {fit.inputs[name].shape}" for name, shape in fit.shapes.items()])
             report = not_run(pair, f"no made-up inputs fit what backward returns: {text}", False)
         else:
-            report = check_vjp(fit.forward, fit.backward, fit.inputs, constants=fit.constants, title=pair.title)
+            report = checked(fit.forward, fit.backward, fit.inputs, fit.constants, pair.title, reasons=reasons)
             report = said(with_growth(report, fit), fit)
             report.rows += [Row(name, (), np.nan, "untested", NOT_FOUND) for name in fit.left_out]
         if report.ok:

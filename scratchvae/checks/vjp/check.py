@@ -26,6 +26,7 @@ from scratchvae.checks.vjp.function import coarse, impurities, not_finite
 from scratchvae.checks.vjp.keeper import keeper_of
 from scratchvae.checks.vjp.look import View, look, upstreams
 from scratchvae.checks.vjp.point import Hints
+from scratchvae.checks.vjp.told import gradients
 
 ROUNDED = 1e-2
 
@@ -53,6 +54,19 @@ def check_vjp(
         >>> report.findings[0].cause, round(report.findings[0].factor, 6)
         ('factor', 2.0)
     """
+    return checked(forward, backward, inputs, constants or {}, title, rng)
+
+
+def checked(
+    forward: Callable[..., tuple[Any, Any]],
+    backward: Callable[[Any, Any], Any],
+    inputs: Mapping[str, Any],
+    constants: Mapping[str, Any],
+    title: str,
+    rng: np.random.Generator | None = None,
+    reasons: bool = True,
+) -> Report:
+    """check_vjp, with or without the reasons for what is wrong, which take the most time."""
     arrays, fixed = sorted_inputs(inputs)
     x = {name: value.astype(float) for name, value in arrays.items()}
 
@@ -62,9 +76,9 @@ def check_vjp(
 
     flat = any(isinstance(value, Mapping) for value in inputs.values())
     settings = {name: number for name, number in numbers_by_default(forward).items() if name not in inputs}
-    pair = Pair(by_name if flat else forward, backward, list(x), {**settings, **fixed, **(constants or {})})
+    pair = Pair(by_name if flat else forward, backward, list(x), {**settings, **fixed, **constants})
     with np.errstate(all="ignore"):  # why: steps may leave the domain; what is not finite is then left out
-        report = examine(pair, x, title or getattr(forward, "__name__", "pair"), rng)
+        report = examine(pair, x, title or getattr(forward, "__name__", "pair"), rng, reasons=reasons)
     if narrow := [name for name in x if arrays[name].dtype != np.float64]:
         text = (
             f"{', '.join(narrow)} came in {arrays[narrow[0]].dtype}: differences need float64 (they were widened here)"
@@ -89,7 +103,14 @@ def sorted_inputs(inputs: Mapping[str, Any]) -> tuple[Values, dict[str, Any]]:
     return arrays, fixed
 
 
-def examine(pair: Pair, x: Values, title: str, rng: np.random.Generator | None, hints: Hints | None = None) -> Report:
+def examine(
+    pair: Pair,
+    x: Values,
+    title: str,
+    rng: np.random.Generator | None,
+    hints: Hints | None = None,
+    reasons: bool = True,
+) -> Report:
     """Everything that can be said about a pair at the point x: first whether it is a function, then its derivatives."""
     rng = np.random.default_rng(SEED) if rng is None else rng
     report = Report(title)
@@ -121,7 +142,8 @@ def examine(pair: Pair, x: Values, title: str, rng: np.random.Generator | None, 
     told = {name for name, row in view.rows.items() if row.status == "wrong"}
     seen = [f for f in view.findings if not (narrow and f.cause == "precision" and f.inputs[0] not in told)]
     report.findings = once_each(report.findings + seen)
-    report.findings += [f for f in findings_of(pair, view, hints) if not follows(f, report.findings)]
+    if reasons:
+        report.findings += [f for f in findings_of(pair, view, hints) if not follows(f, report.findings)]
     return noted(report)
 
 
@@ -160,7 +182,11 @@ def findings_of(pair: Pair, view: View, hints: Hints | None) -> list[Finding]:
     try:
         return explain(pair, view.x, index, columns, hints)
     except Exception:  # why: somebody's function may do anything, and no reason is no reason to lose the verdict
-        raise
+        return [nothing_found(list(index), "no reason was found")]
+
+
+def nothing_found(names: list[str], why: str) -> Finding:
+    return Finding(tuple(names), "unknown", f"{gradients(names)}: wrong, and {why}", "")
 
 
 def noted(report: Report) -> Report:
