@@ -5,6 +5,7 @@ Sizes: B rows, D data, Z latents.
 
 import contextlib
 import math
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -911,6 +912,242 @@ def test_a_likelihood_that_refuses_what_is_tried_ends_no_check():
     assert not check_evidence(prior, COUNTS).findings
     half = only(check_evidence(counting(lambda self, x, a: 0.5 * self.likelihood.nll(x, a)[0]), COUNTS))
     assert "half of" in half.message
+
+
+# -- noise that is right in another way --------------------------------------------------------------------------------
+
+
+def box_and_muller(eps):
+    Phi = np.vectorize(NormalDist().cdf)
+    u = Phi(eps)
+    r, angle = np.sqrt(-2 * np.log(u[:, 0])), 2 * np.pi * u[:, 1]
+    return np.stack([r * np.cos(angle), r * np.sin(angle)], axis=1)
+
+
+def turned(eps):
+    return eps @ np.array([[0.8, 0.6], [-0.6, 0.8]])
+
+
+def by_the_radius(eps):
+    """Large ones become small, small ones large; of eps = 0, which never occurs, NaN."""
+    r2 = (eps * eps).sum(axis=1, keepdims=True)
+    with np.errstate(all="ignore"):
+        return eps / np.sqrt(r2) * np.sqrt(-2 * np.log(-np.expm1(-r2 / 2)))
+
+
+class Kinked(Student):
+    def decode(self, z):
+        return np.maximum(z @ self.A + self.a, 0) @ self.C + self.c, None
+
+    def objective(self, x, eps):
+        mu, logvar = self.encode(x)
+        z = self.draw(mu, logvar, eps)
+        nll, kl = self.nll(x, self.decode(z)[0]), self.kl(mu, logvar, z)
+        return Terms(nll, kl, -nll - kl), None
+
+
+@pytest.mark.parametrize("noise", [turned, box_and_muller, by_the_radius])
+@pytest.mark.parametrize("kind", [Student, Kinked])
+def test_noise_of_the_right_law_is_not_accused_of_what_the_sums_are_off_by(kind, noise):
+    report = check_evidence(type("Noisy", (kind,), draws(lambda m, v, e: m + s(v) * noise(e)))(), images())
+    assert not report.findings, str(report)
+    assert "wrong" not in {row.status for row in report.rows}
+
+
+@pytest.mark.parametrize("noise", [turned, by_the_radius])
+def test_a_slip_beside_rough_sums_is_seen(noise):
+    half = {**draws(lambda m, v, e: m + s(v) * noise(e)), **kls(lambda m, v, z: Student.kl(None, m, v, z) / 2)}
+    see(type("Noisy", (Kinked,), half)(), "kl", "factor", "half of what it should be")
+    wide = draws(lambda m, v, e: m + 1.5 * s(v) * noise(e))
+    assert check_evidence(type("Noisy", (Kinked,), wide)(), images()).findings
+
+
+def halves(eps):
+    h = len(eps) // 2
+    return np.concatenate([eps[:h], -eps[:h]])
+
+
+@pytest.mark.parametrize("mix", [halves, lambda e: e * 0 + e[:1]])
+def test_rows_that_share_their_noise_are_right_row_by_row(mix):
+    """The halves do not even go for one row."""
+    report = check_evidence(with_parts(n_z=1, **draws(lambda m, v, e: m + s(v) * mix(e))), images(B=6))
+    assert not report.findings, str(report)
+    assert [row.status for row in report.rows] == ["untested", *["ok"] * 6]
+    assert report.rows[0].name == "eps"
+
+
+def test_noise_from_a_generator_with_a_seed_is_no_matter_of_the_rows():
+    fixed = draws(lambda m, v, e: m + s(v) * np.random.default_rng(1).standard_normal(e.shape))
+    see(with_parts(**fixed), "sampler", "noise-redrawn", "z does not depend on eps: always the same noise")
+
+
+def test_a_bound_that_is_too_high_is_said_to_be_so_with_its_kl():
+    report = check_evidence(with_parts(**kls(lambda m, v, z: Student.kl(None, m, v, z) / 2)), images())
+    assert all(" above log p(x)" in row.note for row in report.rows)
+    assert all(": ELBO + KL is " in row.note for row in report.rows)
+
+
+# -- few rows ----------------------------------------------------------------------------------------------------------
+
+OF_THE_KL = [
+    (lambda m, v: m**2 + np.exp(v) - 1, "the kl has no part with logvar"),
+    (lambda m, v: m**2 + np.exp(v) - 1 + v, "the part of the kl with logvar has the wrong sign"),
+    (lambda m, v: np.exp(v) - 1 - v, "the kl has no part with mu^2"),
+    (lambda m, v: m + np.exp(v) - 1 - v, "the kl has no part with mu^2, but one with mu"),
+    (lambda m, v: m**2 + np.exp(2 * v) - 1 - v, "the kl has no part with sigma^2, but one with sigma^4"),
+]
+
+
+class Straight(Student):
+    """An encoder without a bend: mu and logvar of two images and of all between them lie on a line."""
+
+    def encode(self, x):
+        return 0.4 * x @ self.W[:, : len(self.A)] + self.m, 0.3 * x @ self.W[:, -len(self.A) :] + self.v - 0.5
+
+
+@pytest.mark.parametrize("n_z", [1, 2])
+@pytest.mark.parametrize(("kl", "words"), OF_THE_KL, ids=[words for _, words in OF_THE_KL])
+def test_two_images_are_enough_to_name_a_slip_in_the_kl(kl, words, n_z):
+    x = np.array([[1, 1, 0, 0, 1, 0], [0, 1, 1, 0, 1, 1]])[[0, 1, 0, 0]] * 1.0
+    model = type("Straight", (Straight,), kls(lambda m, v, z: 0.5 * kl(m, v).sum(axis=1)))(n_z=n_z)
+    assert only(check_evidence(model, x)).message == words
+
+
+def test_what_several_slips_explain_is_not_named():
+    """One latent that is the same for all rows: any part may be wrong."""
+
+    def encode(self, x):
+        return np.full((len(x), 1), 0.7), np.full((len(x), 1), -0.4) + 1e-3 * x[:, :1]
+
+    finding = only(check_evidence(with_parts(n_z=1, encode=encode, **kls(lambda m, v, z: m[:, 0] + 0.1)), images()))
+    assert finding.cause in ("unknown", "missing-term"), finding
+    assert "times" not in finding.message
+
+
+# -- more slips --------------------------------------------------------------------------------------------------------
+
+MORE = [
+    (nlls(lambda n, x, a: (np.logaddexp(0, a) + x * a).sum(axis=1)), "nll", "sign", "x * logit has the wrong sign"),
+    (nlls(lambda n, x, a: (np.logaddexp(0, a) - 2 * x * a).sum(axis=1)), "nll", "factor", "x * logit is twice"),
+    (nlls(lambda n, x, a: (np.logaddexp(0, a) - x * a)[:, 1:].sum(axis=1)), "nll", "missing-term", "out pixel 0"),
+    (
+        kls(lambda m, v, z: 0.5 * (z**2 - (z - m) ** 2 - v).sum(axis=1)),
+        "kl",
+        "elementwise-factor",
+        "log q(z|x) has (z - mu)^2, where",
+    ),
+    (
+        {"objective": lambda self, x, eps: elsewhere(self, x, eps, x - 0.5)},
+        "encode",
+        "elementwise-factor",
+        "of encode(x - 0.5), not of encode(x)",
+    ),
+    (
+        {"objective": lambda self, x, eps: elsewhere(self, x, eps, x**2)},
+        "encode",
+        "unknown",
+        "agree on a mu and a sigma that encode(x) does not return",
+    ),
+]
+
+
+def elsewhere(model, x, eps, encoded):
+    mu, logvar = model.encode(encoded)
+    z = model.draw(mu, logvar, eps)
+    nll, kl = model.nll(x, model.decode(z)[0]), model.kl(mu, logvar, z)
+    return Terms(nll, kl, -nll - kl), None
+
+
+@pytest.mark.parametrize(("parts", "where", "cause", "words"), MORE, ids=[a[3] for a in MORE])
+def test_more_slips_are_named(parts, where, cause, words):
+    see(with_parts(**parts), where, cause, words)
+
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+def log_qs(f):
+    return {"log_q": lambda self, z, m, v: -0.5 * (f(z, m, v) + LOG_2PI).sum(axis=1)}
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        (log_qs(lambda z, m, v: (z - m) ** 2 / s(v) + v), "has (z - mu)^2 / sigma, where"),
+        (log_qs(lambda z, m, v: (z - m) ** 2 + v), "has (z - mu)^2, where"),
+        (log_qs(lambda z, m, v: (z - m) ** 2 * np.exp(-v) + s(v)), "has sigma, where logvar belongs"),
+        (log_qs(lambda z, m, v: ((z - m) ** 2 * np.exp(-v) + v)[:, :1]), "leaves out latent 1"),
+    ],
+)
+def test_slips_in_the_log_q_of_the_weights(parts, words):
+    assert words in only(check_evidence(many(**parts), images())).message
+
+
+class Vectorised(Student):
+    """A bound of K draws without a loop, whose weights meet before they are averaged."""
+
+    K = 3
+    meet = staticmethod(lambda nll, log_p, log_q: log_p - nll - log_q)
+    first = False
+
+    def draw_eps(self, B, rng):
+        return rng.standard_normal((self.K, B, self.M.shape[1]))
+
+    def objective(self, x, eps):
+        mu, logvar = self.encode(x)
+        z = mu + s(logvar) * (eps[:1] if self.first else eps)
+        a = self.decode(z)[0]
+        nll = (np.logaddexp(0, a) - x * a).sum(axis=2)
+        log_p, log_q = (-0.5 * (b + LOG_2PI).sum(axis=2) for b in (z**2, eps**2 + logvar))
+        return BoundAlone(lme(self.meet(nll, log_p, log_q) + 0 * log_q)), None
+
+
+def test_weights_of_draws_that_have_a_part_in_common():
+    shared = type("Shared", (Vectorised,), {"meet": staticmethod(lambda n, p, q: p - n - q.mean(axis=0))})
+    see(shared(), "weights", "shape", "log q(z|x) is averaged over the draws")
+    see(type("First", (Vectorised,), {"first": True})(), "sampler", "shape", "share one eps")
+
+
+@pytest.mark.parametrize(
+    ("draw_eps", "cause", "words"),
+    [
+        (lambda self, B, rng: np.repeat(rng.standard_normal((1, B, 2)), 3, 0), "shape", "the K draws of draw_eps are"),
+        (lambda self, B, rng: rng.random((3, B, 2)), "elementwise-factor", "mean 0.50 and spread 0.29, uniform"),
+        (
+            lambda self, B, rng: 2 * rng.standard_normal((3, B, 2)),
+            "elementwise-factor",
+            "draws noise of mean 0.00 and spread",
+        ),
+        (lambda self, B, rng: rng.standard_normal((3, B, 1)), "shape", "the shape (3, 5, 1) for 5 rows and 2 latents"),
+        (
+            lambda self, B, rng: np.random.default_rng(0).standard_normal((3, B, 2)),
+            "noise-redrawn",
+            "the same noise in every call",
+        ),
+    ],
+)
+def test_the_noise_of_draw_eps(draw_eps, cause, words):
+    see(type("Noisy", (Vectorised,), {"draw_eps": draw_eps})(), "draw_eps", cause, words)
+
+
+def test_pairs_of_draws_may_be_meant():
+    def pairs(self, B, rng):
+        half = rng.standard_normal((2, B, 2))
+        return np.concatenate([half, -half])
+
+    report = check_evidence(type("Pairs", (Vectorised,), {"draw_eps": pairs, "K": 4})(), images())
+    assert not report.findings
+    assert report.rows[0].name == "draw_eps"
+    assert report.rows[0].status == "untested"
+
+
+def test_the_number_of_rows_in_the_place_of_the_number_of_draws():
+    class Rows(Vectorised):
+        def objective(self, x, eps):
+            terms, _ = super().objective(x, eps)
+            return BoundAlone(terms.objective + math.log(len(eps)) - math.log(len(x))), None
+
+    see(Rows(), "objective", "missing-term", "the logarithm of the number of rows is taken from")
 
 
 # -- the package's own models ------------------------------------------------------------------------------------------

@@ -13,20 +13,12 @@ from scratchvae.backend import to_numpy
 from scratchvae.checks.amounts import off_by, same
 from scratchvae.checks.evidence.fitted import fitted
 from scratchvae.checks.evidence.inside import inner, look_inside
+from scratchvae.checks.evidence.kl import is_analytic, kl_fits, wrong_kl
 from scratchvae.checks.evidence.nll import wrong_nll
 from scratchvae.checks.evidence.prior import is_known, of_closed_kl, of_draws, of_log_p
 from scratchvae.checks.evidence.quadrature import NllAt, expected_kl
 from scratchvae.checks.evidence.readings import AS_AGREED, READINGS, Reading, fits, of_encode
-from scratchvae.checks.evidence.terms import (
-    ALLOWED,
-    Heads,
-    close,
-    is_analytic,
-    kl_fits,
-    log_normal,
-    wrong_kl,
-    wrong_sum,
-)
+from scratchvae.checks.evidence.terms import ALLOWED, Heads, close, log_normal, wrong_sum
 from scratchvae.checks.report import Finding
 from scratchvae.checks.sampler.draw import Draw, all_together, entry_by_entry
 from scratchvae.checks.sampler.instead import DRAW, Measured
@@ -111,6 +103,8 @@ def of_the_parts(b: Bound, drawn: Drawn) -> list[Finding]:
     agreed = [reading for reading in readings if drawn.findings and fits(drawn.numbers, reading)]
     if agreed and AS_AGREED not in readings:
         found.append(of_encode(agreed[0]))
+    elif not readings and (other := of_another_q(b, drawn)):
+        found.append(other)
     else:
         found += drawn.findings
         fits_a_prior = AS_AGREED in readings or (not readings and other_prior(b, drawn))
@@ -120,6 +114,24 @@ def of_the_parts(b: Bound, drawn: Drawn) -> list[Finding]:
         found.append(wrong_nll(nll, right, drawn.z, b.x, inner(b.model), b.likelihood))
     wrong = wrong_sum("elbo", b.terms["elbo"], nll, kl)
     return [*found, wrong] if wrong else found
+
+
+def of_another_q(b: Bound, drawn: Drawn) -> Finding | None:
+    """Sampler and kl agree on a mu and a sigma that encode(x) does not return: of which x are they?"""
+    if drawn.numbers is None or not drawn.findings or not drawn.numbers.spread.all():
+        return None
+    mu, logvar = drawn.numbers.shift[0], 2 * np.log(np.abs(drawn.numbers.spread[0]))  # (B, Z), (B, Z)
+    if not kl_fits(b.terms["kl"], (mu, logvar), drawn.z):
+        return None
+    repair = "encode(x), of the x that encode is given elsewhere"
+    for name, x in {"x - 0.5": b.x - 0.5, "2 x - 1": 2 * b.x - 1, "1 - x": 1 - b.x, "x / 255": b.x / 255}.items():
+        with suppress(Exception):  # somebody's code may do anything
+            heads = [to_numpy(a).astype(float) for a in inner(b.model).encode(x)[:2]]
+            if close(heads[0], mu) and close(heads[1], logvar):
+                text = f"the objective takes mu and logvar of encode({name}), not of encode(x)"
+                return Finding(("encode",), "elementwise-factor", text, repair)
+    text = "sampler and kl agree on a mu and a sigma that encode(x) does not return"
+    return Finding(("encode",), "unknown", text, repair)
 
 
 def not_to_be_told_apart(b: Bound) -> Finding:
@@ -292,18 +304,25 @@ def of_the_draw(b: Bound, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
 
 
 def kl_at_mixtures(b: Bound, told: bool) -> tuple[np.ndarray, Heads] | None:
-    """More values of a kl in closed form, (B + 64,), with their heads, (B + 64, Z) each."""
-    rng, (B, D) = np.random.default_rng(0), b.x.shape
-    mixed = rng.dirichlet(np.full(B, 0.5), size=64) @ b.x  # (64, D)
+    """More values of a kl in closed form, (n,), with their heads, (n, Z) each."""
+    rng, (B, D), whole = np.random.default_rng(0), b.x.shape, bool((b.x == np.rint(b.x)).all())
+    low, high = b.x.min(), b.x.max()
+    between = rng.dirichlet(np.full(B, 0.5), size=64) @ b.x  # (64, D)
+    far_out = low + (high - low) * rng.beta(0.3, 0.3, (64, D))  # why: signs and sizes of mu are to differ
+    anywhere = np.concatenate([between, far_out])  # (128, D)
     crossed = b.x[rng.integers(B, size=(64, D)), np.arange(D)]  # (64, D)  why: a likelihood may refuse the others
-    for others in (mixed, crossed):
-        x = np.concatenate([b.x, others])  # (B + 64, D)
+    for others in (anywhere, np.rint(far_out) if whole else crossed, crossed):
+        x = np.concatenate([b.x, others])  # (n, D)
         with suppress(Exception):
-            mu, logvar = (to_numpy(a).astype(float) for a in inner(b.model).encode(x.copy())[:2])  # (B + 64, Z)
+            mu, logvar = (to_numpy(a).astype(float) for a in inner(b.model).encode(x.copy())[:2])  # (n, Z)
             look = look_inside(b.model, x, np.zeros(mu.shape))
-            if told:
-                return look.terms["kl"], (mu, logvar)
-            z = mu if look.z is None else look.z  # (B + 64, Z)
-            nll = np.concatenate([b.nll_at(z[[i]], row) for i, row in enumerate(x)])  # (B + 64,)
-            return -look.terms["elbo"] - nll, (mu, logvar)
+            z = mu if look.z is None else look.z  # (n, Z)
+            kl = look.terms["kl"] if told else -look.terms["elbo"] - each_nll(b.nll_at, z, x)  # (n,)
+            if all(np.isfinite(a).all() for a in (kl, mu, logvar)):
+                return kl, (mu, logvar)
     return None
+
+
+def each_nll(nll_at: NllAt, z: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """-log p(x|z) of as many x as z, (n,)."""
+    return np.concatenate([nll_at(z[[i]], row) for i, row in enumerate(x)])

@@ -3,6 +3,7 @@
 Sizes: B rows, D data, Z latents.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -166,6 +167,11 @@ def require_same(name: str, together: np.ndarray, alone: np.ndarray, known: Mapp
     slips: dict[str, tuple[np.ndarray, str, float | None]] = {
         f"the {name} of a row is divided by the number of rows": (alone / B, "factor", 1.0 * B),
         f"the {name} of a row is multiplied by the number of rows": (alone * B, "factor", 1.0 / B),
+        f"the logarithm of the number of rows is taken from the {name} of a row": (
+            alone - math.log(B),
+            "missing-term",
+            None,
+        ),
         f"the {name} of every row is the mean over all rows": (np.full(B, alone.mean()), "batch-sum", None),
         f"the {name} of every row is the sum over all rows": (np.full(B, alone.sum()), "batch-sum", None),
         **{text: (value, "batch-sum", None) for text, value in known.items()},
@@ -175,7 +181,7 @@ def require_same(name: str, together: np.ndarray, alone: np.ndarray, known: Mapp
     )
     for text, (value, cause, factor) in slips.items():
         if (np.abs(together - value) <= tolerance * max(1, B)).all():
-            raise Fault(name, cause, text, repair, factor)
+            raise Fault(name, cause, text, "log K, K the number of draws" if "logarithm" in text else repair, factor)
     if B > 2 and abs(together.sum() - alone.sum()) <= tolerance.sum():
         raise Fault(name, "batch-sum", f"in the {name} of a row a term is the mean over all rows", repair)
     text = f"the {name} of a row changes with the other rows of the batch"

@@ -14,12 +14,13 @@ from scratchvae.backend import as_backend, get_xp, to_numpy
 from scratchvae.checks.amounts import number, off_by, same
 from scratchvae.checks.evidence.inside import logits_of
 from scratchvae.checks.evidence.terms import ALLOWED, by_a_number, close
-from scratchvae.checks.report import Finding
+from scratchvae.checks.report import Finding, listed
 from scratchvae.checks.vjp.case import ratio
 from scratchvae.likelihoods import Bernoulli
 
 At = Callable[[np.ndarray], np.ndarray]  # x (E B, D) -> its nll at the same logits, (E, B)
 NEARLY = 1e-3  # of the largest nll
+IN_LOGITS = "the sum of log(1 + exp(logit)) - x * logit"
 REPAIR = "-log p(x|z) of x itself, summed over its pixels"
 
 
@@ -34,7 +35,17 @@ def wrong_nll(nll: np.ndarray, right: np.ndarray, z: np.ndarray, x: np.ndarray, 
         rows = as_backend(x, get_xp(logits), logits.dtype)
         return to_numpy(p.nll(rows, logits)[0]).astype(float).reshape(nll.shape)
 
-    for known in (of_another_x, of_a_half, of_squares, of_a_factor, of_a_term, of_other_logits, of_a_small_constant):
+    for known in (
+        of_another_x,
+        of_a_half,
+        of_squares,
+        of_a_factor,
+        of_a_term,
+        of_other_logits,
+        of_its_pixels,
+        of_its_parts,
+        of_a_small_constant,
+    ):
         with np.errstate(all="ignore"), suppress(Exception):  # somebody's likelihood may refuse what is tried
             if finding := known(nll, many, logits, p, at):
                 return finding
@@ -103,6 +114,41 @@ def of_a_term(nll: np.ndarray, x: np.ndarray, logits: Any, p: Any, at: At) -> Fi
                 f"the nll {'lacks' if c > 0 else 'has a term too many,'} {often}the sum of {name}, in the logits alone"
             )
             return Finding(("nll",), "missing-term", text, "a log-likelihood with all its normalising terms")
+    return None
+
+
+def of_its_pixels(nll: np.ndarray, x: np.ndarray, logits: Any, p: Any, at: At) -> Finding | None:
+    """The right nll of some of the pixels alone."""
+    D, of = x.shape[1], logits.reshape(len(x), -1, x.shape[1])  # (E B, P, D)
+    each = [to_numpy(p.nll(as_backend(x[:, [d]], get_xp(of), of.dtype), of[:, :, d])[0]) for d in range(D)]
+    table = np.stack(each, axis=1).astype(float)  # (E B, D)
+    if not close(table.sum(axis=1), at(x).ravel()) or np.linalg.matrix_rank(table) < D:
+        return None
+    counted = np.linalg.lstsq(table, nll.ravel(), rcond=None)[0]  # (D,)
+    gone = np.abs(counted) < ALLOWED  # (D,)
+    if not (gone.any() and close(counted[~gone], np.ones((~gone).sum())) and close(table @ counted, nll.ravel())):
+        return None
+    which = listed([str(d) for d in np.flatnonzero(gone)])
+    text = f"the nll leaves out pixel{'s' if gone.sum() > 1 else ''} {which}"
+    return Finding(("nll",), "missing-term", text, "sum over all pixels")
+
+
+def of_its_parts(nll: np.ndarray, x: np.ndarray, logits: Any, p: Any, at: At) -> Finding | None:
+    """The nll of a Bernoulli, log(1 + exp(logit)) - x * logit, with another weight of one of both."""
+    if getattr(p, "name", "") != Bernoulli.name:
+        return None
+    a = to_numpy(logits).astype(float)  # (E B, D)
+    table = np.stack([np.logaddexp(0, a).sum(axis=1), -(x * a).sum(axis=1)], axis=1)  # (E B, 2)
+    weights = np.linalg.lstsq(table, nll.ravel(), rcond=None)[0].tolist()
+    if not close(table @ weights, nll.ravel()):
+        return None
+    for name, c in zip(("log(1 + exp(logit))", "x * logit"), weights, strict=True):
+        if abs(c) < ALLOWED:
+            return Finding(("nll",), "missing-term", f"the nll has no {name}", IN_LOGITS)
+        if not same(c, 1.0):
+            how, repair = off_by(c)
+            cause = "sign" if same(c, -1.0) else "factor"
+            return Finding(("nll",), cause, f"in the nll {name} {how}", f"{repair}: {IN_LOGITS}", 1 / c)
     return None
 
 

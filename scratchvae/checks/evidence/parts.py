@@ -3,6 +3,7 @@
 Sizes: K draws, B rows, Z latents, n sets.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from scratchvae.checks.amounts import off_by, same
 from scratchvae.checks.evidence.many import Many
 from scratchvae.checks.evidence.terms import ALLOWED, close
+from scratchvae.checks.evidence.written_q import Written, which_is
 from scratchvae.checks.report import Finding
 from scratchvae.gaussian import LOG_2PI
 
@@ -52,6 +54,22 @@ def term_of_log_q(many: Many, got_one: np.ndarray, parts_one: np.ndarray, z_one:
         return None
     left_out = whole if abs(constant) < ALLOWED else 0.0
     return Said(in_words(c, " and no log(2 pi)" if left_out else ""), c, left_out)
+
+
+def slip_in_log_q(many: Many, got_one: np.ndarray, parts_one: np.ndarray, z_one: np.ndarray) -> Written | None:
+    """The usual slip that log q(z|x) in the weights is, from K draws that are the same; None if there is not one."""
+    mu, logvar = (a[:, None] for a in many.heads)  # (B, 1, Z) each
+    return which_is(parts_one[1, :, 0] - parts_one[0, :, 0] - got_one, z_one[:, 0], mu, logvar)
+
+
+def one_for_all(parts: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """The parts of the weights, (3, B, K, n), with one of them the same for all K draws, and what that is."""
+    ways = {"averaged over the draws": lambda a: a.mean(axis=1), "that of the first draw": lambda a: a[:, 0]}
+    for i, name in enumerate(("nll", "log p(z)", "log q(z|x)")):
+        for how, of in ways.items():
+            changed = parts.copy()
+            changed[i] = of(parts[i])[:, None]
+            yield f"in the weights {name} is {how}, where each draw has its own", changed
 
 
 def in_words(c: np.ndarray, also: str) -> Finding:

@@ -16,7 +16,7 @@ from scratchvae.checks.amounts import nats, number, off_by, same
 from scratchvae.checks.evidence.fitted import fitted
 from scratchvae.checks.evidence.inside import inner
 from scratchvae.checks.evidence.many import Many, log_mean_exp
-from scratchvae.checks.evidence.parts import term_of_log_q, terms_of_q
+from scratchvae.checks.evidence.parts import LOG_Q, one_for_all, slip_in_log_q, term_of_log_q, terms_of_q
 from scratchvae.checks.evidence.prior import is_known, of_draws
 from scratchvae.checks.evidence.quadrature import expected_kl
 from scratchvae.checks.evidence.readings import AS_AGREED, READINGS, Reading, fits, of_encode
@@ -111,7 +111,8 @@ def as_heard(many: Many, heard: Heard, readings: tuple[Reading, ...] = (AS_AGREE
             if max(map(abs, weights)) < ALLOWED:
                 return [*heard.findings, taken_away(heard.got, parts, constant)]
             found = [*of_the_reading(reading, heard), *of_the_weights(weights, many)]
-            return found + of_the_average(heard.got, parts, weights, constant, many.K)
+            average = of_the_average(heard.got, parts, weights, constant, many.K)
+            return found or average if average == [unknown()] else found + average  # why: it may follow from them
     return None
 
 
@@ -119,10 +120,18 @@ def by_the_terms_of_q(many: Many, heard: Heard) -> list[Finding]:
     """What is wrong, if it is one term of log q(z|x) in the weights, and how they are averaged."""
     parts, parts_one = (parts_of(many, AS_AGREED, z) for z in (heard.z, heard.z_one))  # (3, B, K, n) each
     if (said := term_of_log_q(many, heard.got_one, parts_one, heard.z_one)) is None:
-        return []
+        return by_a_usual_slip(many, heard, parts_one)
     parts[2] += np.tensordot(said.factors - 1, terms_of_q(many, heard.z), axes=1) + said.left_out  # as it is written
     average = of_the_average(heard.got, parts, [*MARKS.values()], 0.0, many.K)
     return [*heard.findings, said.finding, *average]
+
+
+def by_a_usual_slip(many: Many, heard: Heard, parts_one: np.ndarray) -> list[Finding]:
+    """What is wrong, if log q(z|x) in the weights is written with one of the usual slips."""
+    if (slip := slip_in_log_q(many, heard.got_one, parts_one, heard.z_one)) is None:
+        return []
+    finding = Finding(("weights",), slip.cause, f"in the weights {slip.text}", LOG_Q)
+    return [*heard.findings, finding]
 
 
 def other_prior(many: Many, rng: np.random.Generator) -> str:
@@ -163,6 +172,9 @@ def listened(many: Many, eps: np.ndarray, one: np.ndarray) -> np.ndarray | None:
     (K, n, Z), found = eps.shape, []
     for b in range(len(many.x)):
         z, same_draws = (np.concatenate([np.zeros(0), *(z.ravel() for z in many.look(b, e).heard)]) for e in (eps, one))
+        if z.size * K == eps.size:  # one draw, that stands for all
+            found.append(np.broadcast_to(z.reshape(n, Z), (K, n, Z)))
+            continue
         if z.size != eps.size:
             return None
         if not np.ptp(same_draws.reshape(K, n, Z), axis=0).any():  # why: K equal draws show which axis is theirs
@@ -268,6 +280,9 @@ def of_the_average(got: np.ndarray, parts: np.ndarray, weights: list[float], con
         return [Finding(("bound",), "factor", SUM_OF_LOGS, AVERAGE)]
     if close(got, -log_mean_exp(log_w)):
         return [Finding(("bound",), "sign", "the bound has the wrong sign: it is the loss", AVERAGE, -1.0)]
+    for text, changed in one_for_all(parts):
+        if close(got, log_mean_exp(np.tensordot(made_of, changed, axes=1).swapaxes(0, 1))):
+            return [Finding(("weights",), "shape", text, WEIGHT)]
     if scaled and close(got, whole * log_mean_exp(log_w)):
         text, repair = off_by(whole, {"K": K})
         return [Finding(("bound",), "factor", f"the bound {text}", repair, 1 / whole)]

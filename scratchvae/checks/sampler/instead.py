@@ -149,9 +149,7 @@ def constant(got: np.ndarray, base: np.ndarray, error: np.ndarray) -> float | No
     c = float(np.median(got[seen] / base[seen]))
     if not (c and np.isfinite(c)):
         return None
-    known = float(
-        (error[seen] / np.maximum(np.abs(got[seen]), 1e-300)).min()
-    )  # relative: of c, no more digits than that are told
+    known = float((error[seen] / np.maximum(np.abs(got[seen]), 1e-300)).min())  # of c, relative
     c = float(f"{c:.{int(np.clip(1 - np.log10(max(known, 1e-12)), 2, 12))}g}")
     return c if fits(got, c * base, error) else None
 
