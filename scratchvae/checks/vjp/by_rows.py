@@ -68,18 +68,15 @@ def by_rows(
             chosen = smallest_cover(opinions(cases, hypotheses), below)
             of_y = [claim for claim, _ in chosen if any(word.name == "y" for word in claim.words)]
             if chosen and not (of_y and not pair.y(x).ndim):  # why: the y of one row is not that of all
-                some = [b for b, each in enumerate(cut.rows) if not is_right(each, few)] if cut.added else []
-                return [(of_a_row(claim, cut, pair.y(x), some), names) for claim, names in chosen]
+                return [(of_a_row(claim, cut, pair.y(x), few), names) for claim, names in chosen]
     return []
 
 
-def of_a_row(claim: Claim, cut: Cut, whole: np.ndarray, some: list[int]) -> Claim:
-    """As a claim about all of them: what meets an input that the rows share is what arrives at its layer.
-
-    some: the rows that are wrong, of those that add up.
-    """
+def of_a_row(claim: Claim, cut: Cut, whole: np.ndarray, index: Index) -> Claim:
+    """As a claim about all of them: what meets an input that the rows share is what arrives at its layer."""
     if claim.kind in ("rows masked", "paths"):
         return Claim("missing-term", "paths in a row", cost=claim.cost)
+    some = [b for b, row in enumerate(cut.rows) if not is_right(row, index)] if cut.added else []
     if claim.cause == "missing-term" and 0 < len(some) < len(cut.rows):
         return Claim("elementwise-factor", "wrong rows", detail=(cut.batch.axis, tuple(some)), cost=claim.cost)
     alone = [row.pair.y(row.x) for row in cut.rows]

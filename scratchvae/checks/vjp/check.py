@@ -112,8 +112,7 @@ def examine(
     reasons: bool = True,
 ) -> Report:
     """Everything that can be said about a pair at the point x: first whether it is a function, then its derivatives."""
-    rng = np.random.default_rng(SEED) if rng is None else rng
-    report = Report(title)
+    rng, report = np.random.default_rng(SEED) if rng is None else rng, Report(title)
     try:
         y, cache = pair.run(copied(x))
         y = as_output(y)

@@ -17,6 +17,7 @@ from scratchvae.checks.vjp import (
     causes_inside,
     causes_layout,
     causes_lines,
+    causes_model,
     causes_part,
     causes_rows,
     causes_term,
@@ -36,7 +37,7 @@ from scratchvae.checks.vjp.tried import Tried, tried
 
 GENERAL: dict[str, Hypothesis] = {
     hypothesis.__name__: hypothesis
-    for module in (causes_layout, causes_rows, causes_factor, causes_part, causes_term, causes_inside)
+    for module in (causes_layout, causes_rows, causes_factor, causes_part, causes_term, causes_inside, causes_model)
     for hypothesis in module.HYPOTHESES
 }
 LINES: dict[str, Hypothesis] = {hypothesis.__name__: hypothesis for hypothesis in causes_lines.HYPOTHESES}
