@@ -18,7 +18,7 @@ CHECKS = {
     "sampler": "mean, spread and shape of the draw against the q that the KL assumes: `check_sampler`",
     "evidence": "log p(x) = ELBO + KL(q ‖ p(z\\|x)), by quadrature: `check_evidence`",
     "likelihood": "`nll` adds up to 1, and its mean, its draws and its backward are the density's: `check_likelihood`",
-    "optimizer": "five steps beside a reference: `check_optimizer`",
+    "optimizer": "step by step beside a reference: `check_optimizer`",
 }
 CHAPTERS = {
     "activations": ("Activations", "A curve and its slope, and who may write into an array."),

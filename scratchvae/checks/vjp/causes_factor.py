@@ -59,8 +59,8 @@ def array_factors(case: Case, seen: Seen, right: np.ndarray, got: np.ndarray) ->
             if (
                 i == j
                 or (single and ONE not in (u_word, v_word))
-                or says_nothing(u_word, u, got)
-                or says_nothing(v_word, v, right)
+                or (v_word == ONE and says_nothing(u, got))
+                or (u_word == ONE and says_nothing(v, right))
                 or not told_apart(u, v, right, got)
                 or hidden_by(u_word, u, v, right)
                 or (u_word == ONE and hides_little(v, right))
@@ -72,9 +72,9 @@ def array_factors(case: Case, seen: Seen, right: np.ndarray, got: np.ndarray) ->
                 yield hides(claim) if u_word == ONE and ((v == 0) & (right != 0)).any() else claim
 
 
-def says_nothing(word: Word, a: np.ndarray, side: np.ndarray) -> bool:
+def says_nothing(a: np.ndarray, side: np.ndarray) -> bool:
     """Is this side the same without the word, but for a constant, as what is masked already is with the mask?"""
-    return word != ONE and side.size > 1 and ratio(side * a, side) is not None
+    return side.size > 1 and ratio(side * a, side) is not None
 
 
 def hides(claim: Claim) -> Claim:
