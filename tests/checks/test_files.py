@@ -598,3 +598,75 @@ def test_a_reason_that_takes_too_long_does_not_take_the_verdict_with_it(tmp_path
     assert not report.ok
     (finding,) = report.findings
     assert (finding.cause, finding.message) == ("unknown", "dx: wrong, and no reason was found in time")
+
+
+TWO_LAYERS = """
+import numpy as np
+class Affine:
+    def __init__(self, W, b): self.W, self.b = W, b
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+    def backward(self, dout):
+        self.dW, self.db = self.x.T @ dout, dout.sum(axis=0)
+        return dout @ self.W.T
+class Tanh:
+    def forward(self, x):
+        self.y = np.tanh(x)
+        return self.y
+    def backward(self, dout): return dout * (1 - self.y ** 2)
+class Net:
+    def __init__(self):
+        r = np.random.RandomState(0)
+        self.params = {"W1": r.randn(4, 5), "b1": r.randn(5), "W2": r.randn(5, 3), "b2": r.randn(3)}
+        self.grads = {}
+    def forward(self, x):
+        p = self.params
+        self.first, self.act, self.last = Affine(p["W1"], p["b1"]), Tanh(), Affine(p["W2"], p["b2"])
+        return self.last.forward(self.act.forward(self.first.forward(x)))
+    def backward(self, dout):
+        dx = self.first.backward(self.act.backward(self.last.backward(dout)))
+        self.grads = {"W1": self.first.dW, "b1": self.first.db, "W2": self.last.dW, "b2": self.last.db}
+        return dx
+r = np.random.RandomState(1)
+examples = {"Affine": {"W": r.randn(3, 2), "b": r.randn(2), "x": r.randn(4, 3)}, "Net": {"x": r.randn(6, 4)}}
+"""
+
+
+def test_a_network_of_layers_may_have_a_slip_of_its_own_or_one_of_its_layers(tmp_path):
+    """Its backward is called as theirs are. What its examples call W is for the constructor of Affine."""
+    assert all(report.ok for report in reports_of(tmp_path, TWO_LAYERS).values())
+    skips = TWO_LAYERS.replace("self.act.backward(self.last.backward(dout))", "self.last.backward(dout)")
+    *layers, net = reports_of(tmp_path, skips).values()
+    assert all(report.ok for report in layers)
+    assert len(net.findings) == 1
+    inherits = TWO_LAYERS.replace("1 - self.y ** 2", "1 - self.y")
+    affine, tanh, net = reports_of(tmp_path, inherits).values()
+    assert affine.ok
+    assert len(tanh.findings) == 1
+    assert not net.ok
+    assert not net.findings
+    assert any("may follow from what Tanh does" in row.note for row in net.rows)
+
+
+GRAPH = """
+import numpy as np
+class GraphLayer:
+    def forward(self, H, W, A):
+        self.H, self.W, self.S = H, W, A / A.sum(axis=1, keepdims=True)
+        return self.S @ H @ W
+    def backward(self, grad):
+        G = self.S.T @ grad
+        return G @ self.W.T, self.H.T @ G
+r = np.random.RandomState(0)
+examples = {"GraphLayer": {"H": r.randn(4, 3), "W": r.randn(3, 2), "A": np.eye(4) + r.rand(4, 4)}}
+"""
+
+
+def test_gradients_belong_to_what_has_their_shapes_and_data_without_one_are_untested(tmp_path):
+    (report,) = reports_of(tmp_path, GRAPH).values()
+    assert report.ok, str(report)
+    assert {row.name: row.status for row in report.rows} == {"H": "ok", "W": "ok", "A": "untested"}
+    forgotten = GRAPH.replace("return G", "dA = grad @ (self.H @ self.W).T\n        return G")
+    (report,) = reports_of(tmp_path, forgotten).values()
+    assert [finding.cause for finding in report.findings] == ["zero"]  # it is computed, and not returned

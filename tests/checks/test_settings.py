@@ -190,3 +190,36 @@ def test_of_rows_that_differ_no_term_of_one_is_told_of_all():
     finding = only(check_vjp(forward, backward, {"a": 0.4 * numbers(8)}, constants={"t": numbers(8, seed=3)}))
     assert "add" not in finding.repair
     assert "some entries get nothing" in finding.message
+
+
+def test_a_setting_of_the_layer_that_keeps_its_x_is_asked_about():
+    class Pool:
+        def __init__(self, k):
+            self.k = k
+
+        def forward(self, x):
+            self.shape = x.shape
+            return x.reshape(len(x) // self.k, self.k, -1).mean(axis=1)
+
+        def backward(self, dy):
+            return np.repeat(dy, self.k, axis=0)
+
+    pool = Pool(2)
+    finding = only(check_vjp(lambda x: (pool.forward(x), None), lambda dy, _: pool.backward(dy), {"x": numbers(4, 3)}))
+    assert finding.message.endswith("self.k is 2 here: is it that?")
+
+
+def test_what_an_index_overwrites_is_seen_in_a_loss_that_is_one_number():
+    def forward(U, v, ids):
+        return np.sin(U[ids] @ v).sum(), (U, v, ids)
+
+    def backward(dy, cache):
+        U, v, ids = cache
+        s, dU = np.cos(U[ids] @ v), np.zeros_like(U)
+        dU[ids] += s[:, None] * v
+        return dy * dU, dy * s @ U[ids]
+
+    ids = np.array([3, 5, 3, 0, 3])
+    finding = only(check_vjp(forward, backward, {"U": numbers(7, 4), "v": numbers(4, seed=1)}, constants={"ids": ids}))
+    assert finding.cause == "batch-sum"
+    assert "occurs more than once in ids" in finding.message

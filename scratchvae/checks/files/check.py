@@ -8,7 +8,7 @@ import numpy as np
 
 from scratchvae.checks.files.fit import FITS, RAISES, Fit, Unfit, Unread, fits, others
 from scratchvae.checks.files.module import generators, loaded, reason
-from scratchvae.checks.files.pairs import Written, arguments, looked_for, pairs
+from scratchvae.checks.files.pairs import Written, arguments, looked_for, mentioned, pairs
 from scratchvae.checks.report import Finding, Report, Row, listed
 from scratchvae.checks.stop import OutOfTime, time_limit
 from scratchvae.checks.vjp.check import checked, nothing_found
@@ -40,12 +40,15 @@ def check_file(path: str | Path, seconds: float = SECONDS) -> Iterator[Report]:
             names = "f and f_backward, f_forward and f_backward, or classes with forward and backward"
             raise ValueError(f"{path} should define functions {names}, got {looked_for(module)}")
         given = getattr(module, "examples", {})
-        wrong: dict[str, list[Finding]] = {}  # by the name of a backward
+        wrong: dict[str, str] = {}  # by the name in the code of what is wrong: how it is called here
         for pair in found:
             mine = given.get(pair.title) or given.get(getattr(pair.forward, "__name__", ""), {})
-            report = check_pair(pair, by_names(pair, mine), vars(module), path, seconds)
-            wrong[pair.backward.__name__] = list(report.findings)
-            yield without_what_follows(report, pair, wrong)
+            report = without_what_follows(
+                check_pair(pair, by_names(pair, mine), vars(module), path, seconds), pair, wrong
+            )
+            if report.findings:
+                wrong[pair.owner.__name__ if pair.owner else pair.backward.__name__] = pair.title
+            yield report
 
 
 def by_names(pair: Written, given: Any) -> Mapping[str, Any]:
@@ -56,15 +59,14 @@ def by_names(pair: Written, given: Any) -> Mapping[str, Any]:
     return dict(zip(arguments(pair.forward), parts, strict=False))
 
 
-def without_what_follows(report: Report, pair: Written, wrong: Mapping[str, list[Finding]]) -> Report:
-    """A backward that calls another one has its faults too: what is said in the same words is said once."""
-    called = getattr(pair.backward, "__code__", None)
-    for name in called.co_names if called else ():
-        said = {(finding.cause, finding.message) for finding in wrong.get(name, [])}
-        if report.findings and all((finding.cause, finding.message) in said for finding in report.findings):
-            note = f"follows from what {name} does"
-            report.rows = [row._replace(note=note) if row.status == "wrong" else row for row in report.rows]
-            report.findings = []
+def without_what_follows(report: Report, pair: Written, wrong: Mapping[str, str]) -> Report:
+    """What uses a pair that is wrong has its faults too: they are said once, and to be mended first."""
+    used = [title for name, title in wrong.items() if name in mentioned(pair)]
+    if used and report.findings:
+        note = f"may follow from what {used[0]} does: mend that first"
+        wrong_rows = [row for row in report.rows if row.status == "wrong"] or report.rows[:1]
+        report.rows = [row._replace(note=note) if row in wrong_rows else row for row in report.rows]
+        report.findings = []
     return report
 
 

@@ -49,8 +49,10 @@ def examples(pair: Written, given: Mapping[str, Any], positive: bool = False) ->
     built = pair.kind == "layer" and pair.owner and pair.owner.__init__ is not object.__init__  # type: ignore[misc]
     init = required(pair.owner.__init__) if built else {}  # type: ignore[misc]
     call = required(pair.forward)
-    first = dict(given.get("init", {})) if pair.kind == "layer" else {}
-    later = {name: value for name, value in given.items() if name != "init" or pair.kind != "layer"}
+    first = {n: v for n, v in given.items() if built and n in arguments(pair.owner.__init__)}  # type: ignore[misc]
+    first = {n: v for n, v in first.items() if n not in arguments(pair.forward)}
+    later = {n: v for n, v in given.items() if n not in first and (n != "init" or pair.kind != "layer")}
+    first |= given.get("init", {}) if pair.kind == "layer" else {}
     missing, unknown = [n for n in call if n not in later], [n for n in later if n not in arguments(pair.forward)]
     if len(missing) == len(unknown) == 1:  # why: the one input of a forward is meant, whatever it is called
         later[missing[0]] = later.pop(unknown[0])

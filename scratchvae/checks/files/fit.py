@@ -12,10 +12,10 @@ from scratchvae.checks.files.case import Case
 from scratchvae.checks.files.examples import Made, examples
 from scratchvae.checks.files.gradients import is_target
 from scratchvae.checks.files.layouts import Layout
-from scratchvae.checks.files.names import CONSTANT, RATES, gradient_of, role
+from scratchvae.checks.files.names import CONSTANT, RATES, gradient_of, role, short
 from scratchvae.checks.files.pairs import Written, arguments
 from scratchvae.checks.files.readings import Ran, Reading, pull, readings, run
-from scratchvae.checks.files.source import frozen, multiplied, returned
+from scratchvae.checks.files.source import frozen, gradients_named, multiplied, returned
 from scratchvae.checks.report import SEED
 
 Array = np.ndarray
@@ -229,7 +229,9 @@ def attempt(case: Case, layout: Layout | None, reading: Reading, ran: Ran) -> Fi
     grows = growing(case, reading, ran, dys, grads, list(params)) if fitting and params else []
     score = RAISES if error else FITS if fitting else MISFITS
     shapes = {n: np.shape(g) for n, g in grads.items()}
-    return Fit(score, reading, layout, inputs, constants, forward, backward, y, grows, error, case.left_out, shapes)
+    open_ones = [n for n in values if values[n].dtype.kind == "f" and n not in inputs and role(n) not in CONSTANT]
+    left_out = (*case.left_out, *(() if is_loss or error else open_ones))
+    return Fit(score, reading, layout, inputs, constants, forward, backward, y, grows, error, left_out, shapes)
 
 
 def by_entry(reading: Reading, out: Array, grads: Mapping[str, Any], values: Mapping[str, Array]) -> bool:
@@ -270,7 +272,8 @@ def is_input(name: str, case: Case, grads: Mapping[str, Any], is_loss: bool) -> 
         return False  # why: the second of two of a loss is what the first is compared with
     if is_loss and not is_asked_of_a_loss(name, own, multiplied(forward), grads):
         return False
-    return own in layers.TRAINABLE or any(role(n) not in layers.TRAINABLE for n in grads if n in names)
+    of_data = any(role(n) not in layers.TRAINABLE for n in grads if n in names)
+    return own in layers.TRAINABLE or (of_data and short(name) in gradients_named(case.pair.backward))
 
 
 def is_asked_of_a_loss(name: str, own: str, products: frozenset[str], grads: Mapping[str, Any]) -> bool:

@@ -1,5 +1,6 @@
 """What came back from a backward, by the names of what it is the gradient of."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -38,9 +39,18 @@ def by_name(grads: Any, values: Mapping[str, Any], backward: Callable[..., Any])
     fewer = len(parts) < sum(not not_of_floats(values[name]) for name in names) and set(known) != set(chosen)
     if known and fewer and len(set(known)) == len(known):
         chosen = beside([spelled.get(name, "") for name in said], {name: values[name] for name in names})
+    elif not fitting:  # why: what has the shapes of all gradients is more likely than what is left of the names
+        chosen = of_these_shapes([np.shape(g) for g in parts], {name: values[name] for name in names}) or chosen
     if len(parts) > len(names):
         raise ValueError(f"backward returns {len(parts)} gradients, and there are {len(names)} inputs")
     return {**dict(zip(chosen, parts, strict=True)), **more}
+
+
+def of_these_shapes(shapes: Sequence[tuple[int, ...]], values: Mapping[str, Any]) -> list[str]:
+    """The first arrays of floats, in order, that have these shapes; nothing, if there are none."""
+    names = [name for name, value in values.items() if isinstance(value, np.ndarray) and value.dtype.kind == "f"]
+    sets = itertools.combinations(names, len(shapes)) if len(shapes) > 1 else ()
+    return list(next((some for some in sets if [values[name].shape for name in some] == list(shapes)), ()))
 
 
 def beside(said: Sequence[str], values: Mapping[str, Any]) -> list[str]:

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 from scratchvae.checks.files.names import is_upstream, partners
@@ -41,6 +41,18 @@ class Written(NamedTuple):
         if any(is_upstream(n) or n.lower() in CACHES for n in names if n not in arguments(self.forward)):
             return False
         return "back" not in self.backward.__name__ and bool(names) and len(names) == len(required(self.forward))
+
+
+def mentioned(pair: Written) -> set[str]:
+    """The names in the code of a pair, of a layer in all its methods, and in what is written inside of them."""
+    written = [pair.forward, pair.backward, *(vars(pair.owner).values() if pair.owner else ())]
+    codes = [code for each in written if (code := getattr(inspect.unwrap(each), "__code__", None)) is not None]
+    found: set[str] = set()
+    while codes:
+        code = codes.pop()
+        found |= set(code.co_names)
+        codes += [inner for inner in code.co_consts if isinstance(inner, CodeType)]
+    return found
 
 
 class Context:

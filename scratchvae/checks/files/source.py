@@ -13,6 +13,8 @@ import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from scratchvae.checks.files.names import gradient_of, short
+
 PRODUCTS = ("dot", "matmul", "einsum", "tensordot", "inner", "outer", "solve", "inv", "cholesky", "det")
 ALONG = ("sum", "mean", "max", "min", "std", "var", "prod", "argmax", "cumsum", "norm")
 SHAPE = re.compile(r"((?:\w+\s*(?:,|and)\s*)*\w+)\s*[:=]?\s*(?:(?:is|an?|array|of|with|shape|in)\s+)*\(([\w\s,]*)\)")
@@ -50,6 +52,18 @@ def looked_up(function: Callable[..., Any]) -> frozenset[str]:
     slices = [node.slice for node in ast.walk(tree_of(function)) if isinstance(node, ast.Subscript)]
     parts = [part for node in slices for part in (node.elts if isinstance(node, ast.Tuple) else [node])]
     return frozenset(part.id for part in parts if isinstance(part, ast.Name))
+
+
+@functools.cache
+def gradients_named(backward: Callable[..., Any]) -> frozenset[str]:
+    """Of what its code names a gradient: W, of dW, grad_W or grads["W"]."""
+    found: set[str] = set()
+    for node in ast.walk(tree_of(backward)):
+        if isinstance(node, ast.Name | ast.Attribute):
+            found.add(gradient_of(node.id if isinstance(node, ast.Name) else node.attr))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found |= {gradient_of(node.value), short(node.value)}
+    return frozenset(found - {""})
 
 
 def name_in(node: ast.AST) -> str:

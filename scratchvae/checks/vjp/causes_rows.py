@@ -23,9 +23,17 @@ def repeated_rows(case: Case, seen: Seen) -> Iterator[Claim]:
     for name, a in case.arrays.items():
         if a.size and (a == np.rint(a)).all() and a.min() >= 0 and a.max() < seen.shape[0] and name != seen.name:
             numbers, counts = np.unique(a, return_counts=True)
-            several = set(numbers[counts > 1].astype(int).tolist())
-            if wrong and wrong == several & (wrong | right) and right and kept:
+            several = dict(zip(numbers[counts > 1].astype(int).tolist(), counts[counts > 1].tolist(), strict=True))
+            if not wrong or not right or wrong != several.keys() & (wrong | right):
+                continue
+            if kept or (seen.right.shape[1] == 1 and all(may_be_one(seen, rows == b, several[b]) for b in wrong)):
                 yield Claim("batch-sum", "repeated rows", detail=(name,), cost=1.4)
+
+
+def may_be_one(seen: Seen, row: np.ndarray, count: int) -> bool:
+    """Of a single output: may what is there be one of so many, which differ, or are all alike?"""
+    c = ratio(seen.got[row], seen.right[row])
+    return c is None or abs(c * count - 1) < EXPLAINED
 
 
 def wrong_axis(case: Case, seen: Seen) -> Iterator[Claim]:

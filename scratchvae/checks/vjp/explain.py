@@ -139,7 +139,8 @@ def at_line(case: Case, lines: Found, names: list[str], numbers: Mapping[str, Nu
     shapes = [case.seen[name].shape for name in names]
     moved = dict.fromkeys(other_settings(case.pair), False)
     maybe = unproven(case, Tried(numbers=moved))  # why: floats were others at one of the points
-    about = Told(lines.claim, names, shapes, [], sizes(case, Tried()), amounts(case, Tried()), unproven=maybe)
+    found = {} if lines.maybe else sizes(case, Tried())
+    about = Told(lines.claim, names, shapes, [], found, amounts(case, Tried()), unproven=maybe)
     if lines.where:
         about = about._replace(names=["it"], shapes=[lines.shape], called=lines.where)
     message, repair = told(about)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from scratchvae.checks.vjp.case import Case
+from scratchvae.checks.vjp.scope import numbers_of_class
 from scratchvae.checks.vjp.tried import Tried
 
 MANY = 6  # entries: a smaller number has nearer reasons
@@ -77,7 +78,10 @@ def amounts(case: Case, tried: Tried) -> dict[str, float]:
 
 def unproven(case: Case, tried: Tried) -> dict[str, float]:
     """Settings of which it is not known whether they are the constant, since another one could not be tried."""
-    return {name: value for name, value in case.scalars.items() if name.isidentifier() and name not in tried.numbers}
+    found = {name: value for name, value in case.scalars.items() if name.isidentifier() and name not in tried.numbers}
+    keeper = case.pair.keeper
+    held = {**numbers_of_class(keeper), **getattr(keeper, "__dict__", {})} if keeper is not None else {}
+    return found | {f"self.{key}": float(a) for key, a in held.items() if type(a) in (int, float)}
 
 
 def is_simple(value: float) -> bool:

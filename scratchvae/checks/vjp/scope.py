@@ -30,6 +30,11 @@ def numbers_in(frame: types.FrameType) -> dict[str, float]:
     return {text: float(a) for text, a in plain.items() if not isinstance(a, np.generic)}
 
 
+def numbers_of_class(value: Any) -> dict[str, int | float]:
+    """The plain numbers that stand in the body of an object's class, as beta = 4.0."""
+    return {key: a for cls in type(value).__mro__[-2::-1] for key, a in vars(cls).items() if type(a) in (int, float)}
+
+
 def is_numbers(a: Any) -> bool:
     return isinstance(a, np.ndarray | np.generic | float) and np.asarray(a).dtype.kind in "fbi"
 
@@ -50,13 +55,13 @@ def rows(text: str, a: Any, index: Mapping[str, int]) -> Iterator[tuple[str, Any
 
 
 def parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """A value, or what a dict with names, or an object, holds, and a dict of that object."""
+    """A value, or what a dict with names, or an object, holds, and a dict of that object, and numbers of its class."""
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         yield from ((f"{name}[{key!r}]", each) for key, each in value.items() if isinstance(key, str))
     elif hasattr(value, "__dict__") and not isinstance(
         value, np.ndarray | type | types.ModuleType | types.FunctionType
     ):
-        for key, each in vars(value).items():
+        for key, each in {**numbers_of_class(value), **vars(value)}.items():
             yield from parts(f"{name}.{key}", each) if isinstance(each, dict) else [(f"{name}.{key}", each)]
     else:
         yield name, value

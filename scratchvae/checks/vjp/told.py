@@ -225,8 +225,7 @@ def of_a_ratio(size: float) -> Words | None:
     p, q = Fraction(1 / size).limit_denominator(12).as_integer_ratio()
     if q < 2 or p > 60 or abs(p / q * size - 1) > EXACT:
         return None
-    why = "look for a constant, or a ratio of two sizes, that only the forward or only the backward has"
-    return f"{p}/{q} of", why, "the same constant in both"
+    return f"{p}/{q} of", "look for a constant, or a ratio of two sizes, that is missing, or there once too often", ""
 
 
 Sentence = Callable[[Told], tuple[str, str]]  # the message and the repair
