@@ -670,3 +670,35 @@ def test_gradients_belong_to_what_has_their_shapes_and_data_without_one_are_unte
     forgotten = GRAPH.replace("return G", "dA = grad @ (self.H @ self.W).T\n        return G")
     (report,) = reports_of(tmp_path, forgotten).values()
     assert [finding.cause for finding in report.findings] == ["zero"]  # it is computed, and not returned
+
+
+RECURRENT = """
+import numpy as np
+class Recurrent:
+    def __init__(self, D=3, H=5):
+        r = np.random.RandomState(0)
+        self.Wx, self.Wh, self.b = r.randn(D, H), r.randn(H, H), r.randn(H)
+    def forward(self, x):
+        T, N, D = x.shape
+        self.x, self.h = x, np.zeros((T + 1, N, self.b.size))
+        for t in range(T):
+            self.h[t + 1] = np.tanh(x[t] @ self.Wx + self.h[t] @ self.Wh + self.b)
+        return self.h[1:].copy()
+    def backward(self, dh):
+        self.dWx, self.dWh, self.db = np.zeros_like(self.Wx), np.zeros_like(self.Wh), np.zeros_like(self.b)
+        dx, after = np.zeros_like(self.x), np.zeros_like(dh[0])
+        for t in reversed(range(len(dh))):
+            dz = (dh[t] + after) * (1 - self.h[t + 1] ** 2)
+            self.dWx += self.x[t].T @ dz
+            self.dWh += self.h[t].T @ dz
+            self.db += dz.sum(axis=0)
+            dx[t], after = dz @ self.Wx.T, dz @ self.Wh.T
+        return dx
+"""
+
+
+def test_sequences_are_as_wide_as_the_matrices_of_the_layer(tmp_path):
+    (report,) = reports_of(tmp_path, RECURRENT).values()
+    assert report.ok, str(report)
+    (report,) = reports_of(tmp_path, RECURRENT.replace("(dh[t] + after)", "dh[t]")).values()
+    assert len(report.findings) == 1

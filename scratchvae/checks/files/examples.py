@@ -68,7 +68,11 @@ def examples(pair: Written, given: Mapping[str, Any], positive: bool = False) ->
         first_one = [name for name in call if roles[name] != "index"][:1]
         roles |= {name: "data" for name in first_one if roles[name] not in ("weight", "bias")}
     own = widths(pair, first) if built and not open_init else []
-    fitting = (Choice(LAYOUTS[0]._replace(label=f"{n} features", data=(5, n))) for n in own)
+    shapes = [(5, -1), (4, 2, -1), (2, -1, 6, 6), (2, 6, 6, -1)]  # rows, sequences, images
+    fitting = (
+        Choice(LAYOUTS[0]._replace(label=f"{n} features", data=tuple(n if k < 0 else k for k in shape)))
+        for shape, n in product(shapes, own)
+    )
     usual = islice(choices(pair.title, roles, positive), TRIES)
     embeds = built or "weight" in roles.values()  # why: where nothing is looked up, nobody asks for indices
     for choice in chain(for_this_code(pair, roles, positive), usual, fitting):
