@@ -1,7 +1,7 @@
 """The marks of the checks in exams that strangers set: `python tests/exam/marks.py > docs/exam.md`.
 
-The papers eighth_*.py and ninth_*.py were written by people who had not seen the checks, the museum or their tests,
-from a page of contract alone. They stand here as they were marked; the seven before them are in the history.
+The papers tenth_*.py and eleventh_*.py were written by people who had not seen the checks, the museum or their tests,
+from a page of contract alone. They stand here as they were marked; the nine before them are in the history.
 """
 
 import importlib
@@ -24,7 +24,8 @@ from scratchvae.checks import (
 from scratchvae.checks.files.check import check_file
 from scratchvae.checks.report import Finding, Report
 
-PAPERS = [f"{exam}_{subject}" for exam in ("eighth", "ninth") for subject in ("layers", "models", "networks", "files")]
+SUBJECTS = ("layers", "models", "networks", "files")
+PAPERS = [f"{exam}_{subject}" for exam in ("tenth", "eleventh") for subject in SUBJECTS]
 CHECKS = {
     "vjp": check_vjp,
     "gradients": check_gradients,

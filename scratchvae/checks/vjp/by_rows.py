@@ -21,6 +21,7 @@ from scratchvae.checks.vjp.point import Hints, another_point, cases_at, fewer, m
 OF_ALL = ("nearly", "nothing_there")  # what these see in one row need not be so in the others
 PLAIN = 2.0  # what a claim about a first step may cost
 MORE = 2  # points beside the first at which rows are weighed
+OTHERS = 8  # rows beside the first wrong one of which the same has to be true
 SPARE = 3  # numbers that the weights of the rows have to explain beside themselves
 
 Index = dict[str, np.ndarray]
@@ -62,7 +63,7 @@ def by_rows(
             only_first = cut.first and not cut.separate and not cut.added
             row, others = (row, []) if only_first else (wrong, off[1:])
             cases = itertools.chain(
-                cases_of(row, few), *(itertools.islice(cases_of(each, few), 1) for each in others[-1:])
+                cases_of(row, few), *(itertools.islice(cases_of(each, few), 1) for each in others[-OTHERS:])
             )
             below = PLAIN if only_first else VAGUE  # why: the first step alone is easily explained
             chosen = smallest_cover(opinions(cases, hypotheses), below)
