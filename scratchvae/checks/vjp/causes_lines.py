@@ -110,8 +110,8 @@ def a_softmax(case: Case, seen: Seen) -> Iterator[Claim]:
             for axis in (-1, 0) if A.shape == seen.shape == s.shape[1:] and A.ndim else ():
                 if are_shares(np.moveaxis(A, axis, -1)):
                     total = (s * A).sum(axis=axis + (axis == 0), keepdims=True)
-                    if ratio(seen.right, seen.picked(A * (s - total))):
-                        yield Claim("missing-term", "softmax", detail=(name, line, axis), cost=2.0)
+                    if c := ratio(seen.right, seen.picked(A * (s - total))):
+                        yield Claim("missing-term", "softmax", detail=(name, line, axis), factor=c, cost=2.0)
 
 
 def a_norm(case: Case, seen: Seen) -> Iterator[Claim]:

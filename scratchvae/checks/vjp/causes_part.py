@@ -58,11 +58,12 @@ def where_it_is(case: Case, seen: Seen, off: np.ndarray, known: np.ndarray) -> I
     for word, full in at_place(case, seen, "in"):
         a = full[:, 0]  # (m,)
         if word.cost <= 1.5 and ((a == 0) | (a == 1)).all():
-            name = word.name.removeprefix("mask ")
+            slope = word.name.startswith("the slope")
+            name = word.formula if slope else word.name.removeprefix("mask ")
             for value in (0, 1):
                 if np.array_equal((a == value)[known], off[known]):
                     text = f"{name} is {value}"
-                    yield text if name == word.name else name if value else f"not {name}", word.cost
+                    yield text if name == word.name else name if value else f"not {name}", word.cost + slope
 
 
 def parts_that_are_off(seen: Seen) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

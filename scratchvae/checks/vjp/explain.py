@@ -32,7 +32,7 @@ from scratchvae.checks.vjp.origins import amounts, sizes, sure_sizes, unproven
 from scratchvae.checks.vjp.point import Hints, cases_at, other_settings
 from scratchvae.checks.vjp.sentences import told
 from scratchvae.checks.vjp.settings import Settings, held
-from scratchvae.checks.vjp.told import Told
+from scratchvae.checks.vjp.told import Told, size_in
 from scratchvae.checks.vjp.tried import Tried, tried
 
 GENERAL: dict[str, Hypothesis] = {
@@ -144,6 +144,7 @@ def at_line(case: Case, lines: Found, names: list[str], numbers: Mapping[str, Nu
     if lines.where:
         about = about._replace(names=["it"], shapes=[lines.shape], called=lines.where)
     message, repair = told(about)
+    repair += size_in(repair, about)
     if lines.maybe:
         message = f"{message}; {' or '.join(lines.maybe[:2])} is as much here: is it that?"
     if lines.here:
@@ -171,7 +172,9 @@ def finding(about: Telling, claim: Claim, names: list[str]) -> Finding:
     proven = frozenset(name for name, changes in seen.numbers.items() if changes)
     sure, roots = (sure_sizes(case, seen, power) for power in (1.0, 0.5))
     about_it = Told(claim, names, *shapes, sizes(case, seen), amounts(case, seen), sure, roots, proven)
-    message, repair = told(about_it._replace(unproven=unproven(case, seen), front=front or ""))
+    about_it = about_it._replace(unproven=unproven(case, seen), front=front or "")
+    message, repair = told(about_it)
+    repair += size_in(repair, about_it)
     if front is None:
         repair = f"{repair}, while {held(about.pair)}"
     also = "sign" if claim.factor < 0 and claim.cause not in ("sign", "missing-term") else ""

@@ -33,8 +33,8 @@ def sizes(case: Case, tried: Tried) -> dict[str, int]:
     named: dict[int, list[str]] = {batch[0]: [f"the batch has {batch[0]} rows"]} if batch and all(rows) else {}
     for parts, most in ((axes_of, 2), (entries_of, 1)):
         for name, a in arrays.items():
-            for size, what in parts(a):
-                if not tried.axes.get((name, what), size not in tried_ones):
+            for size, what, key in parts(a):
+                if not tried.axes.get((name, key), size not in tried_ones):
                     continue
                 phrases = named.setdefault(size, [])
                 if len(phrases) < most and not any(phrase.endswith(what) for phrase in phrases):
@@ -54,14 +54,16 @@ def close(one: float, other: float) -> bool:
     return abs(one - other) < 1e-3
 
 
-def axes_of(a: np.ndarray) -> Iterator[tuple[int, str]]:
+def axes_of(a: np.ndarray) -> Iterator[tuple[int, str, str]]:
+    """The lengths, in words, and the first and the last as they are tried."""
     names = ("rows", "columns") if a.ndim < 3 else [f"entries along axis {axis}" for axis in range(a.ndim)]
-    yield from zip(a.shape, names, strict=False)
+    for axis, (size, what) in enumerate(zip(a.shape, names, strict=False)):
+        yield size, what, "rows" if axis == 0 else "columns" if axis == a.ndim - 1 else what
 
 
-def entries_of(a: np.ndarray) -> Iterator[tuple[int, str]]:
+def entries_of(a: np.ndarray) -> Iterator[tuple[int, str, str]]:
     if a.size >= MANY:
-        yield a.size, "entries"
+        yield a.size, "entries", "entries"
 
 
 def amounts(case: Case, tried: Tried) -> dict[str, float]:

@@ -57,7 +57,7 @@ def softmax_sum(t: Told) -> tuple[str, str]:
     A, value, axis = t.claim.detail
     over = "each row" if axis else "its rows"
     text = f"{t.it}: in the gradient of the softmax {A} the sum over {over} is wrong or missing"
-    return text, f"{A} * ({value} - ({A} * {value}).sum(axis={axis}, keepdims=True))"
+    return text, f"{t.c}{A} * ({value} - ({A} * {value}).sum(axis={axis}, keepdims=True))"
 
 
 def norm(t: Told) -> tuple[str, str]:

@@ -87,6 +87,15 @@ class Told(NamedTuple):
         return f", and a factor {self.c[:-3]}"
 
 
+def size_in(repair: str, t: Told) -> str:
+    """Of a number in a repair that is the length of something here: a question, since another length was not tried."""
+    size = max(abs(t.claim.factor), 1 / abs(t.claim.factor))
+    phrase = next((name for name, n in t.sizes.items() if n > 2 and abs(n - size) < EXACT), "")
+    if not phrase or t.claim.kind == "constant" or t.front or f"{size:.0f} * " not in repair:
+        return ""
+    return f" ({phrase}: is that the {size:.0f}?)"
+
+
 def gradients(names: list[str]) -> str:
     """dx, dW and db; the gradients of encoder.0.W and encoder.0.b, since those are no names in Python."""
     if all(name.isidentifier() for name in names):
@@ -129,6 +138,7 @@ def constant_words(t: Told) -> tuple[str, str, str]:
         of_a_root(size, maybe),
         of_an_amount(size, amounts),
         of_a_size_and_2(size, sizes),
+        of_an_open_amount(size, t.unproven),
         of_a_ratio(size),
         of_some_root(size),
     )
@@ -209,6 +219,14 @@ def of_an_amount(size: float, amounts: Mapping[str, float]) -> Words | None:
         if abs(size * abs(value) - 1) < EXACT:
             why = f"{value:.6g} is {name}, and it is a factor too many, or a division by it is missing"
             return f"{1 / size:.6g} times", why, f"divide by {name}"
+    return None
+
+
+def of_an_open_amount(size: float, amounts: Mapping[str, float]) -> Words | None:
+    """A number that could not be another one: a question."""
+    for name, value in amounts.items():
+        if value > 0 and value != 1 and min(abs(size - value) / size, abs(size * value - 1)) < EXACT:
+            return f"{1 / size:.6g} times", f"{name} is {value:g} here: is it that?", ""
     return None
 
 
