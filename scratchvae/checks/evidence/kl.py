@@ -14,6 +14,7 @@ from scratchvae.checks.evidence.terms import ALLOWED, Heads, by_a_number, close,
 from scratchvae.checks.evidence.written_q import which_is
 from scratchvae.checks.report import Finding, listed
 from scratchvae.checks.vjp.case import ratio
+from scratchvae.gaussian import LOG_2PI
 
 ANALYTIC = "0.5 * sum(mu^2 + sigma^2 - 1 - logvar) with sigma^2 = exp(logvar), over the latents"
 PIECES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {  # what a KL may be made of, for one latent
@@ -233,4 +234,7 @@ def of_the_weights(weights: dict[str, float], constant: float) -> Finding | None
     if abs(constant) < ALLOWED:
         return None
     text = f"the kl is off by the same {nats(constant)} for every z: a constant"
-    return Finding(("kl",), "missing-term", text, f"{how}, each with its 0.5 * log(2 pi) or both without")
+    halves = constant / (0.5 * LOG_2PI)
+    of_pi = abs(halves - round(halves)) < ALLOWED
+    others = "each with its 0.5 * log(2 pi) or both without" if of_pi else "log q(z) with its - sum log sigma"
+    return Finding(("kl",), "missing-term", text, f"{how}, {others}")

@@ -18,7 +18,7 @@ from scratchvae.checks.vjp.case import EXPLAINED, Case, Claim, Hypothesis
 from scratchvae.checks.vjp.cover import VAGUE, Believed, opinions, smallest_cover
 from scratchvae.checks.vjp.point import Hints, another_point, cases_at, fewer, measured
 
-OF_ALL = ("nearly", "nothing_there")  # what these see in one row need not be so in the others
+OF_ALL = ("nearly", "nothing_there", "a_constant_in_places")  # what these see in one row need not be so in the others
 PLAIN = 2.0  # what a claim about a first step may cost
 MORE = 2  # points beside the first at which rows are weighed
 OTHERS = 8  # rows beside the first wrong one of which the same has to be true

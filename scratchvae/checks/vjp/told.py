@@ -1,7 +1,7 @@
 """A claim to be told, in the parts that a sentence is made of: what it is about, by how much, and why that number."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -88,12 +88,25 @@ class Told(NamedTuple):
 
 
 def size_in(repair: str, t: Told) -> str:
-    """Of a number in a repair that is the length of something here: a question, since another length was not tried."""
-    size = max(abs(t.claim.factor), 1 / abs(t.claim.factor))
-    phrase = next((name for name, n in t.sizes.items() if n > 2 and abs(n - size) < EXACT), "")
-    if not phrase or t.claim.kind == "constant" or t.front or f"{size:.0f} * " not in repair:
+    """Of a number in a repair that is the length of something, or a setting: a question, since no other was tried."""
+    c = abs(t.claim.factor)
+    size = max(c, 1 / c)
+    written = f"{c:.6g} * " in repair or f"1/{size:.0f} * " in repair
+    if t.claim.kind == "constant" or t.front or not written:
         return ""
-    return f" ({phrase}: is that the {size:.0f}?)"
+    if phrase := next((name for name, n in t.sizes.items() if n > 2 and abs(n - size) < EXACT), ""):
+        return f" ({phrase}: is that the {size:.0f}?)"
+    if name := next((text for text, a in multiples(t.unproven) if abs(c - a) < EXACT * c), ""):
+        return f" ({name} is as much here: is it that?)"
+    return "" if min(abs(size - round(size)), c) < EXACT else f" ({c:.6g} is the number of this example)"
+
+
+def multiples(settings: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    """A setting, its square, one over it, and twice or half of these."""
+    for name, a in settings.items():
+        for text, value in ((name, a), (f"{name}**2", a * a), (f"1 / {name}", 1 / a if a else 0.0)):
+            if a not in (0, 1, -1):
+                yield from ((text, abs(value)), (f"2 * {text}", 2 * abs(value)), (f"{text} / 2", abs(value) / 2))
 
 
 def gradients(names: list[str]) -> str:
