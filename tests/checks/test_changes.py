@@ -27,6 +27,14 @@ def test_its_own_hypothesis_is_enough_and_without_it_the_change_is_lost(name, mo
         assert is_told(plant, report_of(plant, 3000)) == own
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", explain.CHANGES)
+def test_without_a_hypothesis_nothing_but_its_own_changes_is_lost(name, monkeypatch):
+    monkeypatch.setattr(explain, "HYPOTHESES", {n: h for n, h in explain.CHANGES.items() if n != name})
+    for other in [plant for plant in CHANGED.values() if plant.hypothesis != name]:
+        assert is_told(other, report_of(other, 3000))
+
+
 def test_every_hypothesis_about_changes_has_an_example():
     assert explain.CHANGES.keys() == {plant.hypothesis for plant in CHANGED.values()}
 

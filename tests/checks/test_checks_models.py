@@ -146,7 +146,7 @@ PATHS = {
         lambda dz, c: (dz, 0.5 * dz * c[0]),
         "logvar",
         "elementwise-factor",
-        "(0.5 * dz * c[0]) of test_checks_models.py: eps is missing",
+        "(0.5 * dz) of test_checks_models.py: eps is missing",
     ),
     "no half in the draw": (
         "reparameterize_backward",
@@ -167,7 +167,7 @@ PATHS = {
         lambda d, c: (d[:, None] * c[0], 0.5 * d[:, None] * c[1]),
         "logvar",
         "missing-term",
-        "(0.5 * d[:, None] * c[1]) of test_checks_models.py: a term is missing or wrong, dy itself",
+        "(0.5 * dz * sigma * eps) of gaussian.py: a term is missing or wrong, dy itself",
     ),
 }
 

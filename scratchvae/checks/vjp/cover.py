@@ -62,7 +62,8 @@ def smallest_cover(said: Opinions, below: float = math.inf) -> list[Believed]:
 
 
 def simpler(claim: Claim) -> tuple[float, str]:
-    return claim.cost, repr(claim)
+    """Its cost, and an order among equals that does not depend on the last digits of a constant."""
+    return claim.cost, repr(claim._replace(factor=float(f"{claim.factor:.6g}")))
 
 
 def cost(chosen: Iterable[Believed]) -> tuple[float, str]:

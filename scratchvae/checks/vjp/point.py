@@ -112,9 +112,17 @@ def with_other_settings(pair: Pair, x: Values, index: Mapping[str, np.ndarray], 
 
 
 def other_settings(pair: Pair) -> dict[str, float]:
-    """The numbers that were handed in, each moved by a share of its own, since two of them may be equal."""
-    floats = [name for name, value in pair.constants.items() if type(value) is float and value]
+    """The numbers that were handed in, each moved by a share of its own, since two of them may be equal.
+
+    One as unusual as 0.73 stays: nothing else is that by chance.
+    """
+    floats = [name for name, value in pair.constants.items() if type(value) is float and value and is_usual(value)]
     return {name: (SETTING + 0.03 * n) * pair.constants[name] for n, name in enumerate(floats)}
+
+
+def is_usual(value: float) -> bool:
+    """A multiple of 1/20."""
+    return abs(20 * value - round(20 * value)) < 1e-9
 
 
 def fewest_numbers(case: Case) -> int:

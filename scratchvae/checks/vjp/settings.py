@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
+from functools import cached_property
 
 from scratchvae.backend import Array
 from scratchvae.checks.report import listed
@@ -24,8 +25,12 @@ class Settings:
     """Claims about the gradients at a point, asked again with other settings."""
 
     def __init__(self, pair: Pair, x: Values, index: Mapping[str, Array], hints: Hints) -> None:
-        self.pair, self.moved = pair, other_settings(pair)
-        self.cases = list(with_other_settings(pair, x, index, hints))
+        self.pair, self.moved, self.at = pair, other_settings(pair), (x, index, hints)
+
+    @cached_property
+    def cases(self) -> list[Case]:
+        """The point with other settings, made when it is asked for; none if there are no settings."""
+        return list(with_other_settings(self.pair, *self.at))
 
     def front(self, claim: Claim, name: str, said: Opinions, hypotheses: Mapping[str, Hypothesis]) -> str | None:
         """The constant in terms of settings, the front of a product; "" if it is none; None if nothing holds there."""
