@@ -13,6 +13,7 @@ import random
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
@@ -24,6 +25,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 from matplotlib.figure import Figure
+from tqdm import tqdm
 
 from scratchvae import VAE, Adam, fit, load_checkpoint, run_folder
 from scratchvae.cli import main
@@ -155,6 +157,7 @@ def killed(action, after=None):
     if child == 0:
         status = 1
         try:
+            tqdm.set_lock(threading.RLock())  # why: its own is shared by processes, and one that is killed keeps it
             action()
             status = 0
         finally:

@@ -36,6 +36,19 @@ def test_kills_at_random_moments(trials):
     assert trials.kill_at_random(3) == 3
 
 
+def test_a_kill_leaves_the_lock_of_the_progress_bar():
+    """It is a semaphore of the system: one that nobody gives back stops the next progress bar for ever."""
+    lock = faults.tqdm.get_lock()
+
+    def bar_that_is_killed():
+        faults.tqdm.get_lock().acquire()
+        faults.die()
+
+    assert faults.killed(bar_that_is_killed)
+    assert all(part.acquire(True, 1) for part in lock.locks)
+    lock.release()
+
+
 @pytest.mark.slow
 def test_every_fault(tmp_path):
     assert PAGE.read_text() == faults.page(faults.try_all(tmp_path))

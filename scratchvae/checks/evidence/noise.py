@@ -42,6 +42,6 @@ def law_of_draw_eps(model: Any, B: int, Z: int, rng: np.random.Generator) -> lis
         normal = noise_of(sample, gap) or ("not normal" if sample.gap().max() > gap else "")
         text = f"draw_eps draws noise of {numbers}{f', {normal}' * bool(normal)}, not N(0, 1)"
         raise Fault("draw_eps", "elementwise-factor", text.replace(", not normal, not", ", not"), REPAIR)
-    if sample.correlation().max() > sample.errors / math.sqrt(CALLS):
+    if sample.dependence() > sample.errors / math.sqrt(CALLS):
         return [Row("draw_eps", (), math.nan, "untested", "the draws of a row depend on each other: is it meant?")]
     return []

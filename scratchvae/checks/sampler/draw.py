@@ -141,9 +141,24 @@ class Sample(NamedTuple):
 
     def correlation(self) -> np.ndarray:
         """Of the draws, and of their sizes, whichever is larger, (N, N), with 0 on its diagonal."""
+        tables = [np.abs(u.T @ u) / len(u) for u in self.units()]  # (N, N) each
+        return np.max(tables, axis=0) * (1 - np.eye(self.z.shape[1]))
+
+    def dependence(self) -> float:
+        """The largest correlation, or how far the sums of all entries are from those of independent ones.
+
+        Why sums: N entries whose mean has been taken away have correlations of -1/(N - 1), too small to be seen one by
+        one, and a sum of 0. The variance of a sum, of N where they are independent, has a standard error of N sqrt(2/n):
+        over N sqrt(2) it has that of a correlation, 1/sqrt(n).
+        """
+        N = self.z.shape[1]
+        sums = [abs(float((u.sum(axis=1) ** 2).mean()) / N - 1) / math.sqrt(2) for u in self.units()]
+        return max(float(self.correlation().max()), *sums)
+
+    def units(self) -> list[np.ndarray]:
+        """The draws, and their sizes, with mean 0 and spread 1, (n, N) each."""
         both = (self.z - self.shift, np.abs(self.z - self.shift))  # (n, N) each
-        units = [(a - a.mean(axis=0)) / np.maximum(a.std(axis=0), 1e-300) for a in both]
-        return np.max([np.abs(u.T @ u) / len(u) for u in units], axis=0) * (1 - np.eye(self.z.shape[1]))
+        return [(a - a.mean(axis=0)) / np.maximum(a.std(axis=0), 1e-300) for a in both]
 
 
 def normal_function(u: np.ndarray) -> np.ndarray:

@@ -199,7 +199,8 @@ def what_is_off(q: Question, sample: Sample, wrong: set[str]) -> str:
         pairs = np.nonzero(sample.correlation() > sample.errors / math.sqrt(len(sample.z)))
         one, other = (np.unravel_index(a, q.mu.shape) for a in pairs)
         both = zip(("rows", "latents"), one, other, strict=True)
-        off.append(f"its {' and '.join(name for name, a, b in both if (a != b).any())} depend on each other")
+        of = [name for name, a, b in both if (a != b).any()]  # none where it is seen in the sum of all entries alone
+        off.append(f"its {' and '.join(of) or 'entries'} depend on each other")
     return listed(off)
 
 
@@ -228,10 +229,10 @@ def drawn(q: Question, eps: np.ndarray, errors: float) -> Sample:
 
 def of_a_sample(q: Question, sample: Sample, allowed: float) -> Law:
     """Each of the four with its own error, and what is wrong with mean and spread."""
-    shape, correlation = (1, *q.mu.shape), sample.correlation() if sample.errors else np.zeros((1, 1))
+    shape = (1, *q.mu.shape)
     parts = (q.mu, q.logvar, sample.shift, sample.spread, sample.shift_error, sample.spread_error)
     m = Measured(*(a.reshape(shape).astype(float) for a in parts))
-    gap, together = float(sample.gap().max()), float(correlation.max())
+    gap, together = float(sample.gap().max()), sample.dependence() if sample.errors else 0.0
     limit = sample.errors / math.sqrt(len(sample.z))
     mean, spread = ((error / m.sigma).max() for error in (m.shift_error, m.spread_error))
     rows = [
@@ -240,16 +241,21 @@ def of_a_sample(q: Question, sample: Sample, allowed: float) -> Law:
         q.row("distribution", gap, gap > allowed, f"between the distribution functions; {allowed:.2g} allowed"),
     ]
     if sample.errors:
-        note = f"largest correlation; {limit:.2g} allowed"
+        note = f"largest correlation, of a pair or in the sum; {limit:.2g} allowed"
         rows.append(q.row("independence", together, together > limit, note))
     return Law(rows, findings(m))
 
 
 def allowed_errors(N: int) -> float:
-    """Standard errors of one of the means, spreads and correlations, two kinds of them, of N entries."""
-    return -NormalDist().inv_cdf(FALSE_ALARM / (3 * N + N * (N - 1)) / 2)
+    """Standard errors of one of the means, spreads, correlations and sums, the last two of two kinds, of N entries."""
+    return -NormalDist().inv_cdf(FALSE_ALARM / tests_of(N) / 2)
 
 
 def allowed_gap(N: int, n: int) -> float:
     """Between two distribution functions, after Dvoretzky, Kiefer, Wolfowitz and Massart."""
-    return math.sqrt(math.log(2 * (3 * N + N * (N - 1)) / FALSE_ALARM) / (2 * n))
+    return math.sqrt(math.log(2 * tests_of(N) / FALSE_ALARM) / (2 * n))
+
+
+def tests_of(N: int) -> int:
+    """Mean, spread and distribution of N entries, their pairs twice, and two sums."""
+    return 3 * N + N * (N - 1) + 2
