@@ -148,8 +148,8 @@ class Sample(NamedTuple):
         """The largest correlation, or how far the sums of all entries are from those of independent ones.
 
         Why sums: N entries whose mean has been taken away have correlations of -1/(N - 1), too small to be seen one by
-        one, and a sum of 0. The variance of a sum, N where they are independent, has a standard error of N sqrt(2/n); over
-        N sqrt(2) it has that of a correlation, 1/sqrt(n).
+        one, and a sum of 0. The variance of a sum is N where they are independent, with a standard error of
+        N sqrt(2/n); over N sqrt(2) it has that of a correlation, 1/sqrt(n).
         """
         N = self.z.shape[1]
         sums = [abs(float((u.sum(axis=1) ** 2).mean()) / N - 1) / math.sqrt(2) for u in self.units()]
