@@ -6,8 +6,7 @@ Sizes: B batch, D data.
 import math
 
 import numpy as np
-
-log_gamma = np.vectorize(math.lgamma, otypes=[float])
+from scipy.special import gammaln as log_gamma
 
 
 def halves(logits):

@@ -148,6 +148,8 @@ def weighed(batch: Batch, pair: Pair, x: Values, index: Index) -> Claim | None:
 
 def weights_of_rows(batch: Batch, pair: Pair, points: list[Values], index: Index) -> np.ndarray | None:
     """The w with got = sum_b w_b right_b at all points, 1 for a row that counts as it should, (B,); or None."""
+    if len(points) * sum(map(len, index.values())) < batch.B + SPARE:
+        return None
     parts = []
     for x in points:
         each = np.stack([expected(row, index) for row in batch.rows(pair, x)], axis=1)  # (m, B)
@@ -155,7 +157,7 @@ def weights_of_rows(batch: Batch, pair: Pair, points: list[Values], index: Index
             return None
         parts.append(np.column_stack([each, expected(Row(pair, x), index), got]))  # (m, B + 2)
     each, totals = np.split(np.concatenate(parts), [batch.B], axis=1)  # (m, B), (m, 2), of all points
-    if len(each) < batch.B + SPARE or np.linalg.matrix_rank(each) < batch.B:
+    if np.linalg.matrix_rank(each) < batch.B:
         return None
     weights = np.linalg.lstsq(each, totals, rcond=None)[0]  # (B, 2)
     left = np.abs(totals - each @ weights).max(axis=0) / np.abs(totals).max(axis=0)  # (2,)
