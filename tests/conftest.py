@@ -14,6 +14,11 @@ def _floating_point_errors_raise():
         yield
 
 
+def pytest_collection_modifyitems(items):
+    """The longest test first, so that no core waits for it at the end."""
+    items.sort(key=lambda item: item.name != "test_the_counts_are_those_of_a_run")
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(12345)

@@ -11,7 +11,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "exam.md").read_text()
 
 
 @pytest.mark.slow
-def test_the_page_is_up_to_date():
+def test_the_counts_are_those_of_a_run():
     assert page(list(marks())) == PAGE, "run: python tests/exam/marks.py > docs/exam.md"
 
 

@@ -4,6 +4,7 @@ exp(-nll) is added up in the way that the draws speak for, unless that does not 
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -83,10 +84,8 @@ def add_up(pixel: Pixel, lattice: Lattice | None) -> Mass:
 
     There may be peaks so narrow and so far out that no panel shows them, and the draws lie there.
     """
-    if lattice:
-        return summed(pixel, lattice)
-    mass = integrated(pixel)
-    if mass.total < 1 - ALLOWED and (x := drawn([pixel], DRAWS)) is not None:
+    mass = at_once(pixel, lattice)
+    if not lattice and mass.total < 1 - ALLOWED and (x := drawn([pixel], DRAWS)) is not None:
         found = np.zeros(0)  # draws where there was next to nothing
         for _ in range(ROUNDS):
             missed = x[:, 0][unexpected(x[:, 0], mass)]
@@ -97,16 +96,22 @@ def add_up(pixel: Pixel, lattice: Lattice | None) -> Mass:
     return mass
 
 
+def at_once(pixel: Pixel, lattice: Lattice | None) -> Mass:
+    return summed(pixel, lattice) if lattice else integrated(pixel)
+
+
 def unexpected(x: np.ndarray, mass: Mass) -> np.ndarray:
     """Which draws (n,) lie in panels that are as good as empty."""
     shares = np.concatenate([[0.0], np.diff(mass.below), [0.0]])  # (S + 2,)
     return shares[np.searchsorted(mass.x, x)] * len(x) < 0.01
 
 
-def attempt(pixels: list[Pixel], lattice: Lattice | None) -> list[Mass]:
+def attempt(
+    pixels: list[Pixel], lattice: Lattice | None, how: Callable[[Pixel, Lattice | None], Mass] = add_up
+) -> list[Mass]:
     """Added up; nothing where the nll does not take such x, as a table of whole numbers does not."""
     try:
-        return [add_up(pixel, lattice) for pixel in pixels]
+        return [how(pixel, lattice) for pixel in pixels]
     except Exception:  # somebody's code may do anything
         return []
 
