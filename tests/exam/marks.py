@@ -119,14 +119,19 @@ def table(found: list[Mark]) -> str:
     return head + "|---|" + "--:|" * 7 + "\n" + "\n".join([*lines, row("all", found)])
 
 
+def sentence(text: str) -> str:
+    """With a full stop, where it has no end of its own."""
+    return text if text.endswith((".", "?")) else f"{text}."
+
+
 def exceptions(found: list[Mark]) -> Iterator[str]:
     """What did not come out as it should, item by item."""
     for mark in found:
-        item, said = mark.item, "; ".join(f"*{f.cause}*: {f.message}" for f in mark.findings)
+        item, said = mark.item, " ".join(f"*{f.cause}*: {sentence(f.message)}" for f in mark.findings)
         if item.right and not mark.passed:
-            yield f"- {item.name} ({item.style}). It is right. {f'Said: {said}.' if said else 'Said: untested.'}"
+            yield f"- {item.name} ({item.style}). It is right. Said: {said or 'untested.'}"
         elif not item.right and not (mark.cause_is_right and mark.one_finding):
-            yield f"- {item.name} ({item.style}). {item.slip} Said: {said or 'nothing'}."
+            yield f"- {item.name} ({item.style}). {sentence(item.slip)} Said: {said or 'nothing.'}"
 
 
 def page(found: list[Mark]) -> str:
