@@ -253,7 +253,7 @@ def another_operand(op: Operation) -> Changed:
         own = grouped(text)
         if a.size > 2 and len(np.unique(a)) < 3:
             continue  # why: of two values every curve is one of any other
-        for word, does in ((f"{own}**2", np.square), (f"np.sqrt({text})", np.sqrt), (f"(1 - {text})", one_less)):
+        for word, does in ((f"{own}**2", np.square), (f"np.sqrt({text})", np.sqrt), (f"(1 - {own})", one_less)):
             yield Change("elementwise-factor", "instead", text, word, word, 1.5), partial(done, put, does, a)
 
 

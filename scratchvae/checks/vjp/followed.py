@@ -184,6 +184,7 @@ class Held(NamedTuple):
     site: Site
     points: list[Point]
     solutions: list[Solved]
+    tight: bool = False  # as many unknowns as equations: any value would do, and a small change may be tried
 
     @property
     def is_telling(self) -> bool:

@@ -53,8 +53,10 @@ def by_lines(
     if not all(seen.fits and seen.linear for seen in cases[0].seen.values()):
         return Found()
     found, held = claims_at_sites(cases, ((general, True), (own, False)))
-    if not found and not held and len(cases[0].seen) > 1:
-        return forgotten_by_all(cases, own)
+    if not found and all(each.tight for each in held) and len(cases[0].seen) > 1:
+        forgotten = forgotten_by_all(cases, own)
+        if forgotten.claim:
+            return forgotten
     found += [(claim_of(change), site, ()) for change, site in changes_of_one(held, changes)]
     if not found or min(claim.cost for claim, _, _ in found) >= CHEAP:
         found += [(claim_of(change), site, ()) for change, site in changes_of_several(held, changes)]
@@ -105,6 +107,7 @@ def claims_at_sites(
         lines = [site for site in hold if not site.is_returned]
         spare = [site for site in lines if alone or solutions[0][site].spare > 0]
         held += [Held(site, points, [each[site] for each in solutions]) for site in spare]
+        held += [Held(site, points, [], tight=True) for site in lines if site not in spare]
         held += [Held(site, points, []) for site in (leading(points[0], bent=True) if mixed and not once else ())]
         for hypotheses, whole in families:
             some = lines if whole else hold  # why: of gradients that come back all was said before

@@ -17,7 +17,7 @@ from scratchvae.checks.vjp.followed import SITES, Held, Point, Solved, flat, fol
 from scratchvae.checks.vjp.tape import Site, Tape
 from scratchvae.checks.vjp.word import without_twins
 
-TRIALS = 1000  # changes of what runs several times
+TRIALS = 1000  # changes of what runs several times, and so many more where a value would make all right
 MIXES = 2  # sums of upstream gradients that are asked
 
 Changes = Mapping[str, Callable[[Operation], Changed]]  # hypotheses by name
@@ -26,26 +26,33 @@ Changes = Mapping[str, Callable[[Operation], Changed]]  # hypotheses by name
 def changes_of_one(held: list[Held], changes: Changes) -> Iterator[tuple[Change, Site]]:
     """The small changes of an operation that runs once with which all gradients are right, at every point."""
     for each in held if changes else ():
-        site, points, solutions = each
         if each.runs_once:
             left: set[Change] | None = None  # those that explained all so far
-            for point, solution in zip(points, solutions, strict=True):
-                left = of_these(left, (site, point, solution), changes) if left is None or left else left
-            yield from ((change, site) for change in left or ())
+            for point, solution in zip(each.points, each.solutions, strict=True):
+                left = of_these(left, (each.site, point, solution), changes) if left is None or left else left
+            yield from ((change, each.site) for change in left or ())
 
 
 def changes_of_several(held: list[Held], changes: Changes) -> Iterator[tuple[Change, Site]]:
     """The simplest of what may be changed where an operation runs several times: put in, each time, and run again."""
     tried: dict[tuple[Change, Site], tuple[str, list[Point]]] = {}
+    telling = set()
     for each in held if changes else ():
-        site, points, _ = each
         if not each.runs_once:
-            every = site._replace(time=None)
+            every, points = each.site._replace(time=None), each.points
             tried |= {(change, every): (name, points) for change, name in first_tried(every, points[0], changes)}
-    for (change, site), (name, points) in sorted(tried.items(), key=lambda each: each[0][0].cost)[:TRIALS]:
+            telling |= {every} if each.is_telling else set()
+    in_order = sorted(tried.items(), key=lambda each: likely(each[0][0]))
+    more = [each for each in in_order[TRIALS:] if each[0][1] in telling]
+    for (change, site), (name, points) in in_order[:TRIALS] + more[:TRIALS]:
         if all(is_right_with(point, site, change, changes[name]) for point in points):
             yield change, site
             return
+
+
+def likely(change: Change) -> float:
+    """What it costs, and more if it brings in a part of an array, a[t], where there was none."""
+    return change.cost + 0.5 * ("[" in change.word and "[" not in change.old)
 
 
 def changes_of_an_axis(cases: list[Case], changes: Changes) -> Iterator[tuple[Change, Site]]:
