@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from scratchvae.checks import check_gradients, check_vjp
+from scratchvae.checks.vjp import check
 from scratchvae.gaussian import reparameterize, reparameterize_backward
 from scratchvae.layers import dense, dense_backward, relu, sigmoid, tanh, tanh_backward
 from scratchvae.vae import VAE
@@ -367,3 +368,17 @@ def test_what_rounding_leaves_of_a_gradient_that_is_zero_is_no_float32():
     report = check_vjp(forward, lambda dy, p: {"b": dy * np.array(2.0**-56)}, {"b": np.array(0.5)}, rng=rng)
     assert not report.findings, str(report)
     assert report.rows[0].status == "untested"
+
+
+def test_a_reason_that_crashes_takes_no_verdict_with_it(monkeypatch):
+    def crash(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(check, "explain", crash)
+    x = {"x": np.array([1.0, -2.0])}
+    with pytest.raises(ZeroDivisionError):
+        check_vjp(lambda x: (x * x, x), lambda dy, x: dy * x, x)
+    monkeypatch.setattr(check, "FORGIVEN", (Exception,))
+    report = check_vjp(lambda x: (x * x, x), lambda dy, x: dy * x, x)
+    assert not report.ok
+    assert [finding.message for finding in report.findings] == ["dx: wrong, and no reason was found"]
