@@ -1002,7 +1002,7 @@ TERMS = {
         lambda rng: {"delta": 1.3},
         "r",
         "elementwise-factor",
-        "1.3 is delta, and it is missing",
+        "delta or cache[1] is 1.3 here: is it that?",
     ),
     "rows that a mask hides": Plant(
         "some_paths",

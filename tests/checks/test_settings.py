@@ -90,6 +90,65 @@ def test_what_holds_for_these_settings_alone_says_so():
     assert finding.repair.endswith("while gamma is 2"), finding
 
 
+OF_SETTINGS = [  # a function of settings that the backward forgets, and how it is told
+    ({"p": 0.5}, lambda p: 1 - p, "0.5 is 1 - p, and it is missing"),
+    ({"p": 0.5}, lambda p: 1 / (1 - p), "0.5 is 1 - p, and it is a factor too many, or a division by it is missing"),
+    ({"step": 2, "warm": 4}, lambda step, warm: step / warm, "step / warm is missing, or what undoes it"),
+    ({"step": 3, "warm": 9}, lambda step, warm: step / warm, "step / warm is missing, or what undoes it"),
+    ({"a": 3.0, "b": 3.0}, lambda a, b: b, "3 is b, and it is missing"),
+    ({"a": 3.0}, lambda a: a**2 / 3, "1/3 * a**2 is missing"),
+    ({"a": 3.0}, lambda a: a**2, "a**2 is missing"),
+    ({"a": 4.0}, lambda a: a**0.5, "sqrt(a) is missing"),
+    ({"k": 2}, lambda k: k * (k - 1), "it changes with k: something made of that is missing"),
+    ({"nu": 2.0}, lambda nu: nu / (nu - 1), "it changes with nu: something made of that is missing"),
+    ({"a": 1.5}, lambda a: 3 - a, "it changes with a: something made of that is missing"),
+    ({"a": 0.5, "b": 0.5}, lambda a, b: 0.5, "a factor 1/2 is missing"),
+]
+
+
+@pytest.mark.parametrize(("settings", "c", "words"), OF_SETTINGS, ids=[words for *_, words in OF_SETTINGS])
+def test_a_setting_is_named_where_the_constant_changes_as_it_does(settings, c, words):
+    """Not where it only changes with it, or is as large by chance."""
+
+    def forward(x, **settings):
+        return c(**settings) * np.sin(x), x
+
+    x = {"x": numbers(4, 3)}
+    finding = only(check_vjp(forward, lambda dy, x: dy * np.cos(x), x, constants=settings))
+    assert finding.cause == "factor"
+    assert words in finding.message
+    assert finding.factor == pytest.approx(c(**settings))
+
+
+def test_settings_in_a_dict_are_asked_about():
+    """Those are not moved, and two of them are equal."""
+
+    def forward(x, settings):
+        return settings["a"] * settings["b"] * np.sin(x), (x, settings)
+
+    def backward(dy, cache):
+        x, settings = cache
+        return dy * settings["a"] * np.cos(x)
+
+    settings = {"settings": {"a": 3.0, "b": 3.0, "c": 5.0}}
+    finding = only(check_vjp(forward, backward, {"x": numbers(4, 3)}, constants=settings))
+    assert finding.message.endswith("a or b is 3 here: is it that?")
+
+
+def test_of_two_equal_settings_the_one_that_is_forgotten_at_a_line_is_named():
+    def forward(x, alpha=0.3, beta=0.3):
+        return alpha * x**3 + beta * np.sin(alpha * x), (x, alpha)
+
+    def backward(dy, cache):
+        x, alpha = cache
+        slope = np.cos(alpha * x) * alpha
+        return dy * (3 * alpha * x**2 + slope)
+
+    finding = only(check_vjp(forward, backward, {"x": numbers(4, 3)}))
+    assert finding.cause == "factor"
+    assert "beta is missing beside" in finding.message
+
+
 def pooled(x, f=2):
     return x.reshape(len(x) // f, f, -1).mean(axis=1), f
 

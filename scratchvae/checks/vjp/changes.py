@@ -199,8 +199,9 @@ def from_the_end(a: np.ndarray, axis: int) -> np.ndarray:
 
 def a_name_beside(op: Operation) -> Changed:
     """a * u, a / u, or a times a slope in terms of u, in place of a."""
+    known = {**{name: np.asarray(u) for name, u in op.numbers.items()}, **op.names}
     for text, a, put, shape in op.parts:
-        for name, u in op.names.items():
+        for name, u in known.items():
             if (full := spread(u, shape)) is None or (text == op.text and op.ufunc in (np.multiply, np.divide)):
                 continue
             cause, less = ("factor", 0.4) if name in op.numbers else ("elementwise-factor", 0.0)

@@ -28,7 +28,7 @@ from scratchvae.checks.vjp.call import Pair, Values
 from scratchvae.checks.vjp.case import Case, Claim, Hypothesis
 from scratchvae.checks.vjp.cover import VAGUE, Believed, opinions, smallest_cover
 from scratchvae.checks.vjp.lines import CHEAP, Found, by_lines
-from scratchvae.checks.vjp.origins import amounts, sizes, sure_sizes, unproven
+from scratchvae.checks.vjp.origins import amounts, means, sizes, sure_sizes, unproven
 from scratchvae.checks.vjp.point import Hints, cases_at, other_settings
 from scratchvae.checks.vjp.sentences import told
 from scratchvae.checks.vjp.settings import Settings, held
@@ -137,10 +137,10 @@ def at_line(case: Case, lines: Found, names: list[str], numbers: Mapping[str, Nu
     """The finding about a line, in all inputs that it spoils."""
     assert lines.claim
     shapes = [case.seen[name].shape for name in names]
-    moved = dict.fromkeys(other_settings(case.pair), False)
-    maybe = unproven(case, Tried(numbers=moved))  # why: floats were others at one of the points
+    moved = other_settings(case.pair)
+    maybe = unproven(case, () if lines.here else moved)  # why: elsewhere they were others at one of the points
     found = {} if lines.maybe else sizes(case, Tried())
-    about = Told(lines.claim, names, shapes, [], found, amounts(case, Tried()), unproven=maybe)
+    about = Told(lines.claim, names, shapes, [], found, amounts(case), means(case), unproven=maybe)
     if lines.where:
         about = about._replace(names=["it"], shapes=[lines.shape], called=lines.where)
     message, repair = told(about)
@@ -169,10 +169,9 @@ def finding(about: Telling, claim: Claim, names: list[str]) -> Finding:
     seen = tried(about.pair, about.x, index, claim.factor) if is_constant else Tried()
     front = "" if is_constant or claim.cause == "unknown" else about.front(claim, names[0])
     shapes = [each.shape for each in wrong], [() if each.raw[0] is None else each.raw[0].shape for each in wrong]
-    proven = frozenset(name for name, changes in seen.numbers.items() if changes)
     sure, roots = (sure_sizes(case, seen, power) for power in (1.0, 0.5))
-    about_it = Told(claim, names, *shapes, sizes(case, seen), amounts(case, seen), sure, roots, proven)
-    about_it = about_it._replace(unproven=unproven(case, seen), front=front or "")
+    about_it = Told(claim, names, *shapes, sizes(case, seen), amounts(case), means(case), sure, roots, seen)
+    about_it = about_it._replace(unproven=unproven(case, seen.numbers), front=front or "")
     message, repair = told(about_it)
     repair += size_in(repair, about_it)
     if front is None:

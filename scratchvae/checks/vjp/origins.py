@@ -1,6 +1,6 @@
 """Where a constant may come from: sizes that a mean divides by, numbers that were handed in, means of arrays."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import numpy as np
 
@@ -66,11 +66,16 @@ def entries_of(a: np.ndarray) -> Iterator[tuple[int, str, str]]:
         yield a.size, "entries", "entries"
 
 
-def amounts(case: Case, tried: Tried) -> dict[str, float]:
-    """Numbers that a factor may be: those that were handed in and matter, and the means and sums of arrays."""
-    mine = {name: value for name, value in case.scalars.items() if tried.numbers.get(name, True)}
-    found = {name: value for name, value in mine.items() if abs(value) not in USUAL or tried.numbers.get(name)}
-    found |= {f"1 - {name}": 1 - value for name, value in mine.items() if 0 < value < 1 and value != 0.5}
+def amounts(case: Case) -> dict[str, float]:
+    """Numbers that a factor may be written as: those that were handed in, and the means and sums of arrays."""
+    found = {name: value for name, value in case.scalars.items() if abs(value) not in USUAL}
+    found |= {f"1 - {name}": 1 - value for name, value in case.scalars.items() if 0 < value < 1 and value != 0.5}
+    return found | means(case)
+
+
+def means(case: Case) -> dict[str, float]:
+    """The means and sums of the arrays in play."""
+    found: dict[str, float] = {}
     for name, a in case.arrays.items():
         if a.ndim:
             sums = {f"the mean of {name}": float(a.mean()), f"the sum of {name}": float(a.sum())}
@@ -78,9 +83,10 @@ def amounts(case: Case, tried: Tried) -> dict[str, float]:
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
-def unproven(case: Case, tried: Tried) -> dict[str, float]:
-    """Settings of which it is not known whether they are the constant, since another one could not be tried."""
-    found = {name: value for name, value in case.scalars.items() if name.isidentifier() and name not in tried.numbers}
+def unproven(case: Case, moved: Container[str]) -> dict[str, float]:
+    """Settings of which it is not known whether they are the constant, since another one was not tried."""
+    found = {name: value for name, value in case.scalars.items() if name not in moved}
+    found |= {f"1 - {name}": 1 - value for name, value in found.items() if 0 < value < 1 and value != 0.5}
     keeper = case.pair.keeper
     held = {**numbers_of_class(keeper), **getattr(keeper, "__dict__", {})} if keeper is not None else {}
     return found | {f"self.{key}": float(a) for key, a in held.items() if type(a) in (int, float)}

@@ -1,12 +1,14 @@
 """A claim to be told, in the parts that a sentence is made of: what it is about, by how much, and why that number."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
 from scratchvae.checks.report import listed
 from scratchvae.checks.vjp.case import Claim
+from scratchvae.checks.vjp.tried import Tried
 
 EXACT = 1e-6
 SMALL = 64  # 1/n is written as such up to here
@@ -29,11 +31,12 @@ class Told(NamedTuple):
     shapes: list[tuple[int, ...]]  # of the inputs
     got: list[tuple[int, ...]]  # of the gradients
     sizes: Mapping[str, int]
-    amounts: Mapping[str, float]  # other numbers in play
+    amounts: Mapping[str, float]  # other numbers in play, to write a factor with
+    means: Mapping[str, float] = {}  # those of them that are means and sums
     sure: frozenset[int] = frozenset()  # sizes with which the constant changes
     roots: frozenset[int] = frozenset()  # and those with whose roots it does
-    proven: frozenset[str] = frozenset()  # and numbers that were handed in
-    unproven: Mapping[str, float] = {}  # settings that could not be tried
+    tried: Tried = Tried()  # and how it changes with numbers that were handed in
+    unproven: Mapping[str, float] = {}  # settings of which another one was not tried
     front: str = ""  # the constant in terms of them, with a star behind it
     called: str = ""  # what it is about, if that is no gradient: a line of the backward
 
@@ -132,24 +135,22 @@ def number(c: float, sizes: Mapping[str, int] = {}, amounts: Mapping[str, float]
 
 def constant_words(t: Told) -> tuple[str, str, str]:
     """How large, why, and the repair, for a gradient that has to be multiplied by a constant."""
-    c, amounts = t.claim.factor, t.amounts
+    c = t.claim.factor
     sizes = {} if t.claim.kind in ("constant in part", "constant in places") else t.sizes
     if abs(c + 1) < EXACT:
         return "the negative of", "a minus is missing, or is there twice", "change the sign"
     size, minus = abs(c), "minus " if c < 0 else ""
-    proven = {name: value for name, value in amounts.items() if name in t.proven}
     sure, roots = ({name: n for name, n in sizes.items() if n in known} for known in (t.sure, t.roots))
     maybe = {name: n for name, n in sizes.items() if n not in t.sure | t.roots}
     origins = (
-        of_an_amount(size, proven),
+        of_settings(size, t.tried),
         of_a_size(size, sure, t.sure),
         of_a_root(size, roots, t.roots),
         of_two_sizes(size, sizes, t.sure),
         of_a_half(size, maybe, t.unproven),
-        of_an_amount(size, {name: value for name, value in amounts.items() if name.isidentifier()}),
         of_a_size(size, maybe),
         of_a_root(size, maybe),
-        of_an_amount(size, amounts),
+        of_an_amount(size, t.means),
         of_a_size_and_2(size, sizes),
         of_an_open_amount(size, t.unproven),
         of_a_ratio(size),
@@ -225,6 +226,33 @@ def of_some_root(size: float) -> Words | None:
     return None
 
 
+def of_settings(size: float, tried: Tried) -> Words | None:
+    """Numbers that were handed in, with which the constant changes as it should."""
+    if not tried.names:
+        return None
+    parts, names = tried.formula(), listed(tried.names)
+    if parts is None:
+        how = f"it changes with {names}: something made of that is missing, or there once too often"
+        return f"{1 / size:.6g} times", how, ""
+    rest = size / math.prod(abs(value) ** p for _, value, p in parts)
+    if abs(rest - 1) < EXACT and len(parts) == 1 and abs(parts[0][2]) == 1:
+        name, value, p = parts[0]
+        return of_an_amount(abs(value) ** p, {name: value})
+    up, down = ([power_of(name, abs(p)) for name, _, p in parts if p * sign > 0] for sign in (1, -1))
+    front = [] if abs(rest - 1) < EXACT else [number(rest).removesuffix(" * ")]
+    text = " / ".join([" * ".join([*front, *up]) or "1", *down])
+    return (
+        f"{1 / size:.6g} times",
+        f"{text} is missing, or what undoes it is there once too often",
+        f"multiply by {text}",
+    )
+
+
+def power_of(name: str, p: float) -> str:
+    base = f"({name})" if " " in name else name
+    return base if p == 1 else f"sqrt({name})" if p == 0.5 else f"{base}**{p:g}"
+
+
 def of_an_amount(size: float, amounts: Mapping[str, float]) -> Words | None:
     for name, value in amounts.items():
         if abs(size - abs(value)) < EXACT * size:
@@ -236,10 +264,11 @@ def of_an_amount(size: float, amounts: Mapping[str, float]) -> Words | None:
 
 
 def of_an_open_amount(size: float, amounts: Mapping[str, float]) -> Words | None:
-    """A number that could not be another one: a question."""
-    for name, value in amounts.items():
-        if value > 0 and value != 1 and min(abs(size - value) / size, abs(size * value - 1)) < EXACT:
-            return f"{1 / size:.6g} times", f"{name} is {value:g} here: is it that?", ""
+    """Numbers of which another one was not tried: a question."""
+    near = {a for a in amounts.values() if a > 0 and a != 1 and min(abs(size - a) / size, abs(size * a - 1)) < EXACT}
+    for value in near:
+        names = [name for name, a in amounts.items() if a == value]
+        return f"{1 / size:.6g} times", f"{' or '.join(names[:3])} is {value:g} here: is it that?", ""
     return None
 
 

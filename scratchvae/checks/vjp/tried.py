@@ -1,7 +1,8 @@
 """Does a constant come from a size, or from a number that was handed in? It is tried with another one."""
 
+import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -16,14 +17,50 @@ ENTRIES = 8  # of each input are measured once more
 Axis = tuple[str, str]  # an array, and "rows" or "columns"
 
 
+FORMS: Mapping[str, Callable[[float], float]] = {"{0}": lambda a: a, "1 - {0}": lambda a: 1 - a}
+POWERS = (1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
+EQUAL = 1e-4
+
+
+class Moved(NamedTuple):
+    """A number that was handed in, another one in its place, and by what the constant is multiplied then."""
+
+    value: float
+    another: float
+    change: float
+
+    @property
+    def counts(self) -> bool:
+        return abs(self.change - 1) > EQUAL
+
+
 class Tried(NamedTuple):
-    """With which power of a length the constant changes, 0 if it does not; and with which numbers it does.
+    """With which power of a length the constant changes, 0 if it does not; and how it does with numbers.
 
     What could not be tried is in neither.
     """
 
     axes: Mapping[Axis, float] = {}
-    numbers: Mapping[str, bool] = {}
+    numbers: Mapping[str, Moved] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """The numbers with which the constant changes."""
+        return [name for name, moved in self.numbers.items() if moved.counts]
+
+    def formula(self) -> list[tuple[str, float, float]] | None:
+        """The constant but for a factor: what it is made of, as text, value and power; None if that is not known."""
+        found = [form_of(name, self.numbers[name]) for name in self.names]
+        return [part for part in found if part] if all(found) else None
+
+
+def form_of(name: str, moved: Moved) -> tuple[str, float, float] | None:
+    """Which function of a number changes as the constant does: a power of it, or of 1 less it."""
+    for (text, form), p in itertools.product(FORMS.items(), POWERS):
+        one, other = form(moved.value), form(moved.another)
+        if one * other > 0 and abs((other / one) ** p / moved.change - 1) < EQUAL:
+            return text.format(name), one, p
+    return None
 
 
 def tried(pair: Pair, x: Values, index: Mapping[str, np.ndarray], c: float) -> Tried:
@@ -41,13 +78,13 @@ def tried(pair: Pair, x: Values, index: Mapping[str, np.ndarray], c: float) -> T
             another = value + 1 if isinstance(value, int) else SETTING * value
             moved = Row(pair._replace(constants={**pair.constants, name: another}), x)
             if (other := constant_of(moved, x, few)) is not None:
-                numbers[name] = abs(other / c - 1) > 1e-4
+                numbers[name] = Moved(value, another, other / c)
     return Tried(axes, numbers)
 
 
 def power(changed: float, shorter: float) -> float:
     """p, where the constant is the p-th power of a length, and the length so much shorter."""
-    if abs(changed - 1) <= 1e-4:
+    if abs(changed - 1) <= EQUAL:
         return 0.0
     return math.log(changed) / math.log(shorter) if changed > 0 else math.nan
 
