@@ -71,7 +71,9 @@ def table(reports: list[Report]) -> list[str]:
     """A line for every report, and below it the notes of what was taken for granted, or is not ok."""
     width, lines = max(len(report.title) for report in reports), []
     for report in reports:
-        known = [row.error for row in report.rows if row.error == row.error]  # why: NaN is no error
+        wrong = [row for row in report.rows if row.status == "wrong"]
+        errors = [report.error_of(row) for row in wrong or report.rows]
+        known = [error for error in errors if error == error]  # why: NaN is no error
         error = f"{max(known):.1e}" if known else "-"
         unit = "" if report.unit == "error" else report.unit
         said = verdict(report)

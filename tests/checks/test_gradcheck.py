@@ -106,6 +106,13 @@ def test_a_wrong_file_gets_told_what_to_do(tmp_path, capsys):
     assert "4 checked, 1 wrong" in printed.out
 
 
+def test_the_error_of_a_wrong_pair_is_that_of_what_is_wrong_in_it(tmp_path, capsys):
+    _, printed = run(tmp_path, capsys, GOOD.replace("x.T @ dy, dy.sum(axis=0)", "x.T @ dy, dy.sum(axis=1)"))
+    assert printed.out.splitlines()[0].split() == ["dense", "-", "WRONG"]
+    _, printed = run(tmp_path, capsys, GOOD.replace("x.T @ dy, dy.sum(axis=0)", "x.T @ dy, 2 * dy.sum(axis=0)"))
+    assert printed.out.splitlines()[0].split() == ["dense", "1.0e+00", "WRONG"]
+
+
 def test_inputs_can_be_chosen_and_a_pair_that_fails_says_how(tmp_path, capsys):
     text = """
 import numpy as np

@@ -64,6 +64,21 @@ def test_a_report_without_findings_is_short():
     assert str(report).splitlines() == ["tanh: ok", "  name  shape    error", "  x         3  1.0e-12  ok"]
 
 
+@pytest.mark.parametrize("db", [lambda dy: dy.sum(1), lambda dy: dy, lambda dy: dy.sum(), lambda dy: None])
+def test_a_gradient_of_another_shape_has_no_error_and_zeros_have_one(db):
+    def report(db, seed):
+        inputs = {"x": X, "b": np.ones(4)}
+        rng = np.random.default_rng(seed)
+        return check_vjp(lambda x, b: (x + b, None), lambda dy, _: (dy, db(dy)), inputs, rng=rng)
+
+    for seed in range(4):
+        wrong = report(db, seed)
+        assert wrong.rows[1].status == "wrong"
+        assert [row["error"] is None for row in wrong.as_dict()["rows"]] == [False, True]
+        assert wrong.cells()[2][2] == ""
+    assert report(lambda dy: np.zeros(4), 0).as_dict()["rows"][1]["error"] == pytest.approx(1, abs=1e-6)
+
+
 words = st.text(max_size=120)
 rows = st.builds(
     Row,
