@@ -78,6 +78,22 @@ def residuals(rng):
     return {"p": 2 * rng.standard_normal((4, 3)), "t": rng.standard_normal((4, 3))}
 
 
+def behind_a_relu():
+    """y = relu(x W), whose backward makes 0 of what it should keep, and keeps the rest."""
+
+    def forward(x, W):
+        h = x @ W
+        return np.maximum(h, 0), (x, W, h)
+
+    def backward(dy, cache):
+        x, W, h = cache
+        dh = dy.copy()
+        dh[h > 0] = 0
+        return dh @ W.T, x.T @ dh
+
+    return forward, backward
+
+
 def one_array(rng):
     return {"x": rng.standard_normal((4, 4))}
 
@@ -131,6 +147,15 @@ CHANGED: dict[str, Plant] = {
         "x W U",
         "transpose",
         "U belongs there transposed",
+    ),
+    "a mask the other way round": Plant(
+        "the_other_mask",
+        *behind_a_relu(),
+        lambda rng: {"x": rng.standard_normal((5, 3)), "W": rng.standard_normal((3, 4))},
+        nothing,
+        "x W",
+        "elementwise-factor",
+        "the mask h > 0 is the other way round",
     ),
     "along the other axis": Plant(
         "another_axis",

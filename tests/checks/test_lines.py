@@ -112,3 +112,44 @@ def test_a_function_that_refuses_such_arrays_is_judged_as_before():
     rng = np.random.default_rng(3)
     (finding,) = check_vjp(forward, strict, with_a_shortcut(rng), rng=rng).findings
     assert finding.cause == "unknown"
+
+
+def two_layers(x, W, V):
+    h = x @ W
+    return np.maximum(h, 0) @ V, (x, W, V, h)
+
+
+def two_layers_backward(dy, cache):
+    x, W, V, h = cache
+    dh = (dy @ V.T) * (x > 0)
+    return dh @ W.T, x.T @ dh, np.maximum(h, 0).T @ dy
+
+
+@pytest.mark.parametrize("near", [1.0, 1e-5])
+def test_a_kink_within_the_reach_of_differences_spoils_no_explanation(near):
+    """One h is 1e-5 from its kink, over which a difference steps."""
+    rng = np.random.default_rng(6)
+    x, W, V = (rng.standard_normal(shape) for shape in ((5, 4), (4, 4), (4, 3)))
+    x[2] *= near / abs(x[2] @ W[:, 1])
+    report = check_vjp(two_layers, two_layers_backward, {"x": x, "W": W, "V": V})
+    (finding,) = report.findings
+    assert finding.inputs == ("x", "W"), str(report)
+    assert "((dy @ V.T) * (x > 0))" in finding.message, str(report)
+
+
+def heads(h, W, b, V, c):
+    return (h @ W + b, h @ V + c), (h, W, V)
+
+
+def heads_backward(dys, cache):
+    (dmu, dlogvar), (h, W, V) = dys, cache
+    return dmu @ W.T + dlogvar @ V.T, h.T @ dmu, dmu.sum(0), h.T @ dlogvar, dmu.sum(0)
+
+
+def test_the_gradient_of_another_output_is_no_mask():
+    rng = np.random.default_rng(7)
+    shapes = {"h": (4, 5), "W": (5, 2), "b": (2,), "V": (5, 2), "c": (2,)}
+    report = check_vjp(heads, heads_backward, {name: rng.standard_normal(shape) for name, shape in shapes.items()})
+    (finding,) = report.findings
+    assert finding.inputs == ("c",)
+    assert "(dmu.sum(0)): dlogvar belongs where dmu stands" in finding.message, str(report)

@@ -4,6 +4,7 @@ Sizes: m entries that were measured, M entries of y that were asked, Z latents.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -34,10 +35,22 @@ def a_term(case: Case, seen: Seen) -> Iterator[Claim]:
                 yield Claim("missing-term", "term of its own", factor=c, cost=1.4 + word.cost + odd(c))
 
 
+def are_parts(case: Case, right: Any, got: Any) -> bool:
+    """Are the outputs with a gradient, (M,) each, whole slices of y along an axis, and other ones?"""
+    for index in np.unravel_index(case.outs, case.shape) if case.shape else ():
+        ours, theirs = np.unique(index[right]), np.unique(index[got])
+        whole = right[np.isin(index, ours)].all() and got[np.isin(index, theirs)].all()
+        if whole and right.sum() > len(ours) and not np.isin(ours, theirs).any():
+            return True
+    return False
+
+
 def the_other_half(case: Case, seen: Seen) -> Iterator[Claim]:
     """right and got are never both there, and together are c * dy * u: the mask is that of the other half."""
     if not seen.fits or not seen.linear or (seen.right * seen.got).any() or not (seen.right.any() and seen.got.any()):
         return
+    if are_parts(case, seen.right.any(axis=0), seen.got.any(axis=0)):
+        return  # why: of two outputs in one array, the one for the other
     both = seen.right + seen.got
     for word in [ONE, *case.words]:
         term = spread_and_summed(case, seen, np.ones(()) if word == ONE else case.values[word.name])

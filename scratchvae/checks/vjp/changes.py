@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.vjp.scope import grouped, transposed
+from scratchvae.checks.vjp.scope import grouped, opposite, transposed
 
 FITTING = 60  # matrix products that are tried
 NAMES = 20  # that are tried beside an operand; of more those that came last
@@ -148,6 +148,15 @@ def an_operand_turned(op: Operation) -> Changed:
         for axis in range(a.ndim) if op.ufunc is not np.add else ():
             change = Change("transpose", "turned", text, "the other way round", f"np.flip({text}, {axis})", 1.6)
             yield change, partial(put, np.flip(a, axis))
+
+
+def the_other_mask(op: Operation) -> Changed:
+    """1 - a in place of an a that is 0 or 1 everywhere."""
+    for i, (a, text) in enumerate(zip(op.operands, op.texts, strict=True)):
+        if isinstance(a, np.ndarray) and a.ndim and np.isin(a, (0, 1)).all() and a.any() and not a.all():
+            other = ~a if a.dtype == bool else 1 - a
+            new = opposite(text) if a.dtype == bool else f"(1 - {grouped(text)})"
+            yield Change("elementwise-factor", "mask", text, "", new, 1.0), partial(op.with_operand, i, other)
 
 
 def another_axis(op: Operation) -> Changed:
@@ -295,6 +304,7 @@ HYPOTHESES = (
     one_operand_alone,
     another_function,
     an_operand_turned,
+    the_other_mask,
     a_running_sum,
     a_name_beside,
     a_term_beside,

@@ -182,4 +182,12 @@ def evidence(subject: Subject, judgement: Judgement, rng: np.random.Generator) -
             judgement.entries[i] = entry_at(subject, i)
     entries = judgement.entries
     good = sorted(i for i in entries if entries[i].state != "unseen" or entries[i].settled) or sorted(entries)
-    return np.array(good), np.stack([entries[i].column for i in good])
+    return np.array(good), np.stack([column_of(subject, i, entries[i]) for i in good])
+
+
+def column_of(subject: Subject, place: int, entry: Entry) -> np.ndarray:
+    """By the complex step, where it is a witness: differences may have a kink within their reach."""
+    u = np.zeros(subject.value.size)
+    u[place] = 1.0
+    exact = subject.exact(u)
+    return entry.column if exact is None else exact

@@ -8,6 +8,14 @@ from typing import Any
 
 import numpy as np
 
+OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Gt: ast.LtE,
+    ast.Lt: ast.GtE,
+    ast.GtE: ast.Lt,
+    ast.LtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+}
 INDICES = 3  # whole numbers that may be an index
 
 
@@ -86,6 +94,8 @@ def taken_apart(expression: str) -> tuple[str, tuple[str, ...]]:
         parts = [node.left, node.right]
     if isinstance(node, ast.UnaryOp):
         parts = [node.operand]
+    if isinstance(node, ast.Subscript):  # why: a[mask] = value
+        parts = [node.value, node.slice]
     if isinstance(node, ast.Call):
         method = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) not in ("np", "numpy", "xp")
         parts = [*([node.func.value] if method and isinstance(node.func, ast.Attribute) else ()), *node.args]
@@ -100,6 +110,15 @@ def grouped(text: str) -> str:
     except SyntaxError:
         return f"({text})"
     return text if isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call) else f"({text})"
+
+
+def opposite(text: str) -> str:
+    """a <= 0 of a > 0; ~a of any other mask."""
+    node = ast.parse(text or "mask", mode="eval").body
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in OPPOSITES:
+        node.ops = [OPPOSITES[type(node.ops[0])]()]
+        return ast.unparse(node)
+    return f"~{grouped(text)}"
 
 
 def transposed(text: str) -> str:

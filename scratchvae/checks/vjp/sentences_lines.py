@@ -114,6 +114,7 @@ OF_LINES: dict[str, Sentence] = {
     "changed: number": changed("{word} belongs where {old} stands"),
     "changed: alone": changed("{new} alone belongs there, {word} is too much"),
     "changed: turned": changed("{old} belongs there {word}"),
+    "changed: mask": changed("the mask {old} is the other way round"),
     "changed: symmetric": changed("that is right for a symmetric {old} alone; its transpose counts as well"),
     "changed: running sum": running_sum,
     "changed: beside": changed("{word} is missing beside {old}"),

@@ -251,6 +251,16 @@ class Followed(np.ndarray):
         found = super().__getitem__(place)
         return self.tape.wrapped(found) if isinstance(found, np.floating) and self.tape else found
 
+    def __setitem__(self, place: Any, value: Any) -> None:
+        """With a mask it is an operation: its value is what the array is then."""
+        tape, a, place, value = self.tape, plain(self), plain(place), plain(value)
+        if tape is None or not isinstance(place, np.ndarray) or place.dtype != bool or place.shape != a.shape:
+            a[place] = value
+            return
+        before = tape.before((a, place, value))
+        a[place] = value
+        tape.passed(a, "setitem", partial(set_where), None, before)
+
     def __iadd__(self, other: Any) -> Any:  # type: ignore[misc]  # why: a number is not written to, nor is this
         return super().__iadd__(other) if self.ndim else self + other
 
@@ -277,6 +287,13 @@ def applied(ufunc: np.ufunc, method: str, more: Mapping[str, Any], *operands: An
     first = np.array(operands[0])
     ufunc.at(first, *operands[1:])
     return first
+
+
+def set_where(a: np.ndarray, mask: np.ndarray, value: Any) -> np.ndarray:
+    """What a is after a[mask] = value."""
+    after = np.array(a)
+    after[mask] = value
+    return after
 
 
 def plain(thing: Any) -> Any:
