@@ -153,3 +153,47 @@ def test_the_gradient_of_another_output_is_no_mask():
     (finding,) = report.findings
     assert finding.inputs == ("c",)
     assert "(dmu.sum(0)): dlogvar belongs where dmu stands" in finding.message, str(report)
+
+
+def test_what_is_assigned_in_a_loop_and_should_be_added_up():
+    def forward(x, h, W, b):
+        path = [h]
+        for t in range(len(x)):
+            path.append(np.tanh(x[t] + path[-1] @ W + b))
+        return np.stack(path[1:]), (path, W)
+
+    def backward(dy, cache):
+        path, W = cache
+        dx, dh, dW = np.zeros_like(dy), np.zeros_like(path[0]), np.zeros_like(W)
+        for t in reversed(range(len(dy))):
+            da = (dy[t] + dh) * (1 - path[t + 1] ** 2)
+            dx[t] = da
+            dW += path[t].T @ da
+            db = da.sum(0)
+            dh = da @ W.T
+        return dx, dh, dW, db
+
+    rng = np.random.default_rng(8)
+    shapes = {"x": (4, 2, 3), "h": (2, 3), "W": (3, 3), "b": (3,)}
+    report = check_vjp(forward, backward, {name: rng.standard_normal(shape) for name, shape in shapes.items()})
+    (finding,) = report.findings
+    assert finding.message == "db: what belongs there is the sum of db over all steps", str(report)
+    assert finding.cause == "missing-term"
+
+
+def test_a_minus_may_be_missing_on_the_way_to_a_sum():
+    """y = x / |x|: what becomes of |x| has a minus, and lost it before it is added."""
+
+    def forward(x):
+        s = np.sqrt((x * x).sum(axis=1, keepdims=True))
+        return x / s, (x, s)
+
+    def backward(dy, cache):
+        x, s = cache
+        ds = (dy * x).sum(axis=1, keepdims=True) / s**2
+        through_s = ds * x / s
+        return dy / s + through_s
+
+    (finding,) = check_vjp(forward, backward, {"x": np.random.default_rng(9).standard_normal((4, 3))}).findings
+    assert finding.cause == "sign"
+    assert "(dy / s + through_s): + stands where - belongs; or a minus is missing, or there twice" in finding.message

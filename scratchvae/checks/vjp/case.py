@@ -15,6 +15,7 @@ import numpy as np
 from scratchvae.checks.vjp.word import Word
 
 EXPLAINED = 1e-6  # what an explanation may leave over, relative to the largest entry
+EVERY = "every "  # before the values of what runs several times
 LEFT = 1e-3  # and relative to the error that it explains
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.vjp.case import Case, Claim, Seen, aligned, ratio, repairs
+from scratchvae.checks.vjp.case import EVERY, Case, Claim, Seen, aligned, ratio, repairs
 from scratchvae.checks.vjp.causes_factor import NEARLY, constant, factor_claim
 from scratchvae.checks.vjp.causes_inside import are_shares
 from scratchvae.checks.vjp.causes_term import odd
@@ -82,7 +82,8 @@ def another_value(case: Case, seen: Seen) -> Iterator[Claim]:
             if way.word != ONE and way.formula == times(line, way.word):
                 claim = claim._replace(kind="another factor", detail=(line,))
             if way.formula == total(line):
-                claim = claim._replace(cause="batch-sum", kind="another sum", detail=(line,))
+                cause = "missing-term" if line.startswith(EVERY) else "batch-sum"
+                claim = claim._replace(cause=cause, kind="another sum", detail=(line,))
             if wrong := next((each for each in gots if untransposed(each) == untransposed(way.formula)), ""):
                 claim = claim._replace(cause="transpose", kind="another product", detail=(wrong, way.formula), cost=1.4)
             yield claim._replace(cost=claim.cost + way.cost + odd(c) + long)

@@ -147,6 +147,8 @@ def at_line(case: Case, lines: Found, names: list[str], numbers: Mapping[str, Nu
     repair += size_in(repair, about)
     if lines.maybe:
         message = f"{message}; {' or '.join(lines.maybe[:2])} is as much here: is it that?"
+    if lines.minus:
+        message = f"{message}; or a minus is missing, or there twice, in {lines.minus}"
     if lines.here:
         repair = f"{repair}, while {held(case.pair)}"
         message = f"{message}, while {held(case.pair)}" if lines.claim.kind == "constant" else message

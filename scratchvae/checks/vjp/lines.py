@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.vjp.case import Case, Claim, Hypothesis, Seen
+from scratchvae.checks.vjp.case import EVERY, Case, Claim, Hypothesis, Seen
 from scratchvae.checks.vjp.cover import VAGUE, opinions, simpler
 from scratchvae.checks.vjp.followed import Held, Point, Solved, leading, point_at, same, solved
 from scratchvae.checks.vjp.tape import Site
@@ -28,7 +28,7 @@ class Found(NamedTuple):
     """A claim about a value of this shape, and where it is; None if there is none.
 
     lines: where a single slip could be; here: it holds for the numbers that were handed in, and not for others; maybe:
-    numbers known there, of which one would do in place of its constant.
+    numbers known there, of which one would do in place of its constant; minus: other lines at which one would do.
     """
 
     claim: Claim | None = None
@@ -37,6 +37,7 @@ class Found(NamedTuple):
     lines: str = ""
     here: bool = False
     maybe: tuple[str, ...] = ()
+    minus: str = ""
 
 
 def by_lines(
@@ -74,7 +75,15 @@ def by_lines(
     elsewhere = not site.is_returned and file != Path(getattr(written, "co_filename", file)).name
     maybe = [number_of(c) for c, other, _ in found if other == site and claim.kind == "constant"]
     maybe = list(dict.fromkeys(filter(None, maybe)))
-    return Found(claim, f"{where} of {file}" if elsewhere else where, shape, maybe=tuple(maybe))
+    minus = other_signs(found, claim, site)
+    return Found(claim, f"{where} of {file}" if elsewhere else where, shape, maybe=tuple(maybe), minus=minus)
+
+
+def other_signs(found: Sequence[tuple[Claim, Site, tuple[int, ...]]], claim: Claim, site: Site) -> str:
+    """Where + stands for -, the lines on the way there at which a minus may be missing just as well."""
+    if claim.cause != "sign" or claim.kind != "changed: operator":
+        return ""
+    return lines_of([other for c, other, _ in found if c.cause == "sign" and other.line not in (0, site.line)], MANY)
 
 
 def number_of(claim: Claim) -> str:
@@ -219,6 +228,8 @@ def others(point: Point, after: list[dict[Site, np.ndarray]], site: Site) -> dic
     found = {name: a[None] for name, a in point.case.arrays.items()} if point.mixed else {"dy": point.dys[: len(after)]}
     for other, times in point.runs[-1].values.items():
         unmoved = (same(one.values.get(other), two.get(other)) for one, two in zip(point.runs, after, strict=False))
+        if site.is_returned and len(times) > 1 and times.shape[1:] == point.runs[-1].values[site].shape[1:]:
+            found[f"{EVERY}{other.value}"] = np.stack([each[other] for each in after])  # (K, times, *shape)
         if other != site and len(times) == 1 and all(unmoved):
             value = np.stack([each[other][0] for each in after])
             if not any(same(value, known) for known in found.values()):

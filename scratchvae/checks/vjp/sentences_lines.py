@@ -1,6 +1,7 @@
 """What is told of a line of a backward: as in `sentences`, of which this is a part."""
 
 from scratchvae.checks.report import listed
+from scratchvae.checks.vjp.case import EVERY
 from scratchvae.checks.vjp.told import PATHS, Sentence, Told
 
 
@@ -23,6 +24,9 @@ def operand_times(t: Told) -> tuple[str, str]:
 
 def another_sum(t: Told) -> tuple[str, str]:
     (value,) = t.claim.detail
+    if value.startswith(EVERY):
+        step = value.removeprefix(EVERY)
+        return f"{t.it}: what belongs there is the sum of {step} over all steps{t.constant}", "+= in place of ="
     text = f"{t.it}: what belongs there is the sum of {value} over all its rows{t.constant}"
     return text, f"{t.c}{value}.sum(axis=0)"
 
