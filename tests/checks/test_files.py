@@ -702,3 +702,155 @@ def test_sequences_are_as_wide_as_the_matrices_of_the_layer(tmp_path):
     assert report.ok, str(report)
     (report,) = reports_of(tmp_path, RECURRENT.replace("(dh[t] + after)", "dh[t]")).values()
     assert len(report.findings) == 1
+
+
+NAMELESS = """
+import numpy as np
+def decoder_forward(z, V1, c1, V2, c2):
+    h = np.maximum(z.dot(V1) + c1, 0)
+    return h.dot(V2) + c2, (z, h, V1, V2)
+def decoder_backward(dy, cache):
+    z, h, V1, V2 = cache
+    da = dy.dot(V2.T)
+    da[h <= 0] = 0
+    return da.dot(V1.T), z.T.dot(da), da.sum(axis=0), h.T.dot(dy), dy.sum(axis=0)
+def words_forward(signal, first, shift, second, offset):
+    h = np.tanh(signal @ first + shift)
+    return h @ second + offset, (signal, h, first, second)
+def words_backward(dy, cache):
+    x, h, first, second = cache
+    da = dy @ second.T * (1 - h * h)
+    return da @ first.T, x.T @ da, da.sum(axis=0), h.T @ dy, dy.sum(axis=0)
+def columns_forward(z, V1, c1, V2, c2):
+    h = np.maximum(0, np.dot(V1, z) + c1)
+    return V2.dot(h) + c2, (z, h, V1, V2)
+def columns_backward(dy, cache):
+    z, h, V1, V2 = cache
+    da = V2.T.dot(dy)
+    da[h <= 0] = 0
+    dc1, dc2 = da.sum(axis=1, keepdims=True), dy.sum(axis=1, keepdims=True)
+    return V1.T.dot(da), da.dot(z.T), dc1, dy.dot(h.T), dc2
+def heads_forward(x, P, p, M, m, L, l):
+    h = np.maximum(x @ P + p, 0)
+    return h @ M + m, h @ L + l, (x, h, P, M, L)
+def heads_backward(dmu, dlogvar, cache):
+    x, h, P, M, L = cache
+    da = dmu @ M.T + dlogvar @ L.T
+    da[h <= 0] = 0
+    return da @ P.T, x.T @ da, da.sum(axis=0), h.T @ dmu, dmu.sum(axis=0), h.T @ dlogvar, dlogvar.sum(axis=0)
+def skip_forward(x, A, a, B, b):
+    h = np.tanh(x @ A + a)
+    return x + h @ B + b, (x, h, A, B)
+def skip_backward(dy, cache):
+    x, h, A, B = cache
+    da = dy @ B.T * (1 - h * h)
+    return dy + da @ A.T, x.T @ da, da.sum(axis=0), h.T @ dy, dy.sum(axis=0)
+def tied_forward(x, V, c, d):
+    h = np.tanh(x.dot(V) + c)
+    return h.dot(V.T) + d, (x, V, h)
+def tied_backward(dy, cache):
+    x, V, h = cache
+    da = dy.dot(V) * (1 - h * h)
+    return da.dot(V.T), x.T.dot(da) + dy.T.dot(h), da.sum(axis=0), dy.sum(axis=0)
+class Decoder:
+    def __init__(self, V1, c1, V2, c2):
+        self.V1, self.c1, self.V2, self.c2 = V1, c1, V2, c2
+    def forward(self, z):
+        self.z = z
+        self.h = np.maximum(z.dot(self.V1) + self.c1, 0)
+        return self.h.dot(self.V2) + self.c2
+    def backward(self, dy):
+        da = dy.dot(self.V2.T)
+        da[self.h <= 0] = 0
+        self.dV2, self.dc2, self.dV1, self.dc1 = self.h.T.dot(dy), dy.sum(axis=0), self.z.T.dot(da), da.sum(axis=0)
+        return da.dot(self.V1.T)
+"""
+
+
+def test_shapes_follow_from_the_products_where_the_names_say_nothing(tmp_path):
+    reports = reports_of(tmp_path, NAMELESS)
+    assert {title: (report.ok, len(report.rows)) for title, report in reports.items()} == {
+        "decoder": (True, 5),
+        "words": (True, 5),
+        "columns": (True, 5),
+        "heads": (True, 7),
+        "skip": (True, 5),
+        "tied": (True, 4),
+        "Decoder": (True, 5),
+    }
+
+
+@pytest.mark.parametrize(("slip", "cause"), [("sum(axis=1)", "shape"), ("mean(axis=0)", "factor")])
+def test_the_slip_is_found_in_its_bias_where_the_names_say_nothing(tmp_path, slip, cause):
+    wrong = NAMELESS.replace("da.sum(axis=0)", f"da.{slip}")
+    found = {title: report.findings for title, report in reports_of(tmp_path, wrong).items() if report.findings}
+    assert {title: [(f.inputs, f.cause) for f in findings] for title, findings in found.items()} == {
+        title: [((name,), cause)]
+        for title, name in zip(
+            ("decoder", "words", "heads", "skip", "tied", "Decoder"), ("c1", "shift", "p", "a", "c", "c1"), strict=True
+        )
+    }
+
+
+WIDE = """
+import numpy as np
+class Dense:
+    def __init__(self, n_in=3, n_out=2):
+        self.params = {"W": np.random.default_rng(0).normal(size=(n_in, n_out)), "b": np.zeros(n_out)}
+        self.grads = {name: np.zeros_like(a) for name, a in self.params.items()}
+    def zero_grad(self):
+        for g in self.grads.values():
+            g[...] = 0
+    def forward(self, x):
+        self.x = x
+        return x @ self.params["W"] + self.params["b"]
+    def backward(self, dy):
+        self.grads["W"] += self.x.T @ dy
+        self.grads["b"] += dy.sum(axis=0)
+        return dy @ self.params["W"].T
+class FirstAxis:
+    def __init__(self):
+        self.W = np.random.default_rng(0).normal(size=(2, 7))
+    def forward(self, x):
+        self.x = x
+        return self.W @ x
+    def backward(self, dy):
+        self.dW = dy @ self.x.T
+        return self.W.T @ dy
+class Gated:
+    def __init__(self, n_in, n_h):
+        r = np.random.default_rng(1)
+        self.Wz, self.Wn = r.normal(size=(n_in, n_h)), r.normal(size=(n_in, n_h))
+        self.Uz, self.Un = r.normal(size=(n_h, n_h)), r.normal(size=(n_h, n_h))
+    def forward(self, x, h):
+        z = 1 / (1 + np.exp(-(x @ self.Wz + h @ self.Uz)))
+        n = np.tanh(x @ self.Wn + h @ self.Un)
+        self.cache = x, h, z, n
+        return (1 - z) * n + z * h
+    def backward(self, dy):
+        x, h, z, n = self.cache
+        dn, dz = dy * (1 - z) * (1 - n * n), dy * (h - n) * z * (1 - z)
+        self.dWz, self.dWn, self.dUz, self.dUn = x.T @ dz, x.T @ dn, h.T @ dz, h.T @ dn
+        return dz @ self.Wz.T + dn @ self.Wn.T, dy * z + dz @ self.Uz.T + dn @ self.Un.T
+class Cell(Gated):
+    pass
+class NarrowCell(Gated):
+    def __init__(self, n_in=5, n_h=2):
+        super().__init__(n_in, n_h)
+"""
+
+
+def test_inputs_and_states_are_as_wide_as_what_a_layer_holds(tmp_path):
+    reports = reports_of(tmp_path, WIDE)
+    assert {title: {row.name for row in report.rows} for title, report in reports.items()} == {
+        "Dense": {"x", "W", "b"},
+        "FirstAxis": {"x", "W"},
+        "Cell": {"x", "h", "Wz", "Wn", "Uz", "Un"},
+        "NarrowCell": {"x", "h", "Wz", "Wn", "Uz", "Un"},
+    }
+    assert all(row.status == "ok" for report in reports.values() for row in report.rows), reports
+    wrong = reports_of(tmp_path, WIDE.replace("h.T @ dz, h.T @ dn", "h.T @ dz, 2 * h.T @ dn"))
+    assert {title: report.findings[0].inputs for title, report in wrong.items() if report.findings} == {
+        "Cell": ("Un",),
+        "NarrowCell": ("Un",),
+    }

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchvae.checks.files import layers
 from scratchvae.checks.files.layouts import LAYOUTS, TOLD, VECTORS, Layout, Shape
 from scratchvae.checks.files.names import NUMBERS, OF_X, WORDS, role
 from scratchvae.checks.files.pairs import Written, arguments, required
+from scratchvae.checks.files.products import shapes_asked
 from scratchvae.checks.files.source import for_vectors, integers, looked_up, multiplied, told
 from scratchvae.checks.report import SEED
 
@@ -42,10 +44,11 @@ class Choice(NamedTuple):
     positive: bool = False
     beside: str = "like x"  # what is data beside x: like x, or a number for every one of its rows
     told: Mapping[str, Shape] = {}
+    state: int = 3  # how wide a state is
 
 
 def examples(pair: Written, given: Mapping[str, Any], positive: bool = False) -> Iterator[Made]:
-    """At most TRIES of them, the likely ones first, with x above 0 if so asked. What is given is taken as it is."""
+    """Some of them, the likely ones first, with x above 0 if so asked. What is given is taken as it is."""
     built = pair.kind == "layer" and pair.owner and pair.owner.__init__ is not object.__init__  # type: ignore[misc]
     init = required(pair.owner.__init__) if built else {}  # type: ignore[misc]
     call = required(pair.forward)
@@ -62,26 +65,26 @@ def examples(pair: Written, given: Mapping[str, Any], positive: bool = False) ->
         yield Made(None, first, later)
         return
     names = [*init, *call]
-    roles = {name: place(name, names, bool(init)) for name in names}
+    roles = {name: place(name, names, bool(built)) for name in names}
     roles |= in_products(pair, roles)
     if not set(roles.values()) & {"data", "prediction"}:  # somebody must be the data
         first_one = [name for name in call if roles[name] != "index"][:1]
         roles |= {name: "data" for name in first_one if roles[name] not in ("weight", "bias")}
-    own = widths(pair, first) if built and not open_init else []
-    shapes = [(5, -1), (4, 2, -1), (2, -1, 6, 6), (2, 6, 6, -1)]  # rows, sequences, images
-    fitting = (
-        Choice(LAYOUTS[0]._replace(label=f"{n} features", data=tuple(n if k < 0 else k for k in shape)))
-        for shape, n in product(shapes, own)
-    )
-    usual = islice(choices(pair.title, roles, positive), TRIES)
     embeds = built or "weight" in roles.values()  # why: where nothing is looked up, nobody asks for indices
-    for choice in chain(for_this_code(pair, roles, positive), usual, fitting):
-        if not embeds and "indices" in choice.layout.label:
-            continue
+    usual = chain(for_this_code(pair, roles, positive), islice(choices(pair.title, roles, positive), TRIES))
+
+    def made(choice: Choice, roles: Mapping[str, str]) -> Made:
         rng = np.random.default_rng(SEED)
         made_init = {p.name: number(p, choice, roles, rng) for p in open_init}
         made_call = {p.name: argument(p.name, choice, roles, rng) for p in open_call}
-        yield Made(choice.layout, {**made_init, **first}, {**made_call, **later})
+        return Made(choice.layout, {**made_init, **first}, {**made_call, **later})
+
+    yield from (made(choice, roles) for choice in usual if embeds or "indices" not in choice.layout.label)
+    asked = list(as_multiplied(pair, roles, positive))
+    yield from (made(choice, others) for choice, others in asked)
+    if built and not asked:
+        held = sides(pair, made(Choice(LAYOUTS[0]), roles).init)
+        yield from (made(choice, roles) for choice in as_wide(held, "state" in roles.values()))
 
 
 def in_products(pair: Written, roles: Mapping[str, str]) -> dict[str, str]:
@@ -109,13 +112,34 @@ def for_this_code(pair: Written, roles: Mapping[str, str], positive: bool) -> It
         yield Choice(VECTORS, "like x", "data", 1, positive)
 
 
-def widths(pair: Written, init: Mapping[str, Any]) -> list[int]:
-    """The lengths of the sides of a layer's own matrices and vectors, that of the inputs among them."""
+def sides(pair: Written, init: Mapping[str, Any]) -> list[int]:
+    """The lengths of the sides of a layer's own matrices and vectors, those of the inputs and states among them."""
     try:
-        held = vars(pair.owner(**init)).values()  # type: ignore[misc]
+        held = layers.arrays(pair.owner(**init)).values()  # type: ignore[misc]
     except Exception:  # somebody's constructor may do anything
         return []
-    return sorted({n for a in held if isinstance(a, np.ndarray) and a.ndim in (1, 2) for n in a.shape} - {4})
+    return sorted({n for a in held if a.ndim in (1, 2) for n in a.shape})
+
+
+def as_wide(held: list[int], has_state: bool) -> Iterator[Choice]:
+    """Inputs, and states, that are as wide as what the layer holds: rows, sequences, images, features first, alone."""
+    forms = ((5, -1), 0), ((4, 2, -1), 0), ((2, -1, 6, 6), 0), ((2, 6, 6, -1), 0), ((-1, 5), 1), ((-1,), None)
+    for n, m, (form, batch) in product(held, held if has_state else [Choice.state], forms):
+        data = tuple(n if k < 0 else k for k in form)
+        label = f"{n} features, {m} of the state" if has_state else f"{n} features"
+        yield Choice(Layout(label, data, (4, 3), (3,), (4,), batch, 0 if batch else -1), state=m)
+
+
+def as_multiplied(
+    pair: Written, roles: Mapping[str, str], positive: bool
+) -> Iterator[tuple[Choice, Mapping[str, str]]]:
+    """Shapes that the products of the forward ask for, where the names did not lead to any that fit."""
+    kinds = KINDS if "target" in roles.values() else KINDS[:1]
+    data = next(iter(arguments(pair.forward)), "")
+    for layout, shapes in shapes_asked(pair.forward, roles, data):
+        others = {**roles, data: "data", **{name: "weight" if len(shapes[name]) > 1 else "bias" for name in shapes}}
+        for kind in kinds:
+            yield Choice(layout, kind, "data", 1, positive, told=shapes), others
 
 
 def place(name: str, names: list[str], has_own: bool) -> str:
@@ -162,6 +186,8 @@ def choices(title: str, roles: Mapping[str, str], positive: bool) -> Iterator[Ch
 def number(p: inspect.Parameter, choice: Choice, roles: Mapping[str, str], rng: np.random.Generator) -> Any:
     """For a constructor: a size or a rate by its name; a parameter by its role."""
     low = p.name.lower()
+    if p.name in choice.told:
+        return argument(p.name, choice, roles, rng)
     if low in NUMBERS and "ndarray" not in str(p.annotation):
         return NUMBERS[low]
     if "shape" in low and "kernel" not in low:
@@ -245,7 +271,7 @@ def shape_of(name: str, own: str, choice: Choice, roles: Mapping[str, str]) -> S
         return layout.data[:1]
     if own == "state":
         batch = () if layout.batch is None else (layout.data[layout.batch],)
-        return (3, *batch) if first else (*batch, 3)
+        return (choice.state, *batch) if first else (*batch, choice.state)
     if last > 1 and own in ("weight", "bias") and len(layout.weight) == 2:
         sizes = (4 if place == 1 else H, 3 if place == last else H)
         if own == "weight":

@@ -14,7 +14,7 @@ from scratchvae.checks.files.gradients import is_target
 from scratchvae.checks.files.layouts import Layout
 from scratchvae.checks.files.names import CONSTANT, RATES, gradient_of, role, short
 from scratchvae.checks.files.pairs import Written, arguments
-from scratchvae.checks.files.readings import Ran, Reading, pull, readings, run
+from scratchvae.checks.files.readings import Ran, Reading, joined, parted, pull, readings, run, times
 from scratchvae.checks.files.source import frozen, gradients_named, multiplied, returned
 from scratchvae.checks.report import SEED
 
@@ -38,6 +38,12 @@ class Fit(NamedTuple):
     left_out: tuple[str, ...] = ()  # parameters whose gradient was not found
     shapes: Mapping[str, tuple[int, ...]] = {}  # of the gradients
     made: Made | None = None
+
+    @property
+    def rank(self) -> float:
+        """The score, and of those that misfit the share of the gradients that have the shapes of their inputs."""
+        alike = [self.shapes.get(name) == a.shape for name, a in self.inputs.items()]
+        return self.score + (sum(alike) / (len(alike) + 1) if self.score == MISFITS else 0.0)
 
 
 class Unfit(ValueError):
@@ -66,14 +72,14 @@ def fits(pair: Written, given: Mapping[str, Any], reset: Callable[[], None]) -> 
             if score == MISFITS and (other := reshaped(made, found)):
                 found = [*fitting(pair, other, reset), *found]
                 score = found[0].score
-            if not best or score > max(fit.score for fit in best):
+            if not best or max(fit.rank for fit in found) > max(fit.rank for fit in best):
                 best = found
             if score == FITS:
                 return [fit for fit in found if fit.score == FITS]
         if best or not isinstance(first, OutOfDomain):
             break
     if best:
-        return sorted(best, key=lambda fit: -fit.score)
+        return sorted(best, key=lambda fit: -fit.rank)
     raise Unfit(tried) from first
 
 
@@ -310,28 +316,3 @@ def functions(case: Case, reading: Reading, names: list[str], elementwise: bool)
         return {name: grads.get(name) for name in names}
 
     return forward, backward
-
-
-def times(dy: Array, g: Any) -> Any:
-    """dy times a slope of every entry of y, or times a Jacobian: the axes of y, and then those of x."""
-    return np.tensordot(dy, g, dy.ndim) if 0 < dy.ndim < np.ndim(g) else dy * g
-
-
-def joined(outputs: list[Array]) -> Array:
-    """Several outputs as one: side by side if they have the same rows, else one after the other."""
-    if len(outputs) == 1:
-        return outputs[0]
-    if len({y.shape[:-1] for y in outputs}) == 1 and all(y.ndim for y in outputs):
-        return np.concatenate(outputs, axis=-1)
-    return np.concatenate([y.ravel() for y in outputs])
-
-
-def parted(dy: Array, outputs: list[Array]) -> list[Array]:
-    """The same, undone."""
-    if len(outputs) == 1:
-        return [dy]
-    if dy.ndim == outputs[0].ndim and dy.ndim:
-        ends = np.cumsum([y.shape[-1] for y in outputs])
-        return np.split(dy, ends[:-1], axis=-1)
-    ends = np.cumsum([y.size for y in outputs])
-    return [part.reshape(y.shape) for part, y in zip(np.split(dy, ends[:-1]), outputs, strict=True)]

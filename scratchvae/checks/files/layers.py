@@ -141,8 +141,9 @@ def parameters(still: Mapping[Path, np.ndarray], grads: Mapping[Path, Any]) -> d
 
 def left_out(still: Mapping[Path, np.ndarray], places: Mapping[str, Iterable[Path]]) -> tuple[str, ...]:
     """The arrays that are parameters by their names and are not among those that are differentiated."""
-    known = {path for paths in places.values() for path in paths}
-    named = [path for path in still if path not in known and role(str(key_of_parameter(path)[-1])) in TRAINABLE]
+    known, keys = {path for paths in places.values() for path in paths}, {key_of_parameter(path) for path in still}
+    others = [path for path in still if path not in known and not keys.intersection(keys_of_gradient(path))]
+    named = [path for path in others if role(str(key_of_parameter(path)[-1])) in TRAINABLE]
     return tuple(written(path) for path in named)
 
 

@@ -142,3 +142,28 @@ def remembered(names: list[str], ran: Ran) -> dict[str, Any]:
         else:
             found[name] = ran.outputs[0] if name in TAKES_OUTPUT else next(iter(ran.values.values()), None)
     return found
+
+
+def times(dy: Array, g: Any) -> Any:
+    """dy times a slope of every entry of y, or times a Jacobian: the axes of y, and then those of x."""
+    return np.tensordot(dy, g, dy.ndim) if 0 < dy.ndim < np.ndim(g) else dy * g
+
+
+def joined(outputs: list[Array]) -> Array:
+    """Several outputs as one: side by side if they have the same rows, else one after the other."""
+    if len(outputs) == 1:
+        return outputs[0]
+    if len({y.shape[:-1] for y in outputs}) == 1 and all(y.ndim for y in outputs):
+        return np.concatenate(outputs, axis=-1)
+    return np.concatenate([y.ravel() for y in outputs])
+
+
+def parted(dy: Array, outputs: list[Array]) -> list[Array]:
+    """The same, undone."""
+    if len(outputs) == 1:
+        return [dy]
+    if dy.ndim == outputs[0].ndim and dy.ndim:
+        ends = np.cumsum([y.shape[-1] for y in outputs])
+        return np.split(dy, ends[:-1], axis=-1)
+    ends = np.cumsum([y.size for y in outputs])
+    return [part.reshape(y.shape) for part, y in zip(np.split(dy, ends[:-1]), outputs, strict=True)]
