@@ -142,9 +142,21 @@ class Outputs:
         return self.at(params, lambda: self.model.objective(x, eps, *more))
 
     def terms(self, params: Values) -> np.ndarray:
-        """-nll and -beta kl, (2, B): what the objective should be the sum of."""
+        """nll and kl, (2, B)."""
         terms, _ = self.objective(params)
-        return np.stack([-to_numpy(terms.nll), -self.beta * to_numpy(terms.kl)])
+        return np.stack([to_numpy(terms.nll), to_numpy(terms.kl)])
+
+    def weights(self, params: Values) -> np.ndarray | None:
+        """What the objective takes nll and kl times of, (2,): -1 and -beta; None if it is no such sum."""
+        terms, _ = self.objective(params)
+        B = len(self.x)
+        if any(to_numpy(getattr(terms, name, 0.0)).shape != (B,) for name in ("nll", "kl", "objective")):
+            return None
+        both, objective, usual = self.terms(params), to_numpy(terms.objective), np.array([-1.0, -self.beta])
+        if np.allclose(usual @ both, objective, rtol=1e-9):
+            return usual
+        found = np.linalg.lstsq(both.T, objective, rcond=None)[0]  # why: somebody may add what is to be subtracted
+        return found if B > 2 and np.allclose(found @ both, objective, rtol=1e-9) else None
 
     def heads(self, params: Values) -> np.ndarray:
         """mu and logvar, or another spread, (2, B, Z); nothing, (0, B, 0), if the model does not show them."""
@@ -156,12 +168,7 @@ class Outputs:
 
     def hints(self, params: Values) -> Hints:
         """What helps to name a cause, for a model that has it."""
-        B = len(self.x)
-        terms, _ = self.objective(params)
-        shapes = [to_numpy(getattr(terms, name)).shape for name in ("nll", "kl") if hasattr(terms, name)]
-        has_terms = shapes == [(B,), (B,)]
-        has_terms = has_terms and np.allclose(self.terms(params).sum(axis=0), to_numpy(terms.objective), rtol=1e-9)
-        has_heads = self.heads(params).size > 0
+        weights, has_heads = self.weights(params), self.heads(params).size > 0
 
         def arrays(params: Values) -> Mapping[str, np.ndarray]:
             terms, cache = self.objective(params)
@@ -171,10 +178,10 @@ class Outputs:
             return in_play(given, to_numpy(terms.objective), cache)
 
         def parts(params: Values, name: str, index: np.ndarray) -> Mapping[str, np.ndarray]:
-            if not has_terms:
+            if weights is None:
                 return {}
             nll, kl = self.derivatives(self.terms, params, name, index)  # (m, B) each
-            return {"nll": nll, "kl": kl}
+            return {"nll": weights[0] * nll, "kl": weights[1] * kl}
 
         def spans(params: Values, name: str, index: np.ndarray) -> Mapping[str, np.ndarray]:
             if not has_heads:

@@ -91,6 +91,14 @@ class ForgetsTheKL(VAE):
         return super().backward(dobjective, cache._replace(beta=0.0), trace)
 
 
+class AddsTheKL(VAE):
+    """Whose backward subtracts it."""
+
+    def objective(self, x, eps, beta=1.0):
+        terms, cache = super().objective(x, eps, beta)
+        return terms._replace(objective=-terms.nll + beta * terms.kl), cache
+
+
 class NeverTrainsBiases(VAE):
     def backward(self, dobjective, cache, trace=None):
         grads = super().backward(dobjective, cache, trace)
@@ -117,6 +125,7 @@ class CentresTheParameters(VAE):
         (GoesBackThroughMu, "encoder.0.W encoder.0.b", "elementwise-factor", "logvar comes along another one"),
         (AveragesTwice, "everything", "factor", "the batch has 5 rows; a mean was taken where a sum belongs"),
         (ForgetsTheKL, "the encoder", "missing-term", "the gradient of kl never reaches"),
+        (AddsTheKL, "the encoder", "sign", "the part that comes from kl is the negative of what it should be"),
         (NeverTrainsBiases, "every bias", "zero", "no gradient for encoder.0.b"),
         (OneColumn, "objective", "shape", "did (B,) meet (B, 1)?"),
         (CentresTheParameters, "mu.b", "mutates-input", "only an optimizer may write"),
