@@ -151,17 +151,17 @@ def confirmed(subject: Subject, place: int, seen: Sight) -> bool:
     value, at, dys = subject.value, subject.at, subject.dys
     assert subject.claims is not None
     claims, slack = subject.claims[:, place], subject.slack(place)
+    u = np.zeros(value.size)
+    u[place] = seen.h
+    column = subject.exact(u) if seen.column.any() else None
+    if column is not None and far_off(claims, dys @ column / seen.h, seen):
+        return True
     again = measured(subject.y, value, at, place, dys, start=0.3)
     if again is None or not again.agrees(seen):
         return False  # why: two bars are hardly both too short by chance
     if not seen.column.any():
         shows = (np.abs(claims * seen.h) > HARDLY * np.abs(dys * at).max(axis=1, initial=0.0)).all() and at.any()
         return bool(shows) or is_idle(subject.y, value, at, place)
-    u = np.zeros(value.size)
-    u[place] = seen.h
-    column = subject.exact(u)
-    if column is not None and far_off(claims, dys @ column / seen.h, seen):
-        return True
     noisy = (with_noise(subject, place, one) for one in (seen, again))
     return all(verdict(claims, one, dys, slack) == "wrong" for one in noisy)
 
