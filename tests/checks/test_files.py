@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from scratchvae.checks.files.check import check_file
+from scratchvae.checks.files.examples import Made
+from scratchvae.checks.files.layouts import LAYOUTS
+from scratchvae.checks.files.sizes import in_other_sizes
 from scratchvae.checks.vjp import check
 from scratchvae.cli import main
 
@@ -854,3 +857,68 @@ def test_inputs_and_states_are_as_wide_as_what_a_layer_holds(tmp_path):
         "Cell": ("Un",),
         "NarrowCell": ("Un",),
     }
+
+
+DIVIDED = """
+import numpy as np
+def square(x):
+    return x * x, x
+def square_backward(dy, x):
+    return 2 * dy * x / N(x)
+def times(x):
+    return len(x) * x * x, x
+def times_backward(dy, x):
+    return len(x) * 2 * dy * x / N(x)
+def linear_forward(x, W, b):
+    return x @ W + b, (x, W, b)
+def linear_backward(dy, cache):
+    x, W, b = cache
+    return dy @ W.T, x.T @ dy / N(x), dy.sum(axis=0) / N(x)
+class Linear:
+    def __init__(self, W, b):
+        self.W, self.b = W, b
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+    def backward(self, dy):
+        self.dW, self.db = self.x.T @ dy / N(self.x), dy.sum(axis=0) / N(self.x)
+        return dy @ self.W.T
+"""
+
+
+@pytest.mark.parametrize("n", [4, 5, 6, 12])
+def test_a_number_in_the_code_is_not_taken_for_a_length(tmp_path, n):
+    """It is the same in other sizes."""
+    for report in reports_of(tmp_path, DIVIDED.replace("N(x)", f"{n}").replace("N(self.x)", f"{n}")).values():
+        (finding,) = report.findings
+        assert finding.factor == pytest.approx(n)
+        for claim in ("rows", "entries", "columns", "1/m", "/12", "/20"):
+            assert claim not in (finding.message + finding.repair).replace("1/12", ""), finding
+
+
+def test_what_divides_by_the_rows_is_told_as_that(tmp_path):
+    for report in reports_of(tmp_path, DIVIDED.replace("N(", "len(")).values():
+        (finding,) = report.findings
+        assert f"the batch has {report.rows[0].shape[0]} rows" in finding.message
+        assert ("put 1/m into the loss" in finding.repair) == (len(report.rows[0].shape) > 1)
+
+
+def test_the_arguments_in_other_sizes_are_of_the_same_kind():
+    layout = LAYOUTS[0]
+    call = {"x": np.full((5, 4), 0.5), "ids": np.arange(5) % 3, "t": np.eye(3)[[0, 1, 2, 0, 1]], "n": 4, "on": True}
+    made = in_other_sizes(Made(layout, {"n_out": 3, "shape": (5, 4)}, call), {4.0})
+    assert made.init == {"n_out": 11, "shape": (7, 14)}
+    assert {name: np.shape(a) for name, a in made.call.items()} == {
+        "x": (7, 14),
+        "ids": (7,),
+        "t": (7, 11),
+        "n": (),
+        "on": (),
+    }
+    assert made.call["n"] == 14
+    assert made.call["on"] is True
+    assert (made.call["t"].sum(axis=1) == 1).all()
+    assert set(made.call["ids"]) == {0, 1, 2}
+    assert len(np.unique(made.call["x"])) == 98  # no ties, which would be kinks of a maximum
+    assert np.shape(in_other_sizes(Made(layout, {}, call), {5.0}).call["x"]) == (7, 4)
+    assert in_other_sizes(Made(None, {}, call), {5.0}) is None

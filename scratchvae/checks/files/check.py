@@ -1,14 +1,15 @@
 """check_file: every forward and backward that somebody's file defines, as it stands."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scratchvae.checks.files.fit import FITS, RAISES, Fit, Unfit, Unread, fits, others
+from scratchvae.checks.files.fit import FITS, RAISES, Fit, Unfit, Unread, fits, fitting, others
 from scratchvae.checks.files.module import generators, loaded, reason
 from scratchvae.checks.files.pairs import Written, arguments, looked_for, mentioned, pairs
+from scratchvae.checks.files.sizes import in_other_sizes, lengths_in_question, with_plain_numbers
 from scratchvae.checks.report import Finding, Report, Row, listed
 from scratchvae.checks.stop import OutOfTime, time_limit
 from scratchvae.checks.vjp.check import checked, nothing_found
@@ -79,7 +80,7 @@ def check_pair(pair: Written, given: Mapping[str, Any], names: dict[str, Any], p
             wrong = set(wrong_ones(report))
             second = others(pair, fit, wrong, reset) if wrong else []
             other = best_of(pair, second)[0] if second else report
-        return other if other.ok else with_reasons(pair, report, fit, seconds)
+        return other if other.ok else with_reasons(pair, report, fit, reset, seconds)
     except NotImplementedError:
         return Report(pair.title, [Row("backward", (), np.nan, "not written yet")])
     except Unfit as unfit:
@@ -100,16 +101,29 @@ def wrong_ones(report: Report) -> list[str]:
     return [*found, *(row.name for row in report.rows if row.status == "wrong" and row.name not in found)]
 
 
-def with_reasons(pair: Written, report: Report, fit: Fit, seconds: float) -> Report:
+def with_reasons(pair: Written, report: Report, fit: Fit, reset: Callable[[], None], seconds: float) -> Report:
     """The report again, now with the reasons; what is wrong is wrong, even if they take too long."""
     if not (wrong := wrong_ones(report)):
         return report
+    found: Report | None = None
     try:
         with time_limit(seconds):
-            return best_of(pair, [fit], reasons=True)[0]
+            found = best_of(pair, [fit], reasons=True)[0]
+            return in_two_sizes(pair, found, fit, reset)
     except OutOfTime:
-        report.findings = report.findings or [nothing_found(wrong, "no reason was found in time")]
+        if found is None:
+            report.findings = report.findings or [nothing_found(wrong, "no reason was found in time")]
+        return found or report
+
+
+def in_two_sizes(pair: Written, report: Report, fit: Fit, reset: Callable[[], None]) -> Report:
+    """The report; what it says of a number that may be the length of something was tried in other sizes."""
+    numbers = lengths_in_question(report, fit)
+    other = in_other_sizes(fit.made, numbers) if numbers else None
+    if other is None:
         return report
+    found = [each for each in fitting(pair, other, reset) if each.reading == fit.reading]
+    return with_plain_numbers(report, best_of(pair, found, reasons=True)[0]) if found else report
 
 
 def not_run(pair: Written, why: str, given: bool) -> Report:
