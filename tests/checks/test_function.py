@@ -382,3 +382,21 @@ def test_a_reason_that_crashes_takes_no_verdict_with_it(monkeypatch):
     report = check_vjp(lambda x: (x * x, x), lambda dy, x: dy * x, x)
     assert not report.ok
     assert [finding.message for finding in report.findings] == ["dx: wrong, and no reason was found"]
+
+
+def test_a_table_that_cannot_be_cut_into_rows():
+    """With one row of it an index names a second."""
+
+    def forward(E, W, ids):
+        y = np.tanh(E[ids] @ W)
+        return y, (E, W, ids, y)
+
+    def backward(dy, cache):
+        E, W, ids, y = cache
+        da = dy * np.cos(y * E[ids][:, ::-1] + 1)
+        dE = np.zeros_like(E)
+        np.add.at(dE, ids, da @ W.T)
+        return dE, E[ids].T @ da
+
+    x, ids = {"E": R.standard_normal((3, 4)), "W": R.standard_normal((4, 4))}, np.array([0, 2, 1])
+    assert only(check_vjp(forward, backward, x, constants={"ids": ids})).inputs == ("E", "W")

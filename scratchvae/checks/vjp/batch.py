@@ -101,7 +101,9 @@ def ways(pair: Pair, x: Values) -> Iterator[Cut]:
         if (y := rows[0].y) is None or y.ndim != whole.ndim or not np.isfinite(y).all():
             continue
         alone = [y for row in rows if (y := row.y) is not None]
-        met = len(alone) == batch.B and len({y.shape for y in alone}) == 1
+        if len(alone) < batch.B:
+            continue  # why: a table with fewer rows than an index names, for one
+        met = len({y.shape for y in alone}) == 1
         first, separate, added = (
             met and question(whole, alone) for question in (batch.is_first, batch.is_separate, batch.adds_up)
         )
