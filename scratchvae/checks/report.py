@@ -145,7 +145,7 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but the lines of the figure, as plain data: for json.dumps."""
-        rows = [{**row._replace(line=None)._asdict(), "error": finite(self.error_of(row))} for row in self.rows]
+        rows = [{**row._replace(line=None)._asdict(), "error": finite(row.error)} for row in self.rows]
         findings = [finding._asdict() for finding in self.findings]
         return {"title": self.title, "ok": self.ok, "state": self.state, "rows": rows, "findings": findings}
 
@@ -153,14 +153,7 @@ class Report:
         """The table as text: name, shape, error, complex step, status, note; a heading first."""
         twice = any(row.second is not None for row in self.rows)
         heading = ("name", "shape", self.unit, "complex step" if twice else "", "", "")
-        return [heading, *(cells_of(row._replace(error=self.error_of(row))) for row in self.rows)]
-
-    def error_of(self, row: Row) -> float:
-        """The error that is shown; NaN, if there was nothing of the row's own shape that could be off by so much."""
-        named = [finding for finding in self.findings if row.name in finding.inputs]
-        nothing = bool(named) and all(finding.got is None for finding in named)
-        nothing = nothing and row.status == "wrong" and row.line is not None and row.line.slope == 0
-        return math.nan if nothing or row.error < 0 else row.error
+        return [heading, *(cells_of(row) for row in self.rows)]
 
     def __str__(self) -> str:
         head = wrapped(f"{self.title.strip()}: {self.state}", "", "  ")

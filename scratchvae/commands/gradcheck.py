@@ -72,7 +72,7 @@ def table(reports: list[Report]) -> list[str]:
     width, lines = max(len(report.title) for report in reports), []
     for report in reports:
         wrong = [row for row in report.rows if row.status == "wrong"]
-        errors = [report.error_of(row) for row in wrong or report.rows]
+        errors = [row.error for row in wrong or report.rows]
         known = [error for error in errors if error == error]  # why: NaN is no error
         error = f"{max(known):.1e}" if known else "-"
         unit = "" if report.unit == "error" else report.unit

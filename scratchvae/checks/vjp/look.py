@@ -90,7 +90,9 @@ def row_of(subject: Subject, judgement: Judgement, wrong: bool, rng: np.random.G
 
 
 def error_of(subject: Subject, judgement: Judgement) -> float:
-    """The largest error of a wrong gradient, in units of its largest entry."""
+    """The largest error of a wrong gradient, in units of its largest entry; NaN for one of another shape, or none."""
+    if subject.claims is None:
+        return np.nan
     entries = [entry for entry in judgement.entries.values() if np.isfinite(entry.column).all()]
     sizes = [np.abs(subject.dys @ entry.column) for entry in entries]  # (K,) each
     off = max((float(entry.off.max()) for entry in entries), default=np.nan)
