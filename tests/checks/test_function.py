@@ -389,11 +389,14 @@ def test_a_reason_that_crashes_takes_no_verdict_with_it(monkeypatch):
 def test_a_table_that_cannot_be_cut_into_rows():
     """With one row of it an index names a second: nothing is asked of such rows."""
 
-    def forward(E, W, ids):
-        return np.tanh(E[ids] @ W), (E, W, ids)
+    def forward(E, ids):
+        path = [np.zeros(E.shape[1])]
+        for each in ids:
+            path.append(np.tanh(E[each] + 0.5 * path[-1][::-1]))
+        return np.stack(path[1:]), (E, ids)
 
-    x = {"E": R.standard_normal((3, 4)), "W": R.standard_normal((4, 2))}
-    pair = Pair(forward, lambda dy, cache: {}, list(x), {"ids": np.array([0, 2, 1])})
+    x = {"E": R.standard_normal((3, 4))}
+    pair = Pair(forward, lambda dy, cache: {}, ["E"], {"ids": np.array([0, 2, 1])})
     assert all(row.y is not None for cut in cuts(pair, x) for row in cut.rows)
 
 
