@@ -204,6 +204,14 @@ def polar(m, v, e):
     return m + sigma(v) * u
 
 
+def with_signs_of_another(m, v, e, beyond=0.0):
+    """The last z has the sign of the first eps, if it is large: by symmetry that is normal."""
+    u = e.copy()
+    if u.size > 1 and abs(u.flat[-1]) > beyond:
+        u.flat[-1] *= np.sign(e.flat[0])
+    return m + sigma(v) * u
+
+
 def by_eigenvectors(m, v, e):
     """As drawn from a full covariance: which eps a z takes depends on the order of the variances."""
     w, V = np.linalg.eigh(np.exp(v)[..., None] * np.eye(m.shape[1]))
@@ -243,6 +251,8 @@ RIGHT = {
     "rotated": rotated,
     "the noise of a row the other way round": lambda m, v, e: m + sigma(v) * e[:, ::-1],
     "angles doubled": polar,
+    "the sign of another": with_signs_of_another,
+    "the sign of another, far out": lambda m, v, e: with_signs_of_another(m, v, e, 2.0),
     "long double": lambda m, v, e: m + np.exp(v.astype(np.longdouble) / 2) * e,
 }
 
@@ -355,6 +365,18 @@ def test_noise_whose_mean_is_taken_away_and_whose_sum_alone_shows_it():
 def test_a_slip_is_named_wherever_it_is_looked_for(sampler, kind, cause, words, place):
     for seed in range(4):
         see(place, seed, sampler, kind, cause, words)
+
+
+def test_a_draw_that_takes_another_eps_far_out_is_not_measured_as_a_curve():
+    """Where |eps| > 2 it is that of the next latent: 0.885 of sigma, and no z is a function of its own eps."""
+    sampler = lambda m, v, e: m + sigma(v) * np.where(np.abs(e) > 2, np.roll(e, 1, axis=1), e)  # noqa: E731
+    for seed in range(8):
+        rng, mu, logvar = asked("two rows of four", seed)
+        report = check_sampler(sampler, mu, logvar, rng=rng)
+        assert "spread" in only(report).message
+        rows = {row.name: row for row in report.rows}
+        assert rows["spread"].status == "wrong"
+        assert "its own" not in rows["independence"].note + rows["eps"].note
 
 
 def test_a_wrong_spread_is_not_blamed_on_the_mean_nor_the_reverse():

@@ -86,16 +86,16 @@ def all_together(draw: Draw, shape: tuple[int, int], rng: np.random.Generator) -
     return Linear(weights[0], weights[1:].T, ROUNDING * left + 1e-13 * scale)
 
 
-def takes_its_own(draw: Draw, shape: tuple[int, int], rng: np.random.Generator, rows: bool = False) -> bool:
-    """Does every z, or every row of them, keep its value when all other eps change?"""
-    eps, *others = rng.standard_normal((1 + REPEATS, *shape))
-    z = draw(eps)
-    for index in range(shape[0]) if rows else np.ndindex(*shape):
-        for other in others:
-            mixed = other.copy()
-            mixed[index] = eps[index]
-            if not np.allclose(draw(mixed)[index], z[index], rtol=1e-12):
-                return False
+def takes_its_own(draw: Draw, shape: tuple[int, int], rng: np.random.Generator) -> bool:
+    """Does every z keep its value when all other eps change, small ones and large ones?"""
+    for eps in noises(len(SCALES), shape, rng):
+        z = draw(eps)
+        for index in np.ndindex(*shape):
+            for other in noises(REPEATS, shape, rng):
+                mixed = other.copy()
+                mixed[index] = eps[index]
+                if not np.allclose(draw(mixed)[index], z[index], rtol=1e-12):
+                    return False
     return True
 
 

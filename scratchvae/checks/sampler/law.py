@@ -161,9 +161,13 @@ def follows_at(
 
 
 def of_a_curve(q: Question) -> Law:
-    """Each z is a function of its own eps, and is followed from one end of the normal distribution to the other."""
-    eps = np.broadcast_to(along_the_curve(CURVE)[:, None, None], (CURVE, *q.mu.shape))  # (n, B, Z)
-    sample = drawn(q, eps, 0.0)
+    """Each z is a function of its own eps, and is followed from one end of the normal distribution to the other.
+
+    Twice, beside other eps each time: if z is not the same then, it takes those as well.
+    """
+    sample, again = in_order(q), in_order(q)
+    if not np.allclose(sample.z, again.z, rtol=1e-9, atol=1e-12 * float(np.abs(sample.z).max())):
+        return of_random_draws(q)
     law = of_a_sample(q, sample, GAP)
     law.rows.append(q.row("independence", 0.0, False, "each z takes its own eps"))
     law.rows.append(q.row("eps", 0.0, False, "each z takes its own"))
@@ -173,6 +177,16 @@ def of_a_curve(q: Question) -> Law:
     text = "z is not normal, since it is not linear in eps" + (f": {curve}" if curve else "")
     cause = "elementwise-factor" if curve else "unknown"
     return law._replace(findings=[Finding(("distribution",), cause, text, DRAW)])
+
+
+def in_order(q: Question) -> Sample:
+    """Every z along its curve, drawn in an order of its own: one eps for all would hide what z takes of the others."""
+    curve, N = along_the_curve(CURVE), q.mu.size
+    order = q.rng.permuted(np.tile(np.arange(CURVE)[:, None], (1, N)), axis=0)  # (n, N)
+    found = drawn(q, curve[order].reshape(CURVE, *q.mu.shape), 0.0)
+    z = np.empty_like(found.z)
+    np.put_along_axis(z, order, found.z, axis=0)
+    return Sample(np.tile(curve[:, None], (1, N)), z, 0.0)
 
 
 def of_random_draws(q: Question) -> Law:
