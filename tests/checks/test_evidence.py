@@ -860,6 +860,15 @@ def test_another_prior_of_a_bound_of_many_draws():
             assert check_evidence(many(halved, told), images()).findings
 
 
+@pytest.mark.parametrize("K", [1, 4])
+def test_one_draw_of_a_decoder_with_kinks_is_the_elbo(K):
+    """Over a kink quadrature is off by more than what is allowed of a smooth decoder."""
+    vae = VAE(6, (5,), 2, rng=np.random.default_rng(4), dtype="float64")
+    x = (np.random.default_rng(3).random((5, 6)) < 0.5).astype(float)
+    report = check_evidence(ImportanceWeighted(vae, K), x)
+    assert {row.name: row.status for row in report.rows}["K = 1"] == "ok", str(report)
+
+
 class OfWholeNumbers:
     """A likelihood that refuses what is no number of its support; no mean."""
 
