@@ -1,6 +1,6 @@
 """Where a constant may come from: sizes that a mean divides by, numbers that were handed in, means of arrays."""
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 
 import numpy as np
 
@@ -69,8 +69,12 @@ def entries_of(a: np.ndarray) -> Iterator[tuple[int, str, str]]:
 def amounts(case: Case) -> dict[str, float]:
     """Numbers that a factor may be written as: those that were handed in, and the means and sums of arrays."""
     found = {name: value for name, value in case.scalars.items() if abs(value) not in USUAL}
-    found |= {f"1 - {name}": 1 - value for name, value in case.scalars.items() if 0 < value < 1 and value != 0.5}
-    return found | means(case)
+    return found | complements(case.scalars) | means(case)
+
+
+def complements(numbers: Mapping[str, float]) -> dict[str, float]:
+    """1 less each of them that lies between 0 and 1."""
+    return {f"1 - {name}": 1 - value for name, value in numbers.items() if 0 < value < 1 and value != 0.5}
 
 
 def means(case: Case) -> dict[str, float]:
@@ -86,7 +90,7 @@ def means(case: Case) -> dict[str, float]:
 def unproven(case: Case, moved: Container[str]) -> dict[str, float]:
     """Settings of which it is not known whether they are the constant, since another one was not tried."""
     found = {name: value for name, value in case.scalars.items() if name not in moved}
-    found |= {f"1 - {name}": 1 - value for name, value in found.items() if 0 < value < 1 and value != 0.5}
+    found |= complements(found)
     keeper = case.pair.keeper
     held = {**numbers_of_class(keeper), **getattr(keeper, "__dict__", {})} if keeper is not None else {}
     return found | {f"self.{key}": float(a) for key, a in held.items() if type(a) in (int, float)}
