@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 CLOSE = 1e-5  # relative: two constants are the same
+PERHAPS = "perhaps "
 SIMPLE = {2.0: "twice", 0.5: "half of", 0.25: "a quarter of", 1 / 3: "a third of"}
 
 
@@ -31,26 +32,29 @@ def times(c: float) -> str:
     return f"{number(c)} times"
 
 
-def off_by(c: float, sizes: Mapping[str, int] | None = None) -> tuple[str, str]:
-    """What is wrong with something that is c times what it should be, and what to write; sizes are those in play."""
+def off_by(c: float, sizes: Mapping[str, int] | None = None, sure: bool = False) -> tuple[str, str]:
+    """What is wrong with something that is c times what it should be, and what to write; sizes are those in play.
+
+    sure: c was seen to follow them. Otherwise it may be a number that is the same by chance.
+    """
     if same(c, -1.0):
         return "has the wrong sign", "turn the sign"
     if abs(c - 1) < 1e-3:
         text = f"is off by {c - 1:.2g} of itself, nearly right: look for a small constant inside a root or a division"
         return text, "leave the small constant out"
-    where, repair = origin(abs(c), sizes or {})
+    where, repair = origin(abs(c), sizes or {}, sure)
     repair = repair or f"multiply by {number(1 / abs(c))}"
     return f"is {times(c)} what it should be{where}", f"turn the sign, and {repair}" if c < 0 else repair
 
 
-def origin(c: float, sizes: Mapping[str, int]) -> tuple[str, str]:
-    """Which size a factor is, and what to do about it; twice nothing if it is none."""
+def origin(c: float, sizes: Mapping[str, int], sure: bool = False) -> tuple[str, str]:
+    """Which size a factor may be, and what to do about it; twice nothing if it is none."""
+    maybe = "" if sure else PERHAPS
     for name, n in sizes.items():
         if n > 1 and same(c * n, 1.0):
-            maybe = "perhaps " if n == 2 else ""  # why: a half has other origins
             return f" ({name} is {n}): {maybe}a mean where a sum belongs", f"sum over {name}, do not average"
         if n > 2 and same(c, n):
-            return f" ({name} is {n}): a sum too many", f"divide by {name}"
+            return f" ({name} is {n}): {maybe}a sum too many", f"divide by {name}"
     return "", ""
 
 

@@ -209,7 +209,7 @@ SLIPS = [  # parts, inputs[0], cause, words
         "factor",
         "the part of the kl with mu^2 twice, the part of the kl with sigma^2 3 times what it should be",
     ),
-    (nlls(lambda n, x, a: n / D), "nll", "factor", "1/6 of what it should be (D is 6): a mean"),
+    (nlls(lambda n, x, a: n / D), "nll", "factor", "1/6 of what it should be (D is 6): perhaps a mean"),
     (nlls(lambda n, x, a: 2 * n), "nll", "factor", "twice"),
     (nlls(lambda n, x, a: -n), "nll", "sign", "wrong sign"),
     (nlls(lambda n, x, a: n - 2.5), "nll", "missing-term", "too small by the same 2.5 nats"),
@@ -858,6 +858,32 @@ def test_another_prior_of_a_bound_of_many_draws():
             assert report.rows[-1].name == "prior"
             halved = type("Halved", (Other,), weights(lambda n, p, q, kl: 0.5 * p - n - q))
             assert check_evidence(many(halved, told), images()).findings
+
+
+OF_K = [  # K, the bound, words
+    (2, lambda w: lme(w) + math.log(2), "the bound is off by the same 0.693147 nats for every x: a constant"),
+    (2, lambda w: lme(w) + math.log(len(w)), "log K is missing: the weights are summed"),
+    (4, lambda w: lme(w) / 4, "the bound is a quarter of what it should be"),
+    (4, lambda w: lme(w) / len(w), "the bound is a quarter of what it should be (K is 4): a mean where a sum belongs"),
+    (3, lambda w: lme(w) * 3, "the bound is 3 times what it should be"),
+    (3, lambda w: lme(w) * len(w), "the bound is 3 times what it should be (K is 3): a sum too many"),
+]
+
+
+@pytest.mark.parametrize(("K", "average", "words"), OF_K)
+def test_a_number_that_is_k_by_chance_is_not_called_k(K, average, words):
+    finding = only(check_evidence(many(K=K, **averages(average)), images()))
+    assert finding.message == words
+
+
+@pytest.mark.parametrize(("K", "average", "words"), OF_K[::2])
+def test_where_k_cannot_be_tried_it_is_perhaps_k(K, average, words):
+    def at_one_K(w):
+        if len(w) != K:
+            raise ValueError("K is fixed")
+        return average(w)
+
+    assert "perhaps " in only(check_evidence(many(K=K, **averages(at_one_K)), images())).message
 
 
 @pytest.mark.parametrize("K", [1, 4])

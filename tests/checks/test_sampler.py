@@ -12,7 +12,8 @@ from scipy.special import ndtri as quantile
 
 from scratchvae import reparameterize
 from scratchvae.checks import check_sampler
-from scratchvae.checks.sampler import law
+from scratchvae.checks.sampler import chance
+from scratchvae.checks.sampler.draw import Sample
 
 generator = np.random.default_rng(0)
 
@@ -291,11 +292,34 @@ def test_right_random_draws_fail_as_rarely_as_is_said(monkeypatch):
     _, mu, logvar = asked("two rows of four", 0)
     alarms = {1e-6: 0, 0.2: 0}
     for rate in alarms:
-        monkeypatch.setattr(law, "FALSE_ALARM", rate)
+        monkeypatch.setattr(chance, "FALSE_ALARM", rate)
         for seed in range(60):
             alarms[rate] += not check_sampler(polar, mu, logvar, rng=np.random.default_rng(seed), n=400).ok
     assert alarms[1e-6] == 0
     assert 0 < alarms[0.2] < 0.2 * 60 + 5 * math.sqrt(60 * 0.2 * 0.8)
+
+
+@pytest.mark.parametrize("n", [20, 50])
+def test_few_draws_are_judged_by_what_few_may_be_off(n):
+    """Of so many means and spreads at four standard errors one is off, if any; the same of correlations and sums."""
+    rng, seen = np.random.default_rng(0), np.zeros(3)
+    for _ in range(1000):
+        z = rng.standard_normal((n, 8))
+        sample = Sample(z, z, 4.0)
+        together, allowed = sample.dependence()
+        mean, spread = np.abs(sample.shift) > sample.shift_error, np.abs(sample.spread - 1) > sample.spread_error
+        seen += [mean.sum(), spread.sum(), together > allowed]
+    assert (seen <= [4, 4, 12]).all()  # 0.5, 0.5 and 3.7 are expected at most
+
+
+def test_a_row_prints_what_the_entry_that_is_off_is_allowed():
+    """One is off, and others that spread more are allowed more."""
+    wide, moved = np.array([[50.0, 1], [50, 1]]), np.array([[0.0, 2], [0, 0]])
+    sampler = lambda m, v, e: m + moved * sigma(v) + wide * (polar(m, v, e) - m)  # noqa: E731
+    mean = check_sampler(sampler, *in_shape(np.random.default_rng(0), 2, 2)).rows[0]
+    assert mean.status == "wrong"
+    assert mean.error == pytest.approx(2, abs=0.2)
+    assert mean.error > float(mean.note.removeprefix("of sigma; ").removesuffix(" allowed"))
 
 
 def test_a_sigma_below_the_digits_of_mu_is_no_fault():
@@ -377,6 +401,22 @@ def test_a_draw_that_takes_another_eps_far_out_is_not_measured_as_a_curve():
         rows = {row.name: row for row in report.rows}
         assert rows["spread"].status == "wrong"
         assert "its own" not in rows["independence"].note + rows["eps"].note
+
+
+BEYOND_THREE = {  # mean, spread and correlations are right, or nearly so
+    "it is that of the next": lambda e: np.where(np.abs(e) > 3, np.roll(e, 1, axis=1), e),
+    "the row is shortened": lambda e: e * np.minimum(1, 3 / np.linalg.norm(e, axis=1, keepdims=True)),
+    "the row is scaled": lambda e: e * np.minimum(1, 3 / np.abs(e).max(axis=1, keepdims=True)),
+}
+
+
+@pytest.mark.parametrize("name", BEYOND_THREE)
+def test_tails_are_counted(name):
+    rng, mu, logvar = asked("a few rows", 0)
+    report = check_sampler(lambda m, v, e: m + sigma(v) * BEYOND_THREE[name](e), mu, logvar, rng=rng)
+    text = "beyond 3 sigma lie 0 % of them, and not 0.27 %"
+    assert only(report).message == f"z is no draw from N(mu, sigma^2): {text}"
+    assert [row.name for row in report.rows if row.status == "wrong"] == ["distribution"]
 
 
 def test_a_wrong_spread_is_not_blamed_on_the_mean_nor_the_reverse():

@@ -11,9 +11,9 @@ import numpy as np
 from scratchvae.backend import to_numpy
 from scratchvae.checks.evidence.inside import Fault
 from scratchvae.checks.report import Row
+from scratchvae.checks.sampler.chance import allowed_errors, allowed_gap
 from scratchvae.checks.sampler.curves import noise_of
 from scratchvae.checks.sampler.draw import Sample
-from scratchvae.checks.sampler.law import allowed_errors, allowed_gap
 
 CALLS = 2000
 REPAIR = "rng.standard_normal((K, B, Z))"
@@ -42,6 +42,7 @@ def law_of_draw_eps(model: Any, B: int, Z: int, rng: np.random.Generator) -> lis
         normal = noise_of(sample, gap) or ("not normal" if sample.gap().max() > gap else "")
         text = f"draw_eps draws noise of {numbers}{f', {normal}' * bool(normal)}, not N(0, 1)"
         raise Fault("draw_eps", "elementwise-factor", text.replace(", not normal, not", ", not"), REPAIR)
-    if sample.dependence() > sample.errors / math.sqrt(CALLS):
+    together, allowed = sample.dependence()
+    if together > allowed:
         return [Row("draw_eps", (), math.nan, "untested", "the draws of a row depend on each other: is it meant?")]
     return []

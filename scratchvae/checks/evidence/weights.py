@@ -6,11 +6,13 @@ shows what the weights are made of. Different draws then show the average.
 Sizes: K draws, B rows, Z latents, n sets.
 """
 
+import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.amounts import off_by, same
+from scratchvae.checks.amounts import PERHAPS, off_by, same
 from scratchvae.checks.evidence.average import AVERAGE, AVERAGES, MARKS, WEIGHT, of_the_average, taken_away, unknown
 from scratchvae.checks.evidence.fitted import fitted
 from scratchvae.checks.evidence.inside import inner
@@ -27,6 +29,7 @@ from scratchvae.checks.sampler.instead import findings as of_the_numbers
 SETS = 24
 
 
+OF_K = re.compile(r"^log K|^K is|^log\(K - 1\)")  # sentences about a number that may be another one
 CLOSED = "the kl in closed form stands in the place of log p(z) - log q(z|x), which each draw has of its own"
 
 
@@ -42,6 +45,36 @@ class Heard(NamedTuple):
 
 
 def explain_weights(many: Many, rng: np.random.Generator) -> list[Finding]:
+    """What is wrong at this K, as far as it is so at others: a number may be K, or log K, by chance."""
+    found = with_these_draws(many, rng)
+    if many.K == 1:
+        return found
+    try:
+        others = {K: with_these_draws(many.with_K(K), rng.spawn(1)[0]) for K in (many.K + 1, many.K + 3)}
+    except Exception:  # somebody's code may do anything; K may be fixed
+        others = {}
+    return beside_others(found, others)
+
+
+def beside_others(found: list[Finding], others: Mapping[int, list[Finding]]) -> list[Finding]:
+    """The findings at the K of the model: with "perhaps" before what other K do not confirm, or in their words."""
+    said = {K: [finding.message for finding in each] for K, each in others.items()}
+    texts = [*said.values()] or [[]]
+    agree = all(text == texts[0] for text in texts) and unknown().message not in texts[0]
+    if texts[0] and agree and texts[0] != [finding.message for finding in found]:
+        return next(iter(others.values()))
+    told = []
+    for finding in found:
+        text, cause = finding.message, f"): {PERHAPS}"
+        if cause in text and all(any(f"(K is {K}{cause}" in of for of in each) for K, each in said.items()) and said:
+            text = text.replace(cause, "): ")
+        elif OF_K.search(text) and not (said and all(text in each for each in said.values())):
+            text = PERHAPS + text
+        told.append(finding._replace(message=text))
+    return told
+
+
+def with_these_draws(many: Many, rng: np.random.Generator) -> list[Finding]:
     """A finding for the draws, for the weights and for their average, as far as each is wrong."""
     eps = rng.standard_normal((many.K, SETS, many.heads[0].shape[1]))  # (K, n, Z)
     one = np.repeat(eps[:1], many.K, axis=0)  # (K, n, Z)

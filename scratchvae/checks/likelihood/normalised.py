@@ -194,7 +194,9 @@ def sums_over_pixels(p: Any, masses: list[Mass], rng: np.random.Generator) -> Cl
         text = "the nll of an image changes with the other images of the batch: rows meet in it"
         return claim._replace(finding=Finding(("nll",), "shape", text, "sums and means along axis 1 alone"))
     c = ratio(whole, sums)
-    how, repair = off_by(c, {"D": D}) if c else ("has nothing of them", "a sum over the pixels of a row, axis 1")
+    how, repair = "has nothing of them", "a sum over the pixels of a row, axis 1"
+    if c:
+        how, repair = off_by(c, {"D": D}, sure=True)  # why: of one pixel it is right
     text = f"the nll of {D} pixels is not the sum of theirs: it {how}"
     cause = "unknown" if c is None else "sign" if abs(c + 1) < 1e-5 else "factor"
     return claim._replace(finding=Finding(("nll",), cause, text, repair, 1 / c if c else None))

@@ -1,1 +1,1 @@
-"""check_sampler in its parts: draw and its law, what they are instead (formulas, curves, takes), and check."""
+"""check_sampler in its parts: draw and its law, chance, what they are instead (formulas, curves, takes), and check."""

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scratchvae.checks.sampler.chance import allowed_correlation, chi_squared, student
+
 LINEAR = 1e-6  # of the largest |z|: what a linear draw may leave over, float32 included
 CALLS = 32
 SCALES = np.array([0.01, 0.3, 1.0, 3.0])
@@ -122,15 +124,22 @@ class Sample(NamedTuple):
 
     @property
     def shift_error(self) -> np.ndarray:
-        return self.errors * self.spread / math.sqrt(len(self.z)) + 1e-3 * self.spread * (not self.errors)
+        """(N,), after Student: the spread is not known either."""
+        if not self.errors:
+            return 1e-3 * self.spread
+        nu = len(self.z) - 1
+        return student(self.errors, nu) * self.spread / math.sqrt(nu)
 
     @property
     def spread_error(self) -> np.ndarray:
-        """(N,), from the fourth moment, and at least what a normal distribution has."""
+        """(N,), that of normal draws, and more where the fourth moment is larger."""
+        if not self.errors:
+            return 1e-3 * self.spread
+        n = len(self.z)
         u = (self.z - self.shift) / np.maximum(self.z.std(axis=0), 1e-300)  # (n, N)
         fourth = np.maximum((u**4).mean(axis=0), 3.0)  # (N,)
-        random = self.errors * self.spread * np.sqrt((fourth - 1) / 4 / len(u))
-        return random + 1e-3 * self.spread * (not self.errors)
+        least = math.sqrt(chi_squared(-self.errors, n - 1) * (n - 1) / n)  # of the spread, in units of sigma
+        return self.spread * (1 / max(least, 1e-300) - 1) * np.sqrt((fourth - 1) / 2)
 
     def gap(self) -> np.ndarray:
         """How far the distribution function is from the normal one of the same mean and spread, (N,)."""
@@ -144,16 +153,21 @@ class Sample(NamedTuple):
         tables = [np.abs(u.T @ u) / len(u) for u in self.units()]  # (N, N) each
         return np.max(tables, axis=0) * (1 - np.eye(self.z.shape[1]))
 
-    def dependence(self) -> float:
-        """The largest correlation, or how far the sums of all entries are from those of independent ones.
+    @property
+    def allowed_correlation(self) -> float:
+        return allowed_correlation(self.errors, len(self.z))
+
+    def dependence(self) -> tuple[float, float]:
+        """The largest correlation, or how far the sums of all entries are from those of independent ones; the allowed.
 
         Why sums: N entries whose mean has been taken away have correlations of -1/(N - 1), too small to be seen one by
-        one, and a sum of 0. The variance of a sum is N where they are independent, with a standard error of
-        N sqrt(2/n); over N sqrt(2) it has that of a correlation, 1/sqrt(n).
+        one, and a sum of 0. The variance of a sum is N where they are independent, and over n draws it has the law of
+        chi squared; over N sqrt(2) it has the standard error of a correlation, 1/sqrt(n).
         """
-        N = self.z.shape[1]
+        N, allowed = self.z.shape[1], (chi_squared(self.errors, len(self.z)) - 1) / math.sqrt(2)
         sums = [abs(float((u.sum(axis=1) ** 2).mean()) / N - 1) / math.sqrt(2) for u in self.units()]
-        return max(float(self.correlation().max()), *sums)
+        pairs = (float(self.correlation().max()), self.allowed_correlation)
+        return max(pairs, (max(sums), allowed), key=lambda seen: seen[0] - seen[1])
 
     def units(self) -> list[np.ndarray]:
         """The draws, and their sizes, with mean 0 and spread 1, (n, N) each."""

@@ -3,14 +3,13 @@
 Sizes: n draws, K points, B rows, Z latents, N = B Z entries.
 """
 
-import math
 from collections.abc import Callable, Iterable
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 
 from scratchvae.checks.report import Finding, Row, listed
+from scratchvae.checks.sampler.chance import Tail, allowed_errors, allowed_gap, wrong_tail
 from scratchvae.checks.sampler.curves import curve_of, noise_of
 from scratchvae.checks.sampler.draw import (
     Draw,
@@ -25,7 +24,6 @@ from scratchvae.checks.sampler.draw import (
 from scratchvae.checks.sampler.instead import DRAW, Measured, findings
 from scratchvae.checks.sampler.takes import wrong_eps
 
-FALSE_ALARM = 1e-6  # the chance that random draws of a right sampler are called wrong; most draws are no random ones
 CURVE = 4000  # points of a curve, an even number: eps = 0 is never drawn
 GAP = 1e-3  # how far the distribution function of a curve may be from the normal one
 REPEATS = 8  # why: what takes few values may twice be the same by chance
@@ -209,8 +207,10 @@ def what_is_off(q: Question, sample: Sample, wrong: set[str]) -> str:
     """In words, for draws that no formula explains."""
     words = {"mean": "its mean is not mu", "spread": "its spread is not sigma", "distribution": "it is not normal"}
     off = [text for name, text in words.items() if name in wrong]
+    if wrong == {"distribution"} and (tail := tail_of(q, sample)):
+        off = [f"beyond {tail.beyond:g} sigma lie {in_percent(tail.share)} of them, and not {in_percent(tail.wanted)}"]
     if "independence" in wrong:
-        pairs = np.nonzero(sample.correlation() > sample.errors / math.sqrt(len(sample.z)))
+        pairs = np.nonzero(sample.correlation() > sample.allowed_correlation)
         one, other = (np.unravel_index(a, q.mu.shape) for a in pairs)
         both = zip(("rows", "latents"), one, other, strict=True)
         of = [name for name, a, b in both if (a != b).any()]  # none where it is seen in the sum of all entries alone
@@ -223,7 +223,7 @@ def of_its_own_noise(q: Question) -> Law:
     sample = drawn(q, q.rng.standard_normal((q.n, *q.mu.shape)), allowed_errors(q.mu.size))
     text, repair = "the same eps gives another z: the sampler draws noise of its own", "use the eps that is given"
     follows = (sample.eps * (sample.z - sample.shift)).mean(axis=0) / np.maximum(sample.z.std(axis=0), 1e-300)  # (N,)
-    if np.abs(follows).max() > sample.errors / math.sqrt(q.n):
+    if np.abs(follows).max() > sample.allowed_correlation:
         return Law([], [Finding(("z",), "noise-redrawn", f"{text}, beside eps", repair)])
     law = of_a_sample(q, sample, gap := allowed_gap(q.mu.size, q.n))
     wrong = {row.name for row in law.rows if row.status == "wrong"}
@@ -246,30 +246,35 @@ def of_a_sample(q: Question, sample: Sample, allowed: float) -> Law:
     shape = (1, *q.mu.shape)
     parts = (q.mu, q.logvar, sample.shift, sample.spread, sample.shift_error, sample.spread_error)
     m = Measured(*(a.reshape(shape).astype(float) for a in parts))
-    gap, together = float(sample.gap().max()), sample.dependence() if sample.errors else 0.0
-    limit = sample.errors / math.sqrt(len(sample.z))
-    mean, spread = ((error / m.sigma).max() for error in (m.shift_error, m.spread_error))
+    gap, (together, limit) = float(sample.gap().max()), sample.dependence() if sample.errors else (0.0, 0.0)
+    (mean, within), (spread, about) = (
+        worst(m.mean_off, m.shift_error / m.sigma),
+        worst(m.spread_off, m.spread_error / m.sigma),
+    )
     rows = [
-        q.row("mean", float(m.mean_off.max()), bool(m.mean_wrong.any()), f"of sigma; {mean:.2g} allowed"),
-        q.row("spread", float(m.spread_off.max()), bool(m.spread_wrong.any()), f"of sigma; {spread:.2g} allowed"),
+        q.row("mean", mean, bool(m.mean_wrong.any()), f"of sigma; {within:.2g} allowed"),
+        q.row("spread", spread, bool(m.spread_wrong.any()), f"of sigma; {about:.2g} allowed"),
         q.row("distribution", gap, gap > allowed, f"between the distribution functions; {allowed:.2g} allowed"),
     ]
     if sample.errors:
         note = f"largest correlation, of a pair or in the sum; {limit:.2g} allowed"
         rows.append(q.row("independence", together, together > limit, note))
+        if all(row.status == "ok" for row in rows) and (tail := tail_of(q, sample)):
+            note = f"of the draws beyond {tail.beyond:g} sigma, where {in_percent(tail.wanted)} belong"
+            rows[2] = q.row("distribution", tail.share, True, note)
     return Law(rows, findings(m))
 
 
-def allowed_errors(N: int) -> float:
-    """Standard errors of one of the means, spreads, correlations and sums, the last two of two kinds, of N entries."""
-    return -NormalDist().inv_cdf(FALSE_ALARM / tests_of(N) / 2)
+def worst(off: np.ndarray, allowed: np.ndarray) -> tuple[float, float]:
+    """The entry that is farthest from what it is allowed, and that."""
+    i = int((off - allowed).argmax())
+    return float(off.flat[i]), float(allowed.flat[i])
 
 
-def allowed_gap(N: int, n: int) -> float:
-    """Between two distribution functions, after Dvoretzky, Kiefer, Wolfowitz and Massart."""
-    return math.sqrt(math.log(2 * tests_of(N) / FALSE_ALARM) / (2 * n))
+def tail_of(q: Question, sample: Sample) -> Tail | None:
+    """What is wrong with the tails of draws whose mean, spread and independence are right, as far as one sees."""
+    return wrong_tail((sample.z - q.mu.ravel()) / q.sigma.ravel())
 
 
-def tests_of(N: int) -> int:
-    """Mean, spread and distribution of N entries, their pairs twice, and two sums."""
-    return 3 * N + N * (N - 1) + 2
+def in_percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
