@@ -1080,6 +1080,59 @@ VALUES = {
 }
 
 
+FACTORIAL = np.vectorize(lambda x: math.lgamma(x + 1), otypes=[float])
+POISSON = lambda rng, m: rng.poisson(np.exp(m)) * 1.0  # noqa: E731
+BITS = lambda rng, m: (rng.random(m.shape) < squashed(m)) * 1.0  # noqa: E731
+MINUS = "the normalising term has minus the logit, where the logit belongs"
+NORMALISERS = {  # support, nll, draws, cause, the end of the sentence
+    "exp(-l)": (HALF, lambda x, m: np.exp(-m) - x * m + FACTORIAL(x), POISSON, "sign", MINUS),
+    "-exp(l)": (
+        HALF,
+        lambda x, m: -np.exp(m) - x * m + FACTORIAL(x),
+        POISSON,
+        "sign",
+        "the normalising term has the wrong sign",
+    ),
+    "none": (HALF, lambda x, m: FACTORIAL(x) - x * m, POISSON, "missing-term", ": a normalising term is missing"),
+    "softplus(-l)": (UNIT, lambda x, m: np.logaddexp(0, -m) - x * m, BITS, "sign", MINUS),
+    "another": (
+        UNIT,
+        lambda x, m: np.sqrt(1 + m * m) - x * m,
+        BITS,
+        "unknown",
+        "though it fits the draws as a function of x: the terms in the logits alone are wrong",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NORMALISERS)
+def test_a_normaliser_is_called_missing_only_if_it_is(kind):
+    support, nll, sample, cause, words = NORMALISERS[kind]
+    finding = the_one_finding(kind, support, nll, None, sample)
+    assert (finding.inputs, finding.cause) == (("nll",), cause), finding
+    assert finding.message.endswith(words), finding.message
+    assert " inf " not in finding.message
+
+
+@pytest.mark.parametrize("width", [0.5, 2.0])
+def test_a_spread_that_is_one_number_has_no_power(width):
+    """Half of 0.5 is its square as well."""
+    nll = lambda x, m: 0.5 * ((x - m) / width) ** 2 + math.log(width) + 0.5 * LOG_2PI  # noqa: E731
+    for factor in (0.5, 2.0):
+        draws = lambda rng, m, c=factor: m + c * width * rng.standard_normal(m.shape)  # noqa: E731
+        finding = the_one_finding("wide", REAL, nll, lambda m: m, draws)
+        assert finding.message.endswith("times that of exp(-nll), at all logits")
+        assert f"is {factor:.1g} times" in finding.message
+
+
+def test_a_scale_of_another_power_is_named_in_a_family_whose_scale_is_no_spread():
+    """The spread of a Laplace is sqrt(2) b."""
+    nll = lambda x, m, s: np.abs(unit(x, m, s)) + s + math.log(2)  # noqa: E731
+    root = lambda rng, m, s: rng.laplace(m, np.exp(s / 2))  # noqa: E731
+    finding = the_one_finding("root", REAL, nll, lambda m, s: m, root)
+    assert finding.message.endswith("is 1.2 times the square root of that of exp(-nll)")
+
+
 @pytest.mark.parametrize("kind", VALUES)
 def test_a_value_that_alone_is_wrong_is_named(kind):
     support, nll, sample, words = VALUES[kind]

@@ -352,7 +352,7 @@ def test_a_decay_that_the_reference_does_not_have(rule):
         (decayed(of_adam), in_gradient(of_adam), "the weight decay stands beside the step"),
         (in_gradient(of_adam), decayed(of_adam), "the decay is added to the gradient"),
         (heavy, in_gradient(heavy), "the weight decay is missing"),
-        (decayed(of_adam, 0.0002), decayed(of_adam), "0.01 times what it should be, which is lr once more"),
+        (decayed(of_adam, 0.0002), decayed(of_adam), "0.01 times what it should be: is it lr once more?"),
         (lambda o, s, g, p: adam(o, s, g) - 0.0002 * np.sign(p), decayed(of_adam), "(that is L1)"),
         (
             lambda o, s, g, p: adam(o, s, g) - 0.0002 * np.sign(p),
@@ -457,7 +457,7 @@ def test_a_gradient_that_is_changed_is_not_told_as_a_wrong_memory(own, words):
 
 def test_a_constant_that_is_lr():
     finding = only(check_optimizer(Course(lambda o, s, g, p: -o.lr * momentum(o, s, o.lr * g)), Course(heavy)))
-    assert finding.message == "every move is 0.01 times what it should be, which is lr"
+    assert finding.message == "every move is 0.01 times what it should be: is it lr?"
     finding = only(check_optimizer(SGD(lr=0.01), SGD(lr=0.1)))
     assert finding.message == "every move is 1/10 of what it should be, as lr is: 0.01, not 0.1"
 
@@ -949,10 +949,13 @@ def test_two_numbers_of_one_value_are_both_named():
     def averaged(o, s, g, p):
         return -o.lr * (1 - o.mu) * momentum(o, s, g)
 
-    for lr, words in ((0.1, "which is lr or 1 - momentum"), (0.05, "which is 1 - momentum")):
+    for lr, words in (
+        (0.1, "what it should be: is it lr or 1 - momentum?"),
+        (0.05, "what it should be: is it 1 - momentum?"),
+    ):
         own, reference = Course(averaged, lr=lr), Course(heavy, lr=lr)
         assert only(check_optimizer(own, reference)).message.endswith(words)
-    assert only(check_optimizer(Course(heavy), Course(averaged))).message.endswith("which is 1 / (1 - momentum)")
+    assert only(check_optimizer(Course(heavy), Course(averaged))).message.endswith("is it 1 / (1 - momentum)?")
 
 
 def from_before(own):

@@ -28,6 +28,7 @@ ALLOWED = 1e-6  # of a mean, relative to the size of x
 REPAIR = "draws from the density exp(-nll)"
 NOT_LEVELS = "draws are not"
 OUTSIDE = "draws lie outside the support"
+VARIES = 2.0  # the largest standard deviation over the smallest, where powers of it can be told apart
 POWERS = {"the square of": 2.0, "the square root of": 0.5, "the reciprocal of": -1.0}  # usual slips about a scale
 
 
@@ -226,9 +227,12 @@ def wrong_spread(x: np.ndarray, masses: list[Mass], j: int) -> Finding:
         how, cause = f"is {np.median(c):.2g} times that of exp(-nll), at all logits", "factor"
     if (np.abs(got / np.median(got) - 1) < 0.1).all() and not (np.abs(expected / np.median(expected) - 1) < 0.1).all():
         how, cause = f"is {np.median(got):.2g}, whatever the logits are", "elementwise-factor"
-    for what, power in POWERS.items():
-        if (np.abs(got / expected**power - 1) < 0.1).all():
-            how, cause = f"is {what} that of exp(-nll)", "elementwise-factor"
+    if expected.max() > VARIES * expected.min():  # why: where it is one number every power of it is a factor
+        for what, power in POWERS.items():
+            c = got / expected**power  # (L,)
+            if (np.abs(c / np.median(c) - 1) < 0.1).all():
+                often = "" if abs(np.median(c) - 1) < 0.1 else f"{np.median(c):.2g} times "
+                how, cause = f"is {often}{what} that of exp(-nll)", "elementwise-factor"
     return Finding(("sample",), cause, f"{text} {how}", REPAIR, None, (j,), float(expected[j]), float(got[j]))
 
 

@@ -16,6 +16,7 @@ from scratchvae.checks.likelihood.density import EXTREME, WHOLE, Mass, Pixel
 from scratchvae.checks.likelihood.elsewhere import of_the_draws
 from scratchvae.checks.likelihood.frequencies import of_a_point, values_that_differ
 from scratchvae.checks.likelihood.lattices import ALLOWED, add_up, attempt, best_way, off_one
+from scratchvae.checks.likelihood.normalisers import of_the_normaliser, one_term_explains
 from scratchvae.checks.likelihood.variants import adds_up_once, factor_of_the_rest, multiplied, with_a_term
 from scratchvae.checks.likelihood.witnesses import may_be, objection, point_that_is_missing
 from scratchvae.checks.report import Finding
@@ -100,6 +101,8 @@ def distance(mass: Mass) -> float:
 def wrong_total(masses: list[Mass], off: np.ndarray) -> Finding:
     """Is it the support, a sign or a factor, a term in x, a constant, a term in the logits, or more than that?"""
     worst, near = masses[int(np.nanargmax(off))], masses[: len(VALUES)]
+    if worst.total == math.inf and np.nanmax(np.where(np.isfinite(off), off, 0)[: len(VALUES)]) > ALLOWED:
+        worst = near[int(np.nanargmax(np.where(np.isfinite(off), off, 0)[: len(VALUES)]))]  # why: a number tells more
     total, where, support = worst.total, at(worst.pixel.logits), worst.pixel.support
     near_ones = float(np.nanmax(off[: len(VALUES)])) > ALLOWED  # why: what is right there has the right support
     for other in SUPPORTS if near_ones else ():
@@ -156,9 +159,24 @@ def without_a_constant(masses: list[Mass], text: str, worst: Mass) -> Finding:
     elif against is None:
         text = f"{text}, {how}: a normalising {what} is missing, or its shape is wrong"
         repair += ", if it is the constant" * (what == "constant")
+    elif what == "term":
+        return in_the_logits_alone(usable, f"{text}, {how}", worst)
     else:
         text = f"{text}, {how}: a normalising {what} is missing"
     return Finding(("nll",), cause, text, repair, factor, expected=1.0, got=worst.total)
+
+
+def in_the_logits_alone(usable: list[Mass], text: str, worst: Mass) -> Finding:
+    """As a function of x it fits the draws: which term in the logits is wrong, if that can be said?"""
+    finding = of_the_normaliser(usable)
+    if finding is None and one_term_explains(usable):
+        finding = Finding(
+            ("nll",), "missing-term", "a normalising term is missing, or one is wrong", "exp(-nll) adds up to 1"
+        )
+    if finding is None:
+        text = f"{text}, though it fits the draws as a function of x: the terms in the logits alone are wrong"
+        return Finding(("nll",), "unknown", text, "exp(-nll) adds up to 1", expected=1.0, got=worst.total)
+    return finding._replace(message=f"{text}: {finding.message}", expected=1.0, got=worst.total)
 
 
 def usable_of(masses: list[Mass]) -> list[Mass]:

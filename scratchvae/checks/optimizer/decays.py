@@ -97,9 +97,9 @@ def of_another_size(own: float, wanted: float, repair: str, lr: float | np.ndarr
         return Finding((), "sign", "the weight decay has the wrong sign", repair)
     text = "halved" if same(q, 0.5) else f"{times(q)} what it should be"
     if not np.ndim(lr) and same(q * float(lr), 1.0):
-        text = "not multiplied by lr"
+        text = f"{text}: is it not multiplied by lr?"
     elif not np.ndim(lr) and same(q, float(lr)):
-        text = f"{text}, which is lr once more"
+        text = f"{text}: is it lr once more?"
     return Finding((), "factor", f"the weight decay is {text}", repair)
 
 

@@ -118,7 +118,10 @@ def nearly(c: float, lr: float) -> Finding:
 
 
 def origin_of(c: float, optimizer: Any, reference: Any, reading: Reading | None) -> str:
-    """Which number of the reference c is, or what is left of 1, or which of two; or that the two have another lr."""
+    """Which number of the reference c may be, or what is left of 1; or that the two have another lr.
+
+    A question: no other numbers can be tried on an optimizer that is handed in, and any number may be that by chance.
+    """
     lr, own = number_of(reference, "lr"), number_of(optimizer, "lr")
     if lr and own and not same(own, lr):
         return f", as lr is: {number(own)}, not {number(lr)}" if same(own / lr, c) else ""
@@ -127,7 +130,7 @@ def origin_of(c: float, optimizer: Any, reference: Any, reading: Reading | None)
     known += [f"1 - {name}" for name, value in numbers.items() if name != "lr" and 0 < value < 1 and same(c, 1 - value)]
     known = known or [f"1 / {name}" for name, value in numbers.items() if 0 < value < 1 and same(c * value, 1)]
     known += [f"1 / (1 - {name})" for name, value in numbers.items() if name != "lr" and same(c * (1 - value), 1)]
-    return f", which is {' or '.join(known)}" if known and not same(c, 1) else ""
+    return f": is it {' or '.join(known)}?" if known and not same(c, 1) else ""
 
 
 def by_a_number_a_step(h: Steps, reading: Reading | None) -> Finding | None:
