@@ -1100,7 +1100,7 @@ NORMALISERS = {  # support, nll, draws, cause, the end of the sentence
         lambda x, m: np.sqrt(1 + m * m) - x * m,
         BITS,
         "unknown",
-        "though it fits the draws as a function of x: the terms in the logits alone are wrong",
+        ": the terms in the logits alone are wrong",
     ),
 }
 

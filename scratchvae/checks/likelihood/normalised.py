@@ -16,7 +16,7 @@ from scratchvae.checks.likelihood.density import EXTREME, WHOLE, Mass, Pixel
 from scratchvae.checks.likelihood.elsewhere import of_the_draws
 from scratchvae.checks.likelihood.frequencies import of_a_point, values_that_differ
 from scratchvae.checks.likelihood.lattices import ALLOWED, add_up, attempt, best_way, off_one
-from scratchvae.checks.likelihood.normalisers import of_the_normaliser, one_term_explains
+from scratchvae.checks.likelihood.normalisers import REPAIR, of_the_normaliser, one_term_explains
 from scratchvae.checks.likelihood.variants import adds_up_once, factor_of_the_rest, multiplied, with_a_term
 from scratchvae.checks.likelihood.witnesses import may_be, objection, point_that_is_missing
 from scratchvae.checks.report import Finding
@@ -122,7 +122,7 @@ def wrong_total(masses: list[Mass], off: np.ndarray) -> Finding:
     ):
         for side, how, cause in TERMS:
             if adds_up_once(with_a_term(what, side, worst), near):
-                text, repair = f"{text} {where}: the term {what} {how}", f"exp(-nll) {verb(masses)} to 1"
+                text, repair = f"{text} {where}: the term {what} {how}", REPAIR
                 return Finding(("nll",), cause, text, repair, expected=1.0, got=total)
     return without_a_constant(masses, text, worst)
 
@@ -135,7 +135,7 @@ def without_a_constant(masses: list[Mass], text: str, worst: Mass) -> Finding:
         repair = f"{nats(log_total)} a pixel {'more' if log_total > 0 else 'less'}"
     else:
         what, how = "term", f"{at(worst.pixel.logits)}, and to other values at other logits"
-        repair = "exp(-nll) adds up to 1"
+        repair = REPAIR
     usable, factor = usable_of(masses[: len(VALUES)]), None
     against, cause = objection(usable), "missing-term"
     if against is None and (finding := of_a_point(usable)):
@@ -170,12 +170,10 @@ def in_the_logits_alone(usable: list[Mass], text: str, worst: Mass) -> Finding:
     """As a function of x it fits the draws: which term in the logits is wrong, if that can be said?"""
     finding = of_the_normaliser(usable)
     if finding is None and one_term_explains(usable):
-        finding = Finding(
-            ("nll",), "missing-term", "a normalising term is missing, or one is wrong", "exp(-nll) adds up to 1"
-        )
+        finding = Finding(("nll",), "missing-term", "a normalising term is missing, or one is wrong", REPAIR)
     if finding is None:
-        text = f"{text}, though it fits the draws as a function of x: the terms in the logits alone are wrong"
-        return Finding(("nll",), "unknown", text, "exp(-nll) adds up to 1", expected=1.0, got=worst.total)
+        text = f"{text}: the terms in the logits alone are wrong"
+        return Finding(("nll",), "unknown", text, REPAIR, expected=1.0, got=worst.total)
     return finding._replace(message=f"{text}: {finding.message}", expected=1.0, got=worst.total)
 
 

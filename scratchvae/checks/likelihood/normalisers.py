@@ -54,6 +54,16 @@ def fits(got: np.ndarray, right: np.ndarray) -> bool:
     return bool(np.isfinite(got).all() and np.abs(got - right).max() <= CLOSE * max(1.0, float(np.abs(right).max())))
 
 
+def is_constant(nll: np.ndarray) -> bool:
+    return fits(nll - nll.mean(), 0 * nll)
+
+
+def at_their_means(masses: list[Mass]) -> np.ndarray:
+    """nll at the mean of x, (L,): the terms in the logits alone where x enters as (x - m) / s or as x / s."""
+    with np.errstate(all="ignore"):
+        return np.array([-mass.pixel.log_density(np.array([mass.mean]))[0] for mass in masses])
+
+
 def of_the_normaliser(masses: list[Mass]) -> Finding | None:
     """What is seen to be wrong with the terms in the logits; None if that cannot be said."""
     if not masses or len(masses[0].pixel.logits) > MANY or (seen := normaliser_of(masses)) is None:
@@ -68,7 +78,7 @@ def of_the_normaliser(masses: list[Mass]) -> Finding | None:
             name = "every logit" if which.sum() > 1 else f"{ORDER[which.argmax()]} logit" if P > 1 else "the logit"
             text = f"the normalising term has minus {name}, where {name} belongs"
             return Finding(("nll",), "sign", text, REPAIR)
-    if fits(seen.written - seen.written.mean(), 0 * rows[:, 0]):
+    if is_constant(seen.written) or is_constant(at_their_means(seen.masses)):
         return Finding(("nll",), "missing-term", "a normalising term is missing", REPAIR)
     table = np.stack([seen.written, np.ones(len(rows))], axis=1)  # (L, 2)
     c, constant = np.linalg.lstsq(table, seen.right, rcond=None)[0].tolist()
