@@ -1,0 +1,61 @@
+"""Calling what somebody has just written: whatever it does is told in a sentence."""
+
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from scratchvae.checks.stop import OutOfTime, time_limit
+
+SECONDS = 2.0  # that an answer may take at one point
+
+
+class Trouble(Exception):
+    """The answer could not be run; what it says is for the reader."""
+
+
+class NotWritten(Exception):
+    """Nothing has been written yet."""
+
+
+@contextmanager
+def kindly() -> Iterator[None]:
+    """Raises NotWritten or Trouble for whatever happens inside."""
+    try:
+        with time_limit(SECONDS), np.errstate(all="ignore"):
+            yield
+    except (NotImplementedError, NotWritten):
+        raise NotWritten from None
+    except OutOfTime:
+        raise Trouble(f"it did not return within {SECONDS:g} seconds: is there a loop that does not end?") from None
+    except Exception as error:
+        raise Trouble(in_a_sentence(error)) from None
+
+
+def in_a_sentence(error: Exception) -> str:
+    """Which error, at which line of the reader's."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "scratchvae" not in f.filename]
+    line = f" at the line `{frames[-1].line}`" if frames and frames[-1].line else ""
+    return f"{type(error).__name__}{line}: {' '.join(str(error).split())}"
+
+
+def called(answer: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """What the answer returns for copies of its arguments."""
+    copies = [np.copy(argument) if isinstance(argument, np.ndarray) else argument for argument in arguments]
+    with kindly():
+        result = answer(*copies)
+        if all(one is None or one is ... for one in (result if isinstance(result, tuple) else (result,))):
+            raise NotWritten
+    for name, copy, argument in zip(names_of(answer, len(copies)), copies, arguments, strict=True):
+        if isinstance(argument, np.ndarray) and not np.array_equal(copy, argument):
+            raise Trouble(f"it writes into its argument {name}, which belongs to the caller: make a new array")
+    return result
+
+
+def names_of(answer: Callable[..., Any], n: int) -> list[str]:
+    """The names of n positional arguments."""
+    code = getattr(answer, "__code__", None)
+    names = list(code.co_varnames[: code.co_argcount]) if code else []
+    return [names[i] if i < len(names) else f"number {i + 1}" for i in range(n)]

@@ -1,0 +1,135 @@
+"""A blank: what the reader writes, how an answer is judged, what people write instead, and three hints.
+
+An answer is judged at random points, by differences or by an independent route to the same numbers, so that every
+correct formulation passes. Special points would hide mistakes: at mu = logvar = 0 most wrong answers look right.
+
+Sizes: B batch, Z latents.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchvae.checks import check_vjp
+from scratchvae.checks.report import Finding, Report, Row
+
+POINTS = 3  # at which an answer is compared
+CLOSE = 1e-7  # of an answer to a value, relative to the largest entry
+
+
+class Slip(NamedTuple):
+    """A wrong answer that people give, and what they are told: a cause, and a question that leads on."""
+
+    answer: Callable[..., Any]
+    cause: str
+    message: str
+
+
+class Blank(NamedTuple):
+    """One idea, one to five lines."""
+
+    solution: Callable[..., Any]
+    arguments: Callable[[np.random.Generator], tuple[Any, ...]]  # what it is called with, drawn at random
+    judge: Callable[[Callable[..., Any], np.random.Generator], Report]
+    hints: tuple[str, str, str]  # a question, the formula, nearly the code
+    slips: tuple[Slip, ...]
+
+
+def gradient(
+    solution: Callable[..., Any],
+    forward: Callable[..., tuple[Any, tuple[Any, ...]]],
+    draw: Callable[[np.random.Generator], tuple[dict[str, Any], dict[str, Any]]],
+    hints: tuple[str, str, str],
+    slips: tuple[Slip, ...] = (),
+) -> Blank:
+    """A backward, judged by differences of its forward.
+
+    draw(rng) -> inputs, constants;  forward(**inputs, **constants) -> y, rest;  the answer is called as
+    answer(dy, *rest) and returns the gradient of sum(dy * y) with respect to the inputs, in their order.
+    """
+
+    def arguments(rng: np.random.Generator) -> tuple[Any, ...]:
+        inputs, constants = draw(rng)
+        y, rest = forward(**inputs, **constants)
+        return (rng.standard_normal(np.shape(y)), *rest)
+
+    def judge(answer: Callable[..., Any], rng: np.random.Generator) -> Report:
+        inputs, constants = draw(rng)
+        return check_vjp(forward, lambda dy, rest: answer(dy, *rest), inputs, constants=constants, rng=rng)
+
+    return Blank(solution, arguments, judge, hints, slips)
+
+
+def value(
+    solution: Callable[..., Any],
+    right: Callable[..., Mapping[str, Any]],
+    draw: Callable[[np.random.Generator], tuple[Any, ...]],
+    hints: tuple[str, str, str],
+    slips: tuple[Slip, ...] = (),
+) -> Blank:
+    """A value, or several, judged by another route to the same numbers: right(*arguments) -> name: number or array."""
+
+    def judge(answer: Callable[..., Any], rng: np.random.Generator) -> Report:
+        report = Report("")
+        points = [draw(rng) for _ in range(POINTS)]
+        expected = [right(*point) for point in points]
+        got = [in_order(answer(*point), len(expected[0])) for point in points]
+        for i, name in enumerate(expected[0]):
+            compare(report, name, [(e[name], g[i] if i < len(g) else None) for e, g in zip(expected, got, strict=True)])
+        return report
+
+    return Blank(solution, draw, judge, hints, slips)
+
+
+def in_order(values: Any, n: int) -> list[Any]:
+    """n values; a list of one may also be an array that is not one yet."""
+    several = isinstance(values, tuple) or (n > 1 and isinstance(values, list))
+    return list(values) if several else [values]
+
+
+def compare(report: Report, name: str, pairs: list[tuple[Any, Any]]) -> None:
+    """A row, and a finding if an answer is another number, or has another shape, than at one of the points."""
+    shape = np.shape(pairs[0][0])
+    if (finding := of_the_shape(name, shape, [got for _, got in pairs])) is None:
+        expected, got = (np.stack([np.asarray(one, float) for one in side]) for side in zip(*pairs, strict=True))
+        off = np.abs(got - expected)  # (POINTS, ...)
+        error = float(off.max() / np.abs(expected).max())
+        if error <= CLOSE:
+            report.rows.append(Row(name, shape, error, "ok"))
+            return
+        finding = of_the_numbers(name, expected, got)
+    report.rows.append(Row(name, shape, np.nan, "wrong"))
+    report.findings.append(finding)
+
+
+def of_the_shape(name: str, shape: tuple[int, ...], got: list[Any]) -> Finding | None:
+    """What can be said of an answer before its numbers are looked at."""
+    for one in got:
+        if one is None:
+            return Finding((name,), "zero", f"{name} is None")
+        try:
+            array = np.asarray(one, dtype=np.float64)
+        except (TypeError, ValueError):
+            return Finding((name,), "shape", f"{name} should be numbers, and is {type(one).__name__}")
+        if array.shape != shape:
+            return Finding((name,), "shape", f"{name} has the shape {array.shape}, where {shape} belongs")
+        if not np.isfinite(array).all():
+            return Finding((name,), "non-finite", f"{name} is not finite")
+    return None
+
+
+def of_the_numbers(name: str, expected: np.ndarray, got: np.ndarray) -> Finding:
+    """One number times what it should be, or another number in every entry; where it is worst."""
+    worst = np.unravel_index(np.abs(got - expected).argmax(), expected.shape)
+    c = float((got * expected).sum() / (expected * expected).sum())
+    if np.abs(got - c * expected).max() > CLOSE * np.abs(expected).max():
+        cause, message = "unknown", f"{name} has other numbers than it should have"
+    elif np.isclose(c, -1):
+        cause, message = "sign", f"{name} has the wrong sign"
+    elif not c:
+        cause, message = "zero", f"{name} is zero everywhere"
+    else:
+        cause, message = "factor", f"{name} is {c:.4g} times what it should be, in every entry"
+    place = tuple(int(i) for i in worst[1:])
+    return Finding((name,), cause, message, "", None, place, float(expected[worst]), float(got[worst]))

@@ -1,0 +1,106 @@
+"""check, hint, solution, progress: what a page says about the reader's lines."""
+
+import inspect
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scratchvae.exercises import gradients
+from scratchvae.exercises.attempt import NotWritten, Trouble, called, kindly
+from scratchvae.exercises.blank import CLOSE, POINTS, Blank, in_order
+from scratchvae.exercises.progress import PROGRESS
+from scratchvae.exercises.result import Result, of_a_finding
+
+PAGES: dict[str, dict[str, Blank]] = {"gradients": gradients.BLANKS}
+SEED = 20131220  # of the random points
+
+
+def blank_of(name: str) -> Blank:
+    page, _, blank = name.partition(".")
+    if blank not in PAGES.get(page, {}):
+        known = [f"{page}.{blank}" for page, blanks in PAGES.items() for blank in blanks]
+        raise ValueError(f"there is no blank {name!r}; there are {', '.join(known)}")
+    return PAGES[page][blank]
+
+
+def check(name: str, answer: Callable[..., Any]) -> Result:
+    """Is the reader's function right? `check("gradients.dlogvar", dlogvar)`.
+
+    It is called at random points with copies of what it gets. The result says passed, wrong or not written yet, and
+    what is wrong; it has .passed, .state and .as_dict().
+    """
+    blank = blank_of(name)
+    result = judged(name, blank, answer)
+    PROGRESS.note(name, result.state)
+    return result
+
+
+def judged(name: str, blank: Blank, answer: Callable[..., Any]) -> Result:
+    """Try it, look for it among the slips that people make, then judge it."""
+    if answer is None:
+        return Result(name, "not written yet")
+    if not callable(answer):
+        return Result(name, "wrong", f"a function belongs here, and this is {type(answer).__name__}: leave the () out")
+    rng = np.random.default_rng(SEED)
+    points = [blank.arguments(rng) for _ in range(POINTS)]
+    try:
+        values = [called(answer, point) for point in points]
+        for slip in blank.slips:
+            if all(same(value, slip.answer(*point)) for value, point in zip(values, points, strict=True)):
+                return Result(name, "wrong", slip.message, slip.cause)
+        with kindly():
+            report = blank.judge(answer, rng)
+    except NotWritten:
+        return Result(name, "not written yet")
+    except Trouble as trouble:
+        return Result(name, "wrong", str(trouble))
+    if report.ok:
+        return Result(name, "passed")
+    if not report.findings:
+        return Result(name, "wrong", report.state)
+    return of_a_finding(name, report.findings[0])
+
+
+def same(a: Any, b: Any) -> bool:
+    """The same values, in the same shapes: of an answer and of a slip."""
+    n = len(b) if isinstance(b, tuple) else 1
+    ours, theirs = in_order(a, n), in_order(b, n)
+    return len(ours) == len(theirs) and all(close(one, other) for one, other in zip(ours, theirs, strict=True))
+
+
+def close(a: Any, b: Any) -> bool:
+    if np.shape(a) != np.shape(b):
+        return False
+    expected = np.asarray(b, dtype=np.float64)
+    return bool(np.abs(np.asarray(a, dtype=np.float64) - expected).max() <= CLOSE * max(np.abs(expected).max(), 1e-300))
+
+
+def hint(name: str) -> None:
+    """The next of three: a question, the formula, nearly the code."""
+    hints = blank_of(name).hints
+    i = min(PROGRESS.hints.get(name, 0), len(hints) - 1)
+    PROGRESS.hints[name] = i + 1
+    print(f"hint {i + 1} of {len(hints)}: {hints[i]}")
+
+
+def solution(name: str) -> None:
+    """One right answer, once the third hint has been read or an answer has passed."""
+    blank = blank_of(name)
+    left = len(blank.hints) - PROGRESS.hints.get(name, 0)
+    if left and PROGRESS.states.get(name) != "passed":
+        hints = "hint" if left == 1 else "hints"
+        print(f'{left} more {hints} first, `hint("{name}")`; or look into the page of this name in solutions/')
+    else:
+        print(textwrap.dedent(inspect.getsource(blank.solution)), end="")
+
+
+def progress(page: str, keep: str | Path | None = None) -> None:
+    """The line of progress of a page. keep: a small file, so that tomorrow goes on where today stopped."""
+    if page not in PAGES:
+        raise ValueError(f"there is no page {page!r}; there are {', '.join(PAGES)}")
+    if keep is not None:
+        PROGRESS.keep(keep)
+    print(PROGRESS.line(page, list(PAGES[page])))

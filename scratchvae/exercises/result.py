@@ -1,0 +1,56 @@
+"""What the reader is told of an answer: passed, wrong, or not written yet, in at most four lines."""
+
+from html import escape
+from typing import Any, NamedTuple
+
+from scratchvae.checks.report import Finding
+
+TINTS = {"passed": "0, 158, 115", "wrong": "213, 94, 0", "not written yet": "128, 128, 128"}  # red, green, blue
+
+
+class Result(NamedTuple):
+    """Of one blank. No number that the answer should have: it says where, by which ratio, and the likely cause."""
+
+    blank: str
+    state: str  # passed, wrong, not written yet
+    message: str = ""
+    cause: str = ""
+    where: str = ""  # the worst entry
+    ratio: float | None = None  # there: what the answer gives over what it should give
+
+    @property
+    def passed(self) -> bool:
+        return self.state == "passed"
+
+    @property
+    def lines(self) -> list[str]:
+        """What is shown."""
+        lines = [f"{self.blank}: {self.state}"]
+        if self.message:
+            lines.append(self.message)
+        if self.ratio is not None:
+            lines.append(f"worst at {self.where}: {self.ratio:.4g} times what it should be")
+        if not self.passed:
+            lines.append(f'hint("{self.blank}") helps')
+        return lines
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data: for json.dumps."""
+        return {**self._asdict(), "passed": self.passed}
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines)
+
+    def _repr_html_(self) -> str:
+        tint = TINTS[self.state]
+        frame = f"border-left: 0.3em solid rgb({tint}); background: rgba({tint}, 0.08); border-radius: 0 4px 4px 0"
+        head, *rest = map(escape, self.lines)
+        style = f"{frame}; padding: 0.5em 1em; max-width: 52em; line-height: 1.5; color: inherit"
+        return f'<div style="{style}"><strong>{head}</strong>{"".join(f"<div>{line}</div>" for line in rest)}</div>'
+
+
+def of_a_finding(blank: str, finding: Finding) -> Result:
+    """A finding without its repair and its numbers."""
+    ratio = None if finding.expected in (None, 0) or finding.got is None else finding.got / finding.expected
+    index = f"[{', '.join(map(str, finding.where))}]" if finding.where else ""
+    return Result(blank, "wrong", finding.message, finding.cause, f"{finding.inputs[0]}{index}", ratio)

@@ -1,0 +1,178 @@
+"""Correct formulations of every blank, as different as people write them."""
+
+import numpy as np
+
+from scratchvae import kl_to_standard_normal, reparameterize
+from scratchvae.layers import sigmoid
+
+
+def looped_kl(mu, logvar):
+    kl = []
+    for m, v in zip(mu, logvar, strict=True):
+        total = 0.0
+        for j in range(len(m)):
+            total += 0.5 * (m[j] ** 2 + np.exp(v[j]) - 1 - v[j])
+        kl.append(total)
+    return kl
+
+
+def kl_from_sigma(mu, logvar):
+    sigma = np.exp(0.5 * logvar)
+    return 0.5 * np.sum(np.square(mu) + np.square(sigma) - np.log(np.square(sigma)) - 1, axis=-1)
+
+
+def looped_draw(mu, logvar, eps):
+    z = np.empty_like(mu)
+    for b in range(mu.shape[0]):
+        for j in range(mu.shape[1]):
+            z[b, j] = mu[b, j] + np.sqrt(np.exp(logvar[b, j])) * eps[b, j]
+    return z
+
+
+def looped_dlogits(dnll, logits, x):
+    d = np.zeros_like(logits)
+    for b in range(len(dnll)):
+        d[b] = dnll[b] / (1 + np.exp(-logits[b])) - dnll[b] * x[b]
+    return d
+
+
+def in_place(dnll, logits, x):
+    d = 1 / (1 + np.exp(-logits))
+    d -= x
+    d *= dnll.reshape(-1, 1)
+    return d
+
+
+def looped_from_the_kl(dkl, mu, sigma):
+    dmu, dlogvar = np.zeros_like(mu), np.zeros_like(mu)
+    for b in range(mu.shape[0]):
+        dmu[b] = dkl[b] * mu[b]
+        dlogvar[b] = 0.5 * dkl[b] * (sigma[b] - 1) * (sigma[b] + 1)
+    return dmu, dlogvar
+
+
+def through_sigma(dkl, mu, sigma):
+    dsigma = dkl[:, None] * (sigma - 1 / sigma)
+    return mu * dkl[:, None], dsigma * sigma / 2
+
+
+def fork_in_steps(dz, mu, logvar, eps, w, beta):
+    dkl = (-beta * w)[:, None]
+    dmu = dz.copy()
+    dmu += dkl * mu
+    dvar = dz * eps / (2 * np.exp(logvar / 2)) + dkl * 0.5 * (1 - np.exp(-logvar))
+    return dmu, dvar * np.exp(logvar)
+
+
+def fork_by_rows(dz, mu, logvar, eps, w, beta):
+    dmu, dlogvar = np.zeros_like(mu), np.zeros_like(mu)
+    for b in range(len(w)):
+        dmu[b] = dz[b] - w[b] * beta * mu[b]
+        dlogvar[b] = 0.5 * (dz[b] * eps[b] * np.exp(logvar[b] / 2) - w[b] * beta * (np.exp(logvar[b]) - 1))
+    return tuple(np.stack([dmu, dlogvar]))
+
+
+def encoder_by_outer_products(dh, h, x):
+    dW, db = np.zeros((x.shape[1], h.shape[1])), np.zeros(h.shape[1])
+    for b in range(len(x)):
+        da = dh[b] * (1 - h[b] ** 2)
+        dW += np.outer(x[b], da)
+        db += da
+    return dW, db
+
+
+FORMULATIONS = {
+    "gradients.sigma": [
+        lambda v: np.sqrt(np.exp(v)),
+        lambda v: np.exp(0.5 * v),
+        lambda v: np.exp(v) ** 0.5,
+        lambda logvar: np.e ** (logvar / 2),
+        lambda v: [[float(np.exp(a / 2)) for a in row] for row in v],
+    ],
+    "gradients.draw": [
+        lambda m, v, e: m + np.sqrt(np.exp(v)) * e,
+        lambda m, v, e: reparameterize(m, v, e)[0],
+        lambda m, v, e: np.exp(0.5 * v) * e + m,
+        lambda m, v, e: np.add(m, np.multiply(e, np.exp(v) ** 0.5)),
+        looped_draw,
+    ],
+    "gradients.slopes": [
+        lambda e: (np.ones(e.shape), e),
+        lambda e: (np.full_like(e, 1.0), e.copy()),
+        lambda e: (e * 0 + 1, 1 * e),
+        lambda e: (np.ones_like(e).tolist(), e.tolist()),
+        lambda e: [np.ones_like(e), e],
+    ],
+    "gradients.kl": [
+        looped_kl,
+        kl_from_sigma,
+        lambda m, v: kl_to_standard_normal(m, v)[0],
+        lambda m, v: -0.5 * np.sum(1 + v - m**2 - np.exp(v), axis=1),
+        lambda m, v: ((m * m + np.expm1(v) - v) / 2).sum(-1),
+    ],
+    "gradients.dlogits": [
+        looped_dlogits,
+        in_place,
+        lambda d, a, x: d[:, None] * (sigmoid(a)[0] - x),
+        lambda d, a, x: (np.exp(a) / (1 + np.exp(a)) - x) * d[:, np.newaxis],
+        lambda d, a, x: np.einsum("b,bd->bd", d, 0.5 * (1 + np.tanh(a / 2)) - x),
+    ],
+    "gradients.dmu_z": [
+        lambda dz, eps, sigma: dz * 1.0,
+        lambda dz, eps, sigma: dz.copy(),
+        lambda dz, eps, sigma: dz * np.ones_like(eps),
+        lambda dz, eps, sigma: dz + 0,
+        lambda *arguments: arguments[0],
+    ],
+    "gradients.dsigma_z": [
+        lambda dz, eps, sigma: eps * dz,
+        lambda dz, eps, sigma: np.multiply(dz, eps),
+        lambda dz, eps, sigma: dz * eps * sigma / sigma,
+        lambda dz, eps, sigma: np.einsum("bz,bz->bz", dz, eps),
+        lambda dz, eps, sigma: np.array([[d * e for d, e in zip(*r, strict=True)] for r in zip(dz, eps, strict=True)]),
+    ],
+    "gradients.dlogvar_z": [
+        lambda dz, eps, sigma: 0.5 * sigma * eps * dz,
+        lambda dz, eps, sigma: dz * (sigma * eps) / 2,
+        lambda dz, eps, sigma: dz * eps / (2 * sigma) * sigma**2,
+        lambda dz, eps, sigma: (dz * eps) * (sigma / 2),
+        lambda dz, eps, sigma: np.stack([d * e * s / 2 for d, e, s in zip(dz, eps, sigma, strict=True)]),
+    ],
+    "gradients.from_the_kl": [
+        looped_from_the_kl,
+        through_sigma,
+        lambda d, m, s: (d[:, None] * m, 0.5 * d[:, None] * (s**2 - 1)),
+        lambda d, m, s: ((d * m.T).T, (d * (np.exp(2 * np.log(s)) - 1).T).T / 2),
+        lambda d, m, s: {"mu": d[:, None] * m, "logvar": d[:, None] * (s * s - 1) * 0.5},
+    ],
+    "gradients.fork": [
+        fork_in_steps,
+        fork_by_rows,
+        lambda dz, m, v, e, w, beta: (
+            dz - (beta * w * m.T).T,
+            (dz * e * np.exp(v / 2) - (beta * w * np.expm1(v).T).T) / 2,
+        ),
+        lambda dz, m, v, e, w, beta: [
+            dz - beta * w[:, None] * m,
+            0.5 * dz * e * np.sqrt(np.exp(v)) - 0.5 * beta * w[:, None] * (np.exp(v) - 1),
+        ],
+        lambda dz, mu, logvar, eps, w, beta: (
+            dz + w[:, None] * (-beta * mu),
+            dz * (reparameterize(mu, logvar, eps)[0] - mu) / 2 + beta * w[:, None] * (1 - np.exp(logvar)) / 2,
+        ),
+    ],
+    "gradients.dh": [
+        lambda m, v, Wm, Wv: v @ Wv.T + m @ Wm.T,
+        lambda m, v, Wm, Wv: np.concatenate([m, v], axis=1) @ np.concatenate([Wm, Wv], axis=1).T,
+        lambda m, v, Wm, Wv: np.einsum("bz,hz->bh", m, Wm) + np.einsum("bz,hz->bh", v, Wv),
+        lambda m, v, Wm, Wv: (Wm @ m.T + Wv @ v.T).T,
+        lambda m, v, Wm, Wv: np.stack([Wm @ a + Wv @ b for a, b in zip(m, v, strict=True)]),
+    ],
+    "gradients.encoder": [
+        encoder_by_outer_products,
+        lambda dh, h, x: (x.T @ (dh - dh * h * h), (dh - dh * h * h).sum(0)),
+        lambda dh, h, x: (((dh * (1 - h**2)).T @ x).T, np.ones(len(x)) @ (dh * (1 - h**2))),
+        lambda dh, h, x: (np.einsum("bd,bh->dh", x, dh * (1 - h**2)), np.einsum("bh->h", dh * (1 + h) * (1 - h))),
+        lambda dh, h, x: [x.T.dot(dh / np.cosh(np.arctanh(h)) ** 2), np.sum(dh / np.cosh(np.arctanh(h)) ** 2, axis=0)],
+    ],
+}
