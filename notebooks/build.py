@@ -3,10 +3,16 @@
 Each notebook NN_title.ipynb is executed from source/NN_title.py, which is the file to edit (py:percent: `# %%` begins a
 cell). What differs from run to run (times, random cell names) is left out, so that the same source and the same
 versions give the same notebook.
+
+A cell with the tag blank holds an empty function and its check. In solutions/NN_title.ipynb, which is made of the same
+source, the function is the solution that scratchvae.exercises has under that name. The outputs of a cell with the tag
+answer are folded in the page, since they answer what was asked.
 """
 
 import hashlib
+import inspect
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -15,9 +21,12 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 
+from scratchvae.exercises.check import blank_of
+
 HERE = Path(__file__).parent
 SOURCES = sorted((HERE / "source").glob("[0-9][0-9]_*.py"))
 SECONDS = 120  # for one cell; a whole notebook should stay below 30
+CHECK = re.compile(r'^check\("([\w.]+)", (\w+)\)$', re.M)  # the last line of a blank
 
 
 def digest(source: Path) -> str:
@@ -30,6 +39,9 @@ def read_source(source: Path) -> nbformat.NotebookNode:
     notebook = jupytext.read(source)
     for i, cell in enumerate(notebook.cells):
         cell.id = f"cell-{i:03d}"
+        if "answer" in tags(cell):
+            cell.metadata["tags"] = [*tags(cell), "hide-output"]  # of a site
+            cell.metadata["jupyter"] = {"outputs_hidden": True}  # of JupyterLab
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python", "file_extension": ".py"},
@@ -38,10 +50,26 @@ def read_source(source: Path) -> nbformat.NotebookNode:
     return notebook
 
 
-def execute(source: Path) -> tuple[nbformat.NotebookNode, float]:
-    """The notebook with its outputs, and the seconds that it took."""
+def tags(cell: nbformat.NotebookNode) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def filled(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook with the solutions in its blanks, and nothing folded; its links lead out of solutions/."""
+    for cell in notebook.cells:
+        if "blank" in tags(cell):
+            (line,) = CHECK.finditer(cell.source)
+            cell.source = f"{inspect.getsource(blank_of(line[1]).solution)}\n\n{line[0]}"
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"\]\((?=\.\./|\w+\.(?:ipynb|md))", "](../", cell.source)
+        cell.metadata.pop("jupyter", None)
+    return notebook
+
+
+def execute(source: Path, solved: bool = False) -> tuple[nbformat.NotebookNode, float]:
+    """The notebook, or its solution, with its outputs, and the seconds that it took."""
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    notebook = read_source(source)
+    notebook = filled(read_source(source)) if solved else read_source(source)
     metadata = dict(notebook.metadata)
     began = time.perf_counter()
     NotebookClient(
@@ -78,10 +106,15 @@ def main(numbers: list[str]) -> None:
     for source in SOURCES:
         if numbers and source.name[:2] not in numbers:
             continue
-        notebook, seconds = execute(source)
-        target = HERE / f"{source.stem}.ipynb"
-        nbformat.write(notebook, target)
-        print(f"{target.name}: {seconds:.1f} s, {target.stat().st_size / 1024:.0f} KB")
+        solved = any("blank" in tags(cell) for cell in read_source(source).cells)
+        for folder in (HERE, HERE / "solutions") if solved else (HERE,):
+            notebook, seconds = execute(source, folder.name == "solutions")
+            target = folder / f"{source.stem}.ipynb"
+            target.parent.mkdir(exist_ok=True)
+            nbformat.write(notebook, target)
+            print(
+                f"{target.relative_to(HERE)}: {seconds:.1f} s, {target.stat().st_size / 1024:.0f} KB"
+            )
 
 
 if __name__ == "__main__":

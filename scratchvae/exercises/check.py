@@ -1,4 +1,4 @@
-"""check, hint, solution, progress: what a page says about the reader's lines."""
+"""check, hint, solution, progress, finished: what a page says about the reader's lines."""
 
 import inspect
 import textwrap
@@ -99,8 +99,18 @@ def solution(name: str) -> None:
 
 def progress(page: str, keep: str | Path | None = None) -> None:
     """The line of progress of a page. keep: a small file, so that tomorrow goes on where today stopped."""
-    if page not in PAGES:
-        raise ValueError(f"there is no page {page!r}; there are {', '.join(PAGES)}")
+    blanks = blanks_of(page)
     if keep is not None:
         PROGRESS.keep(keep)
-    print(PROGRESS.line(page, list(PAGES[page])))
+    print(PROGRESS.line(page, blanks))
+
+
+def finished(page: str) -> bool:
+    """Have all blanks of the page passed?"""
+    return all(PROGRESS.states.get(f"{page}.{blank}") == "passed" for blank in blanks_of(page))
+
+
+def blanks_of(page: str) -> list[str]:
+    if page not in PAGES:
+        raise ValueError(f"there is no page {page!r}; there are {', '.join(PAGES)}")
+    return list(PAGES[page])

@@ -117,28 +117,28 @@ FORMULATIONS = {
         lambda d, a, x: (np.exp(a) / (1 + np.exp(a)) - x) * d[:, np.newaxis],
         lambda d, a, x: np.einsum("b,bd->bd", d, 0.5 * (1 + np.tanh(a / 2)) - x),
     ],
-    "gradients.dmu_z": [
+    "gradients.dmu": [
         lambda dz, eps, sigma: dz * 1.0,
         lambda dz, eps, sigma: dz.copy(),
         lambda dz, eps, sigma: dz * np.ones_like(eps),
         lambda dz, eps, sigma: dz + 0,
         lambda *arguments: arguments[0],
     ],
-    "gradients.dsigma_z": [
+    "gradients.dsigma": [
         lambda dz, eps, sigma: eps * dz,
         lambda dz, eps, sigma: np.multiply(dz, eps),
         lambda dz, eps, sigma: dz * eps * sigma / sigma,
         lambda dz, eps, sigma: np.einsum("bz,bz->bz", dz, eps),
         lambda dz, eps, sigma: np.array([[d * e for d, e in zip(*r, strict=True)] for r in zip(dz, eps, strict=True)]),
     ],
-    "gradients.dlogvar_z": [
+    "gradients.dlogvar": [
         lambda dz, eps, sigma: 0.5 * sigma * eps * dz,
         lambda dz, eps, sigma: dz * (sigma * eps) / 2,
         lambda dz, eps, sigma: dz * eps / (2 * sigma) * sigma**2,
         lambda dz, eps, sigma: (dz * eps) * (sigma / 2),
         lambda dz, eps, sigma: np.stack([d * e * s / 2 for d, e, s in zip(dz, eps, sigma, strict=True)]),
     ],
-    "gradients.from_the_kl": [
+    "gradients.from_kl": [
         looped_from_the_kl,
         through_sigma,
         lambda d, m, s: (d[:, None] * m, 0.5 * d[:, None] * (s**2 - 1)),

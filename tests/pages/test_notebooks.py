@@ -1,5 +1,7 @@
 """The notebooks: complete, tied to their sources, described for those who cannot see, and linked to each other."""
 
+import ast
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -10,8 +12,10 @@ import pytest
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 sys.path.insert(0, str(NOTEBOOKS))
 
-from build import SOURCES, digest, execute, read_source  # noqa: E402
+from build import CHECK, SOURCES, digest, execute, filled, read_source, tags  # noqa: E402
 from course_map import ITEMS, PAGE, page, places  # noqa: E402
+
+from scratchvae.exercises.check import PAGES, blank_of  # noqa: E402
 
 FIGURE_BYTES = 110_000
 SECONDS = 30
@@ -19,8 +23,19 @@ SECONDS = 30
 each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 
 
+def blanks(source):
+    return [cell for cell in read_source(source).cells if "blank" in tags(cell)]
+
+
+WITH_BLANKS = [source for source in SOURCES if blanks(source)]
+
+
 def committed(source):
     return nbformat.read(NOTEBOOKS / f"{source.stem}.ipynb", as_version=4)
+
+
+def solved(source):
+    return nbformat.read(NOTEBOOKS / "solutions" / f"{source.stem}.ipynb", as_version=4)
 
 
 def pictures(notebook):
@@ -41,6 +56,33 @@ def test_the_notebook_is_that_of_its_source(source):
         f"run python notebooks/build.py {source.stem[:2]}"
     )
     assert [(c.cell_type, c.source) for c in notebook.cells] == [(c.cell_type, c.source) for c in text.cells]
+
+
+@pytest.mark.parametrize("source", WITH_BLANKS, ids=lambda path: path.stem)
+def test_the_solution_is_the_same_page_with_its_blanks_filled(source):
+    page, text = solved(source), filled(read_source(source))
+    assert page.metadata["scratchvae"]["sha256"] == digest(source)
+    assert [(c.cell_type, c.source) for c in page.cells] == [(c.cell_type, c.source) for c in text.cells]
+    passed = [c for c in page.cells if c.cell_type == "code" and ": passed" in str(c.outputs)]
+    assert len(passed) == len(blanks(source))
+    for target in (t for c in page.cells for t in re.findall(r"\]\((?!https?://|#)([^)#\s]+)", c.source)):
+        assert (NOTEBOOKS / "solutions" / target).exists(), target
+
+
+@pytest.mark.parametrize("source", WITH_BLANKS, ids=lambda path: path.stem)
+def test_a_blank_is_empty_and_has_the_signature_of_its_solution(source):
+    for cell in blanks(source):
+        (line,) = CHECK.finditer(cell.source)
+        empty, right = ast.parse(cell.source).body[0], ast.parse(inspect.getsource(blank_of(line[1]).solution)).body[0]
+        assert empty.name == right.name == line[2]
+        assert ast.dump(empty.args) == ast.dump(right.args)
+        assert ast.get_docstring(empty) == ast.get_docstring(right)
+        assert ast.unparse(empty.body[1:]) == "raise NotImplementedError"
+
+
+def test_every_blank_stands_on_a_page_and_in_the_order_of_progress():
+    named = [CHECK.search(cell.source)[1] for source in WITH_BLANKS for cell in blanks(source)]
+    assert named == [f"{page}.{blank}" for page, page_blanks in PAGES.items() for blank in page_blanks]
 
 
 @each_source
@@ -116,7 +158,7 @@ def test_the_contents_name_every_page():
 
 
 def test_tags_name_items_of_the_course_map():
-    assert set(places()) <= set(ITEMS)
+    assert set(places()) - {"answer", "blank"} <= set(ITEMS)  # these two are build.py's
 
 
 def test_the_course_map_is_up_to_date_and_has_no_empty_row():

@@ -4,15 +4,15 @@ from scratchvae.exercises.blank import Blank
 from scratchvae.exercises.gradients import forks, forward, from_kl, through_z
 
 BLANKS: dict[str, Blank] = {
+    "slopes": forward.SLOPES,
     "sigma": forward.SIGMA,
     "draw": forward.DRAW,
-    "slopes": forward.SLOPES,
     "kl": forward.KL,
     "dlogits": through_z.DLOGITS,
-    "dmu_z": through_z.DMU_Z,
-    "dsigma_z": through_z.DSIGMA_Z,
-    "dlogvar_z": through_z.DLOGVAR_Z,
-    "from_the_kl": from_kl.FROM_THE_KL,
+    "dmu": through_z.DMU,
+    "dsigma": through_z.DSIGMA,
+    "dlogvar": through_z.DLOGVAR,
+    "from_kl": from_kl.FROM_KL,
     "fork": forks.FORK,
     "dh": forks.DH,
     "encoder": forks.ENCODER,

@@ -20,7 +20,7 @@ def slope(s: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
     return np.array([s(at + step).imag / STEP for step in steps]).reshape(at.shape)
 
 
-def fork(dz, mu, logvar, eps, w, beta):
+def to_mu_and_logvar(dz, mu, logvar, eps, w, beta):
     """All that reaches mu and logvar from sum_b w_b (-nll_b - beta kl_b), of which dz brings the nll's part.
 
     dz, mu, logvar, eps (B, Z), w (B,), beta a number -> dmu, dlogvar (B, Z).
@@ -51,7 +51,7 @@ def wrong_fork(mix: Callable[..., Any]) -> Callable[..., Any]:
 
 
 FORK = value(
-    fork,
+    to_mu_and_logvar,
     fork_by_steps,
     lambda rng: (*rng.standard_normal((4, B, Z)), rng.standard_normal(B), 0.7),
     (
@@ -115,8 +115,8 @@ FORK = value(
 )
 
 
-def dh(dmu, dlogvar, W_mu, W_logvar):
-    """What reaches the hidden layer through both heads, mu = h W_mu + b_mu and logvar = h W_logvar + b_logvar.
+def heads_to_h(dmu, dlogvar, W_mu, W_logvar):
+    """What reaches h through both heads, mu = h W_mu + b_mu and logvar = h W_logvar + b_logvar.
 
     dmu, dlogvar (B, Z), W_mu, W_logvar (H, Z) -> (B, H).
     """
@@ -129,7 +129,7 @@ def dh_by_steps(dmu: Any, dlogvar: Any, W_mu: Any, W_logvar: Any) -> dict[str, n
 
 
 DH = value(
-    dh,
+    heads_to_h,
     dh_by_steps,
     lambda rng: (*rng.standard_normal((2, B, Z)), *rng.standard_normal((2, H, Z))),
     (
@@ -164,8 +164,8 @@ DH = value(
 )
 
 
-def encoder(dh, h, x):
-    """The gradients of W and b of the first layer, h = tanh(x W + b): (B, H), (B, H), (B, D) -> (D, H), (H,)."""
+def h_to_weights(dh, h, x):
+    """The gradients of W and b of h = tanh(x W + b): (B, H), (B, H), (B, D) -> (D, H), (H,)."""
     da = dh * (1 - h**2)
     return x.T @ da, da.sum(axis=0)
 
@@ -180,7 +180,7 @@ def encoder_by_steps(dh: Any, h: Any, x: Any) -> dict[str, np.ndarray]:
 
 
 ENCODER = value(
-    encoder,
+    h_to_weights,
     encoder_by_steps,
     lambda rng: (rng.standard_normal((B, H)), np.tanh(rng.standard_normal((B, H))), rng.standard_normal((B, D))),
     (

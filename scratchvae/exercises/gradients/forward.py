@@ -54,13 +54,13 @@ SIGMA = value(
 )
 
 
-def draw(mu, logvar, eps):
+def draw_z(mu, logvar, eps):
     """z ~ N(mu, sigma^2) made from eps ~ N(0, 1): (B, Z) each."""
     return mu + np.exp(logvar / 2) * eps
 
 
 DRAW = value(
-    draw,
+    draw_z,
     lambda mu, logvar, eps: {"z": mu + np.sqrt(np.exp(logvar)) * eps},
     lambda rng: tuple(rng.standard_normal((3, B, Z))),
     (
@@ -104,7 +104,7 @@ DRAW = value(
 )
 
 
-def kl(mu, logvar):
+def kl_of(mu, logvar):
     """KL(N(mu, sigma^2) || N(0, 1)) of each example, summed over its latents: (B, Z), (B, Z) -> (B,)."""
     return 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=1)
 
@@ -119,7 +119,7 @@ def kl_by_quadrature(mu: np.ndarray, logvar: np.ndarray) -> dict[str, np.ndarray
 
 
 KL = value(
-    kl,
+    kl_of,
     kl_by_quadrature,
     lambda rng: tuple(rng.standard_normal((2, B, Z))),
     (

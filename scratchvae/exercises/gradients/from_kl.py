@@ -10,13 +10,13 @@ from scratchvae.exercises.blank import Slip, gradient
 B, Z = 4, 3
 
 
-def from_the_kl(dkl, mu, sigma):
+def kl_to_mu_and_logvar(dkl, mu, sigma):
     """What the KL sends to mu and to logvar: (B,), (B, Z), (B, Z) -> (B, Z), (B, Z)."""
     return dkl[:, None] * mu, dkl[:, None] * (sigma**2 - 1) / 2
 
 
-FROM_THE_KL = gradient(
-    from_the_kl,
+FROM_KL = gradient(
+    kl_to_mu_and_logvar,
     lambda mu, logvar: (0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=1), (mu, np.exp(logvar / 2))),
     lambda rng: ({"mu": rng.standard_normal((B, Z)), "logvar": rng.standard_normal((B, Z))}, {}),
     (

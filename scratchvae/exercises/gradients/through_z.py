@@ -14,13 +14,13 @@ B, Z, D = 4, 3, 6
 Inputs = dict[str, Any]
 
 
-def dlogits(dnll, logits, x):
+def nll_to_logits(dnll, logits, x):
     """Back through nll_b = sum_d log(1 + exp(l_bd)) - x_bd l_bd: (B,), (B, D), (B, D) -> (B, D)."""
     return dnll[:, None] * (1 / (1 + np.exp(-logits)) - x)
 
 
 DLOGITS = gradient(
-    dlogits,
+    nll_to_logits,
     lambda logits, x: ((np.logaddexp(0, logits) - x * logits).sum(axis=1), (logits, x)),
     lambda rng: ({"logits": rng.standard_normal((B, D))}, {"x": rng.random((B, D))}),
     (
@@ -79,13 +79,13 @@ def through_the_draw(mu: Any, logvar: Any, eps: Any) -> tuple[Any, tuple[Any, ..
     return mu + sigma * eps, (eps, sigma)
 
 
-def dmu_z(dz, eps, sigma):
+def z_to_mu(dz, eps, sigma):
     """What reaches mu through z = mu + sigma eps: (B, Z), (B, Z), (B, Z) -> (B, Z)."""
     return dz
 
 
-DMU_Z = gradient(
-    dmu_z,
+DMU = gradient(
+    z_to_mu,
     through_the_draw,
     with_respect_to("mu"),
     (
@@ -121,13 +121,13 @@ DMU_Z = gradient(
 )
 
 
-def dsigma_z(dz, eps, sigma):
+def z_to_sigma(dz, eps, sigma):
     """What reaches sigma through z = mu + sigma eps: (B, Z), (B, Z), (B, Z) -> (B, Z)."""
     return dz * eps
 
 
-DSIGMA_Z = gradient(
-    dsigma_z,
+DSIGMA = gradient(
+    z_to_sigma,
     lambda sigma, mu, eps: (mu + sigma * eps, (eps, sigma)),
     lambda rng: (
         {"sigma": np.exp(rng.standard_normal((B, Z)))},
@@ -165,13 +165,13 @@ DSIGMA_Z = gradient(
 )
 
 
-def dlogvar_z(dz, eps, sigma):
-    """What reaches the log-variance through z = mu + sigma eps, sigma = exp(logvar / 2): three (B, Z) -> (B, Z)."""
+def z_to_logvar(dz, eps, sigma):
+    """What reaches logvar through z = mu + sigma eps: (B, Z), (B, Z), (B, Z) -> (B, Z)."""
     return dz * eps * sigma / 2
 
 
-DLOGVAR_Z = gradient(
-    dlogvar_z,
+DLOGVAR = gradient(
+    z_to_logvar,
     through_the_draw,
     with_respect_to("logvar"),
     (
