@@ -7,15 +7,23 @@ versions give the same notebook.
 A cell with the tag blank holds an empty function and its check. In solutions/NN_title.ipynb, which is made of the same
 source, the function is the solution that scratchvae.exercises has under that name. The outputs of a cell with the tag
 answer are folded in the page, since they answer what was asked.
+
+    python notebooks/build.py --nbgrader COURSE 08
+
+writes COURSE/source/NN_title/NN_title.ipynb, what an instructor has in nbgrader: the solution of each blank between its
+markers, and below it a locked cell, worth a point, that asserts the check.
 """
 
+import argparse
 import hashlib
+import ast
 import inspect
 import os
 import re
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jupytext
 import nbformat
@@ -54,6 +62,10 @@ def tags(cell: nbformat.NotebookNode) -> list[str]:
     return cell.metadata.get("tags", [])
 
 
+def has_blanks(source: Path) -> bool:
+    return any("blank" in tags(cell) for cell in read_source(source).cells)
+
+
 def filled(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """The notebook with the solutions in its blanks, and nothing folded; its links lead out of solutions/."""
     for cell in notebook.cells:
@@ -64,6 +76,49 @@ def filled(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             cell.source = re.sub(r"\]\((?=\.\./|\w+\.(?:ipynb|md))", "](../", cell.source)
         cell.metadata.pop("jupyter", None)
     return notebook
+
+
+def for_nbgrader(source: Path) -> nbformat.NotebookNode:
+    """The page as an assignment: nbgrader's own metadata in each blank, and a locked cell below it."""
+    notebook = read_source(source)
+    cells = []
+    for cell in notebook.cells:
+        cells.append(cell)
+        if "blank" in tags(cell):
+            (line,) = CHECK.finditer(cell.source)
+            cell.source = between_markers(blank_of(line[1]).solution)
+            cell.metadata["nbgrader"] = marked(line[1], solution=True)
+            test = nbformat.v4.new_code_cell(
+                f"result = {line[0]}\nassert result.passed, result", id=f"{cell.id}-check"
+            )
+            test.metadata["nbgrader"] = marked(
+                f"{line[1]}.check", grade=True, locked=True, points=1
+            )
+            cells.append(test)
+    notebook.cells = cells
+    return notebook
+
+
+def between_markers(solution: Callable[..., Any]) -> str:
+    """A function whose body, but for its docstring, nbgrader takes out of what it hands out."""
+    text = inspect.getsource(solution)
+    body = ast.parse(text).body[0].body[1].lineno - 1  # of the first line after the docstring
+    lines = text.splitlines()
+    return "\n".join(
+        [*lines[:body], "    ### BEGIN SOLUTION", *lines[body:], "    ### END SOLUTION"]
+    )
+
+
+def marked(name: str, **what: Any) -> dict[str, Any]:
+    """nbgrader's metadata of a cell, schema version 3."""
+    return {
+        "grade_id": name.replace(".", "-"),
+        "schema_version": 3,
+        "grade": False,
+        "solution": False,
+        "locked": False,
+        "task": False,
+    } | what
 
 
 def execute(source: Path, solved: bool = False) -> tuple[nbformat.NotebookNode, float]:
@@ -101,21 +156,46 @@ def merge_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.Noteboo
     return merged
 
 
-def main(numbers: list[str]) -> None:
-    """Execute the sources whose numbers are named, or all of them, and write the notebooks beside this file."""
+def build(source: Path) -> None:
+    """Execute the page, and its solution if it has blanks, and write both beside this file."""
+    for folder in (HERE, HERE / "solutions") if has_blanks(source) else (HERE,):
+        notebook, seconds = execute(source, folder.name == "solutions")
+        target = folder / f"{source.stem}.ipynb"
+        target.parent.mkdir(exist_ok=True)
+        nbformat.write(notebook, target)
+        print(
+            f"{target.relative_to(HERE)}: {seconds:.1f} s, {target.stat().st_size / 1024:.0f} KB"
+        )
+
+
+def hand_out(source: Path, course: Path) -> None:
+    """Write the instructor's version of a page that has blanks."""
+    target = course / "source" / source.stem / f"{source.stem}.ipynb"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(for_nbgrader(source), target)
+    print(target)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make the notebooks from their sources.")
+    parser.add_argument(
+        "numbers", nargs="*", help="of the pages, such as 00 04; all of them if there are none"
+    )
+    parser.add_argument(
+        "--nbgrader",
+        metavar="COURSE",
+        type=Path,
+        help="write assignments into this folder instead",
+    )
+    arguments = parser.parse_args()
     for source in SOURCES:
-        if numbers and source.name[:2] not in numbers:
+        if arguments.numbers and source.name[:2] not in arguments.numbers:
             continue
-        solved = any("blank" in tags(cell) for cell in read_source(source).cells)
-        for folder in (HERE, HERE / "solutions") if solved else (HERE,):
-            notebook, seconds = execute(source, folder.name == "solutions")
-            target = folder / f"{source.stem}.ipynb"
-            target.parent.mkdir(exist_ok=True)
-            nbformat.write(notebook, target)
-            print(
-                f"{target.relative_to(HERE)}: {seconds:.1f} s, {target.stat().st_size / 1024:.0f} KB"
-            )
+        if arguments.nbgrader is None:
+            build(source)
+        elif has_blanks(source):
+            hand_out(source, arguments.nbgrader)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -27,7 +27,7 @@
 # - that mu and sigma are outputs of the encoder: what is trained are the weights.
 #
 # **What you need**
-# - pages 06 and 07. About 60 minutes with the blanks. It runs in about ten seconds.
+# - pages 06 and 07. About 60 minutes with the blanks. It runs in five seconds.
 
 # %%
 from importlib.util import find_spec
