@@ -6,7 +6,8 @@ versions give the same notebook.
 
 A cell with the tag blank holds an empty function and its check. In solutions/NN_title.ipynb, which is made of the same
 source, the function is the solution that scratchvae.exercises has under that name. The outputs of a cell with the tag
-answer are folded in the page, since they answer what was asked.
+answer are folded in the page, since they answer what was asked. Below an assert stands, in the source alone, what makes
+it fail: `# spoil: sigma = sigma**2`. A test puts that line before the assert, and it has to fail.
 
     python notebooks/build.py --nbgrader COURSE 08
 
@@ -35,6 +36,7 @@ HERE = Path(__file__).parent
 SOURCES = sorted((HERE / "source").glob("[0-9][0-9]_*.py"))
 SECONDS = 120  # for one cell; a whole notebook should stay below 30
 CHECK = re.compile(r'^check\("([\w.]+)", (\w+)\)$', re.M)  # the last line of a blank
+SPOIL = re.compile(r"^ *# spoil: (.*)\n?", re.M)  # the line below an assert
 
 
 def digest(source: Path) -> str:
@@ -47,6 +49,9 @@ def read_source(source: Path) -> nbformat.NotebookNode:
     notebook = jupytext.read(source)
     for i, cell in enumerate(notebook.cells):
         cell.id = f"cell-{i:03d}"
+        if spoils := SPOIL.findall(cell.source):
+            cell.source = SPOIL.sub("", cell.source)
+            cell.metadata["spoils"] = spoils
         if "answer" in tags(cell):
             cell.metadata["tags"] = [*tags(cell), "hide-output"]  # of a site
             cell.metadata["jupyter"] = {"outputs_hidden": True}  # of JupyterLab

@@ -17,7 +17,7 @@
 # it in three ways, and looks at what becomes of it when $q$ is fitted.
 #
 # **What you will do**
-# - compute a KL divergence from a table, in closed form, by quadrature and from draws;
+# - write the KL divergence of two tables, of two normal densities, and its estimate from draws;
 # - fit a normal density to one with two peaks, in both directions;
 # - watch the two KLs of a VAE while one of them shrinks.
 #
@@ -27,7 +27,7 @@
 # - which KL shrinks in training, which one stands in the objective, and with what sign.
 #
 # **What you need**
-# - page 02; page 03 helps. About 20 minutes. It runs in a few seconds.
+# - page 02; page 03 helps. About 35 minutes with the blanks. It runs in a few seconds.
 
 # %%
 from importlib.util import find_spec
@@ -42,6 +42,7 @@ import numpy as np
 from scratchvae import VAE, Gaussian, kl_to_standard_normal
 from scratchvae.checks import check_evidence
 from scratchvae.exact import GridPosterior, LinearGaussian, best_gaussian
+from scratchvae.exercises import check, hint, progress, solution, use  # noqa: F401
 from scratchvae.view.notebook import panels, show
 
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#555555"
@@ -56,19 +57,32 @@ BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#555555"
 #
 # The unit is the **nat**. An outcome with $q(z) = 0$ adds nothing. One with $q(z) > 0$ and $p(z) = 0$ makes the KL
 # infinite: $q$ allows what $p$ forbids.
+#
+# Write it for two tables. The check tries tables in which $q$ has a zero. If you are stuck, `hint("kl.table")` in a
+# cell of its own asks a question; a third hint is nearly the code. Whatever stands in a blank, the cells below it run.
 
-# %%
+
+# %% tags=["blank"]
+def kl_of_tables(q, p):
+    """KL(q || p) of two tables of probabilities, (N,) each. Some entries of q are 0; none of p is."""
+    raise NotImplementedError
+
+
+check("kl.table", kl_of_tables)
+
+# %% [markdown]
+# *Before you run the next cell:* each outcome adds a part. Can a part be negative? Can the sum?
+
+# %% tags=["answer"]
 q = np.array([0.5, 0.3, 0.2])  # (3,)
 p = np.array([0.1, 0.3, 0.6])  # (3,)
 parts = q * np.log(q / p)  # (3,)
-print("parts:", parts.round(3), f"  KL(q || p) = {parts.sum():.4f} nats")
+print(
+    "parts:", parts.round(3), f"  KL(q || p) = {use('kl.table', kl_of_tables)(q, p):.4f} nats"
+)
 
-slow = 0.0
-for q_z, p_z in zip(q, p, strict=True):
-    slow += q_z * (np.log(q_z) - np.log(p_z))
-
-assert np.isclose(slow, parts.sum())
 assert parts.min() < 0 < parts.sum()  # a part may be negative, the sum is not
+# spoil: parts = abs(parts)
 
 # %% [markdown]
 # ### It is never negative
@@ -88,7 +102,9 @@ assert parts.min() < 0 < parts.sum()  # a part may be negative, the sum is not
 
 # %%
 t = np.linspace(0.01, 5, 500)  # (500,)
-assert (np.log(t) <= t - 1).all()
+tangent = t - 1  # (500,)
+assert (np.log(t) <= tangent).all()
+# spoil: tangent = (t - 1) / 2
 
 rng = np.random.default_rng(0)
 pairs = rng.dirichlet(np.ones(4), size=(2, 10_000))  # (2, 10000, 4)  random pairs of tables
@@ -96,7 +112,7 @@ many = (pairs[0] * np.log(pairs[0] / pairs[1])).sum(axis=1)  # (10000,)
 print(f"10,000 random pairs: the smallest KL is {many.min():.6f}, the mean {many.mean():.3f}")
 
 assert (many > 0).all()
-assert (q * np.log(q / q)).sum() == 0
+# spoil: many = many - 0.01
 
 # %% [markdown]
 # ## Two normal densities, in three ways
@@ -107,28 +123,43 @@ assert (q * np.log(q / q)).sum() == 0
 # $$\log q(z) = -\tfrac12 \left( \tfrac{(z - \mu)^2}{\sigma^2} + \log \sigma^2 + \log 2\pi \right), \qquad
 #   \log p(z) = -\tfrac12 \left( \tfrac{(z - m)^2}{s^2} + \log s^2 + \log 2\pi \right).$$
 #
-# Two means under $q$ are needed. $\mathbb{E}_q[(z - \mu)^2] = \sigma^2$ is the variance. To find
-# the other, write $z - m = (z - \mu) + (\mu - m)$. Squared, the mixed term has mean zero, so
-# $\mathbb{E}_q[(z - m)^2] = \sigma^2 + (\mu - m)^2$. The $\log 2\pi$ cancel, and the mean of the difference
-# is the **closed form**
-#
-# $$\mathrm{KL}(q \,\Vert\, p) = \frac12 \left( \frac{\sigma^2 + (\mu - m)^2}{s^2} - 1 + \log \frac{s^2}{\sigma^2}
-#   \right).$$
-#
-# The second way is **quadrature**: the integral as a sum over a grid. The third is **Monte Carlo**: draw from $q$,
-# and average $\log q(z) - \log p(z)$. The last one comes with a standard error.
+# Take the mean of the difference under $q$. Two means are needed. $\mathbb{E}_q[(z - \mu)^2] = \sigma^2$ is the
+# variance. For $\mathbb{E}_q[(z - m)^2]$ write $z - m = (z - \mu) + (\mu - m)$, and square: what is the mean of the
+# mixed term? What you get is the **closed form**.
 
 
-# %%
+# %% tags=["blank"]
+def kl_of_normals(mu, sigma, m, s):
+    """KL(N(mu, sigma^2) || N(m, s^2)), in closed form. Four numbers; sigma and s are standard deviations."""
+    raise NotImplementedError
+
+
+check("kl.normals", kl_of_normals)
+
+# %% [markdown]
+# A second way is **quadrature**: the integral as a sum over a grid. A third is **Monte Carlo**: draw from $q$, and
+# average. It needs no integral at all, and comes with a standard error.
+
+
+# %% tags=["blank"]
+def kl_from_draws(log_q, log_p):
+    """An estimate of KL(q || p), and its standard error, from log q(z) and log p(z) of draws z from q: (K,) each."""
+    raise NotImplementedError
+
+
+check("kl.draws", kl_from_draws)
+
+# %% [markdown]
+# *Before you run the cell:* of 100,000 single draws from $q$, which share has a negative $\log q(z) - \log p(z)$?
+
+
+# %% tags=["answer"]
 def log_normal(z, mean, sigma):
     """log N(z; mean, sigma^2)."""
     return -0.5 * (((z - mean) / sigma) ** 2 + np.log(2 * np.pi * sigma**2))
 
 
-def kl(mu, sigma, m, s):
-    """KL(N(mu, sigma^2) || N(m, s^2)), in closed form."""
-    return 0.5 * ((sigma**2 + (mu - m) ** 2) / s**2 - 1 + np.log(s**2 / sigma**2))
-
+kl = use("kl.normals", kl_of_normals)  # yours, if it has passed
 
 mu, sigma, m, s = 0.8, 0.6, 0.0, 1.0
 z, step = np.linspace(-10, 10, 4001, retstep=True)  # (4001,)
@@ -138,15 +169,20 @@ by_grid = integrand.sum() * step
 K = 100_000
 draws = mu + sigma * np.random.default_rng(1).standard_normal(K)  # (K,)
 values = log_normal(draws, mu, sigma) - log_normal(draws, m, s)  # (K,)
-error = values.std() / np.sqrt(K)
+estimate, error = use("kl.draws", kl_from_draws)(
+    log_normal(draws, mu, sigma), log_normal(draws, m, s)
+)
 
 print(f"closed form {kl(mu, sigma, m, s):.6f}, quadrature {by_grid:.6f}", end="")
-print(f", Monte Carlo {values.mean():.4f} ± {error:.4f} nats")
+print(f", Monte Carlo {estimate:.4f} ± {error:.4f} nats")
 print(f"share of the single draws that are negative: {(values < 0).mean():.0%}")
 
 assert np.isclose(by_grid, kl(mu, sigma, m, s), rtol=1e-8)
-assert abs(values.mean() - kl(mu, sigma, m, s)) < 5 * error
-assert (values < 0).any()
+# spoil: by_grid = by_grid * 1.0001
+assert abs(estimate - kl(mu, sigma, m, s)) < 5 * error
+# spoil: estimate = estimate + 6 * error
+assert 0.05 < (values < 0).mean() < 0.5  # a draw may say less than nothing, and not too rarely
+# spoil: values = abs(values)
 
 # %%
 fig, (ax, bx) = panels(2, height=2.9, xlabel="z", xlim=(-3, 3.5))
@@ -191,6 +227,7 @@ for b in range(5):
 print("KL of five examples, in nats:", by_library.round(4))
 
 assert np.allclose(by_library, by_loop)
+# spoil: by_loop = by_loop / 3
 
 # %% [markdown]
 # ## A dissimilarity, not a distance
@@ -212,8 +249,11 @@ straight, detour = kl(0, 1, 2, 1), kl(0, 1, 1, 1) + kl(1, 1, 2, 1)
 print(f"from N(0, 1) to N(2, 1): {straight:.1f}; with a stop at N(1, 1): {detour:.1f}")
 
 assert kl(0, 1, 0, 1) == 0 < kl(0, 1, 1, 1) < kl(0, 1, 2, 1) < kl(0, 1, 3, 1)
+# spoil: kl = lambda mu, sigma, m, s: abs(s - sigma)
 assert not np.isclose(there, back)
+# spoil: back = there
 assert detour < straight  # a distance would never allow that
+# spoil: detour = straight
 
 # %% [markdown]
 # ## Both directions, fitted to two peaks
@@ -229,12 +269,24 @@ assert detour < straight  # a distance would never allow that
 #
 # *Before you run the cell:* sketch where you expect both.
 #
-# We try all means and standard deviations on a grid. For the second direction there is a check: $\mathrm{KL}(p
-# \,\Vert\, q)$ depends on $q$ only through $-\mathbb{E}_p[\log q]$, and this is smallest where $q$ has the mean and
-# the variance of $p$. (Set its derivatives with respect to $m$ and $s^2$ to zero.) For the first we ask the library's
-# descent.
+# The second direction can be solved by hand. $\mathrm{KL}(p \,\Vert\, q)$ depends on $q = \mathcal{N}(m, s^2)$ only
+# through $-\mathbb{E}_p[\log q] = \log s + \mathbb{E}_p[(z - m)^2] / (2 s^2)$ and a constant. Set its derivatives with
+# respect to $m$ and to $s$ to zero: which $m$ and which $s$ are best?
 
-# %%
+
+# %% tags=["blank"]
+def best_normal(z, density, step):
+    """The mean and standard deviation of the normal q with the least KL(p || q), p given on a grid: (G,), (G,)."""
+    raise NotImplementedError
+
+
+check("kl.matched", best_normal)
+
+# %% [markdown]
+# Now both directions without any theory: we try all means and standard deviations on a grid. For the first direction we
+# also ask the library's descent.
+
+# %% tags=["answer"]
 z, step = np.linspace(-8, 8, 1601, retstep=True)  # (1601,)
 density = 0.65 * np.exp(log_normal(z, -1.5, 0.5)) + 0.35 * np.exp(log_normal(z, 1.8, 0.6))
 log_p = np.log(density)  # (1601,)
@@ -255,9 +307,8 @@ for name, values in (("KL(q || p)", q_to_p), ("KL(p || q)", p_to_q)):
     print(f"{name}: best mean {tried_m[i]:+.2f}, standard deviation {tried_s[j]:.2f}", end="")
     print(f", {values[i, j]:.3f} nats")
 
-mean = (density * z).sum() * step
-spread = np.sqrt((density * (z - mean) ** 2).sum() * step)
-print(f"p itself:   mean {mean:+.2f}, standard deviation {spread:.2f}")
+mean, spread = use("kl.matched", best_normal)(z, density, step)
+print(f"by hand, KL(p || q):    mean {mean:+.2f}, standard deviation {spread:.2f}")
 
 target = GridPosterior(z[:, None], step, log_p[None], np.zeros(1), np.zeros(1))
 starts = np.array([[-2.0], [2.5]])  # (2, 1)  two places to descend from
@@ -269,8 +320,11 @@ for start in starts:
     print(f", standard deviation {found[-1][1]:.2f}, {found[-1][2]:.3f} nats")
 
 assert np.allclose(best["KL(p || q)"], (mean, spread), atol=0.03)  # to the spacing tried
+# spoil: mean = mean + 0.1
 assert np.allclose(best["KL(q || p)"], found[0][:2], atol=0.03)
+# spoil: found[0] = found[1]
 assert found[0][2] < found[1][2]  # two valleys: the smaller peak is a trap
+# spoil: found.reverse()
 
 # %%
 fig, (ax, bx) = panels(2, height=3.1)
@@ -325,8 +379,9 @@ show(
 #
 # > **Often said.** "Training a VAE minimises *the* KL."
 # >
-# > **What is true.** The KL to the posterior shrinks. The KL to the prior stands in the objective, and it *grows*
-# > when $q$ starts at the prior.
+# > **What is true.** For a model that stays as it is, climbing the ELBO makes the KL to the posterior smaller. The
+# > KL to the prior stands in the objective, and *grows* when $q$ starts at the prior. (While the model is trained
+# > too, even the first may grow for a while.)
 # >
 # > **Run this cell.** It takes a linear-Gaussian model (page 03) with $D = 3$ and $Z = 2$, where all is known in
 # > closed form. It starts with $q$ at the prior and climbs the ELBO.
@@ -373,11 +428,17 @@ for k in (0, 5, 20, 50, 399):
     print(f"   {steps[k, :2].sum():22.4f}")
 
 assert np.allclose(steps[:, 0] + steps[:, 1], log_px)
+# spoil: steps[:, 1] = steps[:, 2]
 assert (np.diff(steps[:, 0]) > -1e-12).all()  # the objective rises
+# spoil: steps[7, 0] += 1
 assert (np.diff(steps[:, 1]) < 1e-12).all()  # the KL to the posterior shrinks
+# spoil: steps[7, 1] += 1
 assert steps[0, 2] == 0
+# spoil: steps[0, 2] = 1
 assert steps[-1, 2] > 1  # the KL to the prior grows
+# spoil: steps[-1, 2] = 0
 assert np.isclose(steps[-1, 0], model.optimal_elbo(x)[0], atol=1e-3)
+# spoil: steps[-1, 0] -= 0.01
 
 # %%
 fig, ax = panels(height=3.0, xlabel="step of ascent on the ELBO", ylabel="nats", xlim=(0, 150))
@@ -408,11 +469,12 @@ show(
 # a minus. Code often has `-0.5 * sum(1 + logvar - mu**2 - exp(logvar))`. That is the KL itself: the minus in front
 # turns the bracket around.
 #
-# > **Where people stumble.** A sign is flipped, and the loss still goes down.
+# > **Where people stumble.** A sign is flipped, and the number still looks like a bound.
 # >
-# > **Run this cell.** On the model of above it computes all four combinations. Only one of them lies below $\log
-# > p(x)$. Then a VAE with the flipped sign is handed to the library's checker, which integrates over a grid and names
-# > the cause. (`eps` is the noise that draws of $z$ are made from; page 06 explains it.)
+# > **Run this cell.** On 2,000 random models and points it computes all four combinations, and counts how often each
+# > lies below $\log p(x)$. Only the first always does. Then a VAE with the flipped sign is handed to the library's
+# > checker, which integrates over a grid and names the cause. (`eps` is the noise that draws of $z$ are made from;
+# > page 06 explains it.)
 
 
 # %% tags=["stumble-03"]
@@ -421,23 +483,27 @@ def as_often_written(mu, logvar):
 
 
 assert np.allclose(as_often_written(mus, logvars), kl_to_standard_normal(mus, logvars)[0])
+# spoil: as_often_written = lambda mu, logvar: -(1 + logvar - mu**2 - np.exp(logvar)).sum(axis=1)
 
-mu, cov = model.best_diagonal(x)
-logvar = np.log(np.diag(cov))[None]  # (1, Z)
-to_prior = kl_to_standard_normal(mu, logvar)[0][0]
-nll = -(model.elbo(x, mu, cov)[0] + to_prior)  # the mean of nll under q
-print(f"log p(x) = {log_px:.3f}")
-for name, value in (
-    ("-nll - kl", -nll - to_prior),
-    ("-nll + kl", -nll + to_prior),
-    (" nll - kl", nll - to_prior),
-    (" nll + kl", nll + to_prior),
-):
-    side = "below" if value <= log_px else "above"
-    print(f"{name} = {value:8.3f}: {side} log p(x), by {abs(log_px - value):.3f} nats")
+rng = np.random.default_rng(6)
+signs = {"-nll - kl": (-1, -1), "-nll + kl": (-1, 1), " nll - kl": (1, -1), " nll + kl": (1, 1)}
+below = dict.fromkeys(signs, 0)
+for _ in range(2000):
+    random_model = LinearGaussian(rng.standard_normal((3, 2)), np.zeros(3), sigma=0.6)
+    latent, noise = rng.standard_normal((1, 2)), 0.6 * rng.standard_normal((1, 3))
+    point = latent @ random_model.W.T + noise  # (1, D)
+    mu, cov = rng.standard_normal((1, 2)), np.diag(np.exp(rng.standard_normal(2)))
+    to_prior = kl_to_standard_normal(mu, np.log(np.diag(cov))[None])[0][0]
+    nll = -(random_model.elbo(point, mu, cov)[0] + to_prior)  # the mean of nll under q
+    for name, (a, b) in signs.items():
+        below[name] += a * nll + b * to_prior <= random_model.log_px(point)[0]
+for name, count in below.items():
+    print(f"{name} lies below log p(x) in {count / 2000:.0%} of the cases")
 
-assert -nll - to_prior <= log_px < -nll + to_prior
-assert np.isclose(log_px - (-nll - to_prior), model.gap(x, mu, cov)[0])
+assert below["-nll - kl"] == 2000
+# spoil: below['-nll - kl'] -= 1
+assert max(count for name, count in below.items() if name != "-nll - kl") < 2000
+# spoil: below['-nll + kl'] = 2000
 
 
 class Flipped(VAE):
@@ -458,7 +524,15 @@ for kind in (VAE, Flipped):
     print(f"{kind.__name__:8} passes: {reports[kind].ok}; causes named: {causes}")
 
 assert reports[VAE].ok
+# spoil: reports[VAE] = reports[Flipped]
 assert [finding.cause for finding in reports[Flipped].findings] == ["sign"]
+# spoil: reports[Flipped].findings.clear()
+
+# %% [markdown]
+# ## Your progress
+
+# %%
+progress("kl")
 
 # %% [markdown]
 # ## Recap
@@ -467,10 +541,10 @@ assert [finding.cause for finding in reports[Flipped].findings] == ["sign"]
 #    one.
 # 2. **Properties.** Never negative, zero only if equal; not symmetric; no triangle inequality.
 # 3. **Gaussian to prior.** $\frac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 - \log \sigma_j^2)$, summed over the latents.
-# 4. **Direction.** $\mathrm{KL}(q \,\Vert\, p)$ settles on a peak of $p$; $\mathrm{KL}(p \,\Vert\, q)$ covers all of
-#    it.
-# 5. **Two KLs, one sign.** $\mathrm{elbo} = -\mathrm{nll} - \mathrm{KL}$ to the prior $= \log p(x) - \mathrm{KL}$ to
-#    the posterior.
+# 4. **Direction.** Where the peaks of $p$ lie apart, a normal $q$ of small $\mathrm{KL}(q \,\Vert\, p)$ settles on one
+#    of them; $\mathrm{KL}(p \,\Vert\, q)$ covers all.
+# 5. **Two KLs, one sign.** Averaged over draws from $q$, $\mathrm{elbo} = -\mathrm{nll} - \mathrm{KL}$ to the prior $=
+#    \log p(x) - \mathrm{KL}$ to the posterior.
 #
 # ## On your own
 #

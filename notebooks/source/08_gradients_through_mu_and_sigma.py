@@ -133,7 +133,7 @@ check("gradients.kl", kl_of)
 # From here on we use the library's forward pass, so that the page goes on whatever you have written. The noise
 # $\epsilon$ is drawn now, and is a constant from here on.
 
-# %% spoils=["sigma = sigma**2"]
+# %%
 rng = np.random.default_rng(0)
 B = 4
 vae = VAE(n_x=6, n_hidden=(5,), n_z=2, activation="tanh", rng=rng, dtype="float64")
@@ -151,6 +151,7 @@ with np.printoptions(precision=3, suppress=True):
     print("nll   ", terms.nll)
 
 assert np.allclose((z - mu) / eps, sigma)
+# spoil: sigma = sigma**2
 
 # %% [markdown]
 # ## From the objective to the draw
@@ -176,7 +177,7 @@ check("gradients.dlogits", nll_to_logits)
 # From the logits to $z$ there are two dense layers and a tanh, as on page 07: a product with the transposed weights for
 # each dense layer, a factor $1 - g^2$ for the tanh.
 
-# %% spoils=["dz = dg @ P['decoder.0.W'].T"]
+# %%
 P, trace = vae.params, {}
 grads = vae.backward(np.full(B, 1 / B), cache, trace=trace)
 
@@ -185,6 +186,7 @@ dg = trace["dlogits"] @ P["logits.W"].T  # (B, H)
 dz = (dg * (1 - g**2)) @ P["decoder.0.W"].T  # (B, Z)
 
 assert np.allclose(dz, trace["dz"])
+# spoil: dz = dg @ P['decoder.0.W'].T
 
 # %% [markdown]
 # ## Through the draw
@@ -217,7 +219,7 @@ check("gradients.dsigma", z_to_sigma)
 # with respect to $\epsilon$? Is it zero?
 
 
-# %% spoils=["deps = deps * eps", "deps = 0 * deps"]
+# %%
 def mean_objective(mu, logvar, eps, model=vae, x=x):
     """The mean objective when mu, logvar and eps are moved by hand."""
     logits, _ = model.decode(reparameterize(mu, logvar, eps)[0])
@@ -237,7 +239,9 @@ print("by differences, example 0:", deps[0].round(6))
 print("dz * sigma,     example 0:", (dz * sigma)[0].round(6))
 
 assert np.allclose(deps, dz * sigma, rtol=1e-6, atol=1e-9)
+# spoil: deps = deps * eps
 assert np.abs(deps).min() > 1e-4  # none of them is zero
+# spoil: deps = 0 * deps
 
 # %% [markdown]
 # It is there, and it is $\text{dz} \cdot \sigma$. Nobody uses it. A gradient is passed on to what a thing was computed
@@ -294,7 +298,7 @@ def to_mu_and_logvar(dz, mu, logvar, eps, w, beta):
 
 check("gradients.fork", to_mu_and_logvar)
 
-# %% spoils=["dmu = trace['dmu_z']", "trace['dmu_z'] = dmu", "dlogvar = trace['dlogvar_z']"]
+# %%
 dmu, dlogvar = trace["dmu"], trace["dlogvar"]  # (B, Z) each
 print("example 0, latent 0    through z   from the KL   together")
 for name in ("dmu", "dlogvar"):
@@ -304,8 +308,11 @@ for name in ("dmu", "dlogvar"):
 by_mu = by_differences(lambda m: mean_objective(m, logvar, eps), mu)
 by_logvar = by_differences(lambda v: mean_objective(mu, v, eps), logvar)
 assert np.allclose(dmu, by_mu, rtol=1e-6, atol=1e-9)
+# spoil: dmu = trace['dmu_z']
 assert not np.allclose(trace["dmu_z"], dmu)  # neither part is the whole
+# spoil: trace['dmu_z'] = dmu
 assert np.allclose(dlogvar, by_logvar, rtol=1e-6, atol=1e-9)
+# spoil: dlogvar = trace['dlogvar_z']
 
 # %% [markdown]
 # ## The second fork: one hidden layer, two heads
@@ -340,7 +347,7 @@ check("gradients.encoder", h_to_weights)
 # When all twelve are written, this cell runs your backward pass from one end to the other, and compares what reaches
 # the first layer with the library. Until then it waits.
 
-# %% spoils=["dW = dW.T.reshape(dW.shape)", "db = 2 * db"]
+# %%
 progress("gradients")
 if finished("gradients"):
     w, h = np.full(B, 1 / B), np.tanh(x @ P["encoder.0.W"] + P["encoder.0.b"])
@@ -351,7 +358,9 @@ if finished("gradients"):
     dh = heads_to_h(your_dmu, your_dlogvar, P["mu.W"], P["logvar.W"])
     dW, db = h_to_weights(dh, h, x)
     assert np.allclose(dW, grads["encoder.0.W"])
+    # spoil: dW = dW.T.reshape(dW.shape)
     assert np.allclose(db, grads["encoder.0.b"])
+    # spoil: db = 2 * db
     print("from the objective to the first layer: your gradients are those of the library")
 
 # %% [markdown]
@@ -359,12 +368,14 @@ if finished("gradients"):
 # direction, and compares the change of the objective with what `backward` says. Any code of yours should pass it before
 # it trains.
 
-# %% spoils=["report.findings.append('x')", "report.rows.pop()"]
+# %%
 report = check_gradients(vae, x, eps)
 print(report)
 
 assert report.ok
+# spoil: report.findings.append('x')
 assert {row.name for row in report.rows} >= set(vae.params)
+# spoil: report.rows.pop()
 
 # %% [markdown]
 # ## What the two parts want
@@ -378,7 +389,7 @@ assert {row.name for row in report.rows} >= set(vae.params)
 # %%
 guess = None  # a number between 0 and 1
 
-# %% tags=["answer"] spoils=["through_z = abs(through_z)", "share = 0 * share"]
+# %% tags=["answer"]
 data = load_data("mnist-sample")
 rng = np.random.default_rng(1)
 digits = VAE(n_x=784, n_hidden=(100,), n_z=2, rng=rng)
@@ -422,7 +433,9 @@ show(
 )
 
 assert (through_z.mean(axis=0) + 5 * error < 0).all()  # smaller, on average
+# spoil: through_z = abs(through_z)
 assert (share > 0.1).all()  # and larger in many single draws
+# spoil: share = 0 * share
 
 # %% [markdown]
 # On average the decoder asks for a smaller $\sigma$ here: it would rather know where $z$ is. A single draw may well ask
@@ -442,7 +455,7 @@ assert (share > 0.1).all()  # and larger in many single draws
 #
 # *Before you run the cell:* is that the variance of latent $k$ under the exact posterior?
 
-# %% tags=["answer"] spoils=["pull = pull + 0.02", "best_var = np.diag(covariance)", "covariance = np.diag(best_var)"]
+# %% tags=["answer"]
 s_x, K = 0.7, 50_000
 linear = VAE(6, (), 2, likelihood=Gaussian(s_x), rng=np.random.default_rng(2), dtype="float64")
 W, b = linear.params["logits.W"], linear.params["logits.b"]  # (Z, D), (D,)
@@ -467,10 +480,13 @@ print("sigma^2 at balance:       ", best_var.round(4))
 print("variances of the posterior:", np.diag(covariance).round(4))
 
 assert (np.abs(pull.mean(axis=0)) < 5 * error).all()
+# spoil: pull = pull + 0.02
 assert np.allclose(best_var, 1 / np.diag(exact.posterior_precision))
+# spoil: best_var = np.diag(covariance)
 assert (
     best_var < np.diag(covariance) - 1e-4
 ).all()  # smaller than the posterior's own variance
+# spoil: covariance = np.diag(best_var)
 
 # %% [markdown]
 # It is not. At the balance $\sigma_k^2$ is one over the $k$-th diagonal entry of the posterior's *precision*, which is
@@ -483,7 +499,7 @@ assert (
 # single example, so that each number at $\mu$, $\sigma$ and $z$ is one gradient and not a summary of many. Grey arrows
 # are values on the way forward, coloured arrows are gradients on the way back.
 
-# %% spoils=["flow.gradients['dmu'] += 0.1", "flow.gradients['dlogvar'] *= 1.1"]
+# %%
 single = VAE(
     n_x=6,
     n_hidden=(5,),
@@ -514,7 +530,9 @@ mu_1, logvar_1, _ = single.encode(x[:1])
 by_mu = by_differences(lambda m: mean_objective(m, logvar_1, eps_1, single, x[:1]), mu_1)
 by_logvar = by_differences(lambda v: mean_objective(mu_1, v, eps_1, single, x[:1]), logvar_1)
 assert np.isclose(flow.gradients["dmu"].item(), by_mu.item(), rtol=1e-6)
+# spoil: flow.gradients['dmu'] += 0.1
 assert np.isclose(flow.gradients["dlogvar"].item(), by_logvar.item(), rtol=1e-6)
+# spoil: flow.gradients['dlogvar'] *= 1.1
 
 # %% [markdown]
 # ## sigma, its square, its logarithm
@@ -530,7 +548,7 @@ assert np.isclose(flow.gradients["dlogvar"].item(), by_logvar.item(), rtol=1e-6)
 # > **Run this cell.** It takes all three by differences, with $\mu$ and $\epsilon$ held fixed.
 
 
-# %% tags=["claim-13"] spoils=["by_hand = by_hand * sigma", "changed[1, 0] = False", "changed[0, 0] = True"]
+# %% tags=["claim-13"]
 def of_sigma(sigma):
     """The mean objective as a function of sigma."""
     logits, _ = vae.decode(mu + sigma * eps)
@@ -553,12 +571,15 @@ for name, by_hand, measured in (
 ):
     print(f"d{name:9} of example 0: {by_hand[0].round(5)}")
     assert np.allclose(by_hand, measured, rtol=1e-6, atol=1e-9)
+    # spoil: by_hand = by_hand * sigma
 
 bump = np.zeros((B, 2))
 bump[1, 0] = 0.1
 changed = (mu + np.exp((logvar + bump) / 2) * eps) != z
 assert changed[1, 0]
+# spoil: changed[1, 0] = False
 assert changed.sum() == 1  # one entry of logvar, one entry of z
+# spoil: changed[0, 0] = True
 
 # %% [markdown]
 # ## What is trained
@@ -571,7 +592,7 @@ assert changed.sum() == 1  # one entry of logvar, one entry of z
 # >
 # > **Run this cell.** It takes one step for example 0 alone, and looks at the means of all four.
 
-# %% tags=["claim-11"] spoils=["wanted['dmu'][2] += 0.1", "after = before"]
+# %% tags=["claim-11"]
 before, _, _ = vae.encode(x)
 _, cache = vae.objective(x, eps)
 only_first = np.array([-1.0, 0.0, 0.0, 0.0])  # the loss of example 0
@@ -587,7 +608,9 @@ for b in range(B):
     )
 
 assert np.all(wanted["dmu"][1:] == 0)  # nobody asked the other three to move
+# spoil: wanted['dmu'][2] += 0.1
 assert (np.abs(after - before)[1:].max(axis=1) > 1e-4).all()  # and they moved
+# spoil: after = before
 
 # %% [markdown]
 # ## Recap

@@ -67,8 +67,12 @@ def value(
     draw: Callable[[np.random.Generator], tuple[Any, ...]],
     hints: tuple[str, str, str],
     slips: tuple[Slip, ...] = (),
+    close: float = CLOSE,
 ) -> Blank:
-    """A value, or several, judged by another route to the same numbers: right(*arguments) -> name: number or array."""
+    """A value, or several, judged by another route to the same numbers: right(*arguments) -> name: number or array.
+
+    close is what an answer may be off by, relative to the largest entry: more where two conventions are both right.
+    """
 
     def judge(answer: Callable[..., Any], rng: np.random.Generator) -> Report:
         report = Report("")
@@ -76,7 +80,8 @@ def value(
         expected = [right(*point) for point in points]
         got = [in_order(answer(*point), len(expected[0])) for point in points]
         for i, name in enumerate(expected[0]):
-            compare(report, name, [(e[name], g[i] if i < len(g) else None) for e, g in zip(expected, got, strict=True)])
+            pairs = [(e[name], g[i] if i < len(g) else None) for e, g in zip(expected, got, strict=True)]
+            compare(report, name, pairs, close)
         return report
 
     return Blank(solution, draw, judge, hints, slips)
@@ -88,14 +93,14 @@ def in_order(values: Any, n: int) -> list[Any]:
     return list(values) if several else [values]
 
 
-def compare(report: Report, name: str, pairs: list[tuple[Any, Any]]) -> None:
+def compare(report: Report, name: str, pairs: list[tuple[Any, Any]], tolerance: float) -> None:
     """A row, and a finding if an answer is another number, or has another shape, than at one of the points."""
     shape = np.shape(pairs[0][0])
     if (finding := of_the_shape(name, shape, [got for _, got in pairs])) is None:
         expected, got = (np.stack([np.asarray(one, float) for one in side]) for side in zip(*pairs, strict=True))
         off = np.abs(got - expected)  # (POINTS, ...)
         error = float(off.max() / np.abs(expected).max())
-        if error <= CLOSE:
+        if error <= tolerance:
             report.rows.append(Row(name, shape, error, "ok"))
             return
         finding = of_the_numbers(name, expected, got)

@@ -1,9 +1,14 @@
 """Correct formulations of every blank, as different as people write them."""
 
 import numpy as np
+from scipy.integrate import trapezoid
+from scipy.special import rel_entr
+from scipy.stats import entropy, sem
 
 from scratchvae import kl_to_standard_normal, reparameterize
 from scratchvae.layers import sigmoid
+
+K = 5000  # draws of kl.draws
 
 
 def looped_kl(mu, logvar):
@@ -81,7 +86,68 @@ def encoder_by_outer_products(dh, h, x):
     return dW, db
 
 
+def looped_table(q, p):
+    total = 0.0
+    for a, b in zip(q, p, strict=True):
+        if a != 0:
+            total += a * (np.log(a) - np.log(b))
+    return total
+
+
+def normals_by_hand(mu, sigma, m, s):
+    expected_log_q = -0.5 * (1 + np.log(2 * np.pi * sigma**2))
+    expected_log_p = -0.5 * ((sigma**2 + (mu - m) ** 2) / s**2 + np.log(2 * np.pi * s**2))
+    return expected_log_q - expected_log_p
+
+
+def draws_by_sums(log_q, log_p):
+    v = [a - b for a, b in zip(log_q, log_p, strict=True)]
+    mean = sum(v) / len(v)
+    return mean, (sum((a - mean) ** 2 for a in v) / len(v)) ** 0.5 / len(v) ** 0.5
+
+
+def matched_by_loop(z, density, step):
+    mean = 0.0
+    for a, b in zip(z, density, strict=True):
+        mean += a * b * step
+    variance = sum((a - mean) ** 2 * b * step for a, b in zip(z, density, strict=True))
+    return mean, variance**0.5
+
+
 FORMULATIONS = {
+    "kl.table": [
+        looped_table,
+        lambda q, p: entropy(q, p),
+        lambda q, p: rel_entr(q, p).sum(),
+        lambda q, p: np.sum(np.where(q > 0, q * np.log(np.where(q > 0, q, 1) / p), 0)),
+        lambda q, p: np.nansum(q * np.log(q / p)),
+        lambda q, p: sum(a * np.log(a / b) for a, b in zip(q, p, strict=True) if a),
+    ],
+    "kl.normals": [
+        normals_by_hand,
+        lambda mu, sigma, m, s: np.log(s / sigma) + (sigma**2 + (mu - m) ** 2) / (2 * s**2) - 0.5,
+        lambda mu, sigma, m, s: kl_to_standard_normal(np.array([[(mu - m) / s]]), 2 * np.log([[sigma / s]]))[0][0],
+        lambda mu, sigma, m, s: 0.5 * (sigma / s) ** 2 + 0.5 * ((m - mu) / s) ** 2 - 0.5 + np.log(s) - np.log(sigma),
+        lambda mu, sigma, m, s: -0.5 * (1 + np.log(sigma**2 / s**2) - (sigma**2 + (mu - m) ** 2) / s**2),
+    ],
+    "kl.draws": [
+        draws_by_sums,
+        lambda q, p: (np.mean(q) - np.mean(p), np.std(q - p) / len(q) ** 0.5),
+        lambda q, p: [np.average(q - p), np.sqrt(np.var(q - p) / q.size)],
+        lambda q, p: (np.log(np.exp(q) / np.exp(p)).mean(), sem(q - p, ddof=0)),
+        lambda q, p: ((q - p).sum() / K, np.linalg.norm((q - p) - (q - p).mean()) / K),
+        lambda q, p: ((q - p).mean(), (q - p).std(ddof=1) / np.sqrt(len(q))),
+    ],
+    "kl.matched": [
+        matched_by_loop,
+        lambda z, p, step: (z @ p * step, np.sqrt(z**2 @ p * step - (z @ p * step) ** 2)),
+        lambda z, p, step: (
+            np.average(z, weights=p),
+            np.sqrt(np.average((z - np.average(z, weights=p)) ** 2, weights=p)),
+        ),
+        lambda z, p, step: (trapezoid(z * p, z), trapezoid((z - trapezoid(z * p, z)) ** 2 * p, z) ** 0.5),
+        lambda z, p, step: [np.dot(z, p) * step, np.sqrt(np.dot((z - np.dot(z, p) * step) ** 2, p) * step)],
+    ],
     "gradients.sigma": [
         lambda v: np.sqrt(np.exp(v)),
         lambda v: np.exp(0.5 * v),

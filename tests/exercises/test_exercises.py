@@ -8,7 +8,7 @@ import pytest
 from formulations import FORMULATIONS
 
 from scratchvae.checks.report import CAUSES
-from scratchvae.exercises import check, hint, progress, solution
+from scratchvae.exercises import check, finished, hint, progress, solution, use
 from scratchvae.exercises.check import PAGES, blank_of, judged
 from scratchvae.exercises.progress import PROGRESS
 
@@ -83,7 +83,9 @@ def test_whatever_an_answer_does_is_told_in_a_sentence():
     assert "it writes into its argument dz" in check("gradients.dlogvar", writes).message
     assert "takes 2 positional arguments" in check("gradients.dlogvar", lambda a, b: a).message
     assert "leave the () out" in check("gradients.dlogvar", np.ones(3)).message
-    assert "should be numbers" in check("gradients.sigma", lambda v: "sigma").message
+    for anything in ("sigma", {"sigma": 1}, [1, [2]], object()):
+        assert "should be numbers" in check("gradients.sigma", lambda v, a=anything: a).message
+        assert "should be numbers" in check("kl.table", lambda q, p, a=anything: a).message
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -151,8 +153,22 @@ def test_progress_is_kept_for_tomorrow(tmp_path, capsys):
         progress("gradients", keep=kept)
 
 
+def test_a_page_goes_on_with_a_right_answer_or_with_the_solution():
+    for right in FORMULATIONS["kl.normals"]:
+        assert use("kl.normals", right) is right
+    for wrong in (None, lambda *arguments: 1 / 0, blank_of("kl.normals").slips[0].answer):
+        assert use("kl.normals", wrong) is blank_of("kl.normals").solution
+
+
+def test_a_page_is_finished_when_all_its_blanks_have_passed():
+    for name in [name for name in NAMES if name.startswith("kl.")]:
+        assert not finished("kl")
+        check(name, blank_of(name).solution)
+    assert finished("kl")
+
+
 def test_a_name_that_is_not_there_is_told_which_are():
-    with pytest.raises(ValueError, match=r"there is no blank 'gradients.dx'; there are gradients.slopes, "):
+    with pytest.raises(ValueError, match=r"there is no blank 'gradients.dx'; there are kl.table, "):
         check("gradients.dx", None)
     with pytest.raises(ValueError, match="there is no page 'dx'"):
         progress("dx")

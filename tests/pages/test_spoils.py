@@ -1,6 +1,6 @@
 """Every assert of a page can fail: beside it stands a spoil of what it depends on, and with that it does fail.
 
-A cell's metadata hold its spoils, one statement for each assert in the order of the text: spoils=["sigma = sigma**2"].
+In a source a spoil is the line below its assert, `# spoil: sigma = sigma**2`; build.py keeps them in a cell's metadata.
 The page runs once. At each assert a copy of the process goes through the cell again, with the spoil right before the
 assert, and has to end in that assert.
 """
@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "notebooks"))
 from build import SOURCES, filled, read_source
 
 FAILED, PASSED, OTHERWISE = 0, 1, 2  # what became of an assert
-SPOILT = [source for source in SOURCES if "spoils=" in source.read_text()]
+SPOILT = [source for source in SOURCES if "# spoil: " in source.read_text()]
 
 
 def cells_of(source):

@@ -1,0 +1,316 @@
+"""The blanks of the page on the KL divergence.
+
+Sizes: K draws, N outcomes of a table, G grid points.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from scratchvae.exercises.blank import Blank, Slip, value
+
+N, K, G = 5, 5000, 2001
+
+
+def kl_of_tables(q, p):
+    """KL(q || p) of two tables of probabilities, (N,) each. Some entries of q are 0; none of p is."""
+    allowed = q > 0
+    return np.sum(q[allowed] * np.log(q[allowed] / p[allowed]))
+
+
+def two_tables(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    q, p = rng.dirichlet(np.ones(N), 2)
+    q[int(rng.integers(N))] = 0
+    return q / q.sum(), p
+
+
+def kl_by_counting(q: np.ndarray, p: np.ndarray) -> dict[str, float]:
+    """The entropies: -H(q) - sum q log p, by a loop."""
+    return {"kl": sum(a * (np.log(a) - np.log(b)) for a, b in zip(q.tolist(), p.tolist(), strict=True) if a > 0)}
+
+
+def without_zeros(f: Any) -> Any:
+    """A wrong answer that leaves outcomes with q = 0 out, as it should."""
+    return lambda q, p: f(q[q > 0], p[q > 0])
+
+
+TABLE = value(
+    kl_of_tables,
+    kl_by_counting,
+    two_tables,
+    (
+        "The mean of log q - log p is taken under which of the two? And what does an outcome add that q never gives?",
+        "sum over z with q(z) > 0 of q(z) log(q(z) / p(z))",
+        "keep = q > 0, then np.sum(q[keep] * np.log(q[keep] / p[keep]))",
+    ),
+    (
+        Slip(
+            lambda q, p: np.nan,
+            "non-finite",
+            "0 times the logarithm of 0 is nan: an outcome that q never gives adds nothing, so leave it out",
+        ),
+        Slip(
+            without_zeros(lambda q, p: np.sum(p * np.log(p / q))),
+            "transpose",
+            "the mean is taken under p, and q and p are exchanged: this is part of KL(p || q)",
+        ),
+        Slip(
+            without_zeros(lambda q, p: np.sum(q * np.log(p / q))),
+            "sign",
+            "it is negative, and a KL never is: which of the two stands on top in the logarithm?",
+        ),
+        Slip(
+            without_zeros(lambda q, p: np.sum(np.log(q / p))),
+            "elementwise-factor",
+            "all outcomes count the same: a mean under q weighs each by its probability",
+        ),
+        Slip(
+            without_zeros(lambda q, p: np.mean(q * np.log(q / p))),
+            "factor",
+            "the weights q sum to one already: the mean is this sum, and no division by the number of outcomes",
+        ),
+        Slip(
+            without_zeros(lambda q, p: np.sum(q * np.log2(q / p))),
+            "factor",
+            "this is in bits: nats come with the natural logarithm",
+        ),
+        Slip(
+            without_zeros(lambda q, p: np.sum(q * (q / p))),
+            "elementwise-factor",
+            "where is the logarithm?",
+        ),
+        Slip(
+            without_zeros(lambda q, p: -np.sum(q * np.log(p))),
+            "missing-term",
+            "this is the cross-entropy: the entropy of q is to be subtracted from it",
+        ),
+        Slip(
+            without_zeros(lambda q, p: -np.sum(q * np.log(q))),
+            "missing-term",
+            "this is the entropy of q: where is p?",
+        ),
+        Slip(
+            lambda q, p: np.sum(q * np.abs(np.log(np.where(q > 0, q, p) / p))),
+            "sign",
+            "the parts may be negative: it is their sum that never is",
+        ),
+    ),
+)
+
+
+def kl_of_normals(mu, sigma, m, s):
+    """KL(N(mu, sigma^2) || N(m, s^2)), in closed form. Four numbers; sigma and s are standard deviations."""
+    return 0.5 * ((sigma**2 + (mu - m) ** 2) / s**2 - 1 + np.log(s**2 / sigma**2))
+
+
+def kl_by_quadrature(mu: float, sigma: float, m: float, s: float) -> dict[str, float]:
+    """The mean of log q - log p under q, with Gauss-Hermite nodes: exact, since it is a polynomial of degree two."""
+    u, weights = np.polynomial.hermite_e.hermegauss(6)  # (6,)
+    z = mu + sigma * u
+    log_ratio = -0.5 * u * u - np.log(sigma) + 0.5 * ((z - m) / s) ** 2 + np.log(s)
+    return {"kl": float((weights * log_ratio).sum() / weights.sum())}
+
+
+NORMALS = value(
+    kl_of_normals,
+    kl_by_quadrature,
+    lambda rng: (*rng.normal(size=1), *np.exp(rng.normal(size=1)), *rng.normal(size=1), *np.exp(rng.normal(size=1))),
+    (
+        "Take the mean of log q(z) - log p(z) under q, term by term. What is E_q[(z - mu)^2]? And E_q[(z - m)^2], with "
+        "z - m = (z - mu) + (mu - m)?",
+        "KL = 1/2 ((sigma^2 + (mu - m)^2) / s^2 - 1 + log(s^2 / sigma^2))",
+        "0.5 * ((... + ...) / s**2 - 1 + np.log(... / ...))",
+    ),
+    (
+        Slip(
+            lambda mu, sigma, m, s: kl_of_normals(m, s, mu, sigma),
+            "transpose",
+            "this is KL(p || q): the mean is to be taken under q, whose standard deviation is sigma",
+        ),
+        Slip(
+            lambda mu, sigma, m, s: 2 * kl_of_normals(mu, sigma, m, s),
+            "factor",
+            "twice what it should be: both logarithms have a 1/2 in front",
+        ),
+        Slip(
+            lambda mu, sigma, m, s: 0.5 * ((sigma**2 + (mu - m) ** 2) / s**2 - 1 + np.log(s / sigma)),
+            "missing-term",
+            "log s^2 is twice log s: the logarithm is of the variances",
+        ),
+        Slip(
+            lambda mu, sigma, m, s: 0.5 * ((sigma**2 + (mu - m) ** 2) / s**2 - 1 - np.log(s**2 / sigma**2)),
+            "sign",
+            "the logarithm has the wrong sign: a very narrow q has to have a large KL",
+        ),
+        Slip(
+            lambda mu, sigma, m, s: 0.5 * ((sigma**2 + (mu - m) ** 2) / s**2 + np.log(s**2 / sigma**2)),
+            "missing-term",
+            "it is not 0 for two equal densities: a constant is missing",
+        ),
+        Slip(
+            lambda mu, sigma, m, s: 0.5 * (sigma**2 / s**2 - 1 + np.log(s**2 / sigma**2)),
+            "missing-term",
+            "it is the same wherever the two means are",
+        ),
+        Slip(
+            lambda mu, sigma, m, s: 0.5 * ((sigma + (mu - m) ** 2) / s - 1 + np.log(s / sigma)),
+            "elementwise-factor",
+            "standard deviations stand where variances belong",
+        ),
+        Slip(
+            lambda mu, sigma, m, s: 0.5 * (sigma**2 / s**2 + (mu - m) ** 2 - 1 + np.log(s**2 / sigma**2)),
+            "missing-term",
+            "the distance of the means is not measured in units of s: the same distance costs less if p is wide",
+        ),
+        Slip(
+            lambda mu, sigma, m, s: 0.5 * (mu**2 + sigma**2 - 1 - np.log(sigma**2)),
+            "missing-term",
+            "this is the KL to N(0, 1): here p has a mean m and a standard deviation s of its own",
+        ),
+        Slip(
+            lambda mu, sigma, m, s: 0.5 * ((sigma**2 + abs(mu - m)) / s**2 - 1 + np.log(s**2 / sigma**2)),
+            "elementwise-factor",
+            "the distance of the means enters as it is: the exponent of a normal density has its square",
+        ),
+    ),
+)
+
+
+def kl_from_draws(log_q, log_p):
+    """An estimate of KL(q || p), and its standard error, from log q(z) and log p(z) of draws z from q: (K,) each."""
+    values = log_q - log_p
+    return values.mean(), values.std() / np.sqrt(len(values))
+
+
+def estimate_by_sums(log_q: np.ndarray, log_p: np.ndarray) -> dict[str, float]:
+    """By moments: the error from the mean square less the squared mean."""
+    n, total, squares = len(log_q), 0.0, 0.0
+    for a, b in zip(log_q.tolist(), log_p.tolist(), strict=True):
+        total, squares = total + (a - b), squares + (a - b) ** 2
+    return {"estimate": total / n, "standard error": np.sqrt(squares / n - (total / n) ** 2) / np.sqrt(n)}
+
+
+DRAWS = value(
+    kl_from_draws,
+    estimate_by_sums,
+    lambda rng: (rng.normal(-1.0, 0.7, K), rng.normal(-1.6, 1.1, K)),
+    (
+        "A mean under q becomes a mean over draws from q. Of which values? And how far is a mean of K draws off, if a "
+        "single one is off by the standard deviation?",
+        "the mean of log q(z_k) - log p(z_k) over k, and the standard deviation of these values over sqrt(K)",
+        "values = log_q - log_p; return values.mean(), values.std() / ...",
+    ),
+    (
+        Slip(
+            lambda q, p: ((p - q).mean(), (p - q).std() / np.sqrt(len(q))),
+            "sign",
+            "log p - log q has the mean -KL",
+        ),
+        Slip(
+            lambda q, p: ((q - p).mean(), (q - p).std()),
+            "factor",
+            "this is the spread of a single value: the mean of K independent ones is nearer to the truth",
+        ),
+        Slip(
+            lambda q, p: ((q - p).mean(), (q - p).std() / len(q)),
+            "factor",
+            "the error falls with the root of the number of draws: variances add, not standard deviations",
+        ),
+        Slip(
+            lambda q, p: ((q - p).mean(), (q - p).var() / len(q)),
+            "elementwise-factor",
+            "this is the variance of the mean: its root is the standard error",
+        ),
+        Slip(
+            lambda q, p: ((np.exp(q) * (q - p)).mean(), (np.exp(q) * (q - p)).std() / np.sqrt(len(q))),
+            "elementwise-factor",
+            "each value is weighed by q once more: the draws come from q, so that likely ones are there more often",
+        ),
+        Slip(
+            lambda q, p: ((q - p).sum(), (q - p).std() / np.sqrt(len(q))),
+            "factor",
+            "a sum, where a mean belongs",
+        ),
+        Slip(
+            lambda q, p: (np.log(np.mean(np.exp(q - p))), (q - p).std() / np.sqrt(len(q))),
+            "elementwise-factor",
+            "this is the logarithm of a mean: wanted is the mean of a logarithm",
+        ),
+        Slip(
+            lambda q, p: (np.abs(q - p).mean(), (q - p).std() / np.sqrt(len(q))),
+            "sign",
+            "single values may be negative: without their signs the mean is too large",
+        ),
+    ),
+    close=3e-4,  # a variance over K or over K - 1
+)
+
+
+def best_normal(z, density, step):
+    """The mean and standard deviation of the normal q with the least KL(p || q), p given on a grid: (G,), (G,)."""
+    mean = np.sum(z * density) * step
+    return mean, np.sqrt(np.sum((z - mean) ** 2 * density) * step)
+
+
+def two_peaks(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
+    z, step = np.linspace(-12, 12, G, retstep=True)  # (G,)
+    (a, b), (s, t), share = rng.normal(0, 2, 2), rng.uniform(0.5, 1.2, 2), rng.uniform(0.2, 0.8)
+    peaks = [np.exp(-0.5 * ((z - c) / w) ** 2) / (w * np.sqrt(2 * np.pi)) for c, w in ((a, s), (b, t))]
+    return z, share * peaks[0] + (1 - share) * peaks[1], float(step)
+
+
+def best_by_slopes(z: np.ndarray, density: np.ndarray, step: float) -> dict[str, float]:
+    """Newton's steps to where -E_p[log q] has no slope in m and in log s, from its derivatives on the grid."""
+    m, log_s = 0.0, 1.0
+    for _ in range(100):
+        u = (z - m) * np.exp(-log_s)  # (G,)
+        moments = [(density * u**k).sum() * step for k in range(3)]
+        m += moments[1] / moments[0] * np.exp(log_s)
+        log_s += 0.5 * (1 - 1 / ((density * ((z - m) * np.exp(-log_s)) ** 2).sum() * step))
+    return {"mean": m, "standard deviation": float(np.exp(log_s))}
+
+
+MATCHED = value(
+    best_normal,
+    best_by_slopes,
+    two_peaks,
+    (
+        "-E_p[log q] = log s + E_p[(z - m)^2] / (2 s^2) + a constant. Where is its slope in m zero, and where in s?",
+        "m = E_p[z], and s^2 = E_p[(z - m)^2]: q has the mean and the variance of p",
+        "mean = np.sum(z * density) * step; the standard deviation is the root of such a sum, too",
+    ),
+    (
+        Slip(
+            lambda z, p, step: (np.sum(z * p), np.sqrt(np.sum((z - np.sum(z * p) * step) ** 2 * p))),
+            "factor",
+            "a sum over a grid is an integral only with the width of a step",
+        ),
+        Slip(
+            lambda z, p, step: (np.sum(z * p) * step, np.sum((z - np.sum(z * p) * step) ** 2 * p) * step),
+            "elementwise-factor",
+            "the second number is the variance: wanted is the standard deviation",
+        ),
+        Slip(
+            lambda z, p, step: (np.sum(z * p) * step, np.sqrt(np.sum(z**2 * p) * step)),
+            "missing-term",
+            "the spread is measured from 0: it should be measured from the mean",
+        ),
+        Slip(
+            lambda z, p, step: (z[p.argmax()], np.sqrt(np.sum((z - z[p.argmax()]) ** 2 * p) * step)),
+            "elementwise-factor",
+            "this is the highest peak: the slope in m is zero at the mean of p",
+        ),
+        Slip(
+            lambda z, p, step: (z.mean(), z.std()),
+            "elementwise-factor",
+            "this is the mean of the grid: each point counts with the density there",
+        ),
+        Slip(
+            lambda z, p, step: (np.mean(z * p), np.sqrt(np.mean((z - np.sum(z * p) * step) ** 2 * p))),
+            "factor",
+            "the mean over the grid points is no integral: the density is to be added up with the width of a step",
+        ),
+    ),
+)
+
+BLANKS: dict[str, Blank] = {"table": TABLE, "normals": NORMALS, "draws": DRAWS, "matched": MATCHED}
