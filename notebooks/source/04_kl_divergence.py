@@ -130,7 +130,7 @@ assert (many > 0).all()
 
 # %% tags=["blank"]
 def kl_of_normals(mu, sigma, m, s):
-    """KL(N(mu, sigma^2) || N(m, s^2)), in closed form. Four numbers; sigma and s are standard deviations."""
+    """KL(N(mu, sigma^2) || N(m, s^2)) in closed form; sigma and s are standard deviations."""
     raise NotImplementedError
 
 
@@ -143,7 +143,7 @@ check("kl.normals", kl_of_normals)
 
 # %% tags=["blank"]
 def kl_from_draws(log_q, log_p):
-    """An estimate of KL(q || p), and its standard error, from log q(z) and log p(z) of draws z from q: (K,) each."""
+    """An estimate of KL(q || p) and its standard error, from log q and log p of draws from q, (K,)."""
     raise NotImplementedError
 
 
@@ -276,7 +276,7 @@ assert detour < straight  # a distance would never allow that
 
 # %% tags=["blank"]
 def best_normal(z, density, step):
-    """The mean and standard deviation of the normal q with the least KL(p || q), p given on a grid: (G,), (G,)."""
+    """Mean and standard deviation of the normal q of least KL(p || q); density is p on a grid, (G,)."""
     raise NotImplementedError
 
 
@@ -364,8 +364,8 @@ show(
 #
 # $$\mathrm{ELBO} = \mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q(z \mid x) \,\Vert\, p(z)) .$$
 #
-# They are tied together by one identity. Write Bayes' rule in logarithms, $\log p(z \mid x) = \log p(x \mid z) + \log
-# p(z) - \log p(x)$, and put it into the first KL:
+# They are tied together by one identity. Write Bayes' rule in logarithms,
+# $\log p(z \mid x) = \log p(x \mid z) + \log p(z) - \log p(x)$, and put it into the first KL:
 #
 # $$\begin{aligned}
 # \mathrm{KL}(q \,\Vert\, p(z \mid x)) &= \mathbb{E}_q[\log q(z \mid x) - \log p(z \mid x)] && \text{definition} \\
@@ -387,14 +387,14 @@ show(
 # > closed form. It starts with $q$ at the prior and climbs the ELBO.
 #
 # Climbing needs the gradient. Let $q$ have the mean $\mu$ of the shape $(Z,)$ and a diagonal covariance with the
-# entries $\sigma_j^2$. Write $W$, $b$ and $\sigma_x$ for the matrix, the offset and the noise of the model. With $z =
-# \mu + (z - \mu)$ the expected log-likelihood is
+# entries $\sigma_j^2$. Write $W$, $b$ and $\sigma_x$ for the matrix, the offset and the noise of the model. With
+# $z = \mu + (z - \mu)$ the expected log-likelihood is
 #
 # $$\mathbb{E}_q[\log p(x \mid z)] = -\frac{1}{2 \sigma_x^2} \Big( \lVert x - b - W \mu \rVert^2
 #   + \sum_j \sigma_j^2\, (W^\top W)_{jj} \Big) + \text{constant},$$
 #
-# since the mixed term has mean zero. Subtract the KL to the prior, $\frac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 - \log
-# \sigma_j^2)$, and differentiate:
+# since the mixed term has mean zero. Subtract the KL to the prior,
+# $\frac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 - \log \sigma_j^2)$, and differentiate:
 #
 # $$\frac{\partial\, \mathrm{ELBO}}{\partial \mu} = \frac{W^\top (x - b - W \mu)}{\sigma_x^2} - \mu, \qquad
 #   \frac{\partial\, \mathrm{ELBO}}{\partial \log \sigma_j^2} = \frac{1 - \sigma_j^2\, P_{jj}}{2}
@@ -543,8 +543,8 @@ progress("kl")
 # 3. **Gaussian to prior.** $\frac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 - \log \sigma_j^2)$, summed over the latents.
 # 4. **Direction.** Where the peaks of $p$ lie apart, a normal $q$ of small $\mathrm{KL}(q \,\Vert\, p)$ settles on one
 #    of them; $\mathrm{KL}(p \,\Vert\, q)$ covers all.
-# 5. **Two KLs, one sign.** Averaged over draws from $q$, $\mathrm{elbo} = -\mathrm{nll} - \mathrm{KL}$ to the prior $=
-#    \log p(x) - \mathrm{KL}$ to the posterior.
+# 5. **Two KLs, one sign.** Averaged over draws from $q$, $\mathrm{elbo} = -\mathrm{nll} - \mathrm{KL}$ to the prior
+#    $= \log p(x) - \mathrm{KL}$ to the posterior.
 #
 # ## On your own
 #

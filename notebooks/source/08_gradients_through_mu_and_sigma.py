@@ -123,7 +123,7 @@ check("gradients.draw", draw_z)
 
 # %% tags=["blank"]
 def kl_of(mu, logvar):
-    """KL(N(mu, sigma^2) || N(0, 1)) of each example, summed over its latents: (B, Z), (B, Z) -> (B,)."""
+    """KL(N(mu, sigma^2) || N(0, 1)) of each example, over all its latents: (B, Z), (B, Z) -> (B,)."""
     raise NotImplementedError
 
 

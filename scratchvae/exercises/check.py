@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.exercises import gradients, kl
+from scratchvae.exercises import gradients, kl, reparameterization
 from scratchvae.exercises.attempt import NotWritten, Trouble, called, kindly
 from scratchvae.exercises.blank import CLOSE, POINTS, Blank, in_order
 from scratchvae.exercises.progress import PROGRESS
 from scratchvae.exercises.result import Result, of_a_finding
 
-PAGES: dict[str, dict[str, Blank]] = {"kl": kl.BLANKS, "gradients": gradients.BLANKS}
+PAGES: dict[str, dict[str, Blank]] = {
+    "kl": kl.BLANKS,
+    "reparameterization": reparameterization.BLANKS,
+    "gradients": gradients.BLANKS,
+}
 SEED = 20131220  # of the random points
 
 

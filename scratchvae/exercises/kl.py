@@ -99,7 +99,7 @@ TABLE = value(
 
 
 def kl_of_normals(mu, sigma, m, s):
-    """KL(N(mu, sigma^2) || N(m, s^2)), in closed form. Four numbers; sigma and s are standard deviations."""
+    """KL(N(mu, sigma^2) || N(m, s^2)) in closed form; sigma and s are standard deviations."""
     return 0.5 * ((sigma**2 + (mu - m) ** 2) / s**2 - 1 + np.log(s**2 / sigma**2))
 
 
@@ -177,7 +177,7 @@ NORMALS = value(
 
 
 def kl_from_draws(log_q, log_p):
-    """An estimate of KL(q || p), and its standard error, from log q(z) and log p(z) of draws z from q: (K,) each."""
+    """An estimate of KL(q || p) and its standard error, from log q and log p of draws from q, (K,)."""
     values = log_q - log_p
     return values.mean(), values.std() / np.sqrt(len(values))
 
@@ -247,7 +247,7 @@ DRAWS = value(
 
 
 def best_normal(z, density, step):
-    """The mean and standard deviation of the normal q with the least KL(p || q), p given on a grid: (G,), (G,)."""
+    """Mean and standard deviation of the normal q of least KL(p || q); density is p on a grid, (G,)."""
     mean = np.sum(z * density) * step
     return mean, np.sqrt(np.sum((z - mean) ** 2 * density) * step)
 

@@ -58,14 +58,14 @@ def test_three_hand_ins_are_graded_and_told_why(source, tmp_path):
     assert "BEGIN SOLUTION" not in release.read_text()
 
     solutions = cells_with(for_nbgrader(source), solution=True)
-    broken = next(name for name, cell in solutions.items() if " / 2\n" in cell.source)
+    broken = next(iter(solutions))
     for student in ("empty", "right", "wrong"):
         notebook = nbformat.read(release, as_version=4)
         for name, cell in cells_with(notebook, solution=True).items():
             if student != "empty":
                 cell.source = solutions[name].source
             if student == "wrong" and name == broken:
-                cell.source = cell.source.replace(" / 2\n", "\n")
+                cell.source = cell.source.replace("### BEGIN SOLUTION", "return 7.0")
         target = tmp_path / "submitted" / student / source.stem / f"{source.stem}.ipynb"
         target.parent.mkdir(parents=True)
         nbformat.write(notebook, target)

@@ -105,7 +105,7 @@ DRAW = value(
 
 
 def kl_of(mu, logvar):
-    """KL(N(mu, sigma^2) || N(0, 1)) of each example, summed over its latents: (B, Z), (B, Z) -> (B,)."""
+    """KL(N(mu, sigma^2) || N(0, 1)) of each example, over all its latents: (B, Z), (B, Z) -> (B,)."""
     return 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=1)
 
 

@@ -1,0 +1,240 @@
+"""The blanks of the page on the reparameterization trick.
+
+Sizes: K draws.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from scratchvae.exercises.blank import Blank, Slip, value
+from scratchvae.exercises.steps import slope
+
+K = 60
+
+
+def f(z: Any) -> Any:
+    """A function to take means of: neither odd nor even, and not linear."""
+    return z**2 + np.sin(z) + 0.5 * z
+
+
+def average(f, mu, sigma, eps):
+    """The mean of f over the draws from N(mu, sigma^2) that these eps from N(0, 1) make: eps is (K,)."""
+    return f(mu + sigma * eps).mean()
+
+
+def average_by_a_loop(f: Any, mu: float, sigma: float, eps: np.ndarray) -> dict[str, float]:
+    return {"mean": float(sum(f(mu + sigma * e) for e in eps.tolist()) / len(eps))}
+
+
+AVERAGE = value(
+    average,
+    average_by_a_loop,
+    lambda rng: (f, float(rng.normal()), float(np.exp(rng.normal())), rng.normal(size=K)),
+    (
+        "Each eps is a draw from N(0, 1). What makes a draw from N(mu, sigma^2) of it? And of what is the mean taken?",
+        "(1/K) sum_k f(mu + sigma eps_k)",
+        "f(...).mean()",
+    ),
+    (
+        Slip(
+            lambda f, mu, sigma, eps: f((mu + sigma * eps).mean()),
+            "elementwise-factor",
+            "this is f of the mean of the draws: wanted is the mean of f",
+        ),
+        Slip(
+            lambda f, mu, sigma, eps: f(mu),
+            "missing-term",
+            "there is no noise in it: f at the mean is not the mean of f",
+        ),
+        Slip(
+            lambda f, mu, sigma, eps: f(mu + sigma**2 * eps).mean(),
+            "elementwise-factor",
+            "these draws have the variance sigma^4: eps is to be multiplied by the standard deviation",
+        ),
+        Slip(
+            lambda f, mu, sigma, eps: f(mu + eps).mean(), "elementwise-factor", "these draws scatter by 1, not by sigma"
+        ),
+        Slip(
+            lambda f, mu, sigma, eps: f(sigma * eps).mean(),
+            "missing-term",
+            "these draws scatter around 0: where is mu?",
+        ),
+        Slip(lambda f, mu, sigma, eps: f(mu + sigma * eps), "shape", "one number for each draw: take their mean"),
+        Slip(lambda f, mu, sigma, eps: f(mu + sigma * eps).sum(), "factor", "a sum, where a mean belongs"),
+        Slip(
+            lambda f, mu, sigma, eps: f((mu + eps) * sigma).mean(),
+            "elementwise-factor",
+            "mu is scaled as well: the mean of the draws should be mu itself",
+        ),
+    ),
+)
+
+
+def score(z, mu, sigma):
+    """d log q(z) / d mu and d log q(z) / d sigma, q = N(mu, sigma^2): z (K,) -> (K,), (K,)."""
+    eps = (z - mu) / sigma
+    return eps / sigma, (eps**2 - 1) / sigma
+
+
+def score_by_steps(z: np.ndarray, mu: float, sigma: float) -> dict[str, np.ndarray]:
+    """Slopes of the sum of log q over rows that each have a mean and a standard deviation of their own."""
+
+    def log_q(mu: Any, sigma: Any) -> Any:
+        return (-0.5 * ((z - mu) / sigma) ** 2 - np.log(sigma)).sum()
+
+    means, spreads = np.full(len(z), mu), np.full(len(z), sigma)
+    return {
+        "dlogq/dmu": slope(lambda at: log_q(at, spreads), means),
+        "dlogq/dsigma": slope(lambda at: log_q(means, at), spreads),
+    }
+
+
+SCORE = value(
+    score,
+    score_by_steps,
+    lambda rng: (rng.normal(0, 2, K), float(rng.normal()), float(np.exp(rng.normal()))),
+    (
+        "log q(z) = -((z - mu) / sigma)^2 / 2 - log sigma + a constant. z stays where it is: what is the slope in mu? "
+        "And in sigma, which stands in it twice?",
+        "with eps = (z - mu) / sigma: eps / sigma, and (eps^2 - 1) / sigma",
+        "eps = (z - mu) / sigma; return eps / sigma, (... - 1) / sigma",
+    ),
+    (
+        Slip(
+            lambda z, m, s: ((m - z) / s**2, (((z - m) / s) ** 2 - 1) / s),
+            "sign",
+            "the first has the wrong sign: moving mu towards z makes z more likely",
+        ),
+        Slip(
+            lambda z, m, s: ((z - m) / s, (((z - m) / s) ** 2 - 1) / s),
+            "elementwise-factor",
+            "the first lacks a division by sigma: the square of (z - mu) / sigma has an inner derivative",
+        ),
+        Slip(
+            lambda z, m, s: ((z - m) / s**2, ((z - m) / s) ** 2 / s),
+            "missing-term",
+            "the second lacks a term: -log sigma depends on sigma, too",
+        ),
+        Slip(
+            lambda z, m, s: ((z - m) / s**2, ((z - m) / s) ** 2 - 1),
+            "elementwise-factor",
+            "the second is multiplied by sigma: it is the slope in log sigma",
+        ),
+        Slip(
+            lambda z, m, s: ((z - m) / s**2, (((z - m) / s) ** 2 - 1) / 2),
+            "elementwise-factor",
+            "the second is the slope in the log-variance: wanted is the one in sigma",
+        ),
+        Slip(
+            lambda z, m, s: ((z - m) / s**2, (((z - m) / s) ** 2 + 1) / s),
+            "sign",
+            "the second: which sign does log sigma have in log q?",
+        ),
+        Slip(
+            lambda z, m, s: ((((z - m) / s) ** 2 - 1) / s, (z - m) / s**2),
+            "transpose",
+            "the two are swapped",
+        ),
+        Slip(
+            lambda z, m, s: (-(z - m) / s**2, -((z - m) ** 2) / s**3),
+            "sign",
+            "these are slopes in z and its like: z stays where it is, and mu and sigma move",
+        ),
+    ),
+)
+
+
+def score_estimate(f_of_z, dlogq_dmu, dlogq_dsigma):
+    """What each draw says about dF/dmu and dF/dsigma by the score function: (K,) each -> (K,), (K,)."""
+    return f_of_z * dlogq_dmu, f_of_z * dlogq_dsigma
+
+
+SCORE_ESTIMATE = value(
+    score_estimate,
+    lambda y, a, b: {
+        "dF/dmu": np.array([u * v for u, v in zip(y.tolist(), a.tolist(), strict=True)]),
+        "dF/dsigma": np.array([u * v for u, v in zip(y.tolist(), b.tolist(), strict=True)]),
+    },
+    lambda rng: tuple(rng.normal(size=(3, K))),
+    (
+        "dF/dmu is the mean under q of a product. Which two numbers does each draw bring?",
+        "f(z_k) times the score at z_k",
+        "f_of_z * ..., f_of_z * ...",
+    ),
+    (
+        Slip(lambda y, a, b: (a, b), "elementwise-factor", "f is missing: the mean of a score alone is 0"),
+        Slip(
+            lambda y, a, b: ((y * a).mean(), (y * b).mean()),
+            "shape",
+            "these are means: one number for each draw is wanted, so that their spread can be seen",
+        ),
+        Slip(lambda y, a, b: (y * b, y * a), "transpose", "the two are swapped"),
+        Slip(
+            lambda y, a, b: (y.mean() * a, y.mean() * b),
+            "elementwise-factor",
+            "the mean of f is multiplied with each score: the mean of a product is wanted, draw by draw",
+        ),
+        Slip(lambda y, a, b: (-y * a, -y * b), "sign", "both have the wrong sign"),
+        Slip(lambda y, a, b: (y + a, y + b), "missing-term", "a sum, where a product belongs"),
+    ),
+)
+
+
+def path_estimate(df_of_z, eps):
+    """What each draw says about dF/dmu and dF/dsigma along its path: (K,), (K,) -> (K,), (K,)."""
+    return df_of_z, df_of_z * eps
+
+
+def path_by_steps(df_of_z: np.ndarray, eps: np.ndarray) -> dict[str, np.ndarray]:
+    """Slopes of sum_k c_k z_k, the straight line with the slopes of f at the draws."""
+    mu, sigma = np.zeros(len(eps)), np.ones(len(eps))
+    return {
+        "dF/dmu": slope(lambda at: (df_of_z * (at + sigma * eps)).sum(), mu),
+        "dF/dsigma": slope(lambda at: (df_of_z * (mu + at * eps)).sum(), sigma),
+    }
+
+
+PATH_ESTIMATE = value(
+    path_estimate,
+    path_by_steps,
+    lambda rng: tuple(rng.normal(size=(2, K))),
+    (
+        "f(z) changes by f'(z) times the change of z. By how much does z = mu + sigma eps change with mu, and with "
+        "sigma?",
+        "f'(z_k) (dz_k/dmu) and f'(z_k) (dz_k/dsigma)",
+        "df_of_z times 1, df_of_z times what sigma is multiplied with",
+    ),
+    (
+        Slip(lambda d, e: (d * e, d), "transpose", "the two are swapped"),
+        Slip(lambda d, e: (d, d), "elementwise-factor", "the second: a change of sigma moves z by eps as much"),
+        Slip(
+            lambda d, e: (np.ones_like(e), e),
+            "elementwise-factor",
+            "these are the slopes of z: the one of f is missing",
+        ),
+        Slip(lambda d, e: (d * e, d * e**2), "elementwise-factor", "both have an eps too many"),
+        Slip(
+            lambda d, e: (d, d * np.abs(e)),
+            "sign",
+            "the second loses the sign of eps: where it is negative, a larger sigma takes z down",
+        ),
+        Slip(
+            lambda d, e: (d.mean(), (d * e).mean()),
+            "shape",
+            "these are means: one number for each draw is wanted, so that their spread can be seen",
+        ),
+        Slip(
+            lambda d, e: (d, d * (e**2 - 1)),
+            "elementwise-factor",
+            "the second mixes both estimators: e^2 - 1 belongs to the score",
+        ),
+    ),
+)
+
+BLANKS: dict[str, Blank] = {
+    "average": AVERAGE,
+    "path": PATH_ESTIMATE,
+    "score": SCORE,
+    "score_estimate": SCORE_ESTIMATE,
+}
