@@ -157,7 +157,7 @@ def weights_of_rows(batch: Batch, pair: Pair, points: list[Values], index: Index
             return None
         parts.append(np.column_stack([each, expected(Row(pair, x), index), got]))  # (m, B + 2)
     each, totals = np.split(np.concatenate(parts), [batch.B], axis=1)  # (m, B), (m, 2), of all points
-    if np.linalg.matrix_rank(each) < batch.B:
+    if not np.isfinite(each).all() or np.linalg.matrix_rank(each) < batch.B:  # why: a row alone may be 0 / 0
         return None
     weights = np.linalg.lstsq(each, totals, rcond=None)[0]  # (B, 2)
     left = np.abs(totals - each @ weights).max(axis=0) / np.abs(totals).max(axis=0)  # (2,)
