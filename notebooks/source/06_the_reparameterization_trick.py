@@ -331,15 +331,24 @@ print(
     f"gradient at mu, by the score {by_score.mean():+.4f}, variance of a draw {by_score.var():.4f}"
 )
 print(f"ratio of the variances: {by_score.var() / by_path.var():.0f}")
+print(
+    f"nll of the draws: {terms.nll.mean():.2f} ± {terms.nll.std():.2f} nats (standard deviation)"
+)
+centred = by_score * (
+    1 - terms.nll.mean() / terms.nll
+)  # (K,)  the mean nll subtracted from nll
+print(f"ratio with the mean of nll subtracted: {centred.var() / by_path.var():.0f}")
 
 assert abs(by_path.mean() - by_score.mean()) < 5 * error
 # spoil: by_score = 2 * by_score
 assert by_score.var() > 100 * by_path.var()
 # spoil: by_score = by_path
+assert centred.var() < by_score.var() / 10
+# spoil: centred = by_score
 
 # %% [markdown]
-# Here the level of $f$ does the harm: nll is several nats, and changes little with $z$. (Subtracting a constant from it
-# helps the score a good deal; see below.)
+# Here the level of $f$ does most of the harm: nll is several nats, and changes little with $z$. Subtracting a constant
+# from it changes no mean, since the score has the mean 0, and helps a good deal.
 #
 # ## In the library: mu, logvar and eps
 #
