@@ -529,8 +529,8 @@ assert [finding.cause for finding in reports[Flipped].findings] == ["sign"]
 # spoil: reports[Flipped].findings.clear()
 
 # %% [markdown]
-# The second line is the treacherous one: with a $q$ that was not fitted, nll is so large that the flipped sign is rarely
-# noticed as a violated bound. The checker compares exact numbers, and sees it at once.
+# The second line is the treacherous one: with a $q$ that was not fitted, nll is so large that the flipped sign is
+# rarely noticed as a violated bound. The checker compares exact numbers, and sees it at once.
 #
 # ## Your progress
 
