@@ -1265,3 +1265,25 @@ def test_pixels_outside_the_support_are_refused():
 def test_evidence_needs_a_grid_that_fits():
     with pytest.raises(ValueError, match="with 1 or 2 latents, got 3"):
         check_evidence(build(n_z=3), images())
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.5, 2.0), (0.2, 2.0), (0.1, 0.9)])
+def test_a_likelihood_that_names_no_support_may_have_any(low, high):
+    """A student's Gaussian says nothing of where pixels lie; it integrates to 1 over the line, not over [0, 1]."""
+
+    class Plain:
+        n_params = 1
+
+        def __init__(self, constant):
+            self.constant = constant
+
+        def nll(self, x, logits):
+            u = (x - logits) / 0.7
+            return (0.5 * u * u + self.constant).sum(axis=1), u
+
+    x = np.random.default_rng(0).uniform(low, high, (5, 3))
+    vae = VAE(3, (4,), 1, "tanh", Gaussian(0.7), rng=np.random.default_rng(1), dtype="float64")
+    vae.likelihood = Plain(math.log(0.7) + 0.5 * math.log(2 * math.pi))
+    assert check_evidence(vae, x).ok
+    vae.likelihood = Plain(math.log(0.7))
+    assert [finding.inputs for finding in check_evidence(vae, x).findings] == [("nll",)]

@@ -20,8 +20,8 @@ from scratchvae.checks.evidence.prior import of_another_prior
 from scratchvae.checks.evidence.quadrature import Excess, NllAt, Sides, by_quadrature, excess_of, expected_kl
 from scratchvae.checks.evidence.terms import ALLOWED, Heads, wrong_sum
 from scratchvae.checks.evidence.weighted import bound_of_many
-from scratchvae.checks.likelihood.claims import add
-from scratchvae.checks.likelihood.normalised import claims_of_the_nll
+from scratchvae.checks.likelihood.claims import Claim, add
+from scratchvae.checks.likelihood.normalised import SUPPORTS, claims_of_the_nll
 from scratchvae.checks.pixels import require_pixels
 from scratchvae.checks.report import SEED, Finding, Report, Row
 from scratchvae.likelihoods import Bernoulli
@@ -31,9 +31,9 @@ def check_evidence(model: Any, x: Array, *, likelihood: Any = None) -> Report:
     """The identity log p(x) = ELBO + KL(q || p(z|x)), for a model with one or two latents; or a bound of K draws.
 
     model has encode(x) -> mu, logvar, ...;  decode(z) -> logits, ...;  objective(x, eps) -> terms, cache with
-    terms.elbo or terms.objective (B,). likelihood says what the logits mean: the model's own if it has one, else
-    Bernoulli. With terms.nll and terms.kl, and a decoder that is called as self.decode, the report says more of what is
-    at fault.
+    terms.elbo or terms.objective (B,), to be maximised: nll + kl is a loss, and said to be one. likelihood says what
+    the logits mean: the model's own if it has one, else Bernoulli; one that names no support may have any. With
+    terms.nll and terms.kl, and a decoder that is called as self.decode, the report says more of what is at fault.
 
     The prior is taken to be N(0, I). A bound that is right for another one, learned or of several layers, is untested,
     and the row named prior tells which it is; it has to be the same for all x. A VAE whose sample is that of this
@@ -57,7 +57,7 @@ def check_evidence(model: Any, x: Array, *, likelihood: Any = None) -> Report:
     try:
         heads = encoded(base, x)
         if own is not None:
-            add(report, "nll", lambda: claims_of_the_nll(own, rng, []), share=False)
+            add(report, "nll", lambda: claims_of(own, rng), share=False)
         nll_at = nll_of(base, trusted)
         if K := draws_of(model, rng):
             bound_of_many(report, Many(model, nll_at, x, heads, K), rng)
@@ -69,6 +69,26 @@ def check_evidence(model: Any, x: Array, *, likelihood: Any = None) -> Report:
         report.findings.append(fault.finding)
         report.rows.append(Row("evidence", (), math.nan, "untested"))
     return report
+
+
+class Supported:
+    """A likelihood that says nothing of its support, and one."""
+
+    def __init__(self, p: Any, support: tuple[float, float]) -> None:
+        self.p, self.support = p, support
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.p, name)
+
+
+def claims_of(p: Any, rng: np.random.Generator) -> list[Claim]:
+    """What is claimed of the model's own nll; where it names no support, on one that makes a density of it, if any."""
+    if not hasattr(p, "support"):
+        for support in SUPPORTS:
+            claims = list(claims_of_the_nll(Supported(p, support), rng, []))
+            if not any(claim.status == "wrong" for claim in claims):
+                return claims
+    return list(claims_of_the_nll(p, rng, []))
 
 
 def encoded(model: Any, x: np.ndarray) -> Heads:
