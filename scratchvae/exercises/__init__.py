@@ -1,5 +1,5 @@
 """What the reader writes: for each blank how an answer is judged, three hints, and a solution."""
 
-from scratchvae.exercises.check import check, finished, hint, progress, solution, use
+from scratchvae.exercises.check import check, hint, progress, solution, use
 
-__all__ = ["check", "finished", "hint", "progress", "solution", "use"]
+__all__ = ["check", "hint", "progress", "solution", "use"]

@@ -56,7 +56,12 @@ def gradient(
 
     def judge(answer: Callable[..., Any], rng: np.random.Generator) -> Report:
         inputs, constants = draw(rng)
-        return check_vjp(forward, lambda dy, rest: answer(dy, *rest), inputs, constants=constants, rng=rng)
+
+        def backward(dy: Any, rest: tuple[Any, ...]) -> Any:
+            grads = answer(dy, *rest)
+            return tuple(grads) if len(inputs) > 1 and len(in_order(grads, len(inputs))) > 1 else grads
+
+        return check_vjp(forward, backward, inputs, constants=constants, rng=rng)
 
     return Blank(solution, arguments, judge, hints, slips)
 
@@ -78,9 +83,16 @@ def value(
         report = Report("")
         points = [draw(rng) for _ in range(POINTS)]
         expected = [right(*point) for point in points]
-        got = [in_order(answer(*point), len(expected[0])) for point in points]
+        n = len(expected[0])
+        got = [in_order(answer(*point), n) for point in points]
+        if any(len(values) != n for values in got):
+            text = (
+                f"{n} value{'s' * (n > 1)} should be returned, {' and '.join(expected[0])}, and there are {len(got[0])}"
+            )
+            report.rows, report.findings = [Row("values", (), np.nan, "wrong")], [Finding(("values",), "shape", text)]
+            return report
         for i, name in enumerate(expected[0]):
-            pairs = [(e[name], g[i] if i < len(g) else None) for e, g in zip(expected, got, strict=True)]
+            pairs = [(e[name], g[i]) for e, g in zip(expected, got, strict=True)]
             compare(report, name, pairs, close)
         return report
 
@@ -88,8 +100,8 @@ def value(
 
 
 def in_order(values: Any, n: int) -> list[Any]:
-    """n values; a list of one may also be an array that is not one yet."""
-    several = isinstance(values, tuple) or (n > 1 and isinstance(values, list))
+    """n values: a tuple of them, and where there are several also a list, or one array of all."""
+    several = isinstance(values, tuple) or (n > 1 and isinstance(values, list | np.ndarray) and len(values) == n)
     return list(values) if several else [values]
 
 

@@ -1,4 +1,4 @@
-"""check, use, hint, solution, progress, finished: what a page says about the reader's lines."""
+"""check, use, hint, solution, progress: what a page says about the reader's lines."""
 
 import inspect
 import textwrap
@@ -117,11 +117,6 @@ def progress(page: str, keep: str | Path | None = None) -> None:
     if keep is not None:
         PROGRESS.keep(keep)
     print(PROGRESS.line(page, blanks))
-
-
-def finished(page: str) -> bool:
-    """Have all blanks of the page passed?"""
-    return all(PROGRESS.states.get(f"{page}.{blank}") == "passed" for blank in blanks_of(page))
 
 
 def blanks_of(page: str) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from formulations import FORMULATIONS
 
 from scratchvae.checks.report import CAUSES
-from scratchvae.exercises import check, finished, hint, progress, solution, use
+from scratchvae.exercises import check, hint, progress, solution, use
 from scratchvae.exercises.check import PAGES, blank_of, judged
 from scratchvae.exercises.progress import PROGRESS
 
@@ -160,11 +160,15 @@ def test_a_page_goes_on_with_a_right_answer_or_with_the_solution():
         assert use("kl.normals", wrong) is blank_of("kl.normals").solution
 
 
-def test_a_page_is_finished_when_all_its_blanks_have_passed():
-    for name in [name for name in NAMES if name.startswith("kl.")]:
-        assert not finished("kl")
-        check(name, blank_of(name).solution)
-    assert finished("kl")
+def test_several_values_come_as_a_tuple_a_list_or_one_array():
+    for name in ("gradients.slopes", "gradients.from_kl", "gradients.fork", "reparameterization.path"):
+        right = blank_of(name).solution
+        for kind in (tuple, list, np.stack):
+            assert check(name, lambda *arguments, f=right, kind=kind: kind(f(*arguments))).passed, (name, kind)
+        assert check(name, lambda *arguments, f=right: (*f(*arguments), 1.0)).state == "wrong", name
+        assert check(name, lambda *arguments, f=right: f(*arguments)[0]).state == "wrong", name
+    message = check("gradients.slopes", lambda eps: eps).message
+    assert message == "2 values should be returned, dz/dmu and dz/dsigma, and there are 1"
 
 
 def test_a_name_that_is_not_there_is_told_which_are():
