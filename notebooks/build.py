@@ -16,8 +16,8 @@ markers, and below it a locked cell, worth a point, that asserts the check.
 """
 
 import argparse
-import hashlib
 import ast
+import hashlib
 import inspect
 import os
 import re
@@ -67,6 +67,12 @@ def tags(cell: nbformat.NotebookNode) -> list[str]:
     return cell.metadata.get("tags", [])
 
 
+def checked_in(cell: nbformat.NotebookNode) -> tuple[str, str, str]:
+    """The last line of a blank, and in it the names of the blank and of the reader's function."""
+    (found,) = CHECK.finditer(cell.source)
+    return found[0], found[1], found[2]
+
+
 def has_blanks(source: Path) -> bool:
     return any("blank" in tags(cell) for cell in read_source(source).cells)
 
@@ -75,8 +81,8 @@ def filled(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """The notebook with the solutions in its blanks, and nothing folded; its links lead out of solutions/."""
     for cell in notebook.cells:
         if "blank" in tags(cell):
-            (line,) = CHECK.finditer(cell.source)
-            cell.source = f"{inspect.getsource(blank_of(line[1]).solution)}\n\n{line[0]}"
+            line, name, _ = checked_in(cell)
+            cell.source = f"{inspect.getsource(blank_of(name).solution)}\n\n{line}"
         if cell.cell_type == "markdown":
             cell.source = re.sub(r"\]\((?=\.\./|\w+\.(?:ipynb|md))", "](../", cell.source)
         cell.metadata.pop("jupyter", None)
@@ -90,14 +96,14 @@ def for_nbgrader(source: Path) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         cells.append(cell)
         if "blank" in tags(cell):
-            (line,) = CHECK.finditer(cell.source)
-            cell.source = between_markers(blank_of(line[1]).solution)
-            cell.metadata["nbgrader"] = marked(line[1], solution=True)
+            line, name, _ = checked_in(cell)
+            cell.source = between_markers(blank_of(name).solution)
+            cell.metadata["nbgrader"] = marked(name, solution=True)
             test = nbformat.v4.new_code_cell(
-                f"result = {line[0]}\nassert result.passed, result", id=f"{cell.id}-check"
+                f"result = {line}\nassert result.passed, result", id=f"{cell.id}-check"
             )
             test.metadata["nbgrader"] = marked(
-                f"{line[1]}.check", grade=True, locked=True, points=1
+                f"{name}.check", grade=True, locked=True, points=1
             )
             cells.append(test)
     notebook.cells = cells

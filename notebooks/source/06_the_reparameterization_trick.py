@@ -228,15 +228,15 @@ n = 200_000
 eps = np.random.default_rng(1).standard_normal(n)  # (n,)
 z = mu + sigma * eps  # (n,)
 slope_of_log_q = use("reparameterization.score", score)(z, mu, sigma)  # (n,), (n,)
+by_score_of = use("reparameterization.score_estimate", score_estimate)
+by_path_of = use("reparameterization.path", path_estimate)
 
 
 def by_both(f_of_z, df_of_z):
     """What each draw says about dF/dmu and dF/dsigma, by both estimators; (n,) each."""
     return {
-        "score function": use("reparameterization.score_estimate", score_estimate)(
-            f_of_z, *slope_of_log_q
-        ),
-        "pathwise": use("reparameterization.path", path_estimate)(df_of_z, eps),
+        "score function": by_score_of(f_of_z, *slope_of_log_q),
+        "pathwise": by_path_of(df_of_z, eps),
     }
 
 

@@ -4,6 +4,7 @@ Text takes the colour of the page around it, and tints are see-through: it looks
 one. Without any style, as where a site strips it, the same elements still read in the same order.
 """
 
+from collections.abc import Iterable
 from html import escape
 
 from scratchvae.checks.report import CAUSES, Finding, Report, Row, listed
@@ -23,9 +24,14 @@ COLUMNS = (  # name, shape, error, complex step, status, note
 def page(report: Report) -> str:
     """The report as a piece of HTML that needs nothing from outside."""
     tint = TINTS["ok" if report.ok else "wrong" if report.findings or said(report, "wrong") else "untested"]
-    frame = f"border-left: 0.3em solid rgb({tint}); background: rgba({tint}, 0.08); border-radius: 0 4px 4px 0"
     parts = [f"<strong>{escape(report.title.strip())}</strong>: {escape(report.state)}", *map(finding, report.findings)]
     parts += [table(report)] if report.rows else []
+    return framed(tint, parts)
+
+
+def framed(tint: str, parts: Iterable[str]) -> str:
+    """Parts below each other, in a box with a coloured edge."""
+    frame = f"border-left: 0.3em solid rgb({tint}); background: rgba({tint}, 0.08); border-radius: 0 4px 4px 0"
     style = f"{frame}; padding: 0.6em 1em; margin: 0.4em 0; max-width: 52em; line-height: 1.5; color: inherit"
     return f'<div style="{style}">{"".join(f"<div>{part}</div>" for part in parts)}</div>'
 

@@ -113,13 +113,8 @@ def solution(name: str) -> None:
 
 def progress(page: str, keep: str | Path | None = None) -> None:
     """The line of progress of a page. keep: a small file, so that tomorrow goes on where today stopped."""
-    blanks = blanks_of(page)
-    if keep is not None:
-        PROGRESS.keep(keep)
-    print(PROGRESS.line(page, blanks))
-
-
-def blanks_of(page: str) -> list[str]:
     if page not in PAGES:
         raise ValueError(f"there is no page {page!r}; there are {', '.join(PAGES)}")
-    return list(PAGES[page])
+    if keep is not None:
+        PROGRESS.keep(keep)
+    print(PROGRESS.line(page, list(PAGES[page])))

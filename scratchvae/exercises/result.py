@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from scratchvae.checks.report import Finding
 
-TINTS = {"passed": "0, 158, 115", "wrong": "213, 94, 0", "not written yet": "128, 128, 128"}  # red, green, blue
+ROWS = {"passed": "ok", "wrong": "wrong", "not written yet": "untested"}  # the row of a report with the same colour
 
 
 class Result(NamedTuple):
@@ -42,11 +42,10 @@ class Result(NamedTuple):
         return "\n".join(self.lines)
 
     def _repr_html_(self) -> str:
-        tint = TINTS[self.state]
-        frame = f"border-left: 0.3em solid rgb({tint}); background: rgba({tint}, 0.08); border-radius: 0 4px 4px 0"
+        from scratchvae.checks.page import TINTS, framed  # why: a terminal has no use for it
+
         head, *rest = map(escape, self.lines)
-        style = f"{frame}; padding: 0.5em 1em; max-width: 52em; line-height: 1.5; color: inherit"
-        return f'<div style="{style}"><strong>{head}</strong>{"".join(f"<div>{line}</div>" for line in rest)}</div>'
+        return framed(TINTS[ROWS[self.state]], [f"<strong>{head}</strong>", *rest])
 
 
 def of_a_finding(blank: str, finding: Finding) -> Result:

@@ -9,11 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-sys.path.insert(0, str(NOTEBOOKS))
-
-from build import SOURCES, for_nbgrader, hand_out, has_blanks  # noqa: E402
+from build import SOURCES, for_nbgrader, hand_out, has_blanks
 
 with_blanks = pytest.mark.parametrize("source", list(filter(has_blanks, SOURCES)), ids=lambda path: path.stem)
 

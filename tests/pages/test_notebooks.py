@@ -3,19 +3,14 @@
 import ast
 import inspect
 import re
-import sys
-from pathlib import Path
 
 import nbformat
 import pytest
+from build import HERE as NOTEBOOKS
+from build import SOURCES, checked_in, digest, execute, filled, read_source, tags
+from course_map import ITEMS, PAGE, page, places
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-sys.path.insert(0, str(NOTEBOOKS))
-
-from build import CHECK, SOURCES, digest, execute, filled, read_source, tags  # noqa: E402
-from course_map import ITEMS, PAGE, page, places  # noqa: E402
-
-from scratchvae.exercises.check import PAGES, blank_of  # noqa: E402
+from scratchvae.exercises.check import PAGES, blank_of
 
 FIGURE_BYTES = 110_000
 SECONDS = 30
@@ -72,16 +67,16 @@ def test_the_solution_is_the_same_page_with_its_blanks_filled(source):
 @pytest.mark.parametrize("source", WITH_BLANKS, ids=lambda path: path.stem)
 def test_a_blank_is_empty_and_has_the_signature_of_its_solution(source):
     for cell in blanks(source):
-        (line,) = CHECK.finditer(cell.source)
-        empty, right = ast.parse(cell.source).body[0], ast.parse(inspect.getsource(blank_of(line[1]).solution)).body[0]
-        assert empty.name == right.name == line[2]
+        _, name, function = checked_in(cell)
+        empty, right = ast.parse(cell.source).body[0], ast.parse(inspect.getsource(blank_of(name).solution)).body[0]
+        assert empty.name == right.name == function
         assert ast.dump(empty.args) == ast.dump(right.args)
         assert ast.get_docstring(empty) == ast.get_docstring(right)
         assert ast.unparse(empty.body[1:]) == "raise NotImplementedError"
 
 
 def test_every_blank_stands_on_a_page_and_in_the_order_of_progress():
-    named = [CHECK.search(cell.source)[1] for source in WITH_BLANKS for cell in blanks(source)]
+    named = [checked_in(cell)[1] for source in WITH_BLANKS for cell in blanks(source)]
     assert named == [f"{page}.{blank}" for page, page_blanks in PAGES.items() for blank in page_blanks]
 
 

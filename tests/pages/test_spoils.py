@@ -9,13 +9,8 @@ import ast
 import contextlib
 import io
 import os
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "notebooks"))
-
 from build import SOURCES, filled, read_source
 
 FAILED, PASSED, OTHERWISE = 0, 1, 2  # what became of an assert

@@ -71,23 +71,12 @@ def check_evidence(model: Any, x: Array, *, likelihood: Any = None) -> Report:
     return report
 
 
-class Supported:
-    """A likelihood that says nothing of its support, and one."""
-
-    def __init__(self, p: Any, support: tuple[float, float]) -> None:
-        self.p, self.support = p, support
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.p, name)
-
-
 def claims_of(p: Any, rng: np.random.Generator) -> list[Claim]:
     """What is claimed of the model's own nll; where it names no support, on one that makes a density of it, if any."""
-    if not hasattr(p, "support"):
-        for support in SUPPORTS:
-            claims = list(claims_of_the_nll(Supported(p, support), rng, []))
-            if not any(claim.status == "wrong" for claim in claims):
-                return claims
+    for support in () if hasattr(p, "support") else SUPPORTS:
+        claims = list(claims_of_the_nll(p, rng, [], support=support))
+        if not any(claim.status == "wrong" for claim in claims):
+            return claims
     return list(claims_of_the_nll(p, rng, []))
 
 

@@ -37,9 +37,18 @@ BOUNDED = ("-log (n over x)", "log (n - x)!")  # terms of a lattice from one end
 SUM = 1e-9  # of the nll of an image, relative
 
 
-def claims_of_the_nll(p: Any, rng: np.random.Generator, known: list[Mass], extremes: bool = False) -> Iterator[Claim]:
-    """Both claims; known receives the densities that were added up, for the claims that stand on them."""
-    masses = measured(p, extremes)
+def claims_of_the_nll(
+    p: Any,
+    rng: np.random.Generator,
+    known: list[Mass],
+    extremes: bool = False,
+    support: tuple[float, float] | None = None,
+) -> Iterator[Claim]:
+    """Both claims; known receives the densities that were added up, for the claims that stand on them.
+
+    support stands in for one that p does not name.
+    """
+    masses = measured(p, extremes, support)
     claim = adds_up(masses)
     if claim.status == "wrong" and (point := point_that_is_missing(masses[: len(VALUES)])) is not None:
         yield Claim(TOTAL, math.nan, ALLOWED, f"it does, with a point of mass at {point:g}: no more is tested")
@@ -50,9 +59,9 @@ def claims_of_the_nll(p: Any, rng: np.random.Generator, known: list[Mass], extre
         yield sums_over_pixels(p, known, rng)
 
 
-def measured(p: Any, extremes: bool = False) -> list[Mass]:
+def measured(p: Any, extremes: bool = False, support: tuple[float, float] | None = None) -> list[Mass]:
     """exp(-nll) of one pixel at every row of logits, added up in the way that suits it."""
-    low, high = getattr(p, "support", (0.0, 1.0))
+    low, high = getattr(p, "support", (0.0, 1.0)) if support is None else support
     support, P = (float(low), float(high)), getattr(p, "n_params", 1)
     rows = np.stack([np.roll(VALUES, 2 * j) for j in range(P)], axis=1)  # (5, P)
     far = [np.where(np.arange(P) == j, end, rows[2]) for j in range(min(P, 3)) for end in (-EXTREME, EXTREME)]

@@ -6,12 +6,13 @@ totals. So it is seen whether they are missing, have the wrong sign, or are thos
 Sizes: L rows of logits, P parameters.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from scratchvae.checks.amounts import off_by, same
-from scratchvae.checks.likelihood.density import Mass
+from scratchvae.checks.likelihood.density import Mass, Pixel
 from scratchvae.checks.likelihood.elsewhere import MANY, ORDER, rows_of
 from scratchvae.checks.likelihood.lattices import attempt
 from scratchvae.checks.report import Finding
@@ -43,8 +44,7 @@ def normaliser_of(masses: list[Mass]) -> Normaliser | None:
     for value in (0.0, *pixel.support):
         if not (pixel.support[0] <= value <= pixel.support[1] and np.isfinite(value)):
             continue
-        with np.errstate(all="ignore"):
-            written = np.array([-mass.pixel.log_density(np.array([value]))[0] for mass in known])  # (L,)
+        written = nll_at((mass.pixel, value) for mass in known)  # (L,)
         if np.isfinite(written).all():
             return Normaliser(known, value, written, written + np.log([mass.total for mass in known]))
     return None
@@ -58,10 +58,15 @@ def is_constant(nll: np.ndarray) -> bool:
     return fits(nll - nll.mean(), 0 * nll)
 
 
+def nll_at(places: Iterable[tuple[Pixel, float]]) -> np.ndarray:
+    """nll of each pixel at a value of x, (L,)."""
+    with np.errstate(all="ignore"):
+        return np.array([-pixel.log_density(np.array([x]))[0] for pixel, x in places])
+
+
 def at_their_means(masses: list[Mass]) -> np.ndarray:
     """nll at the mean of x, (L,): the terms in the logits alone where x enters as (x - m) / s or as x / s."""
-    with np.errstate(all="ignore"):
-        return np.array([-mass.pixel.log_density(np.array([mass.mean]))[0] for mass in masses])
+    return nll_at((mass.pixel, mass.mean) for mass in masses)
 
 
 def of_the_normaliser(masses: list[Mass]) -> Finding | None:
@@ -72,8 +77,7 @@ def of_the_normaliser(masses: list[Mass]) -> Finding | None:
     columns = np.arange(P)
     for which in [columns == j for j in range(P)] + [columns >= 0] * (P > 1):
         pixels = [masses[0].pixel._replace(logits=row) for row in np.where(which, -rows, rows)]
-        with np.errstate(all="ignore"):
-            turned = np.array([-pixel.log_density(np.array([seen.value]))[0] for pixel in pixels])  # (L,)
+        turned = nll_at((pixel, seen.value) for pixel in pixels)  # (L,)
         if fits(turned, seen.right):
             name = "every logit" if which.sum() > 1 else f"{ORDER[which.argmax()]} logit" if P > 1 else "the logit"
             text = f"the normalising term has minus {name}, where {name} belongs"

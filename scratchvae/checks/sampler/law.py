@@ -247,10 +247,8 @@ def of_a_sample(q: Question, sample: Sample, allowed: float) -> Law:
     parts = (q.mu, q.logvar, sample.shift, sample.spread, sample.shift_error, sample.spread_error)
     m = Measured(*(a.reshape(shape).astype(float) for a in parts))
     gap, (together, limit) = float(sample.gap().max()), sample.dependence() if sample.errors else (0.0, 0.0)
-    (mean, within), (spread, about) = (
-        worst(m.mean_off, m.shift_error / m.sigma),
-        worst(m.spread_off, m.spread_error / m.sigma),
-    )
+    mean, within = worst(m.mean_off, m.shift_error / m.sigma)
+    spread, about = worst(m.spread_off, m.spread_error / m.sigma)
     rows = [
         q.row("mean", mean, bool(m.mean_wrong.any()), f"of sigma; {within:.2g} allowed"),
         q.row("spread", spread, bool(m.spread_wrong.any()), f"of sigma; {about:.2g} allowed"),

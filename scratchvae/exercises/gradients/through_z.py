@@ -58,16 +58,11 @@ DLOGITS = gradient(
 )
 
 
-def from_noise(rng: np.random.Generator) -> Inputs:
-    """mu, logvar and eps: of both signs, and nothing at 0 or 1."""
-    return dict(zip(("mu", "logvar", "eps"), rng.standard_normal((3, B, Z)), strict=True))
-
-
 def with_respect_to(name: str) -> Callable[[np.random.Generator], tuple[Inputs, Inputs]]:
-    """Draws of which one is an input, and the rest are constants."""
+    """Draws of mu, logvar and eps, of both signs: one is an input, and the rest are constants."""
 
     def draw(rng: np.random.Generator) -> tuple[Inputs, Inputs]:
-        drawn = from_noise(rng)
+        drawn = dict(zip(("mu", "logvar", "eps"), rng.standard_normal((3, B, Z)), strict=True))
         return {name: drawn.pop(name)}, drawn
 
     return draw
