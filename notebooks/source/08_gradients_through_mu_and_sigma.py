@@ -347,8 +347,9 @@ check("gradients.encoder", h_to_weights)
 # %% [markdown]
 # ## Put together
 #
-# This cell runs the backward pass from one end to the other and compares what reaches the first layer with the library:
-# with your functions where they have passed, with the solutions elsewhere. When the line says 12 of 12 it is all yours.
+# This cell runs the backward pass from one end to the other and compares what reaches the first layer with the
+# library: with your functions where they have passed, with the solutions elsewhere. When all twelve cells above say
+# passed, it is all yours.
 
 # %%
 h = np.tanh(x @ P["encoder.0.W"] + P["encoder.0.b"])  # (B, H)
