@@ -59,9 +59,9 @@ def measured_once(monkeypatch):
     """The quadrature draws nothing: whatever the seed, it is the same."""
     found = {}
 
-    def remembered(p, extremes):
+    def remembered(p, extremes, support):
         if p not in found:
-            found[p] = measured(p, extremes)
+            found[p] = measured(p, extremes, support)
         return found[p]
 
     monkeypatch.setattr(normalised, "measured", remembered)
