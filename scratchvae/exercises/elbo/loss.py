@@ -1,0 +1,83 @@
+"""What is minimised in place of the ELBO.
+
+Sizes: B examples, K draws.
+"""
+
+import numpy as np
+
+from scratchvae.exercises.blank import Slip, value
+
+B, K = 4, 6
+
+
+def loss(log_likelihood, kl):
+    """What is minimised: the mean over B examples of -ELBO, the first term from K draws: (B, K), (B,) -> a number."""
+    nll = -log_likelihood.mean(axis=1)  # (B,)
+    return np.mean(nll + kl)
+
+
+LOSS = value(
+    loss,
+    lambda a, kl: {
+        "loss": sum(k - sum(row) / len(row) for row, k in zip(a.tolist(), kl.tolist(), strict=True)) / len(kl)
+    },
+    lambda rng: (rng.normal(-5, 2, (B, K)), rng.exponential(2, B)),
+    (
+        "The ELBO is to be large. Which sign does each term then have in a loss? What is averaged over the K draws, "
+        "what over the B examples?",
+        "the mean over b of (-(1/K) sum_k log p(x_b|z_bk) + kl_b)",
+        "nll = -log_likelihood.mean(axis=...); return np.mean(nll ... kl)",
+    ),
+    (
+        Slip(
+            lambda a, kl: np.mean(-a.mean(axis=1) - kl),
+            "sign",
+            "the KL has the wrong sign: minimising this drives q away from the prior without limit",
+        ),
+        Slip(
+            lambda a, kl: np.mean(a.mean(axis=1) - kl),
+            "sign",
+            "this is the ELBO: a loss is minimised, so both signs turn",
+        ),
+        Slip(
+            lambda a, kl: np.mean(a.mean(axis=1) + kl),
+            "sign",
+            "the log-likelihood has the wrong sign: minimising this makes the data improbable",
+        ),
+        Slip(
+            lambda a, kl: np.sum(-a.mean(axis=1) + kl),
+            "factor",
+            "a sum over the examples, where a mean belongs",
+        ),
+        Slip(
+            lambda a, kl: -a.mean(axis=1) + kl,
+            "shape",
+            "one number for each example: take their mean",
+        ),
+        Slip(
+            lambda a, kl: np.mean(-a.sum(axis=1) + kl),
+            "elementwise-factor",
+            "the draws are added up: the first term is their mean, and the KL then counts K times too little",
+        ),
+        Slip(
+            lambda a, kl: np.mean(-np.log(np.exp(a).mean(axis=1)) + kl),
+            "elementwise-factor",
+            "this is the logarithm of a mean over the draws: the first term is the mean of a logarithm",
+        ),
+        Slip(
+            lambda a, kl: np.mean(-a.mean(axis=1)),
+            "missing-term",
+            "the KL is missing: this trains an autoencoder",
+        ),
+        Slip(
+            lambda a, kl: np.mean(-a.mean(axis=1) + kl / K),
+            "factor",
+            "the KL is divided by the number of draws: it was not drawn, and counts in full",
+        ),
+        Slip(
+            lambda a, kl: np.mean(-a.mean(axis=1) + kl / B),
+            "factor",
+            "the KL is divided by the batch size twice",
+        ),
+    ),
+)

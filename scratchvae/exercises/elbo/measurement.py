@@ -1,0 +1,180 @@
+"""One measurement x = z + noise, all of it in closed form: the two terms of the ELBO, and its gap as a KL."""
+
+from typing import Any
+
+import numpy as np
+
+from scratchvae.exercises.blank import Slip, value
+from scratchvae.gaussian import LOG_2PI
+
+
+def one_measurement(rng: np.random.Generator) -> tuple[float, float, float, float]:
+    """mu, sigma, x, noise."""
+    return (float(rng.normal()), float(rng.uniform(0.2, 1.5)), float(rng.normal(0, 2)), float(rng.uniform(0.3, 1.5)))
+
+
+def two_terms(mu, sigma, x, noise):
+    """E_q[log p(x|z)] and KL(q || p(z)): q = N(mu, sigma^2), p(z) = N(0, 1), p(x|z) = N(x; z, noise^2)."""
+    expected = -0.5 * (((x - mu) ** 2 + sigma**2) / noise**2 + np.log(2 * np.pi * noise**2))
+    return expected, 0.5 * (mu**2 + sigma**2 - 1 - np.log(sigma**2))
+
+
+def terms_by_quadrature(mu: float, sigma: float, x: float, noise: float) -> dict[str, float]:
+    """With Gauss-Hermite nodes, which are exact for polynomials of degree two."""
+    u, weights = np.polynomial.hermite_e.hermegauss(6)  # (6,)
+    z, weights = mu + sigma * u, weights / weights.sum()
+    log_likelihood = -0.5 * (((x - z) / noise) ** 2 + LOG_2PI) - np.log(noise)
+    log_ratio = -0.5 * u * u - np.log(sigma) + 0.5 * z * z
+    return {
+        "expected log-likelihood": float(weights @ log_likelihood),
+        "KL to the prior": float(weights @ log_ratio),
+    }
+
+
+def first(change: Any) -> Any:
+    """A wrong answer in the first term alone."""
+    return lambda mu, sigma, x, noise: (change(mu, sigma, x, noise), two_terms(mu, sigma, x, noise)[1])
+
+
+def second(change: Any) -> Any:
+    return lambda mu, sigma, x, noise: (two_terms(mu, sigma, x, noise)[0], change(mu, sigma))
+
+
+TERMS = value(
+    two_terms,
+    terms_by_quadrature,
+    one_measurement,
+    (
+        "log p(x|z) is a square of x - z and a constant. What is E_q[(x - z)^2], with x - z = (x - mu) - (z - mu)? The "
+        "KL to the prior is on page 04.",
+        "-1/2 (((x - mu)^2 + sigma^2) / noise^2 + log(2 pi noise^2)), and 1/2 (mu^2 + sigma^2 - 1 - log sigma^2)",
+        "-0.5 * ((... + sigma**2) / noise**2 + np.log(2 * np.pi * noise**2)), 0.5 * (mu**2 + ... - 1 - np.log(...))",
+    ),
+    (
+        Slip(
+            first(lambda mu, sigma, x, n: -0.5 * ((x - mu) ** 2 / n**2 + np.log(2 * np.pi * n**2))),
+            "missing-term",
+            "the first is log p(x|z) at the mean of q: it does not feel the width of q",
+        ),
+        Slip(
+            first(lambda mu, s, x, n: -0.5 * ((x - mu) ** 2 / (s**2 + n**2) + np.log(2 * np.pi * (s**2 + n**2)))),
+            "elementwise-factor",
+            "the first is log E_q[p(x|z)], the logarithm of a mean: the mean of the logarithm is wanted",
+        ),
+        Slip(
+            first(lambda mu, s, x, n: -0.5 * ((x - mu) ** 2 + s**2) / n**2),
+            "missing-term",
+            "the first lacks the logarithm of the density's constant, 2 pi noise^2",
+        ),
+        Slip(
+            first(lambda mu, s, x, n: 0.5 * (((x - mu) ** 2 + s**2) / n**2 + np.log(2 * np.pi * n**2))),
+            "sign",
+            "the first is the mean of nll: its sign is turned",
+        ),
+        Slip(
+            first(lambda mu, s, x, n: -0.5 * ((x - mu) ** 2 / n**2 + s**2 + np.log(2 * np.pi * n**2))),
+            "missing-term",
+            "the first: sigma^2 is divided by noise^2 as well, since both stand in the same square",
+        ),
+        Slip(
+            first(lambda mu, s, x, n: -0.5 * (((x - mu) ** 2 + s**2) / n + np.log(2 * np.pi * n))),
+            "elementwise-factor",
+            "the first: noise is a standard deviation, and its square belongs here",
+        ),
+        Slip(
+            second(lambda mu, s: -0.5 * (mu**2 + s**2 - 1 - np.log(s**2))),
+            "sign",
+            "the second is negative, and a KL never is",
+        ),
+        Slip(
+            second(lambda mu, s: mu**2 + s**2 - 1 - np.log(s**2)),
+            "factor",
+            "the second is twice what it should be: both logarithms have a 1/2 in front",
+        ),
+        Slip(
+            second(lambda mu, s: 0.5 * (mu**2 + s**2 - 1 - np.log(s))),
+            "missing-term",
+            "the second: the logarithm is of the variance, not of the standard deviation",
+        ),
+        Slip(
+            lambda *point: two_terms(*point)[0] - two_terms(*point)[1],
+            "shape",
+            "this is the ELBO: return its two terms, one after the other",
+        ),
+    ),
+)
+
+
+def gap_of(mu, sigma, x, noise):
+    """log p(x) - ELBO of q = N(mu, sigma^2), as a KL in closed form; p(z) = N(0, 1), p(x|z) = N(x; z, noise^2)."""
+    m, variance = x / (1 + noise**2), noise**2 / (1 + noise**2)  # of the posterior
+    return 0.5 * ((sigma**2 + (mu - m) ** 2) / variance - 1 + np.log(variance / sigma**2))
+
+
+def gap_by_subtraction(mu: float, sigma: float, x: float, noise: float) -> dict[str, float]:
+    """log p(x) in closed form, less the ELBO by quadrature."""
+    expected, kl = terms_by_quadrature(mu, sigma, x, noise).values()
+    evidence = 1 + noise**2  # the variance of x
+    return {"gap": -0.5 * (x**2 / evidence + LOG_2PI + np.log(evidence)) - expected + kl}
+
+
+def kl_to(m: float, variance: float, mu: float, sigma: float) -> float:
+    return float(0.5 * ((sigma**2 + (mu - m) ** 2) / variance - 1 + np.log(variance / sigma**2)))
+
+
+def posterior(x: float, noise: float) -> tuple[float, float]:
+    return x / (1 + noise**2), noise**2 / (1 + noise**2)
+
+
+GAP = value(
+    gap_of,
+    gap_by_subtraction,
+    one_measurement,
+    (
+        "The gap is a KL. From which density to which, and which of the two did page 02 find from x and the noise?",
+        "KL(N(mu, sigma^2) || N(m, v)) with m = x / (1 + noise^2), v = noise^2 / (1 + noise^2)",
+        "m, v = x / (1 + noise**2), noise**2 / (...); return 0.5 * ((sigma**2 + (mu - m) ** 2) / v - 1 + np.log(...))",
+    ),
+    (
+        Slip(
+            lambda mu, sigma, x, n: kl_to(0, 1, mu, sigma),
+            "elementwise-factor",
+            "this is the KL to the prior: the gap is the one to the posterior",
+        ),
+        Slip(
+            lambda mu, sigma, x, n: kl_to(mu, sigma**2, x / (1 + n**2), n / np.sqrt(1 + n**2)),
+            "transpose",
+            "this is the KL from the posterior to q: the mean is taken under q",
+        ),
+        Slip(
+            lambda mu, sigma, x, n: kl_to(x, n**2, mu, sigma),
+            "elementwise-factor",
+            "this is the KL to the likelihood, read as a density of z: the prior counts as well",
+        ),
+        Slip(
+            lambda mu, sigma, x, n: kl_to(x / (1 + n**2), n**4 / (1 + n**2) ** 2, mu, sigma),
+            "elementwise-factor",
+            "the variance of the posterior is squared once too often: noise^2 / (1 + noise^2) is the variance already",
+        ),
+        Slip(
+            lambda mu, sigma, x, n: kl_to(x / (1 + n**2), 1 + 1 / n**2, mu, sigma),
+            "elementwise-factor",
+            "this is the precision of the posterior, where its variance belongs: precisions add, and one over that",
+        ),
+        Slip(
+            lambda mu, sigma, x, n: kl_to(x, n**2 / (1 + n**2), mu, sigma),
+            "elementwise-factor",
+            "the posterior's mean is not x: the prior pulls it towards 0",
+        ),
+        Slip(
+            lambda mu, sigma, x, n: -kl_to(*posterior(x, n), mu, sigma),
+            "sign",
+            "it is negative: the ELBO lies below log p(x)",
+        ),
+        Slip(
+            lambda mu, sigma, x, n: kl_to(0, 1 + n**2, mu, sigma),
+            "elementwise-factor",
+            "N(0, 1 + noise^2) is the density of x: the gap compares two densities of z",
+        ),
+    ),
+)
