@@ -1,5 +1,6 @@
 """Correct formulations of every blank, as different as people write them."""
 
+import formulations_bayes
 import numpy as np
 from scipy.integrate import trapezoid
 from scipy.special import rel_entr
@@ -115,6 +116,7 @@ def matched_by_loop(z, density, step):
 
 
 FORMULATIONS = {
+    **formulations_bayes.FORMULATIONS,
     "kl.table": [
         looped_table,
         lambda q, p: entropy(q, p),

@@ -47,7 +47,7 @@ def test_nothing_that_is_off_by_a_thousandth_passes(name):
         values = blank_of(name).solution(*arguments)
         first, *rest = values if isinstance(values, tuple) else (values,)
         first = np.array(first)
-        first.flat[-1] *= 1.001
+        first.flat[np.abs(first).argmax()] *= 1.001
         return (first, *rest) if rest else first
 
     result = check(name, nearly)
@@ -172,7 +172,7 @@ def test_several_values_come_as_a_tuple_a_list_or_one_array():
 
 
 def test_a_name_that_is_not_there_is_told_which_are():
-    with pytest.raises(ValueError, match=r"there is no blank 'gradients.dx'; there are kl.table, "):
+    with pytest.raises(ValueError, match=r"there is no blank 'gradients.dx'; there are .*kl.table, "):
         check("gradients.dx", None)
     with pytest.raises(ValueError, match="there is no page 'dx'"):
         progress("dx")
