@@ -143,6 +143,11 @@ NORMAL = value(
             "the second is the variance of x, the one of the evidence: the posterior is narrower than the prior",
         ),
         Slip(
+            lambda x, s: (x / (1 + s**2), 1 / (1 + s**2)),
+            "elementwise-factor",
+            "the second is the weight of x in the mean: the variance is one over the sum of both precisions",
+        ),
+        Slip(
             lambda x, s: (x, s**2),
             "missing-term",
             "the prior is not in it: this is where the likelihood has its peak, and how wide that is",

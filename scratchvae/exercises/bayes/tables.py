@@ -122,6 +122,11 @@ POSTERIOR = value(
             "this is the prior: nothing has been learnt from x",
         ),
         Slip(
+            lambda prior, likelihood: likelihood / (likelihood * prior).sum(),
+            "elementwise-factor",
+            "below the line is the evidence: above it should stand the joint, and the prior is missing from that",
+        ),
+        Slip(
             lambda prior, likelihood: likelihood * prior / likelihood.sum(),
             "factor",
             "the sum below the line is of the likelihoods alone: the evidence is the sum of the products",
@@ -168,9 +173,9 @@ def posterior_by_differences(log_joint: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def far_down(rng: np.random.Generator) -> tuple[np.ndarray]:
-    """Three logarithms near -2000, and two so far below that a mean of all is of no use."""
-    near = rng.normal(-2000, 1, 3)
-    return (rng.permutation(np.concatenate([near, rng.uniform(-5200, -4800, 2)])),)
+    """Three logarithms near each other, and two so far below that a mean of all is of no use."""
+    a = rng.uniform(-9000, -1000) + np.concatenate([rng.normal(0, 1, 3), rng.uniform(-3200, -2800, 2)])
+    return (rng.permutation(a),)
 
 
 LOGS = value(
@@ -223,6 +228,16 @@ LOGS = value(
             lambda a: np.where(a - a.mean() < 0, 0, np.nan),
             "non-finite",
             "the mean (or the smallest) is not enough: the others lie so far above it that exp gives infinity",
+        ),
+        Slip(
+            lambda a: np.exp(a / a.max()) / np.exp(a / a.max()).sum(),
+            "elementwise-factor",
+            "divided by the largest logarithm: to multiply all products by one number, add to their logarithms",
+        ),
+        Slip(
+            lambda a: (a == a.max()).astype(float),
+            "elementwise-factor",
+            "all or nothing: the others are less probable, and not impossible",
         ),
         Slip(
             lambda a: np.exp2(a - a.max()) / np.exp2(a - a.max()).sum(),
