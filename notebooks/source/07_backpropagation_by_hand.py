@@ -13,21 +13,21 @@
 # %% [markdown]
 # # 07 · Backpropagation by hand
 #
-# Training needs the derivative of one number with respect to every weight. This page derives it for the parts that a
-# network is made of, index by index, and shows how to find out whether a derivative is right.
+# Training needs the derivative of one number with respect to every weight. On this page you go back to the weights,
+# through one neuron and then through a layer of many, and find out how one knows that a derivative is right.
 #
 # **What you will do**
-# - differentiate a dense layer by indices, and turn the sums into matrix products;
-# - check derivatives by differences, and look at where such checks fail;
-# - map where the simple formulas of sigmoid and softplus break.
+# - write the way back through a neuron and a dense layer, and a difference that measures it;
+# - see a check fail on right code in three ways, and pass on wrong code;
+# - write a softplus that is right for every number.
 #
 # **What you will learn**
 # - where the transpose comes from, and why gradients add at a fork;
-# - what a good gradient check looks like, and what it tells you;
-# - how to compute a loss that is never NaN without cause.
+# - how small a step should be, and what a difference cannot see;
+# - which error matters, the absolute or the relative one.
 #
 # **What you need**
-# - partial derivatives, the chain rule, matrix products. About 30 minutes. It runs in about ten seconds.
+# - the chain rule, matrix products. About 45 minutes with the blanks. It runs in ten seconds.
 
 # %%
 from importlib.util import find_spec
@@ -39,55 +39,200 @@ if find_spec("scratchvae") is None:
 
 import numpy as np
 
-from scratchvae import VAE, Adam, Bernoulli, Chain, Dense, fit, kl_to_standard_normal, load_data
+from scratchvae import SGD, VAE, Bernoulli, Chain, Dense, fit, kl_to_standard_normal, load_data
 from scratchvae.checks import check_vjp
-from scratchvae.layers import (
-    ACTIVATIONS,
-    Activation,
-    dense,
-    dense_backward,
-    relu,
-    relu_backward,
-)
-from scratchvae.layers import sigmoid, softplus
+from scratchvae.exercises import check, hint, progress, solution, use  # noqa: F401
+from scratchvae.layers import ACTIVATIONS, Activation, dense, dense_backward, sigmoid, softplus
 from scratchvae.view.notebook import panels, show
 
+BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+
 # %% [markdown]
-# ## A dense layer, by indices
+# ## One neuron
 #
-# The sizes: $B$ examples in a batch, $I$ inputs and $O$ outputs of a layer. The input $x$ has the shape $(B, I)$, the
-# weights $W$ the shape $(I, O)$, the bias $b$ the shape $(O,)$. The layer computes $y$ of the shape $(B, O)$:
+# A neuron multiplies its input $x$ by a weight $w$, adds a bias $b$, and bends the sum:
 #
-# $$y_{bo} = \sum_i x_{bi} W_{io} + b_o .$$
+# $$a = w x + b, \qquad y = \tanh a .$$
 #
-# Somewhere further on stands one number $J$ that depends on $y$; during training it is the loss. Suppose that we know
-# already how $J$ reacts to each output. This array is called the **upstream gradient**:
+# Take $x = 1.2$, $w = 0.5$, $b = 0.2$. *Before you write:* raise $w$ by 0.01. By how much does $a$ rise?
+
+
+# %% tags=["blank"]
+def edge_slopes(x, w, b):
+    """da/dx, da/dw and da/db of a = w x + b, all of them numbers."""
+    raise NotImplementedError
+
+
+check("backprop.edges", edge_slopes)
+
+# %% [markdown]
+# If you are stuck, `hint("backprop.edges")` in a cell of its own asks a question; a third hint is nearly the code.
+# Whatever stands in a blank, the cells below it run.
 #
-# $$\text{dy}_{bo} = \frac{\partial J}{\partial y_{bo}}, \quad \text{of the shape of } y.$$
+# A target $t = 1$ says what $y$ should be. How wrong it is, is one number: $J = (y - t)^2$. How $J$ reacts to $w$ is,
+# by the **chain rule**, the product of the slopes on the way:
 #
-# In the same way $\text{dx}$, $\text{dW}$, $\text{db}$ stand for the derivatives of $J$ with respect to $x$, $W$ and
-# $b$, each with the shape of its thing. The chain rule says: add up, over **all** outputs, how $J$ reacts to the
-# output times how the output reacts to the input,
+# $$\frac{\partial J}{\partial w} = \frac{\partial J}{\partial y} \cdot \frac{\partial y}{\partial a} \cdot
+#   \frac{\partial a}{\partial w} .$$
 #
-# $$\text{dx}_{bi} = \sum_{b'} \sum_o \text{dy}_{b'o}\, \frac{\partial y_{b'o}}{\partial x_{bi}} .$$
+# Write $\text{dy}$ for $\partial J / \partial y$, and so on. We start with $\text{dy} = 2 (y - t)$ and go
+# **backwards**. Each function multiplies what arrives from behind it, its **upstream gradient**, by a slope:
+# $\text{da} = \text{dy} \cdot \partial y / \partial a$, then $\text{dw} = \text{da} \cdot \partial a / \partial w$.
 #
-# Row $b'$ of $y$ uses row $b'$ of $x$ and no other, so only $b' = b$ is left; and $\partial y_{bo} / \partial x_{bi}
-# = W_{io}$. In the same way $\partial y_{bo} / \partial W_{io} = x_{bi}$ and $\partial y_{bo} / \partial b_o = 1$,
-# and these two are used by every row:
+# The slope of $\tanh a = (e^a - e^{-a}) / (e^a + e^{-a})$ is missing. Numerator and denominator are each other's
+# derivative. Use the quotient rule, and write what comes out with $y$ alone.
+
+
+# %% tags=["blank"]
+def through_tanh(dy, y):
+    """What reaches a through y = tanh(a), entry by entry, from dy and y: (B, O) each."""
+    raise NotImplementedError
+
+
+check("backprop.tanh", through_tanh)
+
+# %% [markdown]
+# *Write down a guess:* which of $\text{dx}$, $\text{dw}$ and $\text{db}$ is largest in size?
+
+# %%
+guess = None  # "dx", "dw" or "db"
+
+# %% tags=["answer"]
+x, w, b, t = 1.2, 0.5, 0.2, 1.0
+a = w * x + b
+y = np.tanh(a)
+J = (y - t) ** 2
+
+dy = 2 * (y - t)
+one_by_one = np.array([[dy]]), np.array([[y]])  # one row, one neuron
+da = use("backprop.tanh", through_tanh)(*one_by_one)[0][0]
+on_the_edges = use("backprop.edges", edge_slopes)(x, w, b)
+dx, dw, db = (da * slope for slope in on_the_edges)
+sizes = {"dx": abs(dx), "dw": abs(dw), "db": abs(db)}
+print(f"a = {a:.3f}, y = {y:.3f}, J = {J:.3f}")
+print(f"dy = {dy:.3f}, da = {da:.3f}, dx = {dx:.3f}, dw = {dw:.3f}, db = {db:.3f}")
+print(f"the largest is {max(sizes, key=sizes.get)}; your guess: {guess}")
+
+assert max(dx, dw, db) < 0 < t - y  # raising any of them raises y, which is too low
+# spoil: dx = -dx
+assert max(sizes, key=sizes.get) == "dw"  # x is larger than w and than 1
+# spoil: sizes = {"dx": abs(da * x), "dw": abs(da * w), "db": abs(da)}
+
+# %% tags=["answer"]
+places = {"x": (0, 2), "w": (0, 1), "b": (0, 0), "a": (1.7, 1), "y": (3.3, 1), "J": (4.9, 1)}
+values = {"x": x, "w": w, "b": b, "a": a, "y": y, "J": J}
+gradients = {"x": dx, "w": dw, "b": db, "a": da, "y": dy, "J": 1.0}
+slopes = dict(zip(("xa", "wa", "ba"), on_the_edges, strict=True)) | {"ay": da / dy, "yJ": dy}
+
+fig, ax = panels(height=3.2, xlim=(-0.5, 5.4), ylim=(-0.5, 2.5))
+ax.axis("off")
+box = {"boxstyle": "round,pad=0.5", "facecolor": "#F4F4F4", "edgecolor": "#999999"}
+middle = {"ha": "center", "va": "center", "linespacing": 1.8}
+for name, (across, up) in places.items():
+    lines = f"{name} = {values[name]:.3g}\nd{name} = {gradients[name]:+.3f}"
+    ax.text(across, up, lines, **middle, color="none", bbox=box)
+    ax.text(across, up + 0.16, lines.split("\n")[0], **middle)
+    ax.text(across, up - 0.16, lines.split("\n")[1], **middle, color=VERMILLION)
+for (start, end), slope in slopes.items():
+    (x0, y0), (x1, y1) = places[start], places[end]
+    x0, x1, y1 = x0 + 0.56, x1 - 0.56, y1 + 0.2 * (y0 - y1)
+    ax.annotate("", (x1, y1), (x0, y0), arrowprops={"arrowstyle": "->", "color": BLUE})
+    ax.text((x0 + x1) / 2, (y0 + y1) / 2 + 0.13, f"{slope:.3g}", ha="center", color=BLUE)
+ax.set_title("Values and gradients at the nodes, slopes on the edges")
+show(
+    fig,
+    "A graph: x, w and b lead to a, a to y, y to J. At each node stand its value and below it, in"
+    " red, its gradient; on each edge, in blue, its slope.",
+)
+
+# %% [markdown]
+# Each gradient is the one to its right times the slope between them. All are negative: raising any of the three brings
+# $y$ nearer to its target.
 #
-# $$\text{dx}_{bi} = \sum_o \text{dy}_{bo}\, W_{io}, \qquad \text{dW}_{io} = \sum_b x_{bi}\, \text{dy}_{bo}, \qquad
-#   \text{db}_o = \sum_b \text{dy}_{bo} .$$
+# ## Measure it
 #
-# ### From sums to matrix products
+# A slope can be found without a formula. Move the input by a small step $h$ to either side, and divide the change by
+# the way: the **central difference**.
+
+
+# %% tags=["blank"]
+def central_difference(f, x, h):
+    """The slope of f at x from two values of f, a step h to either side of x: numbers."""
+    raise NotImplementedError
+
+
+check("backprop.difference", central_difference)
+
+# %%
+central = use("backprop.difference", central_difference)  # yours, if it has passed
+measured = {
+    "dx": central(lambda x: (np.tanh(w * x + b) - t) ** 2, x, 1e-5),
+    "dw": central(lambda w: (np.tanh(w * x + b) - t) ** 2, w, 1e-5),
+    "db": central(lambda b: (np.tanh(w * x + b) - t) ** 2, b, 1e-5),
+}
+backwards = {"dx": dx, "dw": dw, "db": db}
+for name, value in measured.items():
+    print(f"{name}: backwards {backwards[name]:+.9f}, measured {value:+.9f}")
+    assert np.isclose(backwards[name], value, rtol=1e-8)
+    # spoil: value = value / (1 - y**2)
+
+# %% [markdown]
+# ## A fork
 #
-# A matrix product $(A C)_{mn} = \sum_k A_{mk} C_{kn}$ sums over the **last** index of the left factor and the
-# **first** of the right one. In $\text{dx}$ the sum runs over $o$, which is last in $\text{dy}$, but also last in
-# $W$. So $W$ has to be turned: $W_{io} = (W^\top)_{oi}$. In $\text{dW}$ the sum runs over $b$, first in both, so $x$
-# has to be turned:
+# Many networks add the input of a layer to its output: $y = x + \tanh(w x + b)$. Now $x$ is used twice. Along the
+# straight edge it receives $\text{dy} \cdot 1$, through the neuron $\text{da} \cdot w$.
 #
-# $$\text{dx} = \text{dy}\, W^\top, \qquad \text{dW} = x^\top \text{dy}.$$
+# *Write down a guess:* is $\text{dx}$ their sum, their mean, or the one that arrives last?
+
+# %%
+guess = None  # "sum", "mean" or "last"
+
+# %% tags=["stumble-04", "answer"]
+y = x + np.tanh(a)
+dy = 2 * (y - t)
+straight, bent = dy, dy * (1 - np.tanh(a) ** 2) * w
+candidates = {"sum": straight + bent, "mean": (straight + bent) / 2, "last": bent}
+slope = central(lambda x: (x + np.tanh(w * x + b) - t) ** 2, x, 1e-5)
+print(f"measured {slope:.4f};", ", ".join(f"{k} {v:.4f}" for k, v in candidates.items()))
+print("your guess:", guess)
+
+right = [name for name, value in candidates.items() if np.isclose(value, slope, rtol=1e-6)]
+assert right == ["sum"]
+# spoil: right = [name for name, value in candidates.items() if np.isclose(value, slope / 2, rtol=1e-6)]
+
+# %% [markdown]
+# Move $x$ by a small $h$: $y$ moves by $h$ and by $(1 - \tanh^2 a)\, w\, h$, and $J$ by $\text{dy}$ times both
+# together. So **the parts add**.
 #
-# That is where the transpose comes from: it puts the index that is summed where a matrix product looks for it.
+# ## A layer, by indices
+#
+# A dense layer has an input $x$ of the shape $(B, I)$, a row for each of $B$ examples, weights $W$ $(I, O)$, biases $b$
+# $(O,)$, and the output
+#
+# $$y_{no} = \sum_i x_{ni} W_{io} + b_o .$$
+#
+# $\text{dy}_{no} = \partial J / \partial y_{no}$ has arrived. An input is used by many outputs, and the parts add:
+# $\text{dx}_{ni} = \sum_{mo} \text{dy}_{mo}\, \partial y_{mo} / \partial x_{ni}$. Most terms are zero.
+#
+# - Row $m$ of $y$ uses row $m$ of $x$ alone. So for $x_{ni}$ only $m = n$ is left, with the slope $W_{io}$.
+# - Column $o$ of $y$ uses column $o$ of $W$ and entry $o$ of $b$ alone. So for $W_{io}$ only column $o$ is left, in
+#   all its rows, with the slope $x_{ni}$; for $b_o$ likewise, with the slope 1.
+#
+# $$\text{dx}_{ni} = \sum_o \text{dy}_{no}\, W_{io}, \qquad \text{dW}_{io} = \sum_n x_{ni}\, \text{dy}_{no}, \qquad
+#   \text{db}_o = \sum_n \text{dy}_{no} .$$
+#
+# A matrix product $(A C)_{mk} = \sum_j A_{mj} C_{jk}$ sums over the **last** index of its left factor and the
+# **first** of its right one. Where does the summed index stand in the first two sums? Which factor has to be turned,
+# with `.T`?
+
+
+# %% tags=["blank"]
+def dense_gradients(dy, x, W):
+    """dx, dW and db of y = x W + b: dy (B, O), x (B, I), W (I, O) -> (B, I), (I, O), (O,)."""
+    raise NotImplementedError
+
+
+check("backprop.dense", dense_gradients)
 
 # %%
 rng = np.random.default_rng(0)
@@ -103,287 +248,366 @@ for n in range(B):
             dx[n, i] += dy[n, o] * W[i, o]
             dW[i, o] += x[n, i] * dy[n, o]
 
-y, cache = dense(x, W, b)
-for name, slow, fast in zip(
-    ("dx", "dW", "db"), (dx, dW, db), dense_backward(dy, cache), strict=True
-):
-    assert slow.shape == fast.shape
-    assert np.allclose(slow, fast)
-    print(f"{name} {slow.shape}: loops and matrix products agree")
+products = use("backprop.dense", dense_gradients)(dy, x, W)
+for name, by_loop, by_product in zip(("dx", "dW", "db"), (dx, dW, db), products, strict=True):
+    print(f"{name} {by_loop.shape}: the loops and the matrix products agree")
+    assert np.allclose(by_loop, by_product)
+    # spoil: by_product = by_product / B
 
 # %% [markdown]
+# Turning a factor puts the summed index where a matrix product looks for it. That is where the transpose comes from.
+#
 # > **Often said.** "Put the transposes so that the shapes fit."
 # >
-# > **What is true.** Shapes are a hint, not a reason. With a square $W$, `dy @ W` fits as well as `dy @ W.T`, and
-# > one of them is wrong. What decides is the index that is summed.
+# > **What is true.** Shapes are a hint. What decides is the index that is summed.
 # >
-# > **Run this cell.** It compares both with differences: move one entry of $x$ by a small $h$ to either side, and
-# > divide the change of $J = \sum_{bo} \text{dy}_{bo}\, y_{bo}$ by $2h$.
-
-# %% tags=["stumble-04"]
-square = rng.standard_normal((I, I))  # (I, I)
-dy_square = rng.standard_normal((B, I))  # (B, I)
+# > **Run this cell.** Here $W$ is square. *Before you run it:* does Python complain about the wrong one?
 
 
-def J(x):
-    """A number with the upstream gradient dy_square."""
-    return (dy_square * (x @ square)).sum()
-
-
+# %% tags=["stumble-04", "answer"]
 def by_differences(f, x, h=1e-6):
-    """The derivative of f with respect to every entry of x."""
-    slopes = np.zeros(x.shape)
-    for index in np.ndindex(x.shape):
-        move = np.zeros(x.shape)
-        move[index] = h
-        slopes[index] = (f(x + move) - f(x - move)) / (2 * h)
-    return slopes
+    """The slope of a number f(x) with respect to every entry of x, of the shape of x."""
+    moves = np.eye(x.size, dtype=x.dtype).reshape(-1, *x.shape)  # one entry at a time
+    slopes = [central(lambda s, m=m: f((x + s * m).astype(x.dtype)), 0.0, h) for m in moves]
+    return np.array(slopes).reshape(x.shape)
 
 
-measured = by_differences(J, x)
-for name, candidate in (
-    ("dy @ W.T", dy_square @ square.T),
-    ("dy @ W  ", dy_square @ square),
-):
-    error = np.abs(candidate - measured).max()
-    print(f"{name} has the shape {candidate.shape}, largest error {error:.1e}")
+square, dy_square = rng.standard_normal((I, I)), rng.standard_normal((B, I))
+slopes = by_differences(lambda x: (dy_square * (x @ square)).sum(), x)  # (B, I)
+off = {}
+for name, candidate in (("dy @ W.T", dy_square @ square.T), ("dy @ W", dy_square @ square)):
+    off[name] = np.abs(candidate - slopes).max()
+    print(f"{name:8} has the shape {candidate.shape}, largest error {off[name]:.1e}")
 
-assert (dy_square @ square).shape == (dy_square @ square.T).shape == x.shape
-assert np.allclose(dy_square @ square.T, measured, rtol=1e-6, atol=1e-8)
-assert not np.allclose(dy_square @ square, measured, rtol=1e-2, atol=1e-2)
+assert off["dy @ W.T"] < 1e-8
+# spoil: off["dy @ W.T"] = off["dy @ W"]
+assert off["dy @ W"] > 0.1
+# spoil: off["dy @ W"] = off["dy @ W.T"]
 
 # %% [markdown]
-# ## Why gradients add at a fork
+# ## In the library: a forward and its backward
 #
-# Let one number $u$ be used twice: $s = f(u)$, $t = g(u)$, and $J$ depends on $s$ and $t$. Move $u$ by a little $h$.
-# Then $s$ moves by $f'(u)\, h$ and $t$ by $g'(u)\, h$. To first order, $J$ feels both movements, one after the other:
+# `dense(x, W, b)` returns $y$ and a **cache**: what its backward will need, here $x$ and $W$. `dense_backward(dy,
+# cache)` returns the three gradients, by your lines. Every function of the library is such a pair.
 #
-# $$J(s + f' h,\; t + g' h) - J(s, t) \approx \frac{\partial J}{\partial s} f' h + \frac{\partial J}{\partial t} g' h
-# .$$
+# The **Jacobian** is the table of all slopes, a row for each output, a column for each input. A backward returns `dy`
+# times that table, a **vector-Jacobian product**, *vjp* for short, and never builds it. For our layer we can: it has 10
+# rows and 15 columns.
 #
-# Divide by $h$:
-#
-# $$\text{du} = \text{ds}\, f'(u) + \text{dt}\, g'(u).$$
-#
-# Each use sends back its part, and the parts are **added**. Not averaged, and none of them overwrites another. The
-# sums above are forks already: a bias is used once in every row, so $\text{db}$ is a sum over rows.
-#
-# In the cell, $u$ has the shape $(3,)$, $s = \tanh u$, $t = u^2$, and $J = \sum_n s_n t_n$. So $\text{ds} = t$ and
-# $\text{dt} = s$.
+# *Write down a guess:* which share of it is zero?
 
-# %% tags=["stumble-04"]
-u = np.array([0.5, -1.2, 2.0])  # (3,)
-s, t = np.tanh(u), u**2
-through_s, through_t = t * (1 - s**2), s * 2 * u  # (3,), (3,)
-measured = by_differences(lambda u: (np.tanh(u) * u**2).sum(), u)
-for name, candidate in (
-    ("one path only", through_s),
-    ("their mean", (through_s + through_t) / 2),
-    ("their sum", through_s + through_t),
-):
-    print(f"{name:14} largest error {np.abs(candidate - measured).max():.1e}")
+# %%
+guess = None  # a number between 0 and 1
 
-assert np.allclose(through_s + through_t, measured, rtol=1e-6)
-assert not np.allclose((through_s + through_t) / 2, measured, rtol=1e-2)
-assert not np.allclose(through_s, measured, rtol=1e-2)
+# %% tags=["answer"]
+outputs = [(n, o) for n in range(B) for o in range(O)]
+table = [by_differences(lambda x, at=at: dense(x, W, b)[0][at], x).ravel() for at in outputs]
+jacobian = np.array(table)  # (B O, B I)
+_, cache = dense(x, W, b)
+dx, _, _ = dense_backward(dy, cache)
+zeros = (jacobian == 0).mean()
+print(f"{zeros:.0%} of the Jacobian are zeros; your guess: {guess}")
+print("the backward is dy times the Jacobian, largest error", end=" ")
+print(f"{np.abs(dy.ravel() @ jacobian - dx.ravel()).max():.0e}")
+
+assert np.isclose(zeros, 1 - 1 / B)  # a row of y sees one row of x
+# spoil: zeros = 1 - 1 / O
+assert np.allclose(dy.ravel() @ jacobian, dx.ravel())
+# spoil: jacobian = np.abs(jacobian)
+
+# %% [markdown]
+# A network is a chain of pairs. Backward, the order is reversed, and each hands its `dx` to the one before. Two dense
+# layers with a tanh after each, by hand, by the library's `Chain`, and each of the 32 weights by differences:
+
+# %%
+chain = Chain(
+    {
+        "0": Dense(3, 5, rng=rng, dtype="float64"),
+        "0.tanh": Activation("tanh"),
+        "1": Dense(5, 2, rng=rng, dtype="float64"),
+        "1.tanh": Activation("tanh"),
+    }
+)
+P = chain.params
+y0 = np.tanh(x @ P["0.W"] + P["0.b"])  # (B, 5)
+y1 = np.tanh(y0 @ P["1.W"] + P["1.b"])  # (B, 2)
+dy1 = rng.standard_normal((B, 2))  # upstream
+da1 = dy1 * (1 - y1**2)  # (B, 2)
+da0 = (da1 @ P["1.W"].T) * (1 - y0**2)  # (B, 5)
+by_hand = {"0.W": x.T @ da0, "0.b": da0.sum(axis=0), "1.W": y0.T @ da1, "1.b": da1.sum(axis=0)}
+
+# %%
+_, cache = chain.forward(x)
+_, grads = chain.backward(dy1, cache)
+
+
+def J_of(value, name):
+    """J = sum dy1 y1 with other values in one of the parameters."""
+    kept = P[name].copy()
+    P[name][...] = value
+    total = (dy1 * chain.forward(x)[0]).sum()
+    P[name][...] = kept
+    return total
+
+
+for name in by_hand:
+    slopes = by_differences(lambda value, name=name: J_of(value, name), P[name])
+    assert np.allclose(by_hand[name], slopes, rtol=1e-6, atol=1e-8)
+    # spoil: slopes = slopes / B
+    assert np.allclose(grads[name], by_hand[name])
+    # spoil: grads[name] = 2 * grads[name]
+print("by hand, by differences and by the library:", ", ".join(by_hand))
 
 # %% [markdown]
 # ## Activations
 #
-# Without something bent between them, two dense layers are one. An **activation** is a function of one number,
-# applied to each entry: $y_{bo} = g(a_{bo})$. Entry $(b, o)$ of $y$ depends on entry $(b, o)$ of $a$ alone, so its
-# backward is a product entry by entry, $\text{da}_{bo} = \text{dy}_{bo}\, g'(a_{bo})$. The four of the library:
+# An **activation** is a function of one number, applied entry by entry; so is its backward.
 #
-# | name | $g(a)$ | $g'(a)$ |
+# | name | $y$ | $\partial y / \partial a$ |
 # |---|---|---|
 # | relu | $\max(a, 0)$ | $1$ for $a > 0$, else $0$ |
-# | tanh | $\tanh a$ | $1 - g(a)^2$ |
-# | sigmoid | $1 / (1 + e^{-a})$ | $g(a)\,(1 - g(a))$ |
+# | tanh | $\tanh a$ | $1 - y^2$ |
+# | sigmoid | $1 / (1 + e^{-a})$ | $y (1 - y)$ |
 # | softplus | $\log(1 + e^a)$ | $e^a / (1 + e^a)$, the sigmoid |
 #
-# The slopes of tanh and sigmoid are written with the **output** $g(a)$, which the forward pass has already computed.
-# Relu has a kink at $0$ and no slope there; the library takes $0$.
+# Relu has no slope at its kink; the library takes 0. The sigmoid is a tanh, shifted and scaled. Multiply numerator and
+# denominator by $e^{a/2}$:
+#
+# $$\frac{1}{1 + e^{-a}} = \frac{e^{a/2}}{e^{a/2} + e^{-a/2}} = \frac12 \left( 1 + \frac{e^{a/2} - e^{-a/2}}{e^{a/2} +
+#   e^{-a/2}} \right) = \frac12 \left( 1 + \tanh \frac{a}{2} \right) .$$
+#
+# Its slope is $\frac14 (1 - \tanh^2 \frac a2) = y (1 - y)$. *Before you run the cell:* a gradient of 1 goes back
+# through ten sigmoids. How much of it can be left at most?
 
-# %%
+# %% tags=["answer"]
 a = np.linspace(-4, 4, 400)  # (400,)  an even number of points: none is at the kink
 fig, axes = panels(2, height=2.8, xlabel="a")
-colours, styles = ("#0072B2", "#D55E00", "#009E73", "#E69F00"), ("-", "--", "-.", ":")
+colours, styles = (BLUE, VERMILLION, GREEN, ORANGE), ("-", "--", "-.", ":")
+steepest = {}
 for (name, (forward, backward)), colour, style in zip(
     ACTIVATIONS.items(), colours, styles, strict=True
 ):
     value, cache = forward(a)
     slope = backward(np.ones(len(a)), cache)
-    measured = (forward(a + 1e-6)[0] - forward(a - 1e-6)[0]) / 2e-6
-    assert np.allclose(slope, measured, rtol=1e-6, atol=1e-8), name
+    steepest[name] = slope.max()
+    measured = [central(lambda s, f=forward: f(np.array(s))[0], v, 1e-6) for v in a.tolist()]
     axes[0].plot(a, value, style, color=colour, label=name)
     axes[1].plot(a, slope, style, color=colour)
-axes[0].set(title="the function g", ylabel="g(a)", ylim=(-1.2, 3))
-axes[1].set(title="its slope", ylabel="g'(a)")
+    assert np.allclose(slope, measured, rtol=1e-6, atol=1e-8), name
+    # spoil: slope = value * (1 - value)
+axes[0].set(title="the function", ylabel="y", ylim=(-1.2, 3))
+axes[1].set(title="its slope", ylabel="dy/da")
 axes[0].legend(frameon=False, fontsize="small")
 show(
     fig,
-    "Left: relu, tanh, sigmoid and softplus. Right: their slopes; relu's jumps, the others are smooth.",
+    "Left: relu, tanh, sigmoid and softplus. Right: their slopes. That of relu jumps from 0 to 1,"
+    " that of tanh is a peak of height 1, that of the sigmoid one of 1/4; softplus has an S.",
 )
+print(f"the sigmoid's steepest slope is {steepest['sigmoid']:.4f}", end="; ")
+print(f"ten of them leave at most {0.25**10:.0e}")
+
+assert abs(steepest["sigmoid"] - 0.25) < 1e-4
+# spoil: steepest["sigmoid"] = steepest["tanh"]
 
 # %% [markdown]
-# ## A network
+# ## How small a step?
 #
-# A network is a chain of such functions. Forward, each hands its output to the next and keeps what its backward will
-# need, its **cache**. Backward, the order is reversed, and each hands its $\text{dx}$ to the one before. Two dense
-# layers with a tanh after each, by hand and by the library's `Chain`:
+# For $f(x) = e^{\sin x}$ we know the slope, $\cos(x)\, e^{\sin x}$, and measure the error of three others over a
+# hundred points. Beside the central difference stand the **forward difference** $(f(x + h) - f(x))/h$, and one that
+# subtracts nothing: $f(x + ih) = f(x) + i h f'(x) + \dots$, so the imaginary part over $h$ is the slope, the **complex
+# step**.
+#
+# *Write down a guess:* which $h$ is best for the central difference, in float64 (16 digits) and in float32 (7 digits)?
 
 # %%
-how = {"rng": np.random.default_rng(1), "dtype": "float64"}
-chain = Chain(
-    {
-        "0": Dense(3, 5, **how),
-        "0.tanh": Activation("tanh"),
-        "1": Dense(5, 2, **how),
-        "1.tanh": Activation("tanh"),
-    }
-)
-W0, b0, W1, b1 = (chain.params[name] for name in ("0.W", "0.b", "1.W", "1.b"))
+guess = None  # two numbers
 
-h0 = np.tanh(x @ W0 + b0)  # (B, 5)
-h1 = np.tanh(h0 @ W1 + b1)  # (B, 2)
-dh1 = rng.standard_normal(h1.shape)  # (B, 2)  upstream
-da1 = dh1 * (1 - h1**2)  # (B, 2)
-da0 = (da1 @ W1.T) * (1 - h0**2)  # (B, 5)
-by_hand = {"0.W": x.T @ da0, "0.b": da0.sum(axis=0), "1.W": h0.T @ da1, "1.b": da1.sum(axis=0)}
-
-output, cache = chain.forward(x)
-dx, grads = chain.backward(dh1, cache)
-assert np.allclose(output, h1)
-assert np.allclose(dx, da0 @ W0.T)
-assert grads.keys() == by_hand.keys()
-for name in by_hand:
-    assert np.allclose(grads[name], by_hand[name])
-print("agree:", ", ".join(grads))
-
-# %% [markdown]
-# ## Is a derivative right?
-#
-# Compare it with a difference. For a function $f$ of one number, Taylor's theorem gives
-#
-# $$f(x \pm h) = f(x) \pm h f'(x) + \tfrac{h^2}{2} f''(x) \pm \tfrac{h^3}{6} f'''(x) + \dots$$
-#
-# Subtract $f(x)$ and divide by $h$: the **forward difference** $(f(x + h) - f(x))/h$ is off by about $\tfrac{h}{2}
-# f''$. Subtract the two lines instead and divide by $2h$: the terms with $f$ and $f''$ cancel, and the **central
-# difference** is off by about $\tfrac{h^2}{6} f'''$. Make $h$ ten times smaller, and its error falls a hundredfold.
-#
-# But only for a while. A computer rounds each value of $f$ to a relative precision $u$, about $10^{-16}$ in float64
-# and $10^{-7}$ in float32. The difference then carries an error of about $u |f| / h$, which **grows** as $h$ shrinks.
-# Both together make a V.
-#
-# A third way has no subtraction at all. If $f$ can be computed for complex numbers, $f(x + ih) = f(x) + i h f'(x) +
-# \dots$, so the imaginary part over $h$ is the derivative, for $h$ as small as you like: the **complex step**.
-#
-# *Before you run the cell:* where is the lowest point of the central difference in float64? In float32?
-
-# %%
-x0, steps = 0.7, np.logspace(-0.3, -12, 60)
-true_slope = np.cos(x0) * np.exp(np.sin(x0))  # of exp(sin x), in closed form
+# %% tags=["answer"]
+points = np.random.default_rng(0).uniform(0.5, 1, 100).astype("float32").astype(float)  # (100,)
+true_slopes = np.cos(points) * np.exp(np.sin(points))  # (100,)
+steps = np.logspace(-0.3, -18, 90)  # (90,)
+narrow = np.float32
 
 
 def f(x):
     return np.exp(np.sin(x))
 
 
-narrow = np.float32  # the same function, in half as many bits
-curves = {
-    "forward, float64": [(f(x0 + h) - f(x0)) / h for h in steps],
-    "central, float64": [(f(x0 + h) - f(x0 - h)) / (2 * h) for h in steps],
-    "central, float32": [float(f(narrow(x0 + h)) - f(narrow(x0 - h))) / (2 * h) for h in steps],
-    "complex step": [f(x0 + 1j * h).imag / h for h in steps],
+def median_errors(slope):
+    """The median over the points of the relative error of slope(x, h), for every step."""
+    found = np.array([[slope(p, h) for p in points] for h in steps], float)  # (90, 100)
+    return np.median(np.abs(found / true_slopes - 1), axis=1)
+
+
+errors = {
+    "forward, float64": median_errors(lambda x, h: (f(x + h) - f(x)) / h),
+    "central, float64": median_errors(lambda x, h: central(f, x, h)),
+    "central, float32": median_errors(lambda x, h: central(f, narrow(x), narrow(h))),
+    "complex step": median_errors(lambda x, h: f(x + 1j * h).imag / h),
 }
-errors = {name: np.abs(np.array(values) / true_slope - 1) for name, values in curves.items()}
+best = {name: steps[error.argmin()] for name, error in errors.items()}
 for name, error in errors.items():
-    print(f"{name:17} smallest error {error.min():.0e} at h = {steps[error.argmin()]:.0e}")
+    print(f"{name:17} smallest error {error.min():.0e} at h = {best[name]:.0e}")
+print("your guess:", guess)
 
-assert errors["central, float64"].min() < 1e-10 < errors["forward, float64"].min()
-assert errors["central, float32"].min() > 1e-6
-assert errors["complex step"].min() < 1e-15
-
-# %%
+# %% tags=["answer"]
 fig, ax = panels(
-    height=3.4, xscale="log", yscale="log", xlabel="step h", ylabel="relative error"
+    height=3.4, xscale="log", yscale="log", xlabel="step h", ylabel="relative error, median"
 )
 for (name, error), colour, style in zip(
-    errors.items(),
-    ("#E69F00", "#0072B2", "#D55E00", "#009E73"),
-    ("--", "-", "-.", ":"),
-    strict=True,
+    errors.items(), (ORANGE, BLUE, VERMILLION, GREEN), ("--", "-", "-.", ":"), strict=True
 ):
     ax.plot(steps, np.maximum(error, 1e-17), style, color=colour, label=name)
-ax.set(title="Too large a step is crude, too small a step is noise", ylim=(1e-17, 1e3))
+ax.set(title="Too large a step is crude, too small a step is noise", ylim=(1e-17, 30))
 fig.legend(frameon=False, fontsize="small", loc="outside right center")
 show(
     fig,
-    "Errors over the step: V-shaped for all differences, deepest for the central one in float64; "
-    "the complex step falls and stays at the bottom.",
+    "Errors over the step, both axes logarithmic. The three differences make a V each, the central"
+    " one in float64 the deepest, and end on a plateau at 1. The complex step falls and stays low.",
 )
 
 # %% [markdown]
-# ### Where checks go wrong
+# **The right arm of the V.** By Taylor's theorem
+#
+# $$f(x \pm h) = f(x) \pm h f'(x) + \tfrac{h^2}{2} f''(x) \pm \tfrac{h^3}{6} f'''(x) + \dots$$
+#
+# In the central difference $f$ and $f''$ cancel, and it is off by $\tfrac{h^2}{6} |f'''|$: a tenth of the step, a
+# hundredth of the error. In the forward difference $\tfrac h2 |f''|$ stays.
+#
+# **The left arm.** A computer rounds each value of $f$, to a relative precision $r$ of $1.1 \cdot 10^{-16}$ in float64
+# and $6 \cdot 10^{-8}$ in float32. That is up to $r |f| / h$ in the difference, and *grows* as $h$ shrinks.
+#
+# **The bottom.** The sum $\tfrac{h^2}{6} |f'''| + r |f| / h$ has the slope zero where $\tfrac h3 |f'''| = r |f| / h^2$,
+# so at $h = (3 r |f| / |f'''|)^{1/3}$: about $r^{1/3}$, with an error of about $r^{2/3}$.
+#
+# **The plateau.** Between $\tfrac12$ and 1, where our points lie, float32 numbers are $2^{-24}$ apart. For
+# $h < 2^{-25}$ both $x + h$ and $x - h$ round to $x$: the difference is 0, its relative error exactly 1. In float64
+# the same happens below $2^{-54}$.
+
+# %%
+c, s = np.cos(points), np.sin(points)
+third = (c**3 - 3 * s * c - c) * f(points)  # (100,)  f''', in closed form
+bottom, depth, edge = {}, {}, {"central, float64": 2.0**-54, "central, float32": 2.0**-25}
+for name, dtype in (("central, float64", "float64"), ("central, float32", "float32")):
+    r = np.finfo(dtype).eps / 2
+    bottom[name] = np.median((3 * r * f(points) / np.abs(third)) ** (1 / 3))
+    depth[name] = r ** (2 / 3)
+    print(
+        f"{name}: bottom at {bottom[name]:.0e} in theory, {best[name]:.0e} measured;", end=" "
+    )
+    print(f"error {depth[name]:.0e} in theory, {errors[name].min():.0e} measured")
+    assert 1 / 5 < best[name] / bottom[name] < 5
+    # spoil: bottom[name] = r ** (1 / 2)
+    assert 1 / 5 < errors[name].min() / depth[name] < 5
+    # spoil: depth[name] = r
+    clear = (steps < edge[name]) | (steps > 4 * edge[name])  # between them some points round
+    assert np.array_equal((errors[name] == 1)[clear], (steps < edge[name])[clear])
+    # spoil: edge[name] = edge[name] / 16
+right_arm = (steps > 1e-2) & (steps < 0.1)
+arm = np.polyfit(np.log(steps[right_arm]), np.log(errors["central, float64"][right_arm]), 1)[0]
+print(f"slope of the right arm of the central difference, on these axes: {arm:.2f}")
+
+assert abs(arm - 2) < 0.05
+# spoil: arm = arm / 2
+assert errors["complex step"][steps < 1e-8].max() < 1e-15
+# spoil: errors["complex step"] = errors["central, float64"]
+
+# %% [markdown]
+# ## A check that fails on right code
 #
 # > **Often said.** "The gradient check fails, so the gradient is wrong." Or: "it passes within one per cent, so it is
 # > right."
 # >
-# > **What is true.** A check fails on right code in three ways. In **float32**, as just seen, the differences are too
-# > coarse to see a small slip. On a **kink**, the two sides have two slopes, and the difference gives something in
-# > between. With **noise that changes** from call to call, it compares two different functions.
+# > **What is true.** In **float32** the difference is coarse. At a **kink** it takes the mean of two slopes. With
+# > **noise that is drawn inside**, it subtracts values of two functions.
 # >
-# > **Run this cell.** It makes all three happen, and shows what `check_vjp` says about each. It takes a `forward`,
-# > its `backward` and the inputs.
-
-# %% tags=["stumble-11"]
-at_the_kink = np.array([0.0, 1.0])  # and one beside it, where there is a slope to be seen
-_, mask = relu(at_the_kink)
-claimed = relu_backward(np.ones(2), mask)[0]
-difference = (relu(np.array([1e-6]))[0] - relu(np.array([-1e-6]))[0])[0] / 2e-6
-print(f"relu at 0: the backward says {claimed:.1f}, a central difference {difference:.1f}")
-kink = check_vjp(relu, relu_backward, {"x": at_the_kink}, title="relu at its kink")
-print(kink)
-
-single = check_vjp(
-    dense, dense_backward, {"x": x, "W": W.astype("float32"), "b": b}, title="in float32"
-)
-print(single)
-
-generator = np.random.default_rng(2)
+# > **Run these cells.** A simple check gets right code six times, then wrong code once. *Before you look:* which of
+# > the three is farthest off?
 
 
-def dropout(x):
-    """Half of the entries, chosen anew at each call: not the same function twice."""
-    mask = generator.random(x.shape) < 0.5
-    return x * mask, mask
+# %%
+def simple_check(forward, backward, x, h=1e-6):
+    """How far a backward is from central differences, over its largest entry."""
+    y, cache = forward(x)
+    claimed = backward(np.ones_like(y), cache)
+    slopes = by_differences(lambda x: forward(x)[0].sum(), x, h)
+    return np.abs(claimed - slopes).max() / np.abs(claimed).max()
 
 
-noisy = check_vjp(dropout, lambda dy, mask: dy * mask, {"x": x}, title="noise inside")
-print(noisy)
+def dropout(x, seed=None):
+    """Half of the entries are set to 0: other ones in each call if there is no seed."""
+    generator = noise if seed is None else np.random.default_rng(seed)
+    keep = generator.random(x.shape) < 0.5
+    return x * keep, keep
 
-assert claimed == 0
-assert np.isclose(difference, 0.5)
-assert kink.ok  # a kink is no fault: it is checked a little beside it
-assert {finding.cause for finding in single.findings} == {"precision"}
-assert {finding.cause for finding in noisy.findings} == {"noise-redrawn"}
+
+def masked(dy, keep):
+    """The backward of dropout."""
+    return dy * keep
+
+
+noise = np.random.default_rng(2)
+relu, relu_backward = ACTIVATIONS["relu"]
+tanh, tanh_backward = ACTIVATIONS["tanh"]
+
+# %% tags=["stumble-11", "answer"]
+at_a_kink = np.array([0.0, 1.0, -1.0])
+cases = {
+    "tanh in float32": (tanh, tanh_backward, x.astype("float32")),
+    "relu at its kink": (relu, relu_backward, at_a_kink),
+    "dropout, noise drawn inside": (dropout, masked, x),
+    "tanh in float64": (tanh, tanh_backward, x),
+    "relu beside its kink": (relu, relu_backward, at_a_kink + 0.01),
+    "dropout, noise handed in": (lambda x: dropout(x, seed=3), masked, x),
+    "tanh, 0.5 % too large": (tanh, lambda dy, y: 1.005 * tanh_backward(dy, y), x),
+}
+off = {name: simple_check(*case) for name, case in cases.items()}
+for name, error in off.items():
+    print(f"{name:28} error {error:7.0e}  {'passes' if error < 1e-2 else 'FAILS'} within 1 %")
+
+names = list(cases)
+assert min(off[name] for name in names[:3]) > 1e-2  # right code, and the check fails
+# spoil: off["tanh in float32"] = off["tanh in float64"]
+assert max(off[name] for name in names[3:6]) < 1e-8  # the same code, checked well
+# spoil: off["relu beside its kink"] = off["relu at its kink"]
+assert 1e-3 < off["tanh, 0.5 % too large"] < 1e-2  # wrong code, and it passes
+# spoil: off["tanh, 0.5 % too large"] = 0.0
+assert max(off, key=off.get) == "dropout, noise drawn inside"
+# spoil: off["relu at its kink"] = 1e9
 
 # %% [markdown]
-# The cures: check in float64; do not stand on kinks; and hand noise in as an argument. That is why the models of this
-# library take `eps` from outside.
+# So check in float64, beside the kinks, with the noise as an argument, and within a millionth. That is why the models
+# of this library take `eps` from outside. `check_vjp` looks for the three itself:
+
+# %%
+kink = check_vjp(relu, relu_backward, {"x": at_a_kink}, title="relu at its kink")
+single = check_vjp(tanh, tanh_backward, {"x": x.astype("float32")}, title="in float32")
+noisy = check_vjp(dropout, masked, {"x": x}, title="noise inside")
+for report in (kink, single, noisy):
+    print(f"{report.title}: {report.state}")
+    for finding in report.findings:
+        print(f"  {finding.cause}: {finding.message.split(':')[0]}")
+
+assert kink.ok  # it looks a little beside the kink
+# spoil: kink = noisy
+assert [finding.cause for finding in single.findings] == ["precision"]
+# spoil: single = kink
+assert [finding.cause for finding in noisy.findings] == ["noise-redrawn"]
+# spoil: noisy = single
+
+# %% [markdown]
+# ## A check that keeps the answer to itself
 #
-# ### A check that does not show the answer
-#
-# > **Often said.** "To help, a checker has to print the right gradient." Then there is nothing left to find.
+# > **Often said.** "To help, a checker has to print the right gradient."
 # >
-# > **What is true.** A checker can name the **kind** of mistake and the place, from the numbers alone. The formula
-# > stays yours to find.
+# > **What is true.** A kind of mistake shows in a *ratio*. The blanks of this course are checked so, and print no
+# > number that you should have. `check_vjp`, made for work, does print one, at the worst entry, and a repair.
 # >
-# > **Run this cell.** A student has written a dense layer with a tanh. One line of the backward is wrong. *Which
-# > one?* Decide before you look at the report.
+# > **Run this cell.** In a student's dense layer with a tanh one line of the backward is wrong. *Which one?* Decide
+# > before you look.
 
 
-# %% tags=["stumble-14"]
+# %%
 def student(x, W, b):
     """y = tanh(x W + b)."""
     y = np.tanh(x @ W + b)  # (B, O)
@@ -397,26 +621,34 @@ def student_backward(dy, cache):
     return {"x": da @ W.T, "W": x.T @ da, "b": da.mean(axis=0)}
 
 
-report = check_vjp(
-    student, student_backward, {"x": x, "W": W, "b": b}, title="a student's layer"
-)
-print(report)
+# %% tags=["stumble-14", "answer"]
+def the_dense_part(dy, x, W):
+    """The student's lines after the tanh, as an answer to the blank above."""
+    return dy @ W.T, x.T @ dy, dy.mean(axis=0)
 
+
+report = check_vjp(student, student_backward, {"x": x, "W": W, "b": b}, title="student's layer")
+told = check("backprop.dense", the_dense_part)
+print(told, report, sep="\n\n")
+
+shown = {"expected", "got", "repair"} & told.as_dict().keys()
+assert not shown
+# spoil: shown = {"expected", "got", "repair"} & report.findings[0]._asdict().keys()
+assert report.findings[0].expected is not None
+# spoil: report.findings[0] = report.findings[0]._replace(expected=None)
 assert {row.name for row in report.rows if row.status == "wrong"} == {"b"}
-assert report.findings[0].cause == "factor"
+# spoil: report.rows.append(report.rows[-1]._replace(name="W"))
 assert np.isclose(report.findings[0].factor, B)
+# spoil: report.findings[0] = report.findings[0]._replace(factor=1 / B)
 
 # %% [markdown]
-# The same report as a picture. On the left the V-curve of each input: a right gradient falls into the V, a wrong one
-# stays on a shelf, whatever the step. On the right the **Taylor remainder** $|f(x + h u) - f(x) - h\, g \cdot u|$,
-# where $u$ is a random direction and $g$ the claimed gradient. If $g$ is right, what is left is of the order $h^2$:
-# slope 2 on these axes. If it is wrong, a term in $h$ is left: slope 1.
+# As a picture: on the left a right gradient makes a V, a wrong one stays on a shelf, whatever the step. On the right is
+# what is left of a change of $J$ along a direction without the gradient's part: of the order $h^2$, or $h$ if the
+# gradient is wrong.
 
-# %%
-show(
-    report.plot(),
-    "Left: x and W fall into a V, b stays on a shelf near one. Right: x and W have slope 2, b has slope 1.",
-)
+# %% tags=["answer"]
+drawn = report.plot()
+show(drawn, drawn.alt)
 
 
 def repaired_backward(dy, cache):
@@ -427,204 +659,268 @@ def repaired_backward(dy, cache):
 
 
 assert check_vjp(student, repaired_backward, {"x": x, "W": W, "b": b}).ok
+# spoil: repaired_backward = student_backward
 
 # %% [markdown]
 # ## Formulas that break
 #
-# A formula that is right on paper can fail in floating point. The largest number is about $6.6 \cdot 10^4$ in
-# float16, $3 \cdot 10^{38}$ in float32, $2 \cdot 10^{308}$ in float64; $e^a$ passes them at $a \approx 11$, $89$ and
-# $710$. The VAE needs the probability of a lit pixel, $p = 1/(1 + e^{-a})$, and minus the logarithm of its
-# complement, $-\log(1 - p) = \log(1 + e^a) = \operatorname{softplus}(a)$. Three ways to compute these are called
-# naive here. The library's replace them:
+# The largest number is about $3 \cdot 10^{38}$ in float32 and $2 \cdot 10^{308}$ in float64; $e^a$ passes them at $a =
+# 89$ and $710$. A VAE needs the probability of a lit pixel, $p = 1/(1 + e^{-a})$, and $-\log(1 - p) = \log(1 + e^a)$,
+# the softplus. Take $e^a$ out of the logarithm,
 #
-# - **sigmoid** as $\tfrac12 (1 + \tanh \tfrac{a}{2})$: no exponential that could overflow. It is the same function:
-#   multiply numerator and denominator of $1/(1 + e^{-a})$ by $e^{a/2}$.
-# - **softplus** as $\max(a, 0) - \log \max(p, 1 - p)$. For $a > 0$, $\log(1 + e^a) = a + \log(1 + e^{-a}) = a - \log
-#   p$; for $a < 0$ it is $-\log(1 - p)$. The larger of $p$ and $1 - p$ is at least $\tfrac12$, so the logarithm is
-#   safe.
+# $$\log(1 + e^a) = \log\left( e^a (e^{-a} + 1) \right) ,$$
 #
-# The cell tries every function for 401 values of $a$ in three precisions. The reference is computed in float64 with
-# `log1p`, which keeps the digits of small numbers. An error counts as small if it is below 16 units of the precision
-# (the distance from 1 to the next number), times the larger of 1 and the value.
+# and see which form is safe on which side. Write one that is right for every number.
 
-# %% tags=["stumble-07"]
+
+# %% tags=["blank"]
+def stable_softplus(a):
+    """log(1 + exp(a)), entry by entry, for a as large as 1000 and as small as -1000: (B,) -> (B,)."""
+    raise NotImplementedError
+
+
+check("backprop.softplus", stable_softplus)
+
+# %% [markdown]
+# We try six functions for 401 values of $a$. *Before you look:* which sigmoid is better, the plain one or the library's
+# $\tfrac12 (1 + \tanh \tfrac a2)$, which cannot overflow?
+#
+# It depends on the error that counts. The **unit** of a precision is the distance from 1 to the next number. An error
+# is small in **absolute** terms below 16 units (16 units times the value, for values above 1), and small in
+# **relative** terms below 16 units times the value, however small that is (but for values that the precision cannot
+# hold with all digits).
+
+
+# %%
 side = np.concatenate([[0], np.geomspace(0.1, 1000, 200)])
 logits = np.concatenate([-side[:0:-1], side])  # (401,)
 
 
-def naive_sigmoid(a):
+def plain_sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
 def true_sigmoid(a):
-    return np.where(a > 0, 1 / (1 + np.exp(-np.abs(a))), 1 - 1 / (1 + np.exp(-np.abs(a))))
+    """Right in every digit: exp never sees a positive number."""
+    return np.exp(np.minimum(a, 0)) / (1 + np.exp(-np.abs(a)))
 
 
 def true_softplus(a):
-    return np.maximum(a, 0) + np.log1p(np.exp(-np.abs(a)))
+    return np.logaddexp(0, a)  # NumPy's own log(exp(0) + exp(a))
 
 
 functions = {  # name: how it is computed, and the reference
-    "sigmoid, naive: 1 / (1 + exp(-a))": (naive_sigmoid, true_sigmoid),
+    "sigmoid: 1 / (1 + exp(-a))": (plain_sigmoid, true_sigmoid),
     "sigmoid, library": (lambda a: sigmoid(a)[0], true_sigmoid),
-    "softplus, naive: log(1 + exp(a))": (lambda a: np.log(1 + np.exp(a)), true_softplus),
-    "softplus, naive: -log(1 - p)": (lambda a: -np.log(1 - naive_sigmoid(a)), true_softplus),
+    "softplus: log(1 + exp(a))": (lambda a: np.log(1 + np.exp(a)), true_softplus),
+    "softplus: -log(1 - p)": (lambda a: -np.log(1 - plain_sigmoid(a)), true_softplus),
     "softplus, library": (lambda a: softplus(a)[0], true_softplus),
+    "softplus, yours": (use("backprop.softplus", stable_softplus), true_softplus),
 }
 
-
-def verdict(function, reference, a):
-    """For each a: 0 right, 1 right but something overflows on the way, 2 digits lost, 3 inf or NaN."""
-    with np.errstate(all="ignore"):
-        value, true = function(a).astype(float), reference(a.astype(float))
-    unit = np.finfo(a.dtype).eps
-    small = np.abs(value - true) <= 16 * unit * np.maximum(1, np.abs(true))
-    overflows = np.zeros(len(a), bool)
-    for n in range(len(a)):
-        try:
-            with np.errstate(over="raise", invalid="raise", divide="raise", under="ignore"):
-                function(a[n : n + 1])
-        except FloatingPointError:
-            overflows[n] = True
-    return np.where(~np.isfinite(value), 3, np.where(~small, 2, overflows.astype(int)))
-
-
-precisions = ("float16", "float32", "float64")
-table = {
-    (name, dtype): verdict(function, reference, logits.astype(dtype))
-    for name, (function, reference) in functions.items()
-    for dtype in precisions
-}
-for (name, dtype), codes in table.items():
-    if (codes >= 2).any():
-        first = np.abs(logits[codes >= 2]).min()
-        print(f"{name:34} {dtype}: wrong from |a| = {first:5.1f}")
-
-for (name, _), codes in table.items():
-    assert (codes == 0).all() == ("library" in name)
 
 # %%
-colours = ("#E6E6E6", "#56B4E9", "#E69F00", "#D55E00")
+def overflows(function, a):
+    """Does something on the way become infinite or undefined?"""
+    try:
+        with np.errstate(over="raise", invalid="raise", divide="raise", under="ignore"):
+            function(a)
+    except FloatingPointError:
+        return True
+    return False
+
+
+def verdicts(function, reference, a):
+    """Absolute and relative: 0 right, 1 right with an overflow, 2 digits lost, 3 inf or NaN."""
+    info = np.finfo(a.dtype)
+    with np.errstate(all="ignore"):
+        value, true = function(a).astype(float), reference(a.astype(float))
+        error = np.abs(value - true)
+    unit = 16 * float(info.eps)
+    allowed = unit * np.maximum(1, true), unit * true + float(info.smallest_normal)
+    way = np.array([overflows(function, a[n : n + 1]) for n in range(len(a))])
+    return [
+        np.where(~np.isfinite(value), 3, np.where(error > most, 2, way)) for most in allowed
+    ]
+
+
+# %% tags=["stumble-07", "answer"]
+maps = {
+    (name, dtype): verdicts(function, reference, logits.astype(dtype))
+    for name, (function, reference) in functions.items()
+    for dtype in ("float16", "float32", "float64")
+}
+print(f"{'in float32':28} wrong in absolute terms      in relative terms")
+for name in functions:
+    wrong = [logits[codes >= 2] for codes in maps[name, "float32"]]
+    print(
+        f"{name:28}",
+        *(f"{f'{w.min():.0f} to {w.max():.0f}' if len(w) else '-':28}" for w in wrong),
+    )
+
+library = {key: codes for key, codes in maps.items() if "library" in key[0]}
+plain = {key: codes for key, codes in maps.items() if ": " in key[0]}
+assert all((absolute == 0).all() for absolute, _ in library.values())
+# spoil: library["sigmoid, library", "float32"].reverse()
+assert all((relative == 2).any() for _, relative in library.values())
+# spoil: library["softplus, library", "float64"][1] = np.zeros(401)
+assert all((absolute > 0).any() for absolute, _ in plain.values())
+# spoil: plain["sigmoid: 1 / (1 + exp(-a))", "float32"][0] = np.zeros(401)
+plain_is_exact = [(codes[1] < 2).all() for key, codes in plain.items() if "sigmoid" in key[0]]
+assert all(plain_is_exact)  # in relative terms, too
+# spoil: plain_is_exact = [(codes[1] < 2).all() for codes in library.values()]
+
+# %% tags=["answer"]
 meanings = ("right", "right, with an overflow on the way", "digits lost", "inf or NaN")
-hatches = ("", "//", "..", "xx")
-fig, axes = panels(3, height=3.6, xscale="symlog", xlabel="logit a", xlim=(-1000, 1000))
-for ax, dtype in zip(axes, precisions, strict=True):
-    for row, name in enumerate(functions):
-        codes = table[name, dtype]
-        for code in range(4):
-            ax.fill_between(
-                logits,
-                row - 0.4,
-                row + 0.4,
-                where=codes == code,
-                step="mid",
-                facecolor=colours[code],
-                hatch=hatches[code],
-                edgecolor="white",
-                linewidth=0,
-            )
-    ax.set(title=dtype, xticks=[-1000, -10, 0, 10, 1000], yticks=[])
-    ax.set_xticklabels(["-1000", "-10", "0", "10", "1000"], fontsize="x-small")
+looks = (("#E6E6E6", ""), ("#56B4E9", "//"), (ORANGE, ".."), (VERMILLION, "xx"))
+fig, axes = panels(2, height=5.0, xscale="symlog", xlabel="a", xlim=(-1000, 1000))
+for kind, ax in enumerate(axes):
+    for row, key in enumerate(maps):
+        place = row + row // 3  # three precisions, then a gap
+        for code, (colour, hatch) in enumerate(looks):
+            where = np.convolve(maps[key][kind] == code, [1, 1, 1], "same") > 0  # no gaps
+            bar = {"facecolor": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0}
+            ax.fill_between(logits, place - 0.45, place + 0.45, where=where, step="mid", **bar)
+    ax.set_title(("absolute error", "relative error")[kind])
+    ax.set(xticks=[-1000, -10, 0, 10, 1000], xticklabels=["−1000", "−10", "0", "10", "1000"])
+    ax.tick_params(axis="x", labelsize=8)
+    ax.set(yticks=[])
     ax.invert_yaxis()
-short = (
-    "sigmoid\nnaive",
-    "sigmoid\nlibrary",
-    "log(1 + exp)\nnaive",
-    "-log(1 - p)\nnaive",
-    "softplus\nlibrary",
-)
-axes[0].set_yticks(range(5), short, fontsize="small")
+names = [name.replace(": ", "\n").replace(", ", "\n") for name in functions]
+axes[0].set_yticks([4 * row + 1 for row in range(6)], names, fontsize="small")
+for row, key in enumerate(maps):
+    axes[1].text(1050, row + row // 3, key[1], fontsize=6, va="center")
 patches = [
-    axes[0].fill_between([], [], facecolor=c, hatch=h, edgecolor="white", linewidth=0)
-    for c, h in zip(colours, hatches, strict=True)
+    axes[0].fill_between([], [], facecolor=c, hatch=h, edgecolor="white") for c, h in looks
 ]
-fig.legend(
-    patches, meanings, loc="outside lower center", ncols=4, frameon=False, fontsize="small"
-)
+fig.legend(patches, meanings, loc="outside lower center", ncols=4, frameon=False, fontsize=7.5)
 show(
     fig,
-    "Three panels, one a precision, five bars each. The library's two bars are right everywhere; the naive ones "
-    "overflow, lose digits or become infinite for large logits, sooner the fewer bits there are.",
+    "Two panels, absolute and relative error, with a bar for each of six functions in three"
+    " precisions. The library's are right throughout on the left panel, and lose digits for"
+    " negative a on the right one; the plain sigmoid never does, but overflows on the way.",
 )
 
 # %% [markdown]
-# The same happens to gradients. Through $p$, the derivative of $-\log(1 - p)$ is $1/(1 - p)$, and that of the sigmoid
-# is $p (1 - p)$. On paper the product is $p$. In floating point $p$ becomes $1$, and the product $\infty \cdot 0$ is
-# **NaN**, "not a number"; one NaN in one pixel spreads to every weight. The library never forms the two factors: its
-# likelihood starts from the logit, and its gradient is $p - x$.
+# The library's functions are right in absolute terms, everywhere, and not in relative ones: far to the left $\tanh
+# \tfrac a2$ is near $-1$, and adding 1 leaves no digits.
+
+# %%
+print("   a    library's sigmoid in float32, relative error")
+relative = {}
+for value in (-5.0, -10.0, -15.0, -20.0):
+    p, _ = sigmoid(np.array([value], "float32"))
+    relative[value] = p[0] / true_sigmoid(value) - 1
+    print(f"{value:5.0f}   {p[0]:.3e}  {relative[value]:+.1e}")
+
+assert 0.02 < abs(relative[-15.0]) < 0.03
+# spoil: relative[-15.0] = relative[-5.0]
+assert relative[-20.0] == -1  # it is 0
+# spoil: relative[-20.0] = relative[-15.0]
+
+# %% [markdown]
+# Which one matters? The loss of a pixel is $\text{softplus}(a) - x a$, its gradient $p - x$: sums, where an absolute
+# error of $10^{-7}$ is harmless. A relative one matters where one divides by a small $p$ or takes its logarithm, and
+# the library does neither: it starts from the logit $a$. Through $p$, the gradient of $-\log(1 - p)$ is $1/(1 - p)$
+# times $p (1 - p)$. On paper that is $p$. In floating point $p$ becomes 1, and $\infty \cdot 0$ is **NaN**, "not a
+# number".
 
 # %% tags=["stumble-07"]
 a = np.array([[40.0]], dtype="float32")
-p = naive_sigmoid(a)
+p = plain_sigmoid(a)
 with np.errstate(all="ignore"):
-    naive = 1 / (1 - p) * (p * (1 - p))
+    through_p = 1 / (1 - p) * (p * (1 - p))
 nll, cache = Bernoulli().nll(np.zeros_like(a), a)
 dlogits = Bernoulli().nll_backward(np.ones(1, "float32"), cache)
-print(f"at the logit 40, for a dark pixel: naive {naive[0, 0]}, library {dlogits[0, 0]}")
-print(f"nll from the logit: {nll[0]}")
+print(
+    f"at the logit 40, for a dark pixel: through p {through_p[0, 0]}, library {dlogits[0, 0]}"
+)
+print(f"the loss, from the logit: {nll[0]}")
 
-assert np.isnan(naive).all()
-assert dlogits[0, 0] == 1
-assert nll[0] == 40
+assert np.isnan(through_p).all()
+# spoil: through_p = dlogits
+assert dlogits[0, 0] == true_sigmoid(40.0)
+# spoil: dlogits = through_p
+assert np.isclose(nll[0], true_softplus(40.0))
+# spoil: nll = nll + 1e-3
 
 # %% [markdown]
 # > **Often said.** "A NaN in the loss? Clip it, or add a small number to the logarithm."
 # >
-# > **What is true.** That hides the cause, and clipping kills the gradient. With stable formulas one cause is left in
-# > a VAE: a log-variance that runs away. It may be any number, and the KL contains $e^{\text{logvar}}$. In float32
-# > this overflows near $89$. A variance of $e^{89}$ is no estimate of anything: the step size was too large.
+# > **What is true.** That hides the cause. Here it is a log-variance that runs away: the KL contains
+# > $e^{\text{logvar}}$. (It contains $\mu^2$ as well.)
 # >
-# > **Run this cell.** The library does not clip. `fit` stops at the first bad step and says what to do.
+# > **Run this cell.** The step size is far too large. *Before you look:* from which log-variance on is the KL infinite
+# > in float32?
 
-# %% tags=["stumble-07"]
-for value in (80.0, 100.0):
-    with np.errstate(over="ignore"):
-        kl, _ = kl_to_standard_normal(
-            np.zeros((1, 1), "float32"), np.full((1, 1), value, "float32")
-        )
-    print(f"logvar = {value:.0f}: kl = {kl[0]:.3g}")
-    assert np.isfinite(kl[0]) == (value < 89)
-
+# %% tags=["stumble-07", "answer"]
 data = load_data("mnist-sample")
+pixels = (data.x_train[:100] >= 128).astype("float32")  # (100, D)
+rng, descent = np.random.default_rng(4), SGD(lr=1.0, momentum=0.0)
 wild = VAE(784, (50,), 2, rng=np.random.default_rng(3))
+largest, kls = [], []
+with np.errstate(all="ignore"):
+    while not kls or (np.isfinite(kls[-1]) and len(kls) < 20):
+        _, logvar, _ = wild.encode(pixels)
+        terms, cache = wild.objective(pixels, wild.draw_eps(100, rng))
+        largest.append(logvar.max())
+        kls.append(terms.kl.max())
+        print(
+            f"step {len(kls) - 1}: largest logvar {largest[-1]:8.0f}, largest kl {kls[-1]:.1e}"
+        )
+        descent.step(wild.params, wild.backward(np.full(100, -0.01, "float32"), cache))
+    limit = np.log(np.finfo("float32").max)
+    at_the_limit = kl_to_standard_normal(
+        np.zeros((2, 1), "float32"), np.array([[limit - 0.01], [limit + 0.01]], "float32")
+    )[0]
+print(f"e^logvar overflows from logvar = {limit:.2f} on, its root from {2 * limit:.1f}")
+
+assert list(np.isfinite(at_the_limit)) == [True, False]
+# spoil: at_the_limit = at_the_limit[::-1]
+assert np.array_equal(np.isfinite(kls), np.array(largest) < limit)
+# spoil: largest.reverse()
+
+# %% [markdown]
+# Clipping would stop the infinity, and the gradient with it: what is clipped has the slope 0. `fit` does not clip. It
+# stops at the first bad step and says what to do.
+
+# %%
 message = ""
 try:
-    fit(
-        wild,
-        data.x_train[:1000],
-        data.x_test[:100],
-        epochs=5,
-        optimizer=Adam(lr=3.0),
-        rng=np.random.default_rng(4),
-        progress=False,
-    )
+    wild = VAE(784, (50,), 2, rng=np.random.default_rng(3))
+    how = {"epochs": 5, "optimizer": SGD(lr=1.0, momentum=0.0), "progress": False}
+    fit(wild, data.x_train[:1000], data.x_test[:100], rng=np.random.default_rng(4), **how)
 except ArithmeticError as error:
     message = str(error)
 print(message)
 
 assert "lower the step size" in message
+# spoil: message = ""
+
+# %% [markdown]
+# ## Your progress
+
+# %%
+progress("backprop")
 
 # %% [markdown]
 # ## Recap
 #
-# 1. **A dense layer.** $\text{dx} = \text{dy}\, W^\top$, $\text{dW} = x^\top \text{dy}$, $\text{db} = \sum_b
-#    \text{dy}_b$.
-# 2. **The transpose.** It puts the index that is summed where a matrix product looks for it.
-# 3. **A fork.** What is used several times gets the sum of what each use sends back.
-# 4. **A check.** In float64, off the kinks, with noise as an argument; a V for a right gradient, a shelf for a wrong
-#    one.
-# 5. **Stable formulas.** From the logit, with tanh and a safe logarithm; NaN is a symptom, so look for the cause.
+# 1. **Backwards.** What arrives, times the slope of the edge; at a fork the parts add.
+# 2. **A dense layer.** $\text{dx} = \text{dy}\, W^\top$, $\text{dW} = x^\top \text{dy}$, $\text{db} = \sum_n
+#    \text{dy}_n$.
+# 3. **A difference.** Best at $h \approx r^{1/3}$, where its error is about $r^{2/3}$.
+# 4. **A check.** In float64, beside the kinks, with noise as an argument, within a millionth.
+# 5. **Stable formulas.** From the logit. A NaN is a symptom: look for the cause.
 #
 # ## On your own
 #
-# 1. Derive the backward of $y = x \odot x$ (entry by entry) and of $y = \sum_i x_{bi}$, and check both with
-#    `check_vjp`.
-# 2. Where is the bottom of the V of the central difference? Minimise $\tfrac{h^2}{6} |f'''| + u |f| / h$ over $h$.
-# 3. Change `da @ W.T` to `da @ W` in the student's layer, with a square $W$. What does the report say?
-# 4. Derive the backward of softmax, $y_{bk} = e^{x_{bk}} / \sum_j e^{x_{bj}}$. Why does subtracting the largest
-#    $x_{bj}$ first change neither $y$ nor its gradient?
-# 5. *A small project.* Write layer normalisation with its backward. Break it in three ways, one after the other, and
-#    see whether the checker names each cause.
+# 1. Derive the backward of $y_{ni} = x_{ni}^2$ and of $y_n = \sum_i x_{ni}$, and check both with `check_vjp`.
+# 2. Where is the bottom of the V of the forward difference, and how deep is it?
+# 3. Derive the backward of softmax, $y_{nk} = e^{x_{nk}} / \sum_j e^{x_{nj}}$. Why does subtracting the largest
+#    $x_{nj}$ first change nothing?
+# 4. *A small project.* Write layer normalisation with its backward. Break it in three ways. Does the checker name each
+#    cause?
 #
 # ## Further reading
 #

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.exercises import bayes, gradients, kl, reparameterization
+from scratchvae.exercises import backprop, bayes, gradients, kl, reparameterization
 from scratchvae.exercises.attempt import NotWritten, Trouble, called, kindly
 from scratchvae.exercises.blank import CLOSE, POINTS, Blank, in_order
 from scratchvae.exercises.progress import PROGRESS
@@ -18,6 +18,7 @@ PAGES: dict[str, dict[str, Blank]] = {
     "bayes": bayes.BLANKS,
     "kl": kl.BLANKS,
     "reparameterization": reparameterization.BLANKS,
+    "backprop": backprop.BLANKS,
     "gradients": gradients.BLANKS,
 }
 SEED = 20131220  # of the random points

@@ -1,5 +1,6 @@
 """Correct formulations of every blank, as different as people write them."""
 
+import formulations_backprop
 import formulations_bayes
 import numpy as np
 from scipy.integrate import trapezoid
@@ -116,6 +117,7 @@ def matched_by_loop(z, density, step):
 
 
 FORMULATIONS = {
+    **formulations_backprop.FORMULATIONS,
     **formulations_bayes.FORMULATIONS,
     "kl.table": [
         looped_table,

@@ -153,6 +153,19 @@ def test_softplus_line_by_line():
         assert abs(p - derivative(lambda t: math.log(1 + math.exp(t)), t)) < 1e-9
 
 
+@pytest.mark.equation("sigmoid", "softplus")
+def test_their_error_is_absolute_and_not_relative():
+    t = np.linspace(-60, 60, 241, dtype="float32")
+    p = np.exp(np.minimum(t, 0.0), dtype="float64") / (1 + np.exp(-np.abs(t), dtype="float64"))
+    unit = np.finfo("float32").eps
+    assert np.abs(sigmoid(t)[0] - p).max() < unit
+    larger = np.maximum(np.logaddexp(0.0, t, dtype="float64"), 1)
+    assert (np.abs(softplus(t)[0] - np.logaddexp(0.0, t, dtype="float64")) < 2 * unit * larger).all()
+    off = {v: sigmoid(np.array([v], "float32"))[0][0] * (1 + math.exp(-v)) - 1 for v in (-15.0, -20.0)}
+    assert abs(abs(off[-15.0]) - 0.026) < 0.001
+    assert off[-20.0] == -1
+
+
 @pytest.mark.equation("mlp")
 def test_a_composition_backward_layer_by_layer(rng):
     chain = mlp(IN, (5, 3), ("dense", "tanh"), rng=rng, dtype="float64")
