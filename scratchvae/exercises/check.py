@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.exercises import backprop, bayes, gradients, kl, reparameterization
+from scratchvae.exercises import backprop, bayes, elbo, gradients, kl, reparameterization
 from scratchvae.exercises.attempt import NotWritten, Trouble, called, kindly
 from scratchvae.exercises.blank import CLOSE, POINTS, Blank, in_order
 from scratchvae.exercises.progress import PROGRESS
@@ -17,6 +17,7 @@ from scratchvae.exercises.result import Result, of_a_finding
 PAGES: dict[str, dict[str, Blank]] = {
     "bayes": bayes.BLANKS,
     "kl": kl.BLANKS,
+    "elbo": elbo.BLANKS,
     "reparameterization": reparameterization.BLANKS,
     "backprop": backprop.BLANKS,
     "gradients": gradients.BLANKS,

@@ -2,6 +2,7 @@
 
 import formulations_backprop
 import formulations_bayes
+import formulations_elbo
 import numpy as np
 from scipy.integrate import trapezoid
 from scipy.special import rel_entr
@@ -117,6 +118,7 @@ def matched_by_loop(z, density, step):
 
 
 FORMULATIONS = {
+    **formulations_elbo.FORMULATIONS,
     **formulations_backprop.FORMULATIONS,
     **formulations_bayes.FORMULATIONS,
     "kl.table": [

@@ -11,7 +11,7 @@ B, K = 4, 6
 
 
 def loss(log_likelihood, kl):
-    """What is minimised: the mean over B examples of -ELBO, the first term from K draws: (B, K), (B,) -> a number."""
+    """What is minimised, the mean of -ELBO over B examples with K draws each: (B, K), (B,) -> a number."""
     nll = -log_likelihood.mean(axis=1)  # (B,)
     return np.mean(nll + kl)
 

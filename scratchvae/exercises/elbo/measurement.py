@@ -106,7 +106,7 @@ TERMS = value(
 
 
 def gap_of(mu, sigma, x, noise):
-    """log p(x) - ELBO of q = N(mu, sigma^2), as a KL in closed form; p(z) = N(0, 1), p(x|z) = N(x; z, noise^2)."""
+    """log p(x) - ELBO of q = N(mu, sigma^2), as a KL; p(z) = N(0, 1), p(x|z) = N(x; z, noise^2)."""
     m, variance = x / (1 + noise**2), noise**2 / (1 + noise**2)  # of the posterior
     return 0.5 * ((sigma**2 + (mu - m) ** 2) / variance - 1 + np.log(variance / sigma**2))
 
