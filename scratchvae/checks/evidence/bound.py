@@ -148,8 +148,9 @@ def not_to_be_told_apart(b: Bound) -> Finding:
 
 def heard(b: Bound, z: np.ndarray) -> Drawn:
     """z as the decoder got it: what is wrong with it as a draw from q?"""
-    law = law_of(Question(draw_at(b.model, b.x), *b.heads, lambda: mixtures(b), b.rng, n=500))
-    linear, shape = entry_by_entry(draw_at(b.model, b.x), b.heads[0].shape, b.rng), (1, *b.heads[0].shape)
+    draw = draw_at(b.model, b.x)
+    law = law_of(Question(draw, *b.heads, lambda: mixtures(b), b.rng, n=500, called="what is decoded"))
+    linear, shape = entry_by_entry(draw, b.heads[0].shape, b.rng), (1, *b.heads[0].shape)
     if linear is None:
         return Drawn(z, None, of_the_sampler(law.findings))
     numbers = (a.reshape(shape) for a in (*b.heads, linear.shift, np.diag(linear.mixing), linear.error, linear.error))
@@ -190,7 +191,7 @@ def fitted_draw(b: Bound) -> Drawn:
     at_mu = np.broadcast_to(mu, (*nll.shape, mu.shape[1]))  # (E, B, Z)
     if is_analytic(nll) and ("nll" in b.terms or kl_fits(nll - b.nll_of(at_mu), b.heads, at_mu)):
         where = ": it is mu" if close(nll, b.nll_of(at_mu)) or "nll" not in b.terms else ""
-        text = f"z does not depend on eps{where}"
+        text = f"what is decoded does not depend on eps{where}"
         return Drawn(at_mu, None, [Finding(("sampler",), "zero", text, DRAW)])
 
     def value_at(z: np.ndarray, row: int) -> np.ndarray:

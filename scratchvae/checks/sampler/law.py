@@ -49,6 +49,7 @@ class Question(NamedTuple):
     others: Callable[[], Iterable[Point]]
     rng: np.random.Generator
     n: int
+    called: str = "z"
 
     @property
     def sigma(self) -> np.ndarray:
@@ -76,7 +77,7 @@ def law_of(q: Question) -> Law:
 
 def without_eps(q: Question, z: np.ndarray) -> Law:
     """The same z for every eps: mu alone, or always the same noise."""
-    where = "z does not depend on eps"
+    where = f"{q.called} does not depend on eps"
     if np.allclose(z, q.mu):
         return Law([], [Finding(("z",), "zero", f"{where}: it is mu, and the model a plain autoencoder", DRAW)])
     repeated = [draw(q.mu) for mu, logvar, draw in q.others() if np.ptp(mu, axis=0).max() == 0]

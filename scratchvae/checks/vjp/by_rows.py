@@ -141,6 +141,10 @@ def weighed(batch: Batch, pair: Pair, x: Values, index: Index) -> Claim | None:
         return None
     used = tuple(b for b in range(batch.B) if abs(weights[b]) > 1e-6)
     some = 0 < len(used) < batch.B and np.ptp(weights[list(used)]) < 1e-4
+    counts = [bool(expected(row, index).any()) for row in batch.rows(pair, x)] if some else []
+    if not all(counts):  # why: a row that is clipped is rightly left out
+        missing = tuple(b for b, does in enumerate(counts) if does and b not in used)
+        return Claim("batch-sum", "rows left out", detail=(batch.axis, batch.B, missing, batch.names))
     detail = (batch.axis, batch.B, used, () if some else tuple(float(f"{w:.5g}") for w in weights), batch.names)
     kind, cost = ("some rows", 1.0) if some else ("weighted rows", 4.0)
     return Claim("batch-sum", kind, detail=detail, cost=cost) if used else None

@@ -64,6 +64,7 @@ def array_factors(case: Case, seen: Seen, right: np.ndarray, got: np.ndarray) ->
                 or not told_apart(u, v, right, got)
                 or hidden_by(u_word, u, v, right)
                 or (u_word == ONE and hides_little(v, right))
+                or (are_counts(u, v) and not is_nice(ratio(right * v, got * u)))
             ):
                 continue
             c = ratio(right * v, got * u)
@@ -108,6 +109,15 @@ def hides_little(v: np.ndarray, right: np.ndarray) -> bool:
     there = right != 0  # (m, M)
     hidden = there.any(axis=1)[v[:, 0] == 0] if v.shape[1] == 1 else there.any(axis=0)[v[0] == 0]
     return hidden.size > 0 and float(hidden.mean()) < MOSTLY
+
+
+def are_counts(u: np.ndarray, v: np.ndarray) -> bool:
+    """Are these whole numbers, and no masks? They are few, and the same at every point: most ratios are chance."""
+    return bool((u == np.rint(u)).all() and (v == np.rint(v)).all() and max(np.abs(u).max(), np.abs(v).max()) > 1)
+
+
+def is_nice(c: float | None) -> bool:
+    return c is not None and any(abs(abs(c) - nice) < 1e-6 for nice in (1.0, 2.0, 0.5))
 
 
 def factor_claim(u: Word, v: Word, place: str, c: float) -> Claim:

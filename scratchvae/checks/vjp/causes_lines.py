@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchvae.checks.vjp.case import EVERY, Case, Claim, Seen, aligned, ratio, repairs
-from scratchvae.checks.vjp.causes_factor import NEARLY, constant, factor_claim
+from scratchvae.checks.vjp.causes_factor import NEARLY, are_counts, constant, factor_claim, is_nice
 from scratchvae.checks.vjp.causes_inside import are_shares
 from scratchvae.checks.vjp.causes_term import odd
 from scratchvae.checks.vjp.word import ONE, Word
@@ -38,7 +38,8 @@ def a_word_at_a_line(case: Case, seen: Seen) -> Iterator[Claim]:
         for u in likely(seen, raw / b, {ONE: np.ones(seen.shape), **words}, [seen.right]):
             simple = v == ONE or u == ONE or u.cost < SIMPLE > v.cost
             factor = np.ones(()) if u == ONE else words[u]
-            if u != v and simple and (c := ratio(seen.right, seen.picked(raw * factor / b))):
+            c = ratio(seen.right, seen.picked(raw * factor / b)) if u != v and simple else None
+            if c and (is_nice(c) or not are_counts(factor, b)):
                 yield factor_claim(u, v, "in", c)
 
 
@@ -112,7 +113,7 @@ def a_softmax(case: Case, seen: Seen) -> Iterator[Claim]:
                 if are_shares(np.moveaxis(A, axis, -1)):
                     total = (s * A).sum(axis=axis + (axis == 0), keepdims=True)
                     if c := ratio(seen.right, seen.picked(A * (s - total))):
-                        yield Claim("missing-term", "softmax", detail=(name, line, axis), factor=c, cost=2.0)
+                        yield Claim("missing-term", "softmax", detail=(name, line, axis), factor=c, cost=2.3)
 
 
 def a_norm(case: Case, seen: Seen) -> Iterator[Claim]:

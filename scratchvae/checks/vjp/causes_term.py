@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scratchvae.checks.vjp.case import EXPLAINED, Case, Claim, Seen, aligned, ratio
-from scratchvae.checks.vjp.causes_factor import parallel
+from scratchvae.checks.vjp.causes_factor import is_nice, parallel
 from scratchvae.checks.vjp.causes_layout import products
 from scratchvae.checks.vjp.word import ONE, Word
 
@@ -126,7 +126,7 @@ def summed_for_a_matrix(case: Case, seen: Seen, weighed: np.ndarray, rows_last: 
 
 def odd(c: float) -> float:
     """A constant that is no 1, 2 or 1/2 makes a claim less likely."""
-    return 0.0 if any(abs(abs(c) - nice) < 1e-6 for nice in (1.0, 2.0, 0.5)) else 0.3
+    return 0.0 if is_nice(c) else 0.3
 
 
 def spread_and_summed(case: Case, seen: Seen, a: np.ndarray) -> np.ndarray | None:

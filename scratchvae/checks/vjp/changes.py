@@ -257,7 +257,10 @@ def another_operand(op: Operation) -> Changed:
         for name, u in op.names.items():
             if (full := spread(u, shape)) is not None and np.ndim(u) == a.ndim:
                 for word, value, cost in factors(name, full, op.text):
-                    cause = "transpose" if same_but_turned(word, text) else "elementwise-factor"
+                    adds = op.ufunc in (np.add, np.subtract) and text != op.text
+                    cause = (
+                        "transpose" if same_but_turned(word, text) else "missing-term" if adds else "elementwise-factor"
+                    )
                     cost += 1.3 if word == name else 1.5
                     yield Change(cause, "instead", text, word, word, cost), partial(put, value)
         own = grouped(text)

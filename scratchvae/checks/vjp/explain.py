@@ -13,6 +13,7 @@ import numpy as np
 
 from scratchvae.checks.report import Finding
 from scratchvae.checks.vjp import (
+    assigned,
     causes_factor,
     causes_inside,
     causes_layout,
@@ -22,10 +23,11 @@ from scratchvae.checks.vjp import (
     causes_rows,
     causes_term,
     changes,
+    repeats,
 )
 from scratchvae.checks.vjp.by_rows import by_rows
 from scratchvae.checks.vjp.call import Pair, Values
-from scratchvae.checks.vjp.case import Case, Claim, Hypothesis
+from scratchvae.checks.vjp.case import EXPLAINED, Case, Claim, Hypothesis, ratio
 from scratchvae.checks.vjp.cover import VAGUE, Believed, opinions, smallest_cover
 from scratchvae.checks.vjp.lines import CHEAP, Found, by_lines
 from scratchvae.checks.vjp.origins import amounts, means, sizes, sure_sizes, unproven
@@ -42,8 +44,12 @@ GENERAL: dict[str, Hypothesis] = {
 }
 LINES: dict[str, Hypothesis] = {hypothesis.__name__: hypothesis for hypothesis in causes_lines.HYPOTHESES}
 CHANGES: dict[str, Hypothesis] = {hypothesis.__name__: hypothesis for hypothesis in changes.HYPOTHESES}
-HYPOTHESES = GENERAL | LINES | CHANGES  # about gradients, about values on the way, and about operations there
+NAMES: dict[str, Hypothesis] = {
+    hypothesis.__name__: hypothesis for hypothesis in (*assigned.HYPOTHESES, repeats.repeats_added)
+}
+HYPOTHESES = GENERAL | LINES | CHANGES | NAMES  # about gradients, values on the way, operations there, and names
 SURE = 1.65  # a claim about gradients that costs less is told; a dearer one only if no line is a better reason
+UNEVEN = "elementwise-factor"
 OF_GRADIENTS = {  # and what is not asked about values on the way
     *("a_constant", "nothing_there", "another_shape", "another_order", "two_factors", "a_missing_mask"),
     *("diagonal_only", "jacobian_for_its_transpose", "a_term_inside", "some_rows", "repeated_rows"),
@@ -86,8 +92,9 @@ def explain(
     """
     hints, hypotheses = hints or Hints(), HYPOTHESES if hypotheses is None else hypotheses
     with np.errstate(all="ignore"):  # why: most hypotheses are nonsense, and what is not finite explains nothing
-        own, small = ({n: h for n, h in hypotheses.items() if n in family} for family in (LINES, CHANGES))
-        general = {n: h for n, h in hypotheses.items() if n not in LINES and n not in CHANGES}
+        of_lines = (LINES, CHANGES, NAMES)
+        own, small, names = ({n: h for n, h in hypotheses.items() if n in family} for family in of_lines)
+        general = {n: h for n, h in hypotheses.items() if not any(n in family for family in of_lines)}
         cases, again = itertools.tee(cases_at(pair, x, index, columns, hints))
         case = next(cases)
         said = opinions(itertools.chain([case], cases), general)
@@ -97,7 +104,7 @@ def explain(
         about = Telling(pair, x, case, index, numbers, lambda claim, name: settings.front(claim, name, said, general))
         if len(chosen) == 1 and chosen[0][1] == frozenset(index) and is_sure(chosen[0][0]):
             return told_of(about, chosen)
-        families = ({n: h for n, h in general.items() if n not in OF_GRADIENTS}, own, small)
+        families = ({n: h for n, h in general.items() if n not in OF_GRADIENTS}, own, small, names)
         lines = by_lines_at([*again], settings.cases, *families)
         worst = {name: n.where for name, n in numbers.items()}
         if not chosen and not (lines.claim and lines.claim.cost <= CHEAP):
@@ -152,7 +159,20 @@ def at_line(case: Case, lines: Found, names: list[str], numbers: Mapping[str, Nu
     if lines.here:
         repair = f"{repair}, while {held(case.pair)}"
         message = f"{message}, while {held(case.pair)}" if lines.claim.kind == "constant" else message
-    return with_numbers(Finding(tuple(names), lines.claim.cause, message, repair), numbers)
+    uneven = lines.claim.cause == "factor" and is_uneven(case)
+    return with_numbers(Finding(tuple(names), UNEVEN if uneven else lines.claim.cause, message, repair), numbers)
+
+
+def is_uneven(case: Case) -> bool:
+    """Has what is a constant at a line come to a factor of its own for every entry, or for some entries alone?"""
+    for seen in case.seen.values():
+        largest = EXPLAINED * np.abs(seen.right).max()
+        off = (np.abs(seen.right - seen.got) > largest).any(axis=1)  # (m,)
+        some = off.any() and np.abs(seen.right[~off]).max(initial=0) > largest
+        own = seen.right.shape[1] > 1 and bool((np.count_nonzero(np.abs(seen.right) > largest, axis=1) < 2).all())
+        if not (some and ratio(seen.right[off], seen.got[off])) and not (own and not ratio(seen.right, seen.got)):
+            return False
+    return True
 
 
 def nothing_known(

@@ -16,6 +16,7 @@ from scratchvae.checks.vjp.tape import ORDINALS, Site, Tape, plain, returned
 from scratchvae.checks.vjp.told import gradients
 
 LARGEST = 100  # entries of a value that is solved for, in all the rounds of a loop
+MOST = 5000  # of one that is not solved for
 SITES = 120  # of more the first
 OUTPUTS = 24  # so many entries of y are asked; of more a sample
 MIXED = 3  # random upstream gradients, for a value that does not depend on dy
@@ -103,14 +104,15 @@ def point_at(case: Case, mixed: bool, number: int) -> Point:
 def leading(point: Point, bent: bool = False) -> Iterator[Site]:
     """The sites on whose value all wrong gradients depend, and linearly; those that have dy in them, or the others.
 
-    bent: not linearly, and no right gradient depends on it, as in a loop where it meets itself.
+    bent: not linearly, and no right gradient depends on it, as in a loop where it meets itself; or it is too large.
     """
     rng = np.random.default_rng(0)
     twice = run(point.pair, point.case.weights, 2 * point.dys[-1], point.entries, {}).values
     for site, values in list(point.runs[-1].values.items())[:SITES]:
         with_dy = same(twice.get(site), 2 * values)
         without = same(twice.get(site), values)
-        if not values.any() or values.size > LARGEST or not (without if point.mixed else with_dy):
+        large = LARGEST < values.size <= MOST and len(values) > 1 and bent
+        if not values.any() or not (values.size <= LARGEST or large) or not (without if point.mixed else with_dy):
             continue
         more = np.abs(values).max() * rng.standard_normal(values.shape)
         once, again = (changed(point, -1, site, c * more) for c in (1, 2))
@@ -118,7 +120,7 @@ def leading(point: Point, bent: bool = False) -> Iterator[Site]:
         right_ones = not bent or not once[point.wrong :].any()
         if (
             all(part.any() for part in np.split(once[: point.wrong], ends))
-            and same(again, 2 * once) != bent
+            and (large or same(again, 2 * once) != bent)
             and right_ones
         ):
             yield site

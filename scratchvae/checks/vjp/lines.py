@@ -11,11 +11,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scratchvae.checks.vjp.assigned import Hypotheses, claim_of_a_name, names_changed
 from scratchvae.checks.vjp.case import EVERY, Case, Claim, Hypothesis, Seen
 from scratchvae.checks.vjp.cover import VAGUE, opinions, simpler
 from scratchvae.checks.vjp.followed import Held, Point, Solved, leading, point_at, same, solved
+from scratchvae.checks.vjp.repeats import repeats_added
 from scratchvae.checks.vjp.tape import Site
-from scratchvae.checks.vjp.trials import Changes, changes_of_an_axis, changes_of_one, changes_of_several, claim_of
+from scratchvae.checks.vjp.trials import (
+    Changes,
+    changes_of_an_axis,
+    changes_of_one,
+    changes_of_several,
+    claim_of,
+    points_of,
+)
 from scratchvae.checks.vjp.words import vocabulary
 
 FEW, MANY = 4, 99  # lines that are told
@@ -45,14 +54,18 @@ def by_lines(
     general: Mapping[str, Hypothesis],
     own: Mapping[str, Hypothesis],
     changes: Changes,
+    names: Hypotheses,
 ) -> Found:
     """The simplest claim about one value that explains all wrong gradients at once, at every point.
 
-    general: hypotheses about any gradient; own: those about what lines compute; changes: of one operation.
+    general: hypotheses about any gradient; own: those about what lines compute; changes: of one operation; names: of
+    what a name stands for.
     """
     cases = list(cases)
     if not all(seen.fits and seen.linear for seen in cases[0].seen.values()):
         return Found()
+    if repeats_added.__name__ in names and (place := repeats_added(points_of(cases))):
+        return Found(Claim("batch-sum", "index added once", cost=1.0), place.place)
     found, held = claims_at_sites(cases, ((general, True), (own, False)))
     if not found and all(each.tight for each in held) and len(cases[0].seen) > 1:
         forgotten = forgotten_by_all(cases, own)
@@ -63,6 +76,9 @@ def by_lines(
         found += [(claim_of(change), site, ()) for change, site in changes_of_several(held, changes)]
     if not found or min(claim.cost for claim, _, _ in found) >= CHEAP:
         found += [(claim_of(change), site, ()) for change, site in changes_of_an_axis(cases, changes)]
+    if not found and names:
+        for change, setting in names_changed(points_of(cases), names):
+            return Found(claim_of_a_name(change, setting), setting.place)
     if not found:
         return Found(lines=lines_of([each.site for each in held if each.is_telling]))
     claim, site, shape = min(found, key=lambda each: (simpler(each[0]), each[1].line, each[1].instruction))
@@ -117,7 +133,7 @@ def claims_at_sites(
         spare = [site for site in lines if alone or solutions[0][site].spare > 0]
         held += [Held(site, points, [each[site] for each in solutions]) for site in spare]
         held += [Held(site, points, [], tight=True) for site in lines if site not in spare]
-        held += [Held(site, points, []) for site in (leading(points[0], bent=True) if mixed and not once else ())]
+        held += [Held(site, points, []) for site in (() if once else leading(points[0], bent=True))]
         for hypotheses, whole in families:
             some = lines if whole else hold  # why: of gradients that come back all was said before
             there = [at_sites(*each, some, whole) for each in zip(points, solutions, strict=True)]

@@ -140,6 +140,12 @@ def some_rows(t: Told) -> tuple[str, str]:
     return f"{t.it}: only {which} of the {B} {of_all} {'count' if len(used) > 1 else 'counts'}", "sum over all of them"
 
 
+def rows_left_out(t: Told) -> tuple[str, str]:
+    _, B, missing, names = t.claim.detail
+    rows = f"row{'s' * (len(missing) > 1)} {listed(list(map(str, missing)))} of the {B} of {listed(list(names))}"
+    return f"{t.it}: {rows} should count, and {'do' if len(missing) > 1 else 'does'} not", "let them count as well"
+
+
 def weighted_rows(t: Told) -> tuple[str, str]:
     of_what = "rows of the batch" if t.claim.detail[0] == 0 else "columns of y"
     text = f"{t.it}: some {of_what} count for more than they should, or for less"
@@ -225,6 +231,7 @@ LAYOUT: dict[str, Sentence] = {
     "diagonal": diagonal,
     "wrong axis": wrong_axis,
     "some rows": some_rows,
+    "rows left out": rows_left_out,
     "not added up": not_added_up,
     "not passed on": not_passed_on,
     "flat rows": flat_rows,

@@ -19,7 +19,13 @@ def operand_alone(t: Told) -> tuple[str, str]:
 
 def operand_times(t: Told) -> tuple[str, str]:
     value, formula = t.claim.detail
-    return f"{t.it}: what {value} is multiplied by there is wrong", f"{t.c}{formula} more than that"
+    text = f"{t.it}: what {value} is multiplied by there is wrong"
+    more = [what for what, size in t.sizes.items() if abs(size - 1 - t.claim.factor) < 1e-5 and value == formula]
+    repair = f"{t.c}{formula} more than that"
+    if more:  # why: 1 more is 2, which may be a length
+        n = f"{1 + t.claim.factor:g}"
+        return f"{text}: is a 1 in it to be a {n} ({more[0]})?", f"{n} in place of 1"
+    return text, repair
 
 
 def another_sum(t: Told) -> tuple[str, str]:
@@ -101,6 +107,31 @@ def term_beside(t: Told) -> tuple[str, str]:
     return f"{t.it}: {text}", f"{new} in place of {old}"
 
 
+# ---------------------------------------------------------------------------------------------------------------------
+# A name that stands for something else
+
+
+def name_instead(t: Told) -> tuple[str, str]:
+    old, new, own = t.claim.detail
+    text = f"{old} should be {new} there" if own else f"{new} belongs where {old} stands"
+    return f"{t.it}: {text}", f"{new} in place of {old}"
+
+
+def names_exchanged(t: Told) -> tuple[str, str]:
+    old, new, _ = t.claim.detail
+    return f"{t.it}: {old} and {new} are exchanged: each stands where the other belongs", f"exchange {old} and {new}"
+
+
+def name_set_anew(t: Told) -> tuple[str, str]:
+    old, new, _ = t.claim.detail
+    return f"{t.it}: {old} is set anew each time, and the sum over all times belongs in it", new
+
+
+def index_added_once(t: Told) -> tuple[str, str]:
+    text = f"{t.it}: += by an index adds only once where a number occurs in it more than once"
+    return text, "np.add.at adds all of them"
+
+
 OF_LINES: dict[str, Sentence] = {
     "another value": another_value,
     "operand alone": operand_alone,
@@ -125,4 +156,10 @@ OF_LINES: dict[str, Sentence] = {
     "changed: too many": changed("{word} is a factor too many beside {old}, or a division by it is missing"),
     "changed: term": term_beside,
     "changed: instead": changed("{word} belongs where {old} stands"),
+    "index added once": index_added_once,
+    "named: turned": name_instead,
+    "named: instead": name_instead,
+    "named: mask": name_instead,
+    "named: exchanged": names_exchanged,
+    "named: set anew": name_set_anew,
 }

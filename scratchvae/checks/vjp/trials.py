@@ -60,14 +60,20 @@ def changes_of_an_axis(cases: list[Case], changes: Changes) -> Iterator[tuple[Ch
     if "another_axis" not in changes:
         return
     only_this = {"another_axis": changes["another_axis"]}
-    try:
-        points = [point_at(case, False, n) for n, case in enumerate(cases)]
-    except Exception:  # somebody's function may refuse arrays that are followed
-        return
-    for site in [site for site in points[0].runs[-1].values if site.time is None and not site.is_returned][:SITES]:
+    points = points_of(cases)
+    every = points[0].runs[-1].values if points else ()
+    for site in [site for site in every if site.time is None and not site.is_returned][:SITES]:
         for change, name in first_tried(site, points[0], only_this):
             if all(is_right_with(point, site, change, only_this[name]) for point in points):
                 yield change, site
+
+
+def points_of(cases: list[Case]) -> list[Point]:
+    """What the gradients should be, at every point; nothing where somebody's function refuses to be followed."""
+    try:
+        return [point_at(case, False, n) for n, case in enumerate(cases)]
+    except Exception:  # it may not like the class of the arrays
+        return []
 
 
 def first_tried(site: Site, point: Point, changes: Changes) -> Iterator[tuple[Change, str]]:
@@ -115,10 +121,18 @@ def is_right_with(point: Point, site: Site, change: Change, hypothesis: Callable
         value = computed(makes[0]) if makes else None
         return {} if value is None else {change: value}
 
+    def gradients(dy: np.ndarray) -> np.ndarray:
+        tape = Tape({}, (site, changed), puts=True)
+        return flat(followed(tape, point.pair, point.case.weights, dy), point.entries)
+
+    return all_right(point, gradients)
+
+
+def all_right(point: Point, gradients: Callable[[np.ndarray], np.ndarray]) -> bool:
+    """Are all gradients right that something else than the backward gives for an upstream gradient?"""
     for weights, dy in mixes(point):
         try:
-            found = followed(Tape({}, (site, changed), puts=True), point.pair, point.case.weights, dy)
-            grads = flat(found, point.entries)
+            grads = gradients(dy)
         except Exception:  # somebody's function may refuse what it does not like, or return another shape
             return False
         wanted, got = weights @ point.wanted, weights @ [run.grads for run in point.runs[: len(weights)]]

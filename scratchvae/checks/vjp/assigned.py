@@ -1,0 +1,335 @@
+"""A name that stands for something else in a backward: with which of a few other values are all gradients right?
+
+A slip often acts at several places, since a name is used several times: a matrix that is to be transposed each time, a
+state of the wrong step, a count that is too large. So a name is given another value where it is set. Python calls a
+function before every line; that one puts the value there.
+"""
+
+import ast
+import dis
+import linecache
+import sys
+import types
+from collections.abc import Callable, Container, Iterator, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchvae.checks.report import listed
+from scratchvae.checks.vjp.call import copied
+from scratchvae.checks.vjp.case import Claim
+from scratchvae.checks.vjp.changes import CURVES, Change
+from scratchvae.checks.vjp.followed import Point, flat
+from scratchvae.checks.vjp.scope import names_in
+from scratchvae.checks.vjp.tape import OWN
+from scratchvae.checks.vjp.trials import all_right
+
+TRIALS = 600
+FEW = 40  # characters of a line
+NOTHING = object()
+
+
+class Setting(NamedTuple):
+    """A local variable of somebody's function, as it is after a line; line 0: as it is handed in."""
+
+    code: types.CodeType
+    line: int
+    name: str
+
+    @property
+    def place(self) -> str:
+        """line 14 (z, t = zs[i], ts[i]): where it is set to a value of its own; else the lines in which it is used."""
+        text = linecache.getline(self.code.co_filename, self.line).strip() if self.line else ""
+        if self.line and sets_it_alone(text, self.name):
+            short = text if len(text) <= FEW else f"{text[: FEW - 3].rstrip()}..."
+            return f"line {self.line} ({short})"
+        lines = sorted(set(uses(self.code, self.name)))
+        return f"line {listed(list(map(str, lines)))}"
+
+
+def uses(code: types.CodeType, name: str) -> Iterator[int]:
+    """The lines in which a function, or one inside it, reads a name."""
+    for step in dis.get_instructions(code):
+        if step.opname.startswith("LOAD") and step.argval == name and step.positions and step.positions.lineno:
+            yield step.positions.lineno
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType) and name in inner.co_freevars:
+            yield from uses(inner, name)
+
+
+def sets_it_alone(text: str, name: str) -> bool:
+    """Has the name an expression of its own in this line? A cache that is unpacked has none for it."""
+    try:
+        (statement,) = ast.parse(text).body
+    except (SyntaxError, ValueError):  # a line of a longer statement, or the head of a loop
+        return True
+    if not isinstance(statement, ast.Assign):
+        return True
+    pairs = [(target, statement.value) for target in statement.targets]
+    return not any(isinstance(to, ast.Tuple) and not isinstance(value, ast.Tuple) for to, value in pairs)
+
+
+class Here(NamedTuple):
+    """What is known where a name has just been set."""
+
+    setting: Setting
+    value: Any
+    before: Any  # what it stood for before; NOTHING, if it did not
+    scope: dict[str, Any]
+    names: Mapping[str, np.ndarray]
+
+
+Put = Callable[[Here], Mapping[str, Any]]  # what the names are to stand for from here on
+
+
+class Watch:
+    """Calls put whenever a name has been set in somebody's function that the forward has not called."""
+
+    def __init__(self, put: Put, skip: frozenset[types.CodeType], only: Setting | None = None) -> None:
+        self.put, self.skip, self.only = put, skip, only
+        self.known: dict[types.FrameType, tuple[int, dict[str, Any]]] = {}  # the line before, and what names were
+        self.seen: set[types.CodeType] = set()
+
+    def __call__(self, frame: types.FrameType, event: str, arg: Any) -> Any:
+        """As Python calls it: at a call, and then at every line."""
+        if event == "call":
+            if frame.f_globals.get("__name__", "").startswith(OWN) or frame.f_code in self.skip:
+                return None
+            self.seen.add(frame.f_code)
+            if self.only and frame.f_code != self.only.code:
+                return None
+            self.known[frame] = (0, {})
+            return self
+        last, known = self.known.get(frame, (0, {}))
+        if event == "line":
+            names = names_in(frame)
+            scope = frame.f_locals
+            for name, value in list(scope.items()):
+                before = known.get(name, NOTHING)
+                here = Setting(frame.f_code, last, name)
+                if value is not before and (self.only is None or here == self.only):
+                    scope.update(self.put(Here(here, value, before, scope, names)))
+            self.known[frame] = (frame.f_lineno, dict(scope))
+        elif event == "return":
+            self.known.pop(frame, None)
+        return self
+
+
+def gradients(point: Point, dy: np.ndarray, watch: Watch) -> dict[str, Any]:
+    """A forward, and a backward that is watched."""
+    _, cache = point.pair.run(copied(dict(point.case.weights)))
+    with_it = sys.gettrace()
+    sys.settrace(watch)
+    try:
+        return dict(point.pair.pull(dy.copy(), cache))
+    finally:
+        sys.settrace(with_it)
+
+
+def of_the_forward(point: Point) -> frozenset[types.CodeType]:
+    """The functions that the forward runs: they are right, or both are wrong."""
+    watch, with_it = Watch(lambda here: {}, frozenset()), sys.gettrace()
+    sys.settrace(watch)
+    try:
+        point.pair.run(copied(dict(point.case.weights)))
+    finally:
+        sys.settrace(with_it)
+    return frozenset(watch.seen)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What a name may stand for
+
+
+Others = Iterator[tuple[Change, Callable[[], Mapping[str, Any]]]]
+Hypotheses = Mapping[str, Callable[[Here], Others]]
+CAUSES = {"-{0}": "sign", "{0} / 2": "factor", "2 * {0}": "factor"}
+FORMULAS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    **{f"{name}({{0}})": does for name, does in CURVES.items() if name not in ("np.sin", "np.cos", "np.sign")},
+    "1 / {0}": lambda a: 1 / a,
+    "1 - {0}": lambda a: 1 - a,
+    "-{0}": lambda a: -a,
+    "{0} / 2": lambda a: a / 2,
+    "2 * {0}": lambda a: 2 * a,
+}
+
+
+def a_name_turned(here: Here) -> Others:
+    """Its transpose, or the other way round along one axis, or along two."""
+    name, a = here.setting.name, here.value
+    if not is_array(a):
+        return
+    found: list[tuple[str, np.ndarray, float]] = [
+        (f"np.flip({name}, {axis})", np.flip(a, axis), 1.7) for axis in range(a.ndim)
+    ]
+    if a.ndim > 1 and a.shape[-1] == a.shape[-2]:
+        found.append((f"{name}.T" if a.ndim == 2 else f"np.swapaxes({name}, -1, -2)", a.swapaxes(-1, -2), 1.3))
+    if a.ndim > 2:
+        found.append((f"{name}[..., ::-1, ::-1]", a[..., ::-1, ::-1], 1.3))
+        found.append((f"{name}[::-1, ::-1]", a[::-1, ::-1], 1.3))
+    for new, value, cost in found:
+        yield Change("transpose", "turned", name, "", new, cost), partial(put, name, value)
+
+
+def another_name(here: Here) -> Others:
+    """Another array that is known there, of the same shape."""
+    name, a = here.setting.name, here.value
+    for other, u in here.names.items() if is_array(a) else ():
+        if u.shape == a.shape and other != name and not np.array_equal(u, a):
+            change = Change("elementwise-factor", "instead", name, "", other, 1.5 + 0.2 * ("[" in other))
+            yield change, partial(put, name, u)
+
+
+def two_names_exchanged(here: Here) -> Others:
+    """Another one of the same shape in its place, and it in that one's, as from a cache in another order."""
+    name, a = here.setting.name, here.value
+    for other, u in here.scope.items() if is_array(a) else ():
+        if name < other and is_array(u) and u.shape == a.shape and not np.array_equal(u, a):
+            change = Change("elementwise-factor", "exchanged", name, "", other, 1.6)
+            yield change, partial(dict, {name: u, other: a})
+
+
+def a_formula_of_it(here: Here) -> Others:
+    """A function of it, as sigma where the variance stands."""
+    name, a = here.setting.name, here.value
+    for text, does in FORMULAS.items() if is_array(a) and len(np.unique(a)) > 2 else ():
+        change = Change(CAUSES.get(text, "elementwise-factor"), "instead", name, "", text.format(name), 1.8)
+        yield change, partial(computed, name, does, a)
+
+
+def added_up(here: Here) -> Others:
+    """+= in place of =, where it stood for an array of this shape before."""
+    name, a, before = here.setting.name, here.value, here.before
+    if is_array(a) and is_array(before) and before.shape == a.shape:
+        change = Change("missing-term", "set anew", name, "", "+= in place of =", 1.4)
+        yield change, partial(computed, name, np.add, a, before)
+
+
+def a_mask_turned(here: Here) -> Others:
+    """~a of a mask."""
+    name, a = here.setting.name, here.value
+    if isinstance(a, np.ndarray) and a.ndim and a.dtype.kind == "b":
+        yield Change("elementwise-factor", "mask", name, "", f"~{name}", 1.2), partial(computed, name, np.invert, a)
+
+
+def another_number_there(here: Here) -> Others:
+    """Another number that is known there; one more or less; times or divided by a number, or a length."""
+    name, n = here.setting.name, here.value
+    if not is_number(n):
+        return
+    known = {other: u for other, u in here.scope.items() if is_number(u) and u not in (0, 1, -1) and other != name}
+    found = {other: (u, 1.5) for other, u in known.items() if u != n and type(u) is type(n)}
+    if type(n) is int:
+        found |= {f"{name} + 1": (n + 1, 1.6), f"{name} - 1": (n - 1, 1.6)}
+    for text, u in {**known, **lengths(here.scope, set(known.values()))}.items():
+        found |= {f"{name} * {text}": (n * u, 1.7), f"{name} / {text}": (n / u, 1.7)}
+    alike: dict[float, list[str]] = {}
+    for new, (value, _) in found.items():
+        alike.setdefault(value, []).append(new)
+    for value, (new, *more) in alike.items():
+        cost = found[new][1]
+        new = f"{new} or {more[0]}" if more else new  # why: which of the two is meant cannot be seen
+        whole = type(n) is int and value == int(value)  # why: it may be a length, or an index
+        change = Change("elementwise-factor", "instead", name, "", new, cost)
+        yield change, partial(dict, {name: int(value) if whole else value})
+
+
+def lengths(scope: Mapping[str, Any], known: Container[float]) -> dict[str, int]:
+    """The lengths of arrays that have no name of their own."""
+    shapes = ((name, axis, n) for name, a in scope.items() if is_array(a) for axis, n in enumerate(a.shape) if n > 1)
+    found = {n: f"{name}.shape[{axis}]" for name, axis, n in shapes if n not in known}
+    return {text: n for n, text in found.items()}
+
+
+def is_array(a: Any) -> bool:
+    return isinstance(a, np.ndarray) and a.ndim > 0 and a.size > 1 and a.dtype.kind == "f"
+
+
+def is_number(a: Any) -> bool:
+    return isinstance(a, int | float) and not isinstance(a, bool)
+
+
+def put(name: str, value: np.ndarray) -> dict[str, Any]:
+    return {name: np.array(value)}
+
+
+def computed(name: str, does: Callable[..., Any], *operands: Any) -> dict[str, Any]:
+    return {name: does(*operands)}
+
+
+HYPOTHESES = (
+    a_name_turned,
+    another_name,
+    two_names_exchanged,
+    a_formula_of_it,
+    added_up,
+    a_mask_turned,
+    another_number_there,
+)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Which of them is right
+
+
+def names_changed(points: list[Point], hypotheses: Hypotheses) -> Iterator[tuple[Change, Setting]]:
+    """The simplest of what a name may stand for with which all gradients are right, at every point."""
+    if not points:
+        return
+    first = points[0]
+    skip = of_the_forward(first)
+    kinds = {kind.__name__: kind for kind in HYPOTHESES if kind.__name__ in hypotheses}
+    tried: dict[tuple[Change, Setting], str] = {}
+
+    def noted(here: Here) -> Mapping[str, Any]:
+        made = {change: name for name in kinds for change, _ in kinds[name](here)}
+        tried.update({(change, here.setting): name for change, name in made.items()})
+        return {}
+
+    gradients(first, first.dys[0], Watch(noted, skip))
+    telling = {setting: matters(first, setting, skip) for setting in dict.fromkeys(setting for _, setting in tried)}
+    told = (
+        each for each in tried if telling[each[1]] or each[0].kind == "exchanged"
+    )  # why: then it is the two together
+    in_order = sorted(told, key=lambda each: each[0].cost)
+    for change, setting in in_order[:TRIALS]:
+        watch = partial(Watch, partial(instead, change, kinds[tried[change, setting]]), skip, setting)
+        if all(all_right(point, partial(with_it, point, watch)) for point in points):
+            yield change, setting
+            return
+
+
+def instead(change: Change, others: Callable[[Here], Others], here: Here) -> Mapping[str, Any]:
+    """What the names stand for with this change; nothing else where it cannot be made."""
+    return next((make() for each, make in others(here) if each == change), {})
+
+
+def with_it(point: Point, watch: Callable[[], Watch], dy: np.ndarray) -> np.ndarray:
+    """All gradients, (m,), with names that stand for something else."""
+    return flat(gradients(point, dy, watch()), point.entries)
+
+
+def matters(point: Point, setting: Setting, skip: frozenset[types.CodeType]) -> bool:
+    """Do all wrong gradients depend on it? Of what is no array of floats it is not asked."""
+    rng = np.random.default_rng(0)
+    moved = []
+
+    def shaken(here: Here) -> Mapping[str, Any]:
+        if not is_array(here.value):
+            return {}
+        moved.append(True)
+        return {here.setting.name: here.value * rng.uniform(0.5, 1.5, here.value.shape)}
+
+    try:
+        found = with_it(point, partial(Watch, shaken, skip, setting), point.dys[-1])
+    except Exception:  # somebody's function may refuse what it does not like
+        return False
+    ends = np.cumsum([len(seen.entries) for seen in point.case.seen.values()])[:-1]
+    off = (found - point.runs[-1].grads)[: point.wrong]
+    return not moved or all(part.any() for part in np.split(off, ends))
+
+
+def claim_of_a_name(change: Change, setting: Setting) -> Claim:
+    own = setting.place.endswith(")")  # has it a line of its own?
+    return Claim(change.cause, f"named: {change.kind}", detail=(change.old, change.new, own), cost=change.cost)
