@@ -383,6 +383,19 @@ def test_the_split_of_a_linear_model_is_the_known_one(n_z, rng):
     np.testing.assert_allclose(gap.amortization, model.gap(x, mu, diagonal(logvar)) - known, atol=1e-9)
 
 
+def test_an_encoder_on_the_smaller_of_two_peaks_is_not_blamed_on_the_family(rng):
+    """x = z for z > 0 and -0.6 z below: two peaks, the one on the right heavier; q sits on the left one."""
+    vae, x = VAE(1, (2,), 1, "relu", Gaussian(0.15), rng=rng, dtype="float64"), np.ones((1, 1))
+    for name, p in vae.params.items():
+        p[...] = {"decoder.0.W": [[1, -1]], "logits.W": [[1], [0.6]], "mu.b": -1.6, "logvar.b": -3}.get(name, 0)
+    posterior = grid_posterior(vae, x)
+    right = best_gaussian(posterior, np.array([[1.0]]), np.full((1, 1), -3.0))
+    left = best_gaussian(posterior, np.array([[-1.6]]), np.full((1, 1), -3.0))
+    assert left[0] < -1
+    assert posterior.kl_from(*left) > posterior.kl_from(*right) + 0.3
+    np.testing.assert_allclose(split_gap(vae, x, posterior).approximation, posterior.kl_from(*right), atol=1e-9)
+
+
 def test_an_encoder_that_knows_the_posterior_has_nothing_left_to_learn(rng):
     model, x = make(rng, 2), rows(rng)
     vae = linear_vae(model, rng)
