@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.exercises import backprop, bayes, elbo, gradients, kl, reparameterization
+from scratchvae.exercises import autoencoders, backprop, bayes, elbo, gradients, kl, reparameterization
 from scratchvae.exercises.attempt import NotWritten, Trouble, called, kindly
 from scratchvae.exercises.blank import CLOSE, POINTS, Blank, in_order
 from scratchvae.exercises.progress import PROGRESS
 from scratchvae.exercises.result import Result, of_a_finding
 
 PAGES: dict[str, dict[str, Blank]] = {
+    "autoencoders": autoencoders.BLANKS,
     "bayes": bayes.BLANKS,
     "kl": kl.BLANKS,
     "elbo": elbo.BLANKS,

@@ -1,5 +1,6 @@
 """Correct formulations of every blank, as different as people write them."""
 
+import formulations_autoencoders
 import formulations_backprop
 import formulations_bayes
 import formulations_elbo
@@ -118,9 +119,10 @@ def matched_by_loop(z, density, step):
 
 
 FORMULATIONS = {
-    **formulations_elbo.FORMULATIONS,
+    **formulations_autoencoders.FORMULATIONS,
     **formulations_backprop.FORMULATIONS,
     **formulations_bayes.FORMULATIONS,
+    **formulations_elbo.FORMULATIONS,
     "kl.table": [
         looped_table,
         lambda q, p: entropy(q, p),

@@ -1,0 +1,187 @@
+"""The best plane through the images, and a code that is changed without a change of the pictures.
+
+Sizes: N images, D pixels, Z numbers in a code.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from scratchvae.exercises.blank import Slip, value
+
+N, D, Z = 40, 6, 2
+SPREADS = np.array([0.2, 3.0, 0.4, 0.6, 5.0, 1.0])  # of the images along six directions: two are much the largest
+
+
+def best_plane(x, n_z):
+    """The mean of the rows of x, and the matrix that projects on the n_z directions of largest variance.
+
+    x (N, D) -> mean (D,), P (D, D).
+    """
+    mean = x.mean(axis=0)
+    _, directions = np.linalg.eigh(np.cov(x.T))  # rising
+    V = directions[:, -n_z:]
+    return mean, V @ V.T
+
+
+def some_images(rng: np.random.Generator) -> tuple[np.ndarray, int]:
+    turn, _ = np.linalg.qr(rng.standard_normal((D, D)))
+    return (rng.standard_normal((N, D)) * SPREADS) @ turn + 3 * rng.standard_normal(D), Z
+
+
+def plane_by_powers(x: np.ndarray, n_z: int) -> dict[str, np.ndarray]:
+    """Without eigenvectors: a frame that the covariance turns, made orthonormal again, until it rests."""
+    mean = sum(x) / len(x)
+    frame = np.eye(x.shape[1])[:, :n_z]
+    for _ in range(400):
+        frame, _ = np.linalg.qr((x - mean).T @ ((x - mean) @ frame))
+    return {"mean": mean, "P": frame @ frame.T}
+
+
+def leading(x: np.ndarray, n_z: int) -> np.ndarray:
+    """The directions, in columns (D, n_z)."""
+    return np.linalg.eigh(np.cov(x.T))[1][:, -n_z:]
+
+
+def projector(V: Any) -> Any:
+    return V @ V.T
+
+
+PLANE = value(
+    best_plane,
+    plane_by_powers,
+    some_images,
+    (
+        "Along which directions do the images vary most? Of which matrix are they eigenvectors? And in which order "
+        "does np.linalg.eigh return them?",
+        "P = V V^T, where the columns of V are the eigenvectors of the covariance with the n_z largest eigenvalues",
+        "mean = ...; _, directions = np.linalg.eigh(np.cov(x.T)); V = directions[:, ...]; return mean, V @ V.T",
+    ),
+    (
+        Slip(
+            lambda x, n: (x.mean(0), projector(np.linalg.eigh(np.cov(x.T))[1][:, :n])),
+            "transpose",
+            "these are the directions of least variance: eigh returns its eigenvalues rising",
+        ),
+        Slip(
+            lambda x, n: (x.mean(0), projector(np.linalg.eigh(np.cov(x.T))[1][-n:].T)),
+            "transpose",
+            "eigenvectors are the columns of what eigh returns, and these are rows",
+        ),
+        Slip(
+            lambda x, n: (x.mean(0), projector(np.linalg.svd(x, full_matrices=False)[2][:n].T)),
+            "missing-term",
+            "the mean is still in the images: the first direction points at it",
+        ),
+        Slip(
+            lambda x, n: (x.mean(0), projector(np.linalg.svd((x - x.mean(0)).T @ (x - x.mean(0)))[2][:, :n])),
+            "transpose",
+            "svd returns the directions in the rows of its third value, and these are columns",
+        ),
+        Slip(
+            lambda x, n: (x.mean(0), projector(np.linalg.eigh(np.corrcoef(x.T))[1][:, -n:])),
+            "elementwise-factor",
+            "every pixel is divided by its spread: eigenvectors of the covariance are wanted, not of the correlation",
+        ),
+        Slip(lambda x, n: (x.mean(0), leading(x, n)), "shape", "V alone: the projection is V V^T, of the shape (D, D)"),
+        Slip(
+            lambda x, n: (x.mean(0), leading(x, n).T @ leading(x, n)),
+            "transpose",
+            "V^T V is the identity of the shape (n_z, n_z): the other order projects",
+        ),
+        Slip(
+            lambda x, n: (x.mean(0), projector(leading(x, n) * np.sqrt(np.linalg.eigvalsh(np.cov(x.T))[-n:]))),
+            "elementwise-factor",
+            "the directions are scaled by their variances: a projection leaves what lies in the plane as it is",
+        ),
+        Slip(
+            lambda x, n: (x.mean(0), projector(leading(x, n + 1))),
+            "missing-term",
+            "there is one direction too many in it",
+        ),
+        Slip(
+            lambda x, n: (x.mean(0), np.eye(x.shape[1]) - projector(leading(x, n))),
+            "sign",
+            "this projects on what is left over",
+        ),
+        Slip(
+            lambda x, n: (x.mean(), projector(leading(x, n))),
+            "shape",
+            "the mean is one number for all pixels: each pixel has its own",
+        ),
+    ),
+)
+
+
+def undo(W_d, b_d, A, c):
+    """The decoder for new codes z A + c that makes the pictures which W_d (Z, D) and b_d (D,) made of z.
+
+    A (Z, Z) has an inverse, c is (Z,) -> W_new (Z, D), b_new (D,).
+    """
+    W_new = np.linalg.inv(A) @ W_d
+    return W_new, b_d - c @ W_new
+
+
+def a_decoder_and_a_change(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    turn, _ = np.linalg.qr(rng.standard_normal((Z, Z)))
+    stretched = turn @ np.diag([0.5, 1.7]) @ np.array([[1.0, 0.8], [0.0, 1.0]])  # far from symmetric
+    return rng.standard_normal((Z, D)), rng.standard_normal(D), stretched, 2 * rng.standard_normal(Z)
+
+
+def undo_by_fitting(W_d: np.ndarray, b_d: np.ndarray, A: np.ndarray, c: np.ndarray) -> dict[str, np.ndarray]:
+    """From seven codes and their pictures: which offset and which rows make these pictures of the new codes?"""
+    z = np.random.default_rng(0).standard_normal((7, Z))
+    ones = np.ones((7, 1))
+    fitted, *_ = np.linalg.lstsq(np.hstack([z @ A + c, ones]), z @ W_d + b_d, rcond=None)
+    return {"W_new": fitted[:-1], "b_new": fitted[-1]}
+
+
+UNDO = value(
+    undo,
+    undo_by_fitting,
+    a_decoder_and_a_change,
+    (
+        "Call the new code y = z A + c. How do you get z back from y? Put that into z W_d + b_d.",
+        "z = (y - c) A^-1, so W_new = A^-1 W_d and b_new = b_d - c A^-1 W_d",
+        "W_new = np.linalg.inv(A) @ ...; return W_new, b_d - c @ ...",
+    ),
+    (
+        Slip(
+            lambda W, b, A, c: (A @ W, b - c @ A @ W),
+            "transpose",
+            "A is done once more, where it should be undone",
+        ),
+        Slip(
+            lambda W, b, A, c: (np.linalg.inv(A).T @ W, b - c @ np.linalg.inv(A).T @ W),
+            "transpose",
+            "the inverse of A is transposed: codes are rows, and A stands to their right",
+        ),
+        Slip(
+            lambda W, b, A, c: (np.linalg.inv(A) @ W, b),
+            "missing-term",
+            "the new codes are shifted by c: the offset has to take that back",
+        ),
+        Slip(
+            lambda W, b, A, c: (np.linalg.inv(A) @ W, b + c @ np.linalg.inv(A) @ W),
+            "sign",
+            "the shift is added once more, where it should be taken back",
+        ),
+        Slip(
+            lambda W, b, A, c: (np.linalg.inv(A) @ W, b - c @ W),
+            "elementwise-factor",
+            "the shift came after A, so that it meets the inverse of A on its way back, too",
+        ),
+        Slip(
+            lambda W, b, A, c: (1 / A @ W, b - c @ (1 / A) @ W),
+            "elementwise-factor",
+            "1 / A inverts the entries one by one: wanted is the inverse of the matrix",
+        ),
+        Slip(lambda W, b, A, c: (W, b - c @ W), "missing-term", "the shift is taken back, and A is not"),
+        Slip(lambda W, b, A, c: (W, b), "missing-term", "this is the old decoder"),
+        Slip(
+            lambda W, b, A, c: (b - c @ np.linalg.inv(A) @ W, np.linalg.inv(A) @ W),
+            "transpose",
+            "the two are swapped: first W_new, then b_new",
+        ),
+    ),
+)
