@@ -13,21 +13,21 @@
 # %% [markdown]
 # # 01 · Autoencoders
 #
-# An autoencoder squeezes an image through a few numbers and is asked to give the image back. It is the ancestor of
-# the VAE. This page builds one, compares it with a method from linear algebra, and shows what it cannot do.
+# An autoencoder squeezes an image into a few numbers, its code, and makes a picture of the code. On this page you
+# build one, choose codes yourself, and measure the pictures that come out.
 #
 # **What you will do**
-# - train an autoencoder with two numbers between encoder and decoder;
-# - show that a linear one finds the subspace of principal component analysis (PCA);
-# - try to make new images with it, and fail.
+# - write a linear autoencoder and its error, and train it in ten lines of NumPy;
+# - write the best linear one without training;
+# - change all codes and keep all pictures; choose codes; go halfway between two digits.
 #
 # **What you will learn**
-# - what a bottleneck keeps and what it loses;
-# - that a bottleneck need not be narrow, and what a wide one does;
-# - why the space of codes of an autoencoder cannot be sampled.
+# - what a bottleneck keeps, and that it need not be narrow;
+# - that training says nothing of where codes lie;
+# - why "draw a code and decode it" is no model of images until a distribution of codes has been chosen.
 #
 # **What you need**
-# - matrices, eigenvectors, and page 00. About 20 minutes. It runs in about ten seconds.
+# - matrices, and the idea of following a slope downhill. About 35 minutes with the blanks. It runs in ten seconds.
 
 # %%
 from importlib.util import find_spec
@@ -40,268 +40,732 @@ if find_spec("scratchvae") is None:
 import numpy as np
 
 from scratchvae import Adam, Autoencoder, Gaussian, fit, load_data
+from scratchvae.exercises import check, hint, progress, solution, use  # noqa: F401
 from scratchvae.view.notebook import panels, show
-from scratchvae.view.plots import latent_scatter, reconstructions
 
-data = load_data("mnist-sample")
-x_train, x_test = data.x_train[:4000], data.x_test[:1000]  # (N, D), (M, D)  uint8
+BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
 
 # %% [markdown]
-# ## The bottleneck
+# ## Two numbers for an image
 #
-# Write $x$ for an image, a row of $D = 784$ pixels. An **autoencoder** has two halves.
+# Write $x$ for an image, a row of $D$ pixels. The **encoder** makes a **code** $z$ of it, a row of $Z$ numbers; the
+# **decoder** makes a picture $\hat x$ of the code, again $D$ pixels. Between them is the **bottleneck**: all that
+# the decoder learns about $x$ is $z$. The simplest of all is linear, matrices and offsets:
 #
-# - The **encoder** $f$ turns $x$ into a **code** $z = f(x)$ of $Z$ numbers.
-# - The **decoder** $g$ turns $z$ into a picture.
+# $$z = x W_e + b_e, \qquad \hat x = z W_d + b_d .$$
 #
-# Both are small neural networks. Between them is the **bottleneck**: all that the decoder learns about $x$ are the
-# $Z$ numbers in $z$. With $Z = 2$ each image becomes a point in the plane.
-#
-# Training needs a measure of how well the decoder does. The decoder's output is read as a distribution $p(x \mid z)$
-# over images, and training maximises $\log p(x \mid z)$ at $z = f(x)$. For pixels that are on or off the natural
-# choice is a probability for each pixel to be on, the **Bernoulli** likelihood. Its negative logarithm,
-#
-# $$\text{nll} = -\log p(x \mid z),$$
-#
-# is measured in **nats**, the unit of natural logarithms, summed over the 784 pixels. Page 09 says more about this
-# choice. An **epoch** is one pass over the training images, and `Adam` a way of following the gradient; both come
-# back on page 09 too.
+# Write it for $N$ images, the rows of `x`, in place of `raise NotImplementedError`, and run the cell.
 
-# %%
-rng = np.random.default_rng(0)
-model = Autoencoder(n_x=784, n_hidden=(200,), n_z=2, rng=rng)
-history = fit(
-    model, x_train, x_test, epochs=12, optimizer=Adam(lr=2e-3), rng=rng, progress=False
-)
-print("nll per held-out image, in nats, pixels binarised:")
-print("  after 1 epoch  ", round(history["test_nll"][0], 1))
-print("  after 12 epochs", round(history["test_nll"][-1], 1))
 
-assert history["test_nll"][-1] < history["test_nll"][0]
+# %% tags=["blank"]
+def reconstruct(x, W_e, b_e, W_d, b_d):
+    """The picture of each image by way of its code: x (N, D), W_e (D, Z), b_e (Z,), W_d (Z, D), b_d (D,) -> (N, D)."""
+    raise NotImplementedError
+
+
+check("autoencoders.reconstruct", reconstruct)
 
 # %% [markdown]
-# *Before you look:* two numbers for 784 pixels. Which properties of a digit will survive, and which will not?
+# If you are stuck, `hint("autoencoders.reconstruct")` in a cell of its own asks a question; a third hint is nearly
+# the code. Whatever stands in a blank, the cells below it run.
+#
+# How good is a picture? We take the squared distance from its image, one number for each image.
 
-# %%
-_, first = np.unique(data.y_test[:1000], return_index=True)
-ten = x_test[first]  # (10, D)  the first of each digit
-show(
-    reconstructions(model, ten, data.image_shape),
-    "Ten digits and below each what the decoder makes of its code: blurred, some taken for another digit.",
-)
+
+# %% tags=["blank"]
+def squared_errors(x, x_hat):
+    """The squared distance of each picture from its image, over all its pixels: (N, D), (N, D) -> (N,)."""
+    raise NotImplementedError
+
+
+check("autoencoders.errors", squared_errors)
 
 # %% [markdown]
-# Overall shape survives: how round, how slanted, how many strokes. Fine detail does not. Where two digits have
-# similar codes, the decoder shows something between them.
+# ### Training, by hand
 #
-# ## A linear autoencoder finds PCA's subspace
-#
-# Take the activation functions and the hidden layers away. Encoder and decoder are then matrices and offsets:
-#
-# $$z = x W_e + b_e, \qquad \hat x = z W_d + b_d,$$
-#
-# with $W_e$ of the shape $(D, Z)$ and $W_d$ of the shape $(Z, D)$. Measure the error by squares: the **Gaussian**
-# likelihood with a fixed standard deviation $\sigma$ has
-#
-# $$\text{nll} = \frac{1}{2\sigma^2} \lVert x - \hat x \rVert^2 + \text{constant}.$$
-#
-# Every $\hat x$ lies in a plane of dimension $Z$: the offset $b_d$ plus the rows of $W_d$. Which plane is best?
-# Linear algebra knows the answer. Among all planes of dimension $Z$, the one through the mean that is spanned by the
-# $Z$ leading eigenvectors of the covariance matrix of $x$ has the smallest mean squared distance to the data (the
-# theorem of Eckart and Young). It is the plane of **principal component analysis**.
-#
-# We train the linear autoencoder and compare the two planes. To keep it quick we use images shrunk to $7 \times 7$
-# pixels, so $D = 49$, and $Z = 2$.
+# The **error** is the mean of these over $N = 800$ images of handwritten digits. To keep it quick they are shrunk
+# to $7 \times 7$ pixels, so $D = 49$; a pixel is a number from 0, black, to 1, white. Training starts from small random
+# weights and takes steps against the slope: the error moves by $2(\hat x - x)/N$ for each unit of $\hat x$, and each
+# matrix product passes that on through a transpose (page 07 derives this; here differences check it).
 
 
 # %%
 def shrink(images):
-    """Rows of 28 x 28 pixels to rows of 7 x 7, by averaging blocks of 4 x 4: (N, 49), in [0, 1]."""
+    """Rows of 28 x 28 bytes to rows of 7 x 7 numbers in [0, 1], by averaging blocks of 4 x 4: (N, 49)."""
     return images.reshape(-1, 7, 4, 7, 4).mean(axis=(2, 4)).reshape(len(images), -1) / 255
 
 
-small_train, small_test = shrink(x_train), shrink(x_test)  # (N, 49), (M, 49)
-n_z = 2
-rng = np.random.default_rng(1)
-linear = Autoencoder(49, n_hidden=(), n_z=n_z, likelihood=Gaussian(), rng=rng, dtype="float64")
-linear_history = fit(
-    linear,
-    small_train,
-    small_test,
-    epochs=60,
-    optimizer=Adam(),
-    rng=rng,
-    schedule=lambda epoch: 2e-2 * 0.93**epoch,
-    binarise="none",
-    progress=False,
+def slopes(x, W_e, b_e, W_d, b_d):
+    """The slopes of the error with respect to W_e, b_e, W_d, b_d."""
+    z = x @ W_e + b_e  # (N, Z)
+    dx_hat = 2 * (z @ W_d + b_d - x) / len(x)  # (N, D)
+    dz = dx_hat @ W_d.T  # (N, Z)
+    return x.T @ dz, dz.sum(axis=0), z.T @ dx_hat, dx_hat.sum(axis=0)
+
+
+def train(x, n_z, steps=800, step=0.2, penalty=0.0):
+    """W_e, b_e, W_d, b_d after steps against the slope. The penalty on the weights is for later."""
+    rng, D = np.random.default_rng(0), x.shape[1]
+    weights = [rng.normal(0, 0.03, s) for s in ((D, n_z), n_z, (n_z, D), D)]
+    for _ in range(steps):
+        pulls = (2 * penalty * weights[0], 0, 2 * penalty * weights[2], 0)
+        weights = [
+            w - step * (d + pull)
+            for w, d, pull in zip(weights, slopes(x, *weights), pulls, strict=True)
+        ]
+    return weights
+
+
+# %% [markdown]
+# *Write down a guess:* a decoder that knows nothing can still show the mean of all images. Two numbers for 49 pixels,
+# well chosen: which share of that error is left?
+
+# %%
+guess = None  # a number between 0 and 1
+
+# %% tags=["answer"]
+data = load_data("mnist-sample")
+small, held_out = shrink(data.x_train[:800]), shrink(data.x_test[:1000])  # (N, D) each
+picture_of, errors_of = (
+    use("autoencoders.reconstruct", reconstruct),
+    use("autoencoders.errors", squared_errors),
+)
+
+
+def error(x, weights):
+    return errors_of(x, picture_of(x, *weights)).mean()
+
+
+start = train(small, 2, steps=100)
+along, h = [np.random.default_rng(1).normal(size=w.shape) for w in start], 1e-5
+up, down = ([w + s * a for w, a in zip(start, along, strict=True)] for s in (h, -h))
+by_differences = (error(small, up) - error(small, down)) / (2 * h)
+by_slopes = sum((d * a).sum() for d, a in zip(slopes(small, *start), along, strict=True))
+
+narrow = train(small, 2)
+of_the_mean = errors_of(small, small.mean(axis=0)).mean()
+left = error(small, narrow) / of_the_mean
+print(f"error {error(small, narrow):.3f}, of the mean image {of_the_mean:.3f}")
+print(f"share that is left: {left:.0%}; your guess: {guess}")
+
+assert np.isclose(by_slopes, by_differences, rtol=1e-6)
+# spoil: by_slopes = by_slopes / 2
+assert 0.65 < left < 0.75
+# spoil: left = 1 - left
+
+
+# %%
+def strip(pictures):
+    """Pictures side by side, with as many rows as columns each: (N, D) -> (side, side N)."""
+    side = round(pictures.shape[1] ** 0.5)
+    return pictures.reshape(-1, side, side).transpose(1, 0, 2).reshape(side, -1)
+
+
+def sheet(rows, height):
+    """A figure with a strip of ten pictures for each name in rows."""
+    fig, ax = panels(height=height)
+    strips = np.vstack([strip(x[:10]) for x in rows.values()])  # (side rows, 10 side)
+    ax.imshow(strips, "gray", vmin=0, vmax=1)
+    ax.set_yticks(len(strips) / len(rows) * (0.5 + np.arange(len(rows))) - 0.5, list(rows))
+    ax.set_xticks([])
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    return fig
+
+
+y_test = data.y_test[:1000]
+_, first = np.unique(y_test, return_index=True)  # the first of each digit
+show(
+    sheet({"image": held_out[first], "two numbers": picture_of(held_out[first], *narrow)}, 1.7),
+    "Ten small images, below each the picture of its two numbers: 0 and 1 keep something of their shape, most others "
+    "have become much the same grey patch.",
 )
 
 # %% [markdown]
-# PCA by hand: subtract the mean, take the eigenvectors of the covariance matrix with the largest eigenvalues. Two
-# planes are equal when each vector of an orthonormal basis of one lies in the other. The cosines of the **principal
-# angles** between them, the singular values of $Q_1^\top Q_2$ for orthonormal bases $Q_1, Q_2$, are then all 1.
+# Most of it is left. Is that the fault of our training?
+#
+# ## The best plane, without training
+#
+# Every $\hat x$ lies in a plane: the offset $b_d$ plus a combination of the $Z$ rows of $W_d$. For a given plane the
+# nearest point to $x$ is its projection. Let the plane go through the mean $m$ of the images, along
+# orthonormal directions, the columns of a matrix $V$ of the shape $(D, Z)$. Then the projection is
+# $m + (x - m) V V^\top$, and by Pythagoras the error is
+#
+# $$\text{error} = \text{total variance} - \sum_k v_k^\top C\, v_k ,$$
+#
+# with the covariance matrix $C$ of the images and the columns $v_k$ of $V$. The sum weighs the eigenvalues of $C$; as
+# the columns are orthonormal, no weight is above 1, and all weights add up to $Z$. So the sum is largest when the $v_k$
+# are the eigenvectors with the $Z$ largest eigenvalues: **principal component analysis** (PCA). And no offset is better
+# than the mean, the point with the smallest mean squared distance.
 
-# %% tags=["claim-17"]
-mean = small_train.mean(axis=0)  # (49,)
-eigenvalues, eigenvectors = np.linalg.eigh(np.cov(small_train.T))  # (49,), (49, 49)  rising
-pca = eigenvectors[:, -n_z:]  # (49, Z)
 
-decoder_plane, _ = np.linalg.qr(linear.params["logits.W"].T)  # (49, Z)  an orthonormal basis
-cosines = np.linalg.svd(pca.T @ decoder_plane, compute_uv=False)  # (Z,)
+# %% tags=["blank"]
+def best_plane(x, n_z):
+    """The mean of the rows of x, and the matrix that projects on the n_z directions of largest variance.
 
-
-def mean_squared_error(x, x_hat):
-    """Summed over pixels, averaged over images."""
-    return ((x - x_hat) ** 2).sum(axis=1).mean()
+    x (N, D) -> mean (D,), P (D, D).
+    """
+    raise NotImplementedError
 
 
-pca_error = mean_squared_error(small_train, mean + (small_train - mean) @ pca @ pca.T)
-ae_error = mean_squared_error(small_train, linear.reconstruct(small_train))
-print("cosines of the principal angles:", cosines.round(6))
-print(f"squared error per image: PCA {pca_error:.5f}, linear autoencoder {ae_error:.5f}")
-
-assert (cosines > 0.9999).all()  # the same plane
-assert pca_error <= ae_error < 1.001 * pca_error  # PCA is the optimum, and training comes close
-assert np.isclose(
-    pca_error, eigenvalues[:-n_z].sum() * (1 - 1 / len(small_train))
-)  # what is left
+check("autoencoders.plane", best_plane)
 
 # %% [markdown]
-# The planes agree; the bases do not. The rows of $W_d$ need not be orthogonal, nor sorted: any invertible change of
-# the code can be undone by the decoder. Only the subspace is determined.
+# *Before you run the cell:* which should agree with our trained autoencoder: the plane, the pictures, the codes?
+# Two planes are the same if they have the same directions *and* a point in common. The cosines of the angles between
+# directions are the singular values of $V^\top Q$, with an orthonormal basis $Q$ of the rows of $W_d$. For the point
+# we take the distance of the mean of the images from the plane of $W_d$ and $b_d$.
+
+# %% tags=["claim-17", "answer"]
+W_e, b_e, W_d, b_d = narrow
+mean, P = use("autoencoders.plane", best_plane)(small, 2)  # (D,), (D, D)
+variances, V = np.linalg.eigh(np.cov(small.T, bias=True))  # (D,), (D, D)  rising
+variances, V = variances[::-1], V[:, ::-1]  # falling: used again below
+
+Q, _ = np.linalg.qr(W_d.T)  # (D, Z)
+cosines = np.linalg.svd(V[:, :2].T @ Q, compute_uv=False)  # (Z,)
+off_plane = np.linalg.norm((mean - b_d) - (mean - b_d) @ Q @ Q.T)
+best = errors_of(small, mean + (small - mean) @ P).mean()
+trained = error(small, narrow)
+apart = np.abs(picture_of(held_out, *narrow) - (mean + (held_out - mean) @ P)).max()
+print(f"cosines {cosines.round(6)}, distance of the mean from the plane {off_plane:.1e}")
+print(f"error: best plane {best:.5f}, trained {trained:.5f}")
+print(f"largest difference between two pictures of held-out images: {apart:.3f}")
+
+assert (cosines > 1 - 1e-4).all()
+# spoil: cosines = np.linalg.svd(V[:, 1:3].T @ Q, compute_uv=False)
+assert off_plane < 1e-4
+# spoil: off_plane = np.linalg.norm(b_d - b_d @ Q @ Q.T)
+assert np.isclose(best, variances[2:].sum())  # Pythagoras
+# spoil: best = errors_of(small, small @ P).mean()
+assert best <= trained < 1.001 * best
+# spoil: trained = error(small, start)
+assert apart < 0.02
+# spoil: apart = np.abs(picture_of(held_out, *start) - (mean + (held_out - mean) @ P)).max()
+
+# %%
+rng, tilted = np.random.default_rng(2), []  # other planes near by: are they worse?
+for _ in range(100):
+    U, _ = np.linalg.qr(V[:, :2] + 0.02 * rng.standard_normal((49, 2)))  # (D, 2)
+    tilted.append(errors_of(small, mean + (small - mean) @ U @ U.T).mean())
+
+assert min(tilted) > best
+# spoil: best = errors_of(small, mean + (small - mean) @ U @ U.T).mean()
+
+# %% [markdown]
+# Training has found PCA's plane, and nearly PCA's pictures. With two numbers and no bend, nothing does better. What
+# about the codes?
+#
+# ## The codes may be anywhere
+#
+# Change every code: $z A + c$ in place of $z$, with any matrix $A$ that has an inverse and any row $c$. It turns,
+# stretches and shifts all codes. Write the decoder that makes *the same pictures* of the new codes.
+
+
+# %% tags=["blank"]
+def undo(W_d, b_d, A, c):
+    """The decoder for new codes z A + c that makes the pictures which W_d (Z, D) and b_d (D,) made of z.
+
+    A (Z, Z) has an inverse, c is (Z,) -> W_new (Z, D), b_new (D,).
+    """
+    raise NotImplementedError
+
+
+check("autoencoders.undo", undo)
+
+# %% [markdown]
+# *Before you run the cell:* codes a hundred times as large, and shifted by a thousand. What happens to the error?
+
+# %% tags=["answer"]
+A, c = np.array([[100.0, 30.0], [0.0, 100.0]]), np.array([1000.0, -1000.0])  # (Z, Z), (Z,)
+moved = [W_e @ A, b_e @ A + c, *use("autoencoders.undo", undo)(W_d, b_d, A, c)]
+difference = np.abs(picture_of(small, *moved) - picture_of(small, *narrow)).max()
+codes, new_codes = small @ W_e + b_e, small @ moved[0] + moved[1]  # (N, Z) each
+print(
+    "mean of the codes before",
+    codes.mean(axis=0).round(1),
+    "after",
+    new_codes.mean(axis=0).round(1),
+)
+print(f"largest difference between two pictures: {difference:.1e}")
+
+assert difference < 1e-9
+# spoil: difference = np.abs(picture_of(small, *moved[:2], W_d, b_d) - picture_of(small, *narrow)).max()
+assert np.abs(new_codes.mean(axis=0)).min() > 100 * np.abs(codes.mean(axis=0)).max()
+# spoil: new_codes = codes
+
+# %% [markdown]
+# The error sees pictures only. **Training cannot say where codes lie**: endlessly many autoencoders have the
+# same error, and their codes are spread in all ways.
+#
+# ## Must a bottleneck be narrow?
 #
 # > **Often said.** "The code must be smaller than the image, or the network just copies."
 # >
-# > **What is true.** A narrow code is one way to force a choice. A code as wide as the data can indeed copy, and then
-# > learns nothing about what is typical. But other limits work as well: noise added to the code, or a penalty on it.
-# > The VAE uses both, and may have more latents than it needs.
+# > **What is true.** With $Z = D$ it *can* copy: $W_e$ and $W_d$ may undo each other. From small weights, training gets
+# > there only along directions in which the images vary. Along these it copies anything, digit or not. And a narrow
+# > code is one limit among others: a penalty on the weights works with any width.
 # >
-# > **Run this cell.** It trains a linear autoencoder whose code is as wide as the image.
+# > **Run this cell.** It trains two autoencoders with 49 numbers in the code, one with the penalty $\lambda$ times the
+# > sum of the squared weights. *Before you look:* of its squared distance to the mean image, which share is lost of
+# > a digit, and of noise?
+#
+# Along a direction with variance $s^2$, with one weight $a$ in the encoder and one $b$ in the decoder, what passes
+# is the **gain** $g = ab$, and the error with its penalty is $s^2 (1 - g)^2 + \lambda (a^2 + b^2)$. For a given $g$
+# the penalty is smallest at $a = b$, where it is $2 \lambda g$. The slope is zero at $g = 1 - \lambda / s^2$; if that
+# is negative, $g = 0$ is best. So directions with a variance below $\lambda$ are not used at all.
 
-# %% tags=["claim-17"]
-rng = np.random.default_rng(2)
-wide = Autoencoder(49, n_hidden=(), n_z=49, likelihood=Gaussian(), rng=rng, dtype="float64")
-wide_history = fit(
-    wide,
-    small_train,
-    small_test,
-    epochs=30,
-    optimizer=Adam(lr=3e-3),
-    rng=rng,
-    binarise="none",
-    progress=False,
-)
+# %% tags=["claim-17", "answer"]
+penalty = 0.03
+wide, limited = train(small, 49), train(small, 49, penalty=penalty)
 noise = np.random.default_rng(3).random((500, 49))  # pictures of nothing
-error_digits = mean_squared_error(small_test, wide.reconstruct(small_test))
-error_noise = mean_squared_error(noise, wide.reconstruct(noise))
-print(
-    f"squared error per picture: digits {error_digits:.4f}, of {(small_test**2).sum(axis=1).mean():.2f}"
-)
-print(
-    f"                           noise  {error_noise:.4f}, of {(noise**2).sum(axis=1).mean():.2f}"
-)
+tame = mean + (noise - mean) @ V[:, :15] @ V[:, :15].T  # noise along 15 directions of digits
 
-assert error_digits < 0.05 * pca_error
+lost = {}
+for kind, x in (("held-out digits", held_out), ("noise", noise), ("tame noise", tame)):
+    lost[kind] = [error(x, w) / errors_of(x, mean).mean() for w in (narrow, wide, limited)]
+    print(
+        "share lost of {:15}: Z = 2 {:5.1%}, Z = 49 {:6.2%}, with penalty {:5.1%}".format(
+            kind, *lost[kind]
+        )
+    )
 
-# %% [markdown]
-# The wide one gives digits back almost without loss. A low reconstruction error is no sign of understanding.
-#
-# ## Can we sample from it?
-#
-# To make new images with the first autoencoder we need codes to decode. Which ones? Look at where it has put the
-# held-out images.
-
-# %%
-show(
-    latent_scatter(model, (x_test >= 128), data.y_test[:1000]),
-    "The codes of 1,000 images in the plane: a dense middle, long arms, much empty space.",
-)
-
-# %% [markdown]
-# Nothing in training says where codes should lie. They form arms and clumps, at any distance from zero, with empty
-# space between. There is no distribution to draw a $z$ from. Two attempts:
-#
-# - draw $z$ from a normal distribution with the mean and the covariance of the codes;
-# - draw $z$ evenly from the box that holds all codes.
-#
-# How would we notice a bad code? The decoder was trained on codes of images. For each drawn code we measure the
-# distance to the nearest code of a training image, and compare it with the distance that held-out images keep.
-
-# %%
-z_train, _ = model.encode((x_train >= 128).astype("float32"))  # (N, 2)
-z_test, _ = model.encode((x_test >= 128).astype("float32"))  # (M, 2)
-rng = np.random.default_rng(4)
-z_normal = rng.multivariate_normal(z_train.mean(axis=0), np.cov(z_train.T), size=1000)
-z_box = rng.uniform(z_train.min(axis=0), z_train.max(axis=0), size=(1000, 2))
-
-
-def distance_to_nearest(z):
-    """For each row of z (n, 2) the distance to the nearest code of a training image, (n,)."""
-    return np.sqrt(((z[:, None] - z_train[None]) ** 2).sum(axis=2).min(axis=1))
-
-
-near = np.quantile(distance_to_nearest(z_test), 0.95)
-shares = {
-    name: (distance_to_nearest(z) > near).mean()
-    for name, z in (("held-out images", z_test), ("normal", z_normal), ("box", z_box))
+gains = {  # along each direction v: v W_e W_d v, (D,)
+    name: ((V.T @ w[0]) * (w[2] @ V).T).sum(axis=1)
+    for name, w in (("Z = 2", narrow), ("Z = 49", wide), ("Z = 49, penalty", limited))
 }
-for name, share in shares.items():
-    print(f"{name:16} {share:5.1%} of the codes lie where hardly any image does")
+formula = np.maximum(0, 1 - penalty / np.maximum(variances, 1e-12))  # (D,)
 
-assert shares["normal"] > 2 * shares["held-out images"]
-assert shares["box"] > 5 * shares["held-out images"]
+assert lost["held-out digits"][1] < 0.03  # the wide one gives digits back,
+# spoil: lost['held-out digits'] = lost['noise']
+assert lost["tame noise"][1] < 0.01  # and what is no digit, along the same directions,
+# spoil: lost['tame noise'] = lost['noise']
+assert lost["noise"][1] > 0.5  # but it does not copy noise
+# spoil: lost['noise'] = lost['tame noise']
+assert np.abs(gains["Z = 49, penalty"] - formula).max() < 0.05
+# spoil: formula = gains['Z = 49']
+assert (gains["Z = 49, penalty"] > 0.05).sum() < 15
+# spoil: gains['Z = 49, penalty'] = gains['Z = 49']
 
 # %%
-fig, axes = panels(2, height=3.1, xlabel="$z_1$", ylabel="$z_2$")
-for ax, z, title in zip(
-    axes, (z_normal, z_box), ("drawn from a normal", "drawn from the box"), strict=True
-):
-    ax.plot(*z_train.T, ".", color="#BBBBBB", markersize=2, label="codes of images")
-    ax.plot(*z[:200].T, "+", color="#D55E00", markersize=5, label="drawn codes")
-    ax.set_title(title)
-axes[0].legend(frameon=False, fontsize="small", loc="best")
+fig, ax = panels(
+    height=2.7, xlabel="direction, by falling variance of the digits", ylabel="gain"
+)
+number = np.arange(1, 50)  # (D,)
+ax.plot(number, gains["Z = 2"], "s-", color=GREEN, markersize=3, linewidth=0.8, label="Z = 2")
+ax.plot(number, gains["Z = 49"], "o-", color=BLUE, markersize=3, linewidth=0.8, label="Z = 49")
+ax.plot(
+    number,
+    gains["Z = 49, penalty"],
+    "^",
+    color=VERMILLION,
+    markersize=4,
+    label="Z = 49, with penalty",
+)
+ax.plot(number, formula, color="black", linewidth=0.8, label="1 − λ / variance, or 0")
+ax.legend(frameon=False)
 show(
     fig,
-    "Codes of images in grey; many of the drawn codes fall into the empty space between the arms.",
+    "Gain over 49 directions. Z = 2: one for the first two, then zero. Z = 49: one for about twenty, then falling to "
+    "zero. With the penalty: falling from 0.87 to zero at the twelfth, near the curve of the formula.",
+)
+
+# %% [markdown]
+# A low error of a wide autoencoder is no sign that it knows digits. The VAE has a limit of another kind, noise on the
+# code with a penalty on where the code lies, and may have more numbers in
+# its code than it needs.
+#
+# ## A bend: one hidden layer
+#
+# A **hidden layer** bends the plane: a matrix and an offset, then all negative numbers set to zero (relu). The
+# library's `Autoencoder` has one in each half here. It calls the last layer `logits`, a name from another kind of
+# image; with squared errors these are the pictures themselves. `Gaussian()` stands for squared errors: its `nll` is
+# half of ours and a constant. `fit` takes steps as we did, on 128 images at a time; `Adam` sets their sizes (page 09).
+# An epoch is one pass over the images; `binarise="none"` leaves pixels grey. Images have $28 \times 28$ pixels now.
+
+
+# %%
+def unit(images):
+    """Bytes to numbers in [0, 1]."""
+    return images.astype("float32") / 255
+
+
+x_train, x_test = unit(data.x_train[:3000]), unit(data.x_test[:1000])  # (3000, D), (1000, D)
+rng = np.random.default_rng(0)
+model = Autoencoder(784, n_hidden=(100,), n_z=2, likelihood=Gaussian(), rng=rng)
+optimizer, how = Adam(lr=3e-3), {"epochs": 20, "binarise": "none", "progress": False}
+history = fit(model, x_train, x_test[:100], optimizer=optimizer, rng=rng, **how)
+
+
+# %%
+def encode(x, net):
+    """The codes of images, with the weights net."""
+    h = np.maximum(x @ net["encoder.0.W"] + net["encoder.0.b"], 0)  # (N, H)
+    return h @ net["z.W"] + net["z.b"]  # (N, Z)
+
+
+def decode(z, net):
+    """The pictures of codes."""
+    h = np.maximum(z @ net["decoder.0.W"] + net["decoder.0.b"], 0)  # (N, H)
+    return h @ net["logits.W"] + net["logits.b"]  # (N, D)
+
+
+net = dict(model.params)
+pictures = decode(encode(x_test, net), net)  # (1000, D)
+nll = model.objective(x_test)[0].nll  # (1000,)
+halves = errors_of(x_test, pictures) / 2 + 784 / 2 * np.log(2 * np.pi)  # (1000,)
+
+assert np.allclose(pictures, model.reconstruct(x_test), atol=1e-4)
+# spoil: pictures = np.maximum(pictures, 0)
+assert np.allclose(nll, halves, rtol=1e-4)
+# spoil: halves = 2 * halves
+
+# %% [markdown]
+# We need a judge of pictures. Of 2,000 real images that the autoencoder has not seen it lets the ten nearest to the
+# picture vote. It reports the digit with most **votes**, how many of the ten, and the **distance** to the nearest.
+
+# %%
+real, labels = unit(data.x_train[4000:6000]), data.y_train[4000:6000]  # (2000, D), (2000,)
+
+
+def judge(pictures):
+    """The digit, its votes of ten, and the distance to the nearest real image: (N,) each."""
+    squares = (pictures**2).sum(axis=1)[:, None] + (real**2).sum(axis=1)  # (N, 2000)
+    squares = squares - 2 * pictures @ real.T
+    ten = np.argpartition(squares, 10, axis=1)[:, :10]  # (N, 10)
+    votes = (labels[ten][:, :, None] == np.arange(10)).sum(axis=1)  # (N, 10)
+    return votes.argmax(axis=1), votes.max(axis=1), np.sqrt(squares.min(axis=1))
+
+
+# %% [markdown]
+# *Write down a guess:* which digit comes back as itself most often, and which least?
+
+# %%
+most, least = None, None  # two digits
+
+# %% tags=["answer"]
+flat_mean, flat_P = use("autoencoders.plane", best_plane)(x_train, 2)  # (D,), (D, D)
+flat = flat_mean + (x_test - flat_mean) @ flat_P  # (1000, D)  pictures of the best plane
+right = {}
+for name, x in (("the images", x_test), ("the best plane", flat), ("the network", pictures)):
+    right[name] = judge(x)[0] == y_test  # (1000,)
+    print(
+        f"{name:15} error {errors_of(x_test, x).mean():5.2f}, named right {right[name].mean():.0%}"
+    )
+each = np.array([right["the network"][y_test == k].mean() for k in range(10)])  # (10,)
+print("the network, digit by digit:", *(f"{k}: {share:.0%}" for k, share in enumerate(each)))
+print(f"your guess: most {most}, least {least}")
+
+gain_of_bend = errors_of(x_test, flat) - errors_of(x_test, pictures)  # (1000,)
+assert gain_of_bend.mean() > 5 * gain_of_bend.std() / np.sqrt(1000)
+# spoil: gain_of_bend = gain_of_bend - gain_of_bend.mean()
+assert right["the images"].mean() > 0.8
+# spoil: right['the images'] = right['the network']
+assert 0.35 < right["the network"].mean() < 0.65
+# spoil: right['the network'] = right['the images']
+assert each[1] == each.max() > 0.9
+# spoil: each = each[::-1]
+assert each.min() < 0.3
+# spoil: each = each + 0.3
+
+
+# %%
+rows = {"image": x_test, "best plane": flat, "network": pictures}
+show(
+    sheet({name: x[first] for name, x in rows.items()}, 2.3),
+    "Ten images; below each the picture of the best plane, a blur, and that of the network: 0, 1, 7 and 9 can be read, "
+    "4 has become a 9, the others are blurs between digits.",
+)
+
+# %% [markdown]
+# ## Choose codes
+#
+# Here is where the network puts its 3,000 images: a dot for each code, and each digit at the median of its codes.
+# *Choose five codes* inside the cloud, in a gap, far outside, and write down what you expect: a digit, or None for no
+# digit at all.
+
+# %%
+z_train = encode(x_train, net)  # (3000, Z)
+fig, ax = panels(height=3.6, width=4.6, xlabel="$z_1$", ylabel="$z_2$")
+ax.plot(*z_train.T, ".", color="#BBBBBB", markersize=2)
+for k in range(10):
+    where = np.median(z_train[data.y_train[:3000] == k], axis=0)
+    ax.text(*where, str(k), ha="center", va="center", weight="bold")
+show(
+    fig,
+    "Codes of 3,000 images in the plane: one cloud, with an arm at the lower right, where 1 is. 0 lies at the left, 4, "
+    "8 and 9 close together in the middle.",
 )
 
 # %%
-bad = z_box[np.argsort(distance_to_nearest(z_box))[-10:]]  # (10, 2)  the ten farthest out
-images = model.likelihood.mean(model.decode(bad)[0])  # (10, D)
+my_codes = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, -1.0], [-0.5, 1.0], [3.0, 3.0]])  # yours
+my_digits = [None, None, None, None, None]  # what you expect
 
-fig, axes = panels(10, height=1.1)
-for ax, image in zip(axes, images, strict=True):
-    ax.imshow(image.reshape(data.image_shape), cmap="gray", vmin=0, vmax=1)
-    ax.axis("off")
-fig.suptitle("what the decoder makes of ten codes from the empty space", fontsize="medium")
-show(fig, "Ten decoder outputs: broken or overlaid strokes, hardly any of them a digit.")
+# %% tags=["answer"]
+limit = np.quantile(judge(pictures)[2], 0.95)  # (): beyond it we call a picture far
+
+
+def look(codes):
+    """Decode codes, and show the pictures with what the judge says."""
+    shown = decode(codes, net)  # (N, D)
+    fig, axes = panels(len(codes), height=2.1)
+    for ax, x, z, digit, n, d in zip(axes, shown, codes, *judge(shown), strict=True):
+        ax.imshow(x.reshape(28, 28), cmap="gray", vmin=0, vmax=1)
+        ax.set_title(
+            f"z = {z[0]:g}, {z[1]:g}\n{digit}: {n} votes\ndistance {d:.1f}", fontsize=9
+        )
+        ax.axis("off")
+    show(fig, "A picture for each chosen code; above it its code, its votes and its distance.")
+
+
+look(my_codes)
+print("you expected", my_digits)
+print(f"1 of 20 pictures of held-out images is farther than {limit:.1f} from every real image")
 
 # %% [markdown]
-# The decoder has never been asked about such codes, and nothing made it behave there. The autoencoder is a good
-# compressor and no generative model.
+# Beyond the distance in the last line we call a picture **far**. Go back and try other codes. Can you find one with few
+# votes? One with ten votes that is far?
 #
-# What is missing is a distribution over codes, agreed on in advance, that the codes of images fill. The next pages
-# build it: page 02 begins with the rule of probability that connects codes and images.
+# The next cell decodes a grid over the box that holds all codes. *A guess first:* where do pictures get more votes, in
+# the half of the box that is near to codes of images, or in the empty half?
+
+# %% tags=["answer"]
+low, high = z_train.min(axis=0), z_train.max(axis=0)  # (Z,) each
+z_1, z_2 = np.linspace(low, high, 32).T  # (32,) each
+grid = np.stack(np.meshgrid(z_1, z_2), axis=-1).reshape(-1, 2)  # (1024, Z)
+on_grid = decode(grid, net)  # (1024, D)
+brightest = on_grid.max(axis=1)  # (1024,)
+_, votes, distance = judge(on_grid)  # (1024,) each
+to_codes = np.array([((z - z_train) ** 2).sum(axis=1).min() for z in grid])  # (1024,)  squared
+empty = to_codes > np.median(to_codes)  # (1024,)
+
+print(
+    f"mean votes: near codes {votes[~empty].mean():.1f}, empty half {votes[empty].mean():.1f}"
+)
+print(f"far: near codes {(distance > limit)[~empty].mean():.0%}, empty half", end=" ")
+print(f"{(distance > limit)[empty].mean():.0%}")
+print(f"brightest pixel, mean: near {brightest[~empty].mean():.2f}", end="")
+print(f", empty half {brightest[empty].mean():.2f}; white is 1")
+
+assert brightest[empty].mean() > max(1.1, brightest[~empty].mean() + 0.1)
+# spoil: brightest = np.minimum(brightest, 1)
+assert votes[empty].mean() > votes[~empty].mean()
+# spoil: empty = ~empty
+assert (distance > limit)[empty].mean() > 2 * (distance > limit)[~empty].mean()
+# spoil: empty = ~empty
+
+# %% tags=["answer"]
+fig, axes = panels(2, height=3.1, xlabel="$z_1$", ylabel="$z_2$")
+for ax, what, title in zip(axes, (votes, distance), ("votes", "distance"), strict=True):
+    ax.set_title(f"{title} of the picture at each code")
+    mesh = ax.pcolormesh(z_1, z_2, what.reshape(32, 32), cmap="cividis", rasterized=True)
+    ax.plot(*z_train[::10].T, ".", color="white", markersize=1.5)
+    fig.colorbar(mesh, ax=ax)
+axes[1].contour(z_1, z_2, distance.reshape(32, 32), [limit], colors="white")
+show(
+    fig,
+    "Two maps over the codes. Votes: few in the middle of the cloud and along lines that run outwards from it, ten in "
+    "most of the rest. Distance: small at the lower right, where 1 is; beyond the white line, along the upper edge and "
+    "at the lower left, it is far.",
+)
+
+# %% [markdown]
+# In the empty half most pictures are *clear* digits, clearer than many near codes of images. A decoder with relu goes
+# on in straight lines, and exaggerates: strokes become brighter than white. The distance grows while the votes agree.
 #
+# ## Halfway between two digits
+#
+# Codes can be averaged. Write the picture that lies halfway between two images, by way of their codes.
+
+
+# %% tags=["blank"]
+def halfway(x_1, x_2, encode, decode):
+    """The pictures of the codes in the middle between those of x_1 and x_2: (N, D), (N, D) -> (N, D).
+
+    encode takes images (N, D) to codes (N, Z), decode takes codes to pictures.
+    """
+    raise NotImplementedError
+
+
+check("autoencoders.halfway", halfway)
+
+# %% [markdown]
+# For the linear autoencoder this is the mean of two pictures: two inks over each other. For the network it is not.
+# *Write down a guess:* take pairs of images of two different digits. For which share of them do the votes name a third
+# digit halfway?
+
+# %%
+guess = None  # a number between 0 and 1
+
+# %% tags=["answer"]
+rng = np.random.default_rng(7)
+one, two = rng.permutation(1000), rng.permutation(1000)  # (1000,) each
+unlike = y_test[one] != y_test[two]
+one, two = one[unlike], two[unlike]
+middle = use("autoencoders.halfway", halfway)
+between = {
+    "middle of the codes": middle(
+        x_test[one], x_test[two], lambda x: encode(x, net), lambda z: decode(z, net)
+    ),
+    "mean of the pictures": (pictures[one] + pictures[two]) / 2,
+    "mean of the images": (x_test[one] + x_test[two]) / 2,
+}
+third, off = {}, {}
+for name, x in between.items():
+    digit, votes, off[name] = judge(x)
+    third[name] = ((digit != y_test[one]) & (digit != y_test[two])).mean()
+    print(
+        f"{name:20} a third digit: {third[name]:.0%}, {votes.mean():.1f} votes, distance {off[name].mean():.2f}"
+    )
+print("your guess:", guess)
+
+# %%
+flat_pair = middle(
+    held_out[:500], held_out[500:], lambda x: x @ W_e + b_e, lambda z: z @ W_d + b_d
+)
+two_inks = picture_of(held_out, *narrow).reshape(2, 500, 49).mean(axis=0)  # (500, 49)
+nearer = off["mean of the images"] - off["middle of the codes"]  # (N,)
+
+assert np.allclose(flat_pair, two_inks)
+# spoil: two_inks = 2 * two_inks
+assert third["middle of the codes"] > 0.45 > 0.3 > third["mean of the images"]
+# spoil: third['middle of the codes'] = third['mean of the images']
+assert third["middle of the codes"] > third["mean of the pictures"]
+# spoil: third['middle of the codes'] = third['mean of the pictures']
+assert nearer.mean() > 5 * nearer.std() / np.sqrt(len(nearer))
+# spoil: nearer = -nearer
+
+# %% [markdown]
+# The middle of two codes makes one picture, nearer to a real digit than two images over each other. More often than not
+# it is *another* digit: what lies between two codes is whatever the network has put there.
+#
+# ## New images: draw codes from what?
+#
+# To make a new image, draw a code and decode it. But from which distribution? None was fixed when we trained. The
+# standard normal $\mathcal{N}(0, I)$? That depends on where the codes happen to be: with your `undo` we also *centre*
+# them, to mean 0 and covariance $I$, and no picture of an image changes. Evenly from the box? Or look at the codes
+# *afterwards*: draw one of the 3,000 and add a little noise. That is a **mixture** of 3,000 narrow normal densities.
+#
+# *Write down a guess:* 5 % of the pictures of held-out images are far. How many of those from the box?
+
+# %%
+guess = None  # a number between 0 and 1
+
+# %%
+n, width, rng = 1000, 0.07, np.random.default_rng(4)
+A = np.linalg.inv(np.linalg.cholesky(np.cov(z_train.T))).T  # (Z, Z)
+c = -z_train.mean(axis=0) @ A  # (Z,)
+centred = {**net, "z.W": net["z.W"] @ A, "z.b": net["z.b"] @ A + c}
+centred["decoder.0.W"], centred["decoder.0.b"] = use("autoencoders.undo", undo)(
+    net["decoder.0.W"], net["decoder.0.b"], A, c
+)
+same = np.abs(decode(encode(x_test, centred), centred) - pictures).max()
+print(f"largest difference between two pictures: {same:.0e}")
+
+assert same < 1e-4
+# spoil: same = np.abs(decode(encode(x_test, net), centred) - pictures).max()
+
+# %% tags=["answer"]
+standard = rng.standard_normal((n, 2))  # (n, Z)
+picked = z_train[rng.integers(len(z_train), size=n)]  # (n, Z)
+made = {
+    "held-out images": pictures,
+    "N(0, I)": decode(standard, net),
+    "N(0, I), centred": decode(standard, centred),
+    "box": decode(rng.uniform(low, high, (n, 2)), net),
+    "mixture": decode(picked + width * rng.standard_normal((n, 2)), net),
+}
+is_far, clear = {}, {}
+print("share in %           far  clear     named 0   1   2   3   4   5   6   7   8   9")
+for name, x in made.items():
+    digit, votes, distance = judge(x)
+    is_far[name], clear[name] = (distance > limit).mean(), (votes >= 9).mean()
+    named = "".join(f"{100 * (digit == k).mean():4.0f}" for k in range(10))
+    print(f"{name:20} {100 * is_far[name]:3.0f}  {100 * clear[name]:5.0f}        {named}")
+print("your guess:", guess)
+
+assert is_far["N(0, I)"] > 2 * is_far["N(0, I), centred"]
+# spoil: is_far['N(0, I)'] = is_far['N(0, I), centred']
+assert is_far["box"] > 2 * is_far["mixture"]
+# spoil: is_far['box'] = is_far['mixture']
+assert clear["box"] > clear["held-out images"] + 0.1
+# spoil: clear['box'] = clear['held-out images']
+
+# %%
+show(
+    sheet(made, 3.6),
+    "Five rows of ten pictures. Half of those from N(0, I) have thick white strokes. Most of those from the box have "
+    "clear, bright strokes; those from the mixture are as grey as those of held-out images.",
+)
+
+# %% [markdown]
+# One decoder made all rows. What the pictures are like, and how often each digit comes, is decided by the distribution
+# of codes, which training never saw. Fitting one afterwards helps, and can be judged by the density that it gives to
+# codes of held-out images: here against a single normal density with the mean and covariance of the codes.
+
+
+# %%
+def mixture(z):
+    """The density of the mixture at the rows of z: (N,)."""
+    squares = ((z[:, None] - z_train) ** 2).sum(axis=2) / width**2  # (N, 3000)
+    return np.exp(-squares / 2).mean(axis=1) / (2 * np.pi * width**2)
+
+
+def log_one_normal(z):
+    """The log density of the normal: that of N(0, I) at the centred code, times the change of area."""
+    y = z @ A + c  # (N, Z)
+    return -(y**2).sum(axis=1) / 2 - np.log(2 * np.pi) + np.log(np.linalg.det(A))
+
+
+axis_1, axis_2 = np.linspace(low - 0.4, high + 0.4, 40).T  # (40,) each
+points = np.stack(np.meshgrid(axis_1, axis_2), axis=-1).reshape(-1, 2)  # (1600, Z)
+area = (axis_1[1] - axis_1[0]) * (axis_2[1] - axis_2[0])
+mass = mixture(points).sum() * area  # is it a density?
+z_test = encode(x_test, net)  # (1000, Z)
+better = np.log(mixture(z_test)) - log_one_normal(z_test)  # (1000,)
+standard_error = better.std() / np.sqrt(len(better))
+print(
+    f"log density of held-out codes, mixture less normal: {better.mean():.2f} ± {standard_error:.2f}"
+)
+
+assert np.isclose(mass, 1, atol=0.01)
+# spoil: mass = mass / 2
+assert better.mean() > 3 * standard_error
+# spoil: better = -better
+
+# %% [markdown]
+# So an autoencoder *with* a fitted density can make images. That is **a different model**, with two fits, the second of
+# which has to take the codes as it finds them, holes and all. The VAE turns this round: it fixes the distribution of
+# codes first, and trains encoder and decoder to fill it. For that we need the rule that connects codes and images,
+# page 02.
+#
+# ## Your progress
+
+# %%
+progress("autoencoders")
+
+# %% [markdown]
 # ## Recap
 #
-# 1. **Definition.** Encoder $z = f(x)$, decoder $p(x \mid z)$, trained to maximise $\log p(x \mid z)$ at $z = f(x)$.
-# 2. **Bottleneck.** The decoder knows only $z$; a narrow code keeps what most lowers the nll.
-# 3. **Linear case.** With squared error the decoder spans PCA's subspace; the basis within it is arbitrary.
-# 4. **Width.** A wide code copies; a low error alone says little.
-# 5. **Sampling.** Nothing fixes where codes lie, so there is no distribution to draw $z$ from.
+# 1. **Definition.** Encoder $z = f(x)$, decoder $\hat x = g(z)$, trained for a small error of $\hat x$.
+# 2. **Linear case.** The best one projects on PCA's plane: an offset, the mean, and the span of the rows of $W_d$.
+# 3. **Codes.** Any invertible change of the codes can be undone by the decoder; the error does not see it.
+# 4. **Width.** A wide code copies what varies as the data do; a penalty limits it as well as a narrow code.
+# 5. **Drawing.** No distribution of codes is fixed in advance. One can be fitted afterwards: a second model.
 #
 # ## On your own
 #
-# 1. Why does the linear autoencoder need the offset $b_d$? Which value has it at the optimum if codes have mean 0?
-# 2. Repeat the comparison with PCA for $Z = 10$. Do the planes agree as well? Look at the eigenvalues near the tenth.
-# 3. Train the first autoencoder with `n_z=20`. Which digits gain most?
-# 4. *A small project.* Make a denoising autoencoder: set a quarter of the input pixels to zero and ask for the whole
-#    image back (`objective` and `backward` give you all you need). Are its codes spread differently?
+# 1. Which value has $b_d$ at the optimum if the codes have mean 0? And if $b_d$ had to be 0?
+# 2. Compare the trained autoencoder with PCA for $Z = 10$. After how many steps do the planes agree as well?
+# 3. Start the wide autoencoder from $W_e = W_d = I$. What does it lose of noise, before and after training?
+# 4. Take `n_z=20` for the network. Which digits gain most? Does the mixture still make good pictures?
+# 5. *A small project.* Set a quarter of the input pixels to zero and ask for the whole image back. Are the codes spread
+#    differently?
 #
 # ## Further reading
 #
 # - Pierre Baldi and Kurt Hornik, *Neural networks and principal component analysis* (1989).
 # - Geoffrey Hinton and Ruslan Salakhutdinov, *Reducing the dimensionality of data with neural networks* (2006).
+# - Daniel Kunin and others, *Loss landscapes of regularized linear autoencoders* (2019), arXiv 1901.08168.
 #
 # [Back: start here](00_start_here.ipynb) · [Contents](README.md) · [Next: Bayes' rule](02_bayes_rule.ipynb)
