@@ -134,8 +134,8 @@ check("elbo.bound", bound)
 
 # %% [markdown]
 # Our example is the measurement of page 02: $x = z + \text{noise} = 1.2$, the prior $\mathcal{N}(0, 1)$, noise of
-# standard deviation 0.5. Variances add, so $p(x) = \mathcal{N}(1.2; 0, 1.25)$. Our $q$ is normal with mean $\mu = 0.6$
-# and standard deviation $\sigma = 0.6$.
+# standard deviation 0.5. Variances add, so $p(x) = \mathcal{N}(1.2; 0, 1.25)$. Our $q$ is
+# $\mathcal{N}(\mu, \sigma^2)$ with $\mu = \sigma = 0.6$.
 
 # %%
 x, noise = 1.2, 0.5
@@ -332,7 +332,8 @@ assert np.isclose(at_posterior, log_px)
 # %% [markdown]
 # > **Often said.** "Training minimises *the* KL."
 # >
-# > **What is true.** There are two: to the *posterior*, which is the gap, and to the *prior*, which stands in the ELBO.
+# > **What is true.** There are two: to the *posterior*, the gap, and to the *prior*, in the ELBO. While the model stays
+# > as it is, the first falls as the ELBO rises.
 # >
 # > **Run this cell.** From $q$ at the prior it climbs the ELBO, whose slopes are $(x - \mu)/\text{noise}^2 - \mu$ in
 # > $\mu$ and $\tfrac12 (1 - \sigma^2/\text{noise}^2 - \sigma^2)$ in $\log \sigma^2$: the derivatives of your two
@@ -470,14 +471,14 @@ assert np.isclose(first + kl, log_px + 2 * kl)
 
 # %% [markdown]
 # The second one is treacherous: it shows only when $q$ is good. At the posterior it lies 2 `kl` above $\log p(x)$. The
-# library's checker integrates over a grid, and names the cause. (`eps` makes the draws: page 06.)
+# library's checker integrates over a grid, and names the cause.
 
 
 # %% tags=["stumble-03"]
 class Flipped(VAE):
     """A VAE whose ELBO has the wrong sign at the KL."""
 
-    def objective(self, x, eps):
+    def objective(self, x, eps):  # eps makes the draws, see page 06
         terms, cache = super().objective(x, eps)
         wrong = -terms.nll + terms.kl
         return terms._replace(elbo=wrong, objective=wrong), cache
@@ -498,21 +499,21 @@ assert causes == {VAE: [], Flipped: ["sign"]}
 # In a VAE, $q(z \mid x) = \mathcal{N}(\mu, \sigma^2)$ comes from the **encoder**, a network that takes $x$ and
 # returns $\mu$ and $\log \sigma^2$. Its weights $\phi$ serve all $x$, also those never seen: **amortization**. The
 # **decoder**, with the weights $\theta$, gives $p(x \mid z)$. Both climb the mean ELBO over the data; how, is for the
-# next pages. The data are points around a circle, $D = 2$ and $Z = 1$. For such a decoder $\log p(x)$ is
-# [a finite sum](../docs/derivations/10_relu_decoder.md).
+# next pages. The data are points around a circle, $D = 2$ and $Z = 1$. The decoder is made of straight pieces, and
+# $\log p(x)$ is [a finite sum](../docs/derivations/10_relu_decoder.md) over them.
 
 # %%
 points = circle(2060, np.random.default_rng(1), sigma=0.25)  # (N, D)
 x_train, x_test = points[:2000], points[2000:]  # (2000, 2), (60, 2)
-eps = np.linspace(-6, 6, 401)  # (401,)  a grid for the mean over the noise
+eps = np.linspace(-6, 6, 241)  # (241,)  a grid for the mean over the noise
 
 
 def measure(vae):
     """Means over the test points: log p(x), a sum over its linear pieces, and the ELBO."""
     mus, logvars, _ = vae.encode(x_test)  # (60, 1) each
-    logits, _ = vae.decode((mus + np.exp(logvars / 2) * eps).reshape(-1, 1))  # (60 * 401, D)
+    logits, _ = vae.decode((mus + np.exp(logvars / 2) * eps).reshape(-1, 1))  # (60 * 241, D)
     nll, _ = vae.likelihood.nll(np.repeat(x_test, len(eps), axis=0), logits)
-    weights = np.exp(-0.5 * eps**2) / np.exp(-0.5 * eps**2).sum()  # (401,)
+    weights = np.exp(-0.5 * eps**2) / np.exp(-0.5 * eps**2).sum()  # (241,)
     to_prior = 0.5 * (mus**2 + np.exp(logvars) - 1 - logvars)[:, 0]  # (60,)
     by_row = -nll.reshape(60, -1) @ weights - to_prior  # (60,)
     return piecewise_posterior(vae, x_test).log_px.mean(), by_row.mean()
@@ -640,8 +641,8 @@ assert np.isclose(log_pxs[top], elbos[top])  # and the gap is closed
 #
 # > **Often said.** "$q(x \mid z)$ approximates $p(x \mid z)$."
 # >
-# > **What is true.** $q(z \mid x)$ approximates the posterior $p(z \mid x)$, a density over $z$ for each $x$. The
-# > likelihood, a density over $x$, needs no approximation: the decoder *is* the likelihood.
+# > **What is true.** $q(z \mid x)$ approximates the posterior $p(z \mid x)$. The likelihood, a density over $x$, needs
+# > no approximation: the decoder *is* the likelihood.
 # >
 # > **Run this cell.** The KL from $q(z \mid x)$ to the posterior of the same $x$, and to that of another.
 
@@ -771,8 +772,8 @@ progress("elbo")
 #
 # ## Recap
 #
-# 1. **Definition.** $\mathrm{ELBO} = \mathbb{E}_q[\log p(x, z) - \log q(z \mid x)] = \mathbb{E}_q[\log p(x \mid z)] -
-#    \mathrm{KL}(q(z \mid x) \,\Vert\, p(z))$.
+# 1. **Definition.** $\mathrm{ELBO} = \mathbb{E}_q[\log p(x, z) - \log q(z \mid x)]$: the expected log-likelihood
+#    minus the KL to the prior.
 # 2. **Identity.** $\log p(x) = \mathrm{ELBO} + \mathrm{KL}(q(z \mid x) \,\Vert\, p(z \mid x))$, for every $q$.
 # 3. **Signs.** `elbo = -nll - kl`, and the loss is `nll + kl`. The mean over draws is bounded by $\log p(x)$, a single
 #    draw is not.
@@ -783,8 +784,8 @@ progress("elbo")
 # ## On your own
 #
 # 1. Which line of the first derivation becomes an equality if $q$ is the posterior, and why?
-# 2. For which $q$ does $\log p(x, z) - \log q(z \mid x)$ not scatter at all? Does `elbo` scatter there?
-# 3. Train with ten other seeds. In how many does the gap grow by 0.3 while the ELBO rises?
+# 2. For which $q$ does $\log p(x, z) - \log q(z \mid x)$ not scatter at all? And `elbo`?
+# 3. Train with ten other seeds. When does the gap grow by 0.3 while the ELBO rises?
 # 4. *A small project.* Take the point with the largest amortization gap, and climb its ELBO in $\mu$ and $\sigma$.
 #
 # ## Further reading
