@@ -149,11 +149,57 @@ def looked_up():
     return forward, backward
 
 
+def focused():
+    """y = (1 - p)^2 log p: the weight is taken for a number."""
+
+    def forward(x):
+        p = 1 / (1 + np.exp(-x))
+        w = (1 - p) ** 2
+        return w * np.log(p), (p, w)
+
+    def backward(dy, cache):
+        p, w = cache
+        return dy * w * (1 - p)
+
+    return forward, backward
+
+
+def two_levels():
+    """A second code is drawn from the first one, and what comes back from it stops there."""
+
+    def forward(h, M, S, W, eps):
+        z = np.tanh(h)
+        m, s = z @ M, z @ S
+        u = m + np.exp(s) * eps
+        return z @ W + u**2, (z, W, s, u, eps)
+
+    def backward(dy, cache):
+        z, W, s, u, eps = cache
+        du = 2 * dy * u
+        ds = du * np.exp(s) * eps
+        dz = dy @ W.T
+        return {"h": dz * (1 - z**2), "M": z.T @ du, "S": z.T @ ds, "W": z.T @ dy}
+
+    return forward, backward
+
+
 def drawn(**shapes):
     return lambda rng: {name: rng.standard_normal(shape) for name, shape in shapes.items()}
 
 
 NAMED = {
+    "a weight held constant": Plant(
+        "detached", *focused(), drawn(x=(3, 4)), nothing, "x", "missing-term", "a path is missing, w, line"
+    ),
+    "two uses of a code held constant": Plant(
+        "detached",
+        *two_levels(),
+        drawn(h=(4, 3), M=(3, 2), S=(3, 2), W=(3, 2)),
+        lambda rng: {"eps": rng.standard_normal((4, 2))},
+        "h",
+        "missing-term",
+        "what z in line",
+    ),
     "a matrix for its transpose, twice": Plant(
         "a_name_turned", *messages(), drawn(x=(4, 3)), neighbours, "x", "transpose", "A.T belongs where A stands"
     ),

@@ -23,6 +23,7 @@ from scratchvae.checks.vjp import (
     causes_rows,
     causes_term,
     changes,
+    detached,
     repeats,
 )
 from scratchvae.checks.vjp.by_rows import by_rows
@@ -45,7 +46,7 @@ GENERAL: dict[str, Hypothesis] = {
 LINES: dict[str, Hypothesis] = {hypothesis.__name__: hypothesis for hypothesis in causes_lines.HYPOTHESES}
 CHANGES: dict[str, Hypothesis] = {hypothesis.__name__: hypothesis for hypothesis in changes.HYPOTHESES}
 NAMES: dict[str, Hypothesis] = {
-    hypothesis.__name__: hypothesis for hypothesis in (*assigned.HYPOTHESES, repeats.repeats_added)
+    hypothesis.__name__: hypothesis for hypothesis in (*assigned.HYPOTHESES, repeats.repeats_added, detached.detached)
 }
 HYPOTHESES = GENERAL | LINES | CHANGES | NAMES  # about gradients, values on the way, operations there, and names
 SURE = 1.65  # a claim about gradients that costs less is told; a dearer one only if no line is a better reason

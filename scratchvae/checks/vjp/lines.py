@@ -14,6 +14,7 @@ import numpy as np
 from scratchvae.checks.vjp.assigned import Hypotheses, claim_of_a_name, names_changed
 from scratchvae.checks.vjp.case import EVERY, Case, Claim, Hypothesis, Seen
 from scratchvae.checks.vjp.cover import VAGUE, opinions, simpler
+from scratchvae.checks.vjp.detached import claim_of_it, detached
 from scratchvae.checks.vjp.followed import Held, Point, Solved, leading, point_at, same, solved
 from scratchvae.checks.vjp.repeats import repeats_added
 from scratchvae.checks.vjp.tape import Site
@@ -72,7 +73,10 @@ def by_lines(
         if forgotten.claim:
             return forgotten
     found += [(claim_of(change), site, ()) for change, site in changes_of_one(held, changes)]
-    if not found or min(claim.cost for claim, _, _ in found) >= CHEAP:
+    dear = not found or min(claim.cost for claim, _, _ in found) >= CHEAP
+    if dear and detached.__name__ in names and (kept := detached(points_of(cases))):
+        return Found(claim_of_it(kept))
+    if dear:
         found += [(claim_of(change), site, ()) for change, site in changes_of_several(held, changes)]
     if not found or min(claim.cost for claim, _, _ in found) >= CHEAP:
         found += [(claim_of(change), site, ()) for change, site in changes_of_an_axis(cases, changes)]

@@ -127,6 +127,12 @@ def name_set_anew(t: Told) -> tuple[str, str]:
     return f"{t.it}: {old} is set anew each time, and the sum over all times belongs in it", new
 
 
+def path_held_constant(t: Told) -> tuple[str, str]:
+    place, name = t.claim.detail
+    what = f"{name}, {place} of the forward," if name else f"what {place} of the forward computes"
+    return f"{t.it}: a path is missing, {what} is held constant", f"add what comes back through {name or 'it'}"
+
+
 def index_added_once(t: Told) -> tuple[str, str]:
     text = f"{t.it}: += by an index adds only once where a number occurs in it more than once"
     return text, "np.add.at adds all of them"
@@ -157,6 +163,7 @@ OF_LINES: dict[str, Sentence] = {
     "changed: term": term_beside,
     "changed: instead": changed("{word} belongs where {old} stands"),
     "index added once": index_added_once,
+    "detached": path_held_constant,
     "named: turned": name_instead,
     "named: instead": name_instead,
     "named: mask": name_instead,

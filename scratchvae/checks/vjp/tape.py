@@ -10,7 +10,7 @@ import itertools
 import linecache
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -115,12 +115,16 @@ Changes = Callable[[Operation], Mapping[Change, np.ndarray]]  # what may be chan
 class Tape:
     """What is computed while it runs, each time; added is added to the values of a site, (times, *shape).
 
-    watch: a site whose operation is changed in many ways each time, and what changes it; the values are noted.
+    watch: sites whose operation is changed in many ways each time, or None for all of them, and what changes it; the
+    values are noted.
     puts: the value is put in its place.
     """
 
     def __init__(
-        self, added: Mapping[Site, np.ndarray], watch: tuple[Site, Changes] | None = None, puts: bool = False
+        self,
+        added: Mapping[Site, np.ndarray],
+        watch: tuple[Collection[Site] | None, Changes] | None = None,
+        puts: bool = False,
     ) -> None:
         self.added = added
         self.values: dict[Site, list[np.ndarray]] = {}  # before anything was added
@@ -129,6 +133,7 @@ class Tape:
         self.watch = watch
         self.puts = puts
         self.changed: list[Mapping[Change, np.ndarray]] = []
+        self.watched: list[Site] = []  # as often as they ran
 
     def wrapped(self, a: Any) -> Any:
         """An array of floats as one that is followed; anything else as it is."""
@@ -163,7 +168,9 @@ class Tape:
             self.before_it |= {frame.f_code} if frame else set()
             return result
         site = Site(frame.f_code, frame.f_lasti, frame.f_lineno, does)
-        if self.watch and site == self.watch[0]:
+        watched = self.watch and (self.watch[0] is None or site in self.watch[0])
+        if self.watch and watched:
+            self.watched.append(site)
             whole, texts = site.parts
             texts = (*texts[: len(operands)], *(f"its operand {i + 1}" for i in range(len(texts), len(operands))))
             axis = axis if isinstance(axis, int | tuple) else None
@@ -175,7 +182,7 @@ class Tape:
             self.changed.append(self.watch[1](operation))
         times = self.values.setdefault(site, [])
         times.append(np.array(result))
-        if self.puts and self.watch and site == self.watch[0]:
+        if self.puts and watched:
             for value in self.changed[-1].values():
                 return put_into(result, value)
         more = self.more(site, len(times) - 1)

@@ -87,7 +87,7 @@ def first_tried(site: Site, point: Point, changes: Changes) -> Iterator[tuple[Ch
         found.extend((change, name) for name, hypothesis in changes.items() for change, _ in hypothesis(operation))
         return {}
 
-    followed(Tape({}, (site, noted)), point.pair, point.case.weights, point.dys[0])
+    followed(Tape({}, ({site}, noted)), point.pair, point.case.weights, point.dys[0])
     yield from dict.fromkeys(found)
 
 
@@ -122,7 +122,7 @@ def is_right_with(point: Point, site: Site, change: Change, hypothesis: Callable
         return {} if value is None else {change: value}
 
     def gradients(dy: np.ndarray) -> np.ndarray:
-        tape = Tape({}, (site, changed), puts=True)
+        tape = Tape({}, ({site}, changed), puts=True)
         return flat(followed(tape, point.pair, point.case.weights, dy), point.entries)
 
     return all_right(point, gradients)
@@ -156,7 +156,7 @@ def of_these(
         return {change: value for change, value in values if value is not None}
 
     for weights, dy in mixes(point):
-        tape = Tape({}, (site, asked))
+        tape = Tape({}, ({site}, asked))
         followed(tape, point.pair, point.case.weights, dy)
         both = solution.right, solution.got
         right, got = (a[0] if point.mixed else np.tensordot(weights, a[: len(weights)], 1) for a in both)
