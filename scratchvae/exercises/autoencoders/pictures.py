@@ -13,7 +13,10 @@ N, D, Z = 6, 5, 2
 
 
 def reconstruct(x, W_e, b_e, W_d, b_d):
-    """The picture of each image by way of its code: x (N, D), W_e (D, Z), b_e (Z,), W_d (Z, D), b_d (D,) -> (N, D)."""
+    """The picture of each image by way of its code: (N, D) -> (N, D).
+
+    x (N, D), W_e (D, Z), b_e (Z,), W_d (Z, D), b_d (D,).
+    """
     z = x @ W_e + b_e
     return z @ W_d + b_d
 
@@ -88,7 +91,7 @@ RECONSTRUCT = value(
 
 
 def squared_errors(x, x_hat):
-    """The squared distance of each picture from its image, over all its pixels: (N, D), (N, D) -> (N,)."""
+    """The squared distance of each picture from its image: (N, D), (N, D) -> (N,)."""
     return ((x - x_hat) ** 2).sum(axis=1)
 
 
@@ -151,7 +154,7 @@ ERRORS = value(
 
 
 def halfway(x_1, x_2, encode, decode):
-    """The pictures of the codes in the middle between those of x_1 and x_2: (N, D), (N, D) -> (N, D).
+    """The pictures of the codes halfway between those of x_1 and x_2: (N, D) each -> (N, D).
 
     encode takes images (N, D) to codes (N, Z), decode takes codes to pictures.
     """

@@ -14,7 +14,7 @@ SPREADS = np.array([0.2, 3.0, 0.4, 0.6, 5.0, 1.0])  # of the images along six di
 
 
 def best_plane(x, n_z):
-    """The mean of the rows of x, and the matrix that projects on the n_z directions of largest variance.
+    """The mean of the rows of x, and the projection on the n_z directions of largest variance.
 
     x (N, D) -> mean (D,), P (D, D).
     """
@@ -114,9 +114,9 @@ PLANE = value(
 
 
 def undo(W_d, b_d, A, c):
-    """The decoder for new codes z A + c that makes the pictures which W_d (Z, D) and b_d (D,) made of z.
+    """The decoder for new codes z A + c that makes the pictures which W_d, b_d made of z.
 
-    A (Z, Z) has an inverse, c is (Z,) -> W_new (Z, D), b_new (D,).
+    W_d (Z, D), b_d (D,), A (Z, Z) with an inverse, c (Z,) -> W_new (Z, D), b_new (D,).
     """
     W_new = np.linalg.inv(A) @ W_d
     return W_new, b_d - c @ W_new
