@@ -156,7 +156,7 @@ elbo = bound_of(log_joint, log_normal(z, mu, sigma), step)
 # %% [markdown]
 # > **Where people stumble.** Derivations skip lines, and a wrong step goes unnoticed.
 # >
-# > **Run this cell.** The lines by routes of their own. *Before that:* which fails if $q$ is uniform on $[0.5, 1.2]$?
+# > **Run this cell.** The lines by routes of their own. *Before that:* which fails if $q$ is uniform on $[0, 1]$?
 # > Is (4) still a bound?
 
 # %% tags=["stumble-05", "answer"]
@@ -171,7 +171,7 @@ error_3, error_4 = (values.std() / np.sqrt(K) for values in (w / w.mean(), log_w
 print(f"(1) {by_grid:.4f} on a grid, {log_px:.4f} in closed form")
 print(f"(3) {np.log(w.mean()):.4f} ± {error_3:.4f} from draws")
 print(f"(4) {log_w.mean():.4f} ± {error_4:.4f} from draws, {elbo:.4f} on the grid")
-inside = (z > 0.5) & (z < 1.2)
+inside = (z > 0) & (z < 1)
 log_uniform = np.full(inside.sum(), -np.log(inside.sum() * step))
 uniform_3 = np.log(np.exp(log_joint[inside]).sum() * step)
 uniform_4 = bound_of(log_joint[inside], log_uniform, step)
@@ -185,7 +185,7 @@ assert abs(log_w.mean() - elbo) < 5 * error_4 < 0.1
 # spoil: elbo = log_px
 assert elbo < log_px - 0.4  # the one inequality
 # spoil: elbo = log_px
-assert uniform_4 < uniform_3 < log_px - 0.5  # (2) fails, and the bound holds all the same
+assert uniform_4 + 0.1 < uniform_3 < log_px - 0.5  # (2) fails, and the bound holds all the same
 # spoil: uniform_3 = log_px
 
 # %% [markdown]
@@ -556,9 +556,9 @@ for name, (above, under) in results.items():
 start, by_phi, by_theta, by_both = results.values()
 assert by_phi[0] == start[0]  # theta has not moved, and so log p(x) has not
 # spoil: by_phi = by_theta
-assert by_phi[1] > start[1] + 10  # but the bound has come closer
+assert by_phi[0] - by_phi[1] < (start[0] - start[1]) / 2  # but the bound has come closer
 # spoil: by_phi = start
-assert by_theta[0] > start[0] + 1
+assert abs(by_theta[0] - start[0]) > 0.1  # up or down: the page comes to that
 # spoil: by_theta = start
 assert by_both[1] > max(by_phi[1], by_theta[1])
 # spoil: by_both = by_theta
@@ -654,9 +654,9 @@ other = posterior.kl_from(np.roll(mus, 1, axis=0), np.roll(logvars, 1, axis=0)) 
 print(f"median KL to the own posterior {np.median(own):.3f}, to another {np.median(other):.1f}")
 log_px_mean, elbo_mean = measure(vae)
 
-assert 10 * np.median(own) < 1 < np.median(other)
+assert 2 * np.median(own) < 1 < np.median(other)
 # spoil: own = other
-assert np.isclose(log_px_mean - elbo_mean, own.mean(), atol=2e-3)  # the identity, once more
+assert np.isclose(log_px_mean - elbo_mean, own.mean(), rtol=0.02, atol=0.002)  # the identity
 # spoil: own = 1.1 * own
 
 plane = np.stack(np.meshgrid(*[np.linspace(-4, 4, 201)] * 2), axis=-1).reshape(-1, 2)  # many x
@@ -721,18 +721,24 @@ approximation = posterior.kl_from(best_mu, best_logvar)  # (60,)
 amortization = own - approximation  # (60,)
 local_mu, local_logvar = best_gaussian(posterior, mus, logvars)  # descent from the encoder's q
 from_encoder = posterior.kl_from(local_mu, local_logvar)  # (60,)
-trapped = (from_encoder - approximation).argmax()
+sides = [
+    best_gaussian(posterior, np.full((60, 1), one), logvars * 0 - 2) for one in (-1.5, 1.5)
+]
+left, right = (posterior.kl_from(*side) for side in sides)  # (60,) each: from two starts
 print(f"approximation gap {approximation.mean():.3f}, amortization {amortization.mean():.3f}")
-n = (from_encoder > approximation + 0.01).sum()
-print(f"descent from the encoder's q: {n} of 60 trapped, the worst with", end="")
-print(f" {from_encoder[trapped]:.2f} nats in place of {approximation[trapped]:.2f}")
+n = (from_encoder > approximation + 0.05).sum()
+print(f"descent from the encoder's q stops elsewhere at {n} of 60, there at most", end="")
+print(f" {(from_encoder - approximation).max():.2f} nats above")
+print(f"descents from -1.5 and 1.5 differ by up to {abs(left - right).max():.2f} nats")
 
-assert (approximation < kl_table.min(axis=0) + 1e-9).all()  # no q of the table is better
-# spoil: approximation = from_encoder
-assert amortization.mean() > 1.3 * approximation.mean()  # here
-# spoil: amortization = approximation
-assert from_encoder[trapped] > approximation[trapped] + 0.2
-# spoil: from_encoder = approximation
+assert (approximation < kl_table.min(axis=0) + 1e-9).all()  # no q of the table is better,
+# spoil: approximation = np.maximum(left, right)
+assert (approximation < np.minimum(left, right) + 1e-3).all()  # no end of a descent is
+# spoil: approximation = np.maximum(left, right)
+assert abs(left - right).max() > 0.2
+# spoil: left = right
+assert amortization.mean() > approximation.mean()  # here
+# spoil: amortization = -amortization
 
 # %%
 chosen = np.argsort(own)[[30, -2, -1]]
