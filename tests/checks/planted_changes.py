@@ -222,7 +222,7 @@ CHANGED: dict[str, Plant] = {
         residuals,
         lambda rng: {"delta": 0.4},
         "p",
-        "factor",
+        "elementwise-factor",
         "delta belongs where 1 stands",
     ),
     "a clip that is forgotten": Plant(

@@ -160,7 +160,7 @@ def at_line(case: Case, lines: Found, names: list[str], numbers: Mapping[str, Nu
     if lines.here:
         repair = f"{repair}, while {held(case.pair)}"
         message = f"{message}, while {held(case.pair)}" if lines.claim.kind == "constant" else message
-    uneven = lines.claim.cause == "factor" and is_uneven(case)
+    uneven = lines.claim.cause == "factor" and lines.fixed and is_uneven(case)
     return with_numbers(Finding(tuple(names), UNEVEN if uneven else lines.claim.cause, message, repair), numbers)
 
 

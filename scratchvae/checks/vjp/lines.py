@@ -38,7 +38,8 @@ class Found(NamedTuple):
     """A claim about a value of this shape, and where it is; None if there is none.
 
     lines: where a single slip could be; here: it holds for the numbers that were handed in, and not for others; maybe:
-    numbers known there, of which one would do in place of its constant; minus: other lines at which one would do.
+    numbers known there, of which one would do in place of its constant; minus: other lines at which one would do;
+    fixed: the value does not depend on dy.
     """
 
     claim: Claim | None = None
@@ -48,6 +49,7 @@ class Found(NamedTuple):
     here: bool = False
     maybe: tuple[str, ...] = ()
     minus: str = ""
+    fixed: bool = False
 
 
 def by_lines(
@@ -96,7 +98,10 @@ def by_lines(
     maybe = [number_of(c) for c, other, _ in found if other == site and claim.kind == "constant"]
     maybe = list(dict.fromkeys(filter(None, maybe)))
     minus = other_signs(found, claim, site)
-    return Found(claim, f"{where} of {file}" if elsewhere else where, shape, maybe=tuple(maybe), minus=minus)
+    values = [run.values for each in held if each.site == site for run in each.points[0].runs]
+    still = bool(values) and same(values[0].get(site), values[-1][site])
+    where = f"{where} of {file}" if elsewhere else where
+    return Found(claim, where, shape, maybe=tuple(maybe), minus=minus, fixed=still)
 
 
 def other_signs(found: Sequence[tuple[Claim, Site, tuple[int, ...]]], claim: Claim, site: Site) -> str:
