@@ -87,9 +87,14 @@ def by_lines(
             return Found(claim_of_a_name(change, setting), setting.place)
     if not found:
         return Found(lines=lines_of([each.site for each in held if each.is_telling]))
+    return the_simplest(found, held, cases[0])
+
+
+def the_simplest(found: Sequence[tuple[Claim, Site, tuple[int, ...]]], held: list[Held], case: Case) -> Found:
+    """Of claims about values the one that is told, and where."""
     claim, site, shape = min(found, key=lambda each: (simpler(each[0]), each[1].line, each[1].instruction))
     alike = [other for c, other, _ in found if c.same_as(claim)]  # why: a minus may be on any line of a path
-    written = getattr(inspect.unwrap(cases[0].pair.backward), "__code__", None)
+    written = getattr(inspect.unwrap(case.pair.backward), "__code__", None)
     alike = [other for other in alike if other.code is written] or alike
     alike = [other for other in alike if not other.is_returned] or alike
     where = f"a value of {lines_of(alike, MANY)}" if len({each.line for each in alike}) > 1 else site.place
