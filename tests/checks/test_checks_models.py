@@ -4,7 +4,6 @@ import sys
 
 import numpy as np
 import pytest
-from standin import Cupy
 from zoo import Laplace
 
 import scratchvae.vae as vae_module
@@ -12,6 +11,7 @@ from scratchvae import VAE, Autoencoder, Bernoulli, Gaussian, ImportanceWeighted
 from scratchvae.checks import check_evidence, check_gradients, check_vjp
 from scratchvae.checks.pixels import drawn_pixels
 from scratchvae.layers import ACTIVATIONS, prefixed
+from scratchvae.standin import Cupy
 
 
 def build(kind=VAE, likelihood=None, activation="tanh", n_z=2, n_hidden=(7,), dtype="float64"):

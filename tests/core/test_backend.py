@@ -5,13 +5,13 @@ import types
 
 import numpy as np
 import pytest
-from standin import Cupy
-from standin import ndarray as DeviceArray
 
 from scratchvae import VAE, Adam, Autoencoder, Gaussian, fit, get_xp, to_numpy
 from scratchvae.arguments import as_floats, require_count, require_positive
 from scratchvae.backend import as_backend, resolve_backend
 from scratchvae.cli import main
+from scratchvae.standin import Cupy
+from scratchvae.standin import ndarray as DeviceArray
 
 
 @pytest.fixture

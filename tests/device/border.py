@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import standin
 
+from scratchvae import standin
 from scratchvae.layers import Params
 
 TESTS = Path(__file__).parents[1] / "core"

@@ -3,7 +3,7 @@
     pip install cupy-cuda12x
     python tests/device/freeze_cupy_names.py
 
-The lint (test_cupy_names.py) and the stand-in (standin.py) beside it both read that file.
+The lint (test_cupy_names.py) and the stand-in (scratchvae/standin) both read that file.
 """
 
 import inspect
@@ -12,7 +12,7 @@ import re
 import types
 from pathlib import Path
 
-FILE = Path(__file__).with_name("cupy_names.json")
+FILE = Path(__file__).parents[2] / "scratchvae" / "standin" / "cupy_names.json"
 REFUSED = {"astype": {"casting", "subok"}}  # in the signature, but "not supported yet" when given
 
 

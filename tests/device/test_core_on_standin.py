@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 from border import on_device
-from standin import Cupy
 
 from scratchvae import layers
+from scratchvae.standin import Cupy
 
 MODULES = {
     "test_layers": "",

@@ -9,8 +9,9 @@ import ast
 import freeze_cupy_names
 import numpy as np
 import pytest
-from standin import NAMES
 from test_house import CORE_FILES, PACKAGE
+
+from scratchvae.standin import NAMES
 
 HOST_ONLY = [*(PACKAGE / "exact").rglob("*.py")]
 FILES = [file for file in CORE_FILES if file not in HOST_ONLY] + [PACKAGE / "commands" / "doctor.py"]

@@ -4,8 +4,6 @@ import sys
 
 import numpy as np
 import pytest
-import standin
-from standin import Cupy, counts
 
 from scratchvae import (
     SGD,
@@ -20,6 +18,7 @@ from scratchvae import (
     get_xp,
     load_checkpoint,
     save_checkpoint,
+    standin,
     to_numpy,
 )
 from scratchvae import gaussian as gaussian_module
@@ -34,6 +33,7 @@ from scratchvae.iwae import (
 from scratchvae.layers import ACTIVATIONS, dense, dense_backward
 from scratchvae.recipe import Recipe
 from scratchvae.record import Run
+from scratchvae.standin import Cupy, counts
 from scratchvae.training import INTERVAL, train_epoch
 
 LIKELIHOODS = [Bernoulli(), Gaussian(0.5), ContinuousBernoulli()]

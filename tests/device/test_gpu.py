@@ -9,13 +9,13 @@ import time
 
 import numpy as np
 import pytest
-from standin import Cupy, counts
 
 from scratchvae import VAE, Adam, Autoencoder, Bernoulli, ContinuousBernoulli, Gaussian, fit, load_checkpoint, to_numpy
 from scratchvae.backend import get_xp
 from scratchvae.cli import main
 from scratchvae.commands import doctor
 from scratchvae.evaluation import log_evidence
+from scratchvae.standin import Cupy, counts
 
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4}  # of the largest entry: sums are taken in another order
 PIXELS = np.random.default_rng(5).integers(0, 256, size=(200, 36), dtype=np.uint8)

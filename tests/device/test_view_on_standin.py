@@ -8,7 +8,6 @@ from matplotlib.collections import Collection
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
-from standin import Cupy
 
 from scratchvae import VAE, Autoencoder, GaussianLearned
 from scratchvae.checkpoint import Checkpoint
@@ -16,6 +15,7 @@ from scratchvae.cli import main
 from scratchvae.commands import sample
 from scratchvae.commands.saved import SavedRun
 from scratchvae.data import Dataset
+from scratchvae.standin import Cupy
 from scratchvae.view import latent, plots, profiles
 from scratchvae.view.tiles import as_rows, decoder_means, grey_scale
 

@@ -1,18 +1,6 @@
-"""A strict stand-in for CuPy: it computes with NumPy, refuses what CuPy refuses, and counts what a GPU would be asked.
-
-The interface is CuPy's own, frozen in cupy_names.json: a name or a keyword that is not in there is refused with
-the error CuPy raises. An array is a wrapper, not a subclass of numpy.ndarray, so NumPy never takes it by mistake.
-
-Stricter than CuPy, since the package has no use for it: NumPy functions called on these arrays, indexing with arrays,
-random numbers drawn on the device. A function that is CuPy's but is not modelled here raises NotImplementedError.
-
-    launches   kernels: a ufunc, a reduction, a product, a copy, a fill; views are free
-    syncs      the host waits: float(), bool(), int(), printing, item(), tolist(), get(), asnumpy()
-    to_device, to_host   transfers of whole arrays
-"""
+"""The array: what stands in for cupy.ndarray, and what the device was asked for."""
 
 import json
-import types
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,7 +96,7 @@ class ndarray:
     """Stands in for cupy.ndarray."""
 
     __slots__ = ("_host",)
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # as of any array: what can be written to has no hash
     __array_priority__ = 100
 
     def __init__(self, host):
@@ -262,117 +250,3 @@ class ndarray:
 
 REDUCTIONS = dict.fromkeys(("sum", "prod", "mean", "max", "min", "all", "any", "argmax", "argmin", "cumsum"), 1)
 REDUCTIONS |= {"var": 2, "std": 3}  # a mean first; then a root
-
-# ----------------------------------------------------------------------------------------------------------------------
-# The functions of the module
-
-
-def asarray(a, dtype=None, order=None, *, copy=None, blocking=False):
-    """A device array as it is if it may be; the host's numbers, converted there, in one transfer."""
-    if isinstance(a, ndarray):
-        return a.astype(a.dtype if dtype is None else dtype, copy=bool(copy))
-    counts.to_device += 1
-    return ndarray(np.array(a, dtype))
-
-
-def array(a, dtype=None, copy=True):
-    return asarray(a, dtype, copy=copy)
-
-
-def asnumpy(a):
-    return a.get() if isinstance(a, ndarray) else np.asarray(a)
-
-
-def filled(name):
-    def create(shape, *value, dtype=float, order="C"):
-        counts.launches += 1
-        return ndarray(getattr(np, name)(shape, *value, dtype=dtype))
-
-    return create
-
-
-def full(shape, fill_value, dtype=None):
-    counts.launches += 1
-    return ndarray(np.full(shape, take(fill_value), dtype))
-
-
-def concatenate(tup, axis=0):
-    """One kernel for more than eight arrays of one dtype, else one an array."""
-    arrays = list(tup)
-    if not all(isinstance(a, ndarray) for a in arrays):
-        raise TypeError("Only cupy arrays can be concatenated")
-    many = len(arrays) > 8 and len({a.dtype for a in arrays}) == 1
-    counts.launches += 1 if many else len(arrays)
-    counts.to_device += many  # the table of their addresses
-    return ndarray(np.concatenate([a._host for a in arrays], axis))
-
-
-def stack(tup, axis=0):
-    return concatenate([a if not isinstance(a, ndarray) else ndarray(np.expand_dims(a._host, axis)) for a in tup], axis)
-
-
-def where(condition, x, y):
-    return launch(np.where, condition.astype(bool, copy=False), x, y)
-
-
-def broadcast_to(array, shape):
-    return ndarray(np.broadcast_to(array._host, shape))
-
-
-def method(name):
-    """cupy.sum(a, axis=0) is a.sum(axis=0)."""
-    return lambda a, *args, **options: getattr(a, name)(*args, **options)
-
-
-def elementwise(ufunc):
-    return lambda *args, out=None, **options: launch(ufunc, *args, out=out, **options)
-
-
-FUNCTIONS = {
-    **{f.__name__: f for f in (asarray, array, asnumpy, full, concatenate, stack, where, broadcast_to)},
-    **{name: filled(name) for name in ("zeros", "ones")},
-    **{f"{name}_like": lambda a, name=name: launch(getattr(np, f"{name}_like"), a) for name in ("zeros", "ones")},
-    **{name: method(name) for name in (*REDUCTIONS, "reshape", "ravel", "transpose", "squeeze", "copy", "astype")},
-    "is_available": lambda: True,
-}
-
-
-class Generator:
-    """Stands in for cupy.random.Generator: it lacks some of NumPy's methods, and the others give other draws."""
-
-    def __init__(self, seed=None):
-        pass
-
-    def __getattr__(self, name):
-        if name not in NAMES["generator"]:
-            raise AttributeError(f"'Generator' object has no attribute {name!r}")
-        raise TypeError("the device draws other numbers than NumPy: draw on the host, then move them")
-
-
-class Cupy(types.ModuleType):
-    """The module: every name of CuPy's, with its own keywords, and no other."""
-
-    ndarray = ndarray
-    __version__ = NAMES["version"]
-    random = types.SimpleNamespace(Generator=Generator, default_rng=Generator)
-
-    def __init__(self):
-        super().__init__("cupy")
-
-    def __getattr__(self, name):
-        if name in NAMES["others"] and hasattr(np, name):
-            return getattr(np, name)  # a dtype or a constant
-        allowed = NAMES["functions"].get(name)
-        if allowed is None:
-            raise AttributeError(f"module 'cupy' has no attribute {name!r}")
-        function = FUNCTIONS.get(name)
-        if function is None:
-            if not isinstance(getattr(np, name, None), np.ufunc):
-                raise NotImplementedError(f"the stand-in does not model cupy.{name}: add it, with its kernels")
-            function = elementwise(getattr(np, name))
-
-        def checked(*args, **options):
-            check_keywords(name, options.keys(), allowed)
-            return function(*args, **options)
-
-        return checked
