@@ -165,4 +165,4 @@ class Keeper:
 
 
 def claim_of_it(kept: Kept) -> Claim:
-    return Claim("missing-term", "detached", detail=(kept.place, kept.name))
+    return Claim("missing-term", "detached", detail=(kept.place, kept.name), cost=3.4)
