@@ -76,7 +76,7 @@ def test_the_factor_of_a_forgotten_term_is_told_in_terms_of_the_setting():
 
 
 def test_what_holds_for_these_settings_alone_says_so(monkeypatch):
-    """gamma (1 - p)^(gamma - 1) log p is 2 (1 - p) log p while gamma is 2; that 1 - p is held constant is always true."""
+    """gamma (1 - p)^(gamma - 1) log p is 2 (1 - p) log p while gamma is 2; that 1 - p is held constant always."""
 
     def forward(z, gamma=2.0):
         p = 1 / (1 + np.exp(-z))

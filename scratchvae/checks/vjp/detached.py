@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scratchvae.backend import to_numpy
 from scratchvae.checks.report import listed
 from scratchvae.checks.vjp.call import copied
 from scratchvae.checks.vjp.case import Claim
@@ -60,10 +61,12 @@ class Kept(NamedTuple):
 
 def detached(points: list[Point]) -> Kept | None:
     """What a backward holds constant, if that alone explains all its gradients, at every point."""
-    if not points:
+    try:
+        bases = [operations(point) for point in points]
+    except Exception:  # somebody's function may refuse to be followed
         return None
-    bases = [operations(point) for point in points]
-    likely = [kept for kept in candidates(bases[0]) if explains(points[0], kept, bases[0], 1)]
+    first = candidates(bases[0]) if bases else ()
+    likely = [kept for kept in first if explains(points[0], kept, bases[0], 1)]
     every = [*zip(points, bases, strict=True)]
     found = [kept for kept in likely if all(explains(point, kept, base, DIRECTIONS) for point, base in every)]
     return min(found, key=lambda kept: kept.clear, default=None)
@@ -93,7 +96,7 @@ def output(tape: Tape, point: Point, x: Mapping[str, np.ndarray]) -> np.ndarray:
     tape.runs = True
     constants = tape.within(copied(dict(point.pair.constants)))
     y, _ = point.pair.run({name: tape.wrapped(a) for name, a in copied(dict(x)).items()}, constants)
-    return np.asarray(plain(y), float)
+    return to_numpy(plain(y)).astype(float)
 
 
 def candidates(base: Base) -> Iterator[Kept]:
