@@ -77,6 +77,26 @@ FUNCTIONS = {
 }
 
 
+def norm(x, ord=None, axis=None, keepdims=False):
+    """The root of the sum of the squares, in three kernels; other norms are not modelled."""
+    if ord is not None:
+        raise NotImplementedError("the stand-in does not model other norms than the root of the sum of the squares")
+    if not isinstance(x, ndarray):
+        raise TypeError(f"Unsupported type {type(x)}")
+    return launch(np.sqrt, (x * x).sum(axis=axis, keepdims=keepdims))
+
+
+class Linalg:
+    """Stands in for cupy.linalg."""
+
+    def __getattr__(self, name):
+        if name not in NAMES["linalg"]:
+            raise AttributeError(f"module 'cupy.linalg' has no attribute {name!r}")
+        if name != "norm":
+            raise NotImplementedError(f"the stand-in does not model cupy.linalg.{name}: add it, with its kernels")
+        return norm
+
+
 class Generator:
     """Stands in for cupy.random.Generator: it lacks some of NumPy's methods, and the others give other draws."""
 
@@ -94,6 +114,7 @@ class Cupy(types.ModuleType):
 
     ndarray = ndarray
     __version__ = NAMES["version"]
+    linalg = Linalg()
     random = types.SimpleNamespace(Generator=Generator, default_rng=Generator)
 
     def __init__(self):

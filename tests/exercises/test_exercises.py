@@ -13,6 +13,7 @@ from scratchvae.exercises.check import PAGES, blank_of, judged
 from scratchvae.exercises.progress import PROGRESS
 
 NAMES = [f"{page}.{blank}" for page, blanks in PAGES.items() for blank in blanks]
+IMPORTS = "import numpy as np\nfrom scratchvae.backend import as_backend, get_xp"  # what a page has at hand
 SLIPS = [(name, slip) for name in NAMES for slip in blank_of(name).slips]
 
 
@@ -133,7 +134,7 @@ def test_the_solution_shown_is_the_one_that_passes(name, capsys):
     check(name, blank_of(name).solution)
     solution(name)
     names = {}
-    exec(f"import numpy as np\n{capsys.readouterr().out}", names)
+    exec(f"{IMPORTS}\n{capsys.readouterr().out}", names)
     assert check(name, names[blank_of(name).solution.__name__]).passed
 
 
