@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.exercises import autoencoders, backprop, bayes, elbo, gradients, kl, reparameterization
+from scratchvae.exercises import autoencoders, backprop, bayes, elbo, gpu, gradients, kl, latent, reparameterization
 from scratchvae.exercises.attempt import NotWritten, Trouble, called, kindly
 from scratchvae.exercises.blank import CLOSE, POINTS, Blank, in_order
 from scratchvae.exercises.progress import PROGRESS
@@ -22,6 +22,8 @@ PAGES: dict[str, dict[str, Blank]] = {
     "reparameterization": reparameterization.BLANKS,
     "backprop": backprop.BLANKS,
     "gradients": gradients.BLANKS,
+    "latent": latent.BLANKS,
+    "gpu": gpu.BLANKS,
 }
 SEED = 20131220  # of the random points
 

@@ -4,6 +4,8 @@ import formulations_autoencoders
 import formulations_backprop
 import formulations_bayes
 import formulations_elbo
+import formulations_gpu
+import formulations_latent
 import numpy as np
 from scipy.integrate import trapezoid
 from scipy.special import rel_entr
@@ -123,6 +125,8 @@ FORMULATIONS = {
     **formulations_backprop.FORMULATIONS,
     **formulations_bayes.FORMULATIONS,
     **formulations_elbo.FORMULATIONS,
+    **formulations_gpu.FORMULATIONS,
+    **formulations_latent.FORMULATIONS,
     "kl.table": [
         looped_table,
         lambda q, p: entropy(q, p),
