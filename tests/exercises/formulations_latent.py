@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+from scipy.spatial import KDTree
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
 
@@ -36,12 +37,10 @@ def aggregate_by_loop(z, mu, logvar):
     return density / len(mu)
 
 
-def holes_by_loop(draws, codes, fresh):
-    def nearest(z):
-        return min(np.linalg.norm(z - c) for c in codes)
-
-    limit = np.quantile([nearest(z) for z in fresh], 0.95)
-    return sum(nearest(z) > limit for z in draws) / len(draws)
+def holes_by_a_tree(draws, codes, fresh):
+    tree = KDTree(codes)
+    limit = np.quantile(tree.query(fresh)[0], 0.95)
+    return sum(tree.query(draws)[0] > limit) / len(draws)
 
 
 def limit_of(codes, fresh):
@@ -95,11 +94,11 @@ FORMULATIONS = {
         lambda z, m, v: np.exp(norm.logpdf(z[:, None], m, np.exp(0.5 * v)).sum(-1)).sum(1) / len(m),
     ],
     "latent.holes": [
-        holes_by_loop,
+        holes_by_a_tree,
         holes_by_broadcasting,
         holes_without_broadcasting,
         lambda d, c, f: np.mean([np.min(((z - c) ** 2).sum(1)) for z in d] > limit_of(c, f)),
-        lambda d, c, f: holes_by_loop(d, c, f[::-1]),
+        lambda d, c, f: holes_by_a_tree(d, c, f[::-1]),
         lambda d, c, f: holes_by_broadcasting(d, c, f).item(),
     ],
     "latent.draws": [
