@@ -1,9 +1,11 @@
 """Correct formulations of the blanks on backpropagation."""
 
+import math
+
 import numpy as np
 from scipy.special import log_expit
 
-from scratchvae.layers import dense_backward, softplus
+from scratchvae.layers import dense_backward
 
 
 def dense_by_loops(dy, x, W):
@@ -19,7 +21,7 @@ def dense_by_loops(dy, x, W):
 def softplus_by_sides(a):
     y = np.empty_like(a)
     y[a > 0] = a[a > 0] + np.log(1 + np.exp(-a[a > 0]))
-    y[a <= 0] = np.log(1 + np.exp(a[a <= 0]))
+    y[a <= 0] = np.log1p(np.exp(a[a <= 0]))
     return y
 
 
@@ -57,10 +59,11 @@ FORMULATIONS = {
     "backprop.softplus": [
         softplus_by_sides,
         lambda a: np.logaddexp(0, a),
-        lambda a: softplus(a)[0],
-        lambda a: np.where(a > 0, a + np.log1p(np.exp(-a)), np.log1p(np.exp(a))),
-        lambda a: np.log(np.exp(a / 2) + np.exp(-a / 2)) + a / 2,
+        lambda a: np.where(a > 0, a + np.log(1 + np.exp(-a)), np.log1p(np.exp(a))),
         lambda a: np.where(a > 35, a, np.log1p(np.exp(np.minimum(a, 35)))),
-        lambda a: a - log_expit(a),
+        lambda a: (a + np.abs(a)) / 2 + np.log1p(np.exp(-np.abs(a))),
+        lambda a: -log_expit(-a),
+        lambda a: np.clip(a, 0, None) + 2 * np.arctanh(np.exp(-np.abs(a)) / (2 + np.exp(-np.abs(a)))),
+        lambda a: np.array([max(v, 0) + math.log1p(math.exp(-abs(v))) for v in a]),
     ],
 }

@@ -72,6 +72,11 @@ RECONSTRUCT = value(
             "encoder and decoder have changed places, and were transposed so that it fits",
         ),
         Slip(
+            lambda x, W_e, b_e, W_d, b_d: (x @ W_e + b_e) @ W_e.T + b_d,
+            "elementwise-factor",
+            "the decoder is the encoder, transposed: it has a matrix of its own, W_d",
+        ),
+        Slip(
             lambda x, W_e, b_e, W_d, b_d: ((x - b_d) @ W_e + b_e) @ W_d + b_d,
             "missing-term",
             "b_d is taken off the image first: the encoder has an offset of its own, and sees x as it is",
@@ -201,6 +206,16 @@ HALFWAY = value(
         ),
         Slip(lambda a, b, f, g: (f(a) + f(b)) / 2, "shape", "these are codes: decode them"),
         Slip(lambda a, b, f, g: g(f(a) + f(b)), "factor", "the codes are added: their middle is half of that"),
+        Slip(
+            lambda a, b, f, g: g(f(a) + f(b) / 2),
+            "factor",
+            "only the second code is halved: put the sum in brackets",
+        ),
+        Slip(
+            lambda a, b, f, g: g(f(a) / 2 + f(b)),
+            "factor",
+            "only the first code is halved: the second should be, too",
+        ),
         Slip(
             lambda a, b, f, g: g((f(a) - f(b)) / 2),
             "sign",

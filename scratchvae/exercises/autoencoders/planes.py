@@ -10,6 +10,7 @@ import numpy as np
 from scratchvae.exercises.blank import Slip, value
 
 N, D, Z = 40, 6, 2
+SQUARE = 3  # of undo: as many numbers in a code as in a picture
 SPREADS = np.array([0.2, 3.0, 0.4, 0.6, 5.0, 1.0])  # of the images along six directions: two are much the largest
 
 
@@ -105,6 +106,31 @@ PLANE = value(
             "this projects on what is left over",
         ),
         Slip(
+            lambda x, n: (x.mean(0), leading(x.T, n) @ leading(x.T, n).T),
+            "transpose",
+            "P has a row for each image: np.cov wants the pixels in rows, and in x they are columns",
+        ),
+        Slip(
+            lambda x, n: (x.mean(1), projector(leading(x, n))),
+            "transpose",
+            "the mean has a number for each image: it runs over the images, and leaves one for each pixel",
+        ),
+        Slip(
+            lambda x, n: (x.mean(1), projector(leading(x.T, n))),
+            "transpose",
+            "mean and P belong to images here, and should belong to pixels: images are the rows of x",
+        ),
+        Slip(
+            lambda x, n: (x.mean(0), (x - x.mean(0)) @ leading(x, n)),
+            "shape",
+            "these are the codes of the images: wanted is P, the same for all images",
+        ),
+        Slip(
+            lambda x, n: (x.mean(0), x.mean(0) + (x - x.mean(0)) @ projector(leading(x, n))),
+            "shape",
+            "these are the projected images: wanted is the matrix that projects them",
+        ),
+        Slip(
             lambda x, n: (x.mean(), projector(leading(x, n))),
             "shape",
             "the mean is one number for all pixels: each pixel has its own",
@@ -123,14 +149,17 @@ def undo(W_d, b_d, A, c):
 
 
 def a_decoder_and_a_change(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    turn, _ = np.linalg.qr(rng.standard_normal((Z, Z)))
-    stretched = turn @ np.diag([0.5, 1.7]) @ np.array([[1.0, 0.8], [0.0, 1.0]])  # far from symmetric
-    return rng.standard_normal((Z, D)), rng.standard_normal(D), stretched, 2 * rng.standard_normal(Z)
+    """As many pixels as numbers in a code: a product in the wrong order has a shape that fits, and can be named."""
+    turn, _ = np.linalg.qr(rng.standard_normal((SQUARE, SQUARE)))
+    sheared = np.eye(SQUARE) + 0.8 * np.eye(SQUARE, k=1)
+    stretched = turn @ np.diag([0.5, 1.2, 1.7]) @ sheared  # far from symmetric
+    W_d, b_d = rng.standard_normal((SQUARE, SQUARE)), rng.standard_normal(SQUARE)
+    return W_d, b_d, stretched, 2 * rng.standard_normal(SQUARE)
 
 
 def undo_by_fitting(W_d: np.ndarray, b_d: np.ndarray, A: np.ndarray, c: np.ndarray) -> dict[str, np.ndarray]:
     """From seven codes and their pictures: which offset and which rows make these pictures of the new codes?"""
-    z = np.random.default_rng(0).standard_normal((7, Z))
+    z = np.random.default_rng(0).standard_normal((7, len(A)))
     ones = np.ones((7, 1))
     fitted, *_ = np.linalg.lstsq(np.hstack([z @ A + c, ones]), z @ W_d + b_d, rcond=None)
     return {"W_new": fitted[:-1], "b_new": fitted[-1]}
@@ -178,6 +207,41 @@ UNDO = value(
         ),
         Slip(lambda W, b, A, c: (W, b - c @ W), "missing-term", "the shift is taken back, and A is not"),
         Slip(lambda W, b, A, c: (W, b), "missing-term", "this is the old decoder"),
+        Slip(
+            lambda W, b, A, c: (W @ np.linalg.inv(A), b - c @ W @ np.linalg.inv(A)),
+            "transpose",
+            "W_d and the inverse of A stand in the wrong order: the new code meets the inverse first",
+        ),
+        Slip(
+            lambda W, b, A, c: (np.linalg.inv(A) @ W, b - np.linalg.inv(A) @ W @ c),
+            "transpose",
+            "the shift c is a row, as codes are: it stands to the left of the matrices",
+        ),
+        Slip(
+            lambda W, b, A, c: (np.linalg.inv(A) @ W, b - W @ c),
+            "transpose",
+            "the shift c is a row, as codes are, and it meets the inverse of A as well",
+        ),
+        Slip(
+            lambda W, b, A, c: (np.linalg.inv(A) @ W, b - c),
+            "missing-term",
+            "a code is taken off a picture: c has to be decoded before b_d can take it back",
+        ),
+        Slip(
+            lambda W, b, A, c: (np.linalg.inv(A) @ W, (b - c) @ np.linalg.inv(A)),
+            "elementwise-factor",
+            "a code is taken off a picture: b_d is no code, and A does not touch it",
+        ),
+        Slip(
+            lambda W, b, A, c: (np.linalg.inv(A) @ W, b - c @ np.linalg.inv(A)),
+            "missing-term",
+            "c is brought back to an old code, and a code cannot be taken off a picture: decode it with W_d",
+        ),
+        Slip(
+            lambda W, b, A, c: (W @ A, b - c @ W @ A),
+            "transpose",
+            "W_d is multiplied by A: the decoder should undo A, and W_d comes last",
+        ),
         Slip(
             lambda W, b, A, c: (b - c @ np.linalg.inv(A) @ W, np.linalg.inv(A) @ W),
             "transpose",

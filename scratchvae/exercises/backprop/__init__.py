@@ -1,6 +1,6 @@
 """The blanks of the page on backpropagation, in its order."""
 
-from scratchvae.exercises.backprop import layer, neuron
+from scratchvae.exercises.backprop import layer, neuron, stable
 from scratchvae.exercises.blank import Blank
 
 BLANKS: dict[str, Blank] = {
@@ -8,5 +8,5 @@ BLANKS: dict[str, Blank] = {
     "tanh": neuron.TANH,
     "difference": neuron.DIFFERENCE,
     "dense": layer.DENSE,
-    "softplus": layer.SOFTPLUS,
+    "softplus": stable.SOFTPLUS,
 }

@@ -62,12 +62,22 @@ EDGES = value(
             "elementwise-factor",
             "x and w are multiplied with each other: a move of one of them is multiplied by the other",
         ),
+        Slip(
+            lambda x, w, b: tuple((1 - np.tanh(w * x + b) ** 2) * slope for slope in (w, x, 1)),
+            "elementwise-factor",
+            "these are the slopes of y: wanted are those of a, before the tanh",
+        ),
+        Slip(
+            lambda x, w, b: tuple(np.tanh(w * x + b) * slope for slope in (w, x, 1)),
+            "elementwise-factor",
+            "a tanh is in it: wanted are the slopes of a, which stands before the tanh",
+        ),
     ),
 )
 
 
 def through_tanh(dy, y):
-    """What reaches a through y = tanh(a), entry by entry, from dy and y: (B, O) each."""
+    """What reaches a through y = tanh(a), entry by entry, from dy and y, of one shape."""
     return dy * (1 - y**2)
 
 
@@ -78,7 +88,7 @@ TANH = gradient(
     (
         "tanh a = s / c with s = e^a - e^-a and c = e^a + e^-a. Of what is c the slope, and of what is s? Which "
         "combination of them does the quotient rule give, and how is it written with y = s / c?",
-        "(c c - s s) / c^2 = 1 - y^2, times what arrives from above",
+        "(c c - s s) / c^2 = 1 - y^2, times what arrives, dy",
         "dy * (1 - ...)",
     ),
     (
@@ -183,6 +193,21 @@ DIFFERENCE = value(
             lambda f, x, h: (f(x + h / 2) - f(x - h / 2)) / h,
             "factor",
             "it goes h/2 to either side: right for half the step, and wanted is a step h to either side",
+        ),
+        Slip(
+            lambda f, x, h: (f(x + h) - f(x - h)) / 2,
+            "factor",
+            "half of the change of f: divide it by the whole way from x - h to x + h",
+        ),
+        Slip(
+            lambda f, x, h: (f(x + 1e-5) - f(x - 1e-5)) / 2e-5,
+            "factor",
+            "the step is not h: it has a tiny one of its own, and h is an argument, so that the page can try many",
+        ),
+        Slip(
+            lambda f, x, h: (f(x + 1e-3) - f(x - 1e-3)) / 2e-3,
+            "factor",
+            "the step is a thousandth, whatever h is: use the h that is handed in",
         ),
         Slip(
             lambda f, x, h: f(x + 1j * h).imag / h,

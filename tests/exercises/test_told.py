@@ -1,0 +1,61 @@
+"""What is told of an answer that is right but for its last digits, or whose products stand in the wrong order."""
+
+import numpy as np
+import pytest
+
+from scratchvae.exercises import check
+from scratchvae.layers import softplus
+
+
+def cut(a, low=-np.inf, high=np.inf):
+    """Right between the two, and beyond them what softplus comes near to: 0, and a."""
+    inside = np.maximum(a, 0) + np.log1p(np.exp(-np.abs(a)))
+    return np.where(a > high, a, np.where(a < low, 0, inside))
+
+
+SOFTPLUS = {
+    "returns a alone": [lambda a, t=t: cut(a, high=t) for t in (8, 10, 15, 20, 25, 28)],
+    "returns 0": [lambda a, t=t: cut(a, low=t) for t in (-10, -20, -30)],
+    "far to the left it is 0": [lambda a: cut(a, low=-36), lambda a: cut(a, low=-100)],
+    "np.log1p(u) is log(1 + u)": [
+        lambda a: np.maximum(a, 0) + np.log(1 + np.exp(-np.abs(a))),
+        lambda a: np.where(a > 35, a, np.log(1 + np.exp(np.minimum(a, 35)))),
+        lambda a: softplus(a)[0],
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("message", "answer"), [(message, answer) for message, answers in SOFTPLUS.items() for answer in answers]
+)
+def test_a_softplus_that_loses_digits_is_told_where_and_not_what_it_should_be(message, answer):
+    with np.errstate(all="ignore"):
+        result = check("backprop.softplus", answer)
+    assert result.state == "wrong"
+    assert message in result.message
+    assert result.ratio is None
+
+
+@pytest.mark.parametrize("high", [33, 35, 37, 40, 300])
+def test_what_is_cut_off_below_the_last_digit_is_right(high):
+    assert check("backprop.softplus", lambda a: cut(a, high=high)).passed
+
+
+@pytest.mark.parametrize("name", ["backprop.softplus", "autoencoders.undo"])
+def test_two_values_too_many_and_two_shapes_are_told(name):
+    assert "should be returned" in check(name, lambda *arguments: (arguments[0],) * 5).message
+    assert "shape" in check(name, lambda *arguments: (np.zeros((9, 9)),) * (1 + (name == "autoencoders.undo"))).message
+
+
+def test_the_order_of_a_product_is_told_in_a_sentence_of_its_own():
+    def inverse_last(W_d, b_d, A, c):
+        return W_d @ np.linalg.inv(A), b_d - c @ W_d @ np.linalg.inv(A)
+
+    def shift_last(W_d, b_d, A, c):
+        W_new = np.linalg.inv(A) @ W_d
+        return W_new, b_d - W_new @ c
+
+    assert "in the wrong order" in check("autoencoders.undo", inverse_last).message
+    assert "c is a row" in check("autoencoders.undo", shift_last).message
+    for answer in (inverse_last, shift_last):
+        assert "matmul" not in check("autoencoders.undo", answer).message
