@@ -13,21 +13,22 @@
 # %% [markdown]
 # # 11 · The same code on a GPU
 #
-# CuPy is a library with NumPy's functions whose arrays lie on a graphics card (GPU). The code of this course runs on
-# both. This page shows how the switch works, how to test that both give the same numbers, and how to time them.
+# Code written for NumPy is taken to a graphics card (GPU), without a second version of it. On this page you take it
+# across that border, find a line that breaks there, and count what it asks for on the other side.
 #
 # **What you will do**
-# - find out which array library an array belongs to, and write a function that works with both;
-# - meet the things that CuPy refuses, on a miniature of its border;
-# - compare gradients of two backends, and time a training step correctly.
+# - write functions that work wherever their arrays lie, and repair one that does not;
+# - count kernels and waits;
+# - read a clock at the right moment.
 #
 # **What you will learn**
-# - why random numbers are drawn on the host;
-# - what parity means, and why it is not equality of bits;
-# - why a naive timing of a GPU is wrong.
+# - what a GPU's library refuses that NumPy allows;
+# - why a GPU can be slow although it computes fast;
+# - which differences between two machines are rounding, and whether training makes them grow.
 #
 # **What you need**
-# - page 09. About 15 minutes. It runs in a few seconds, with a GPU or without one.
+# - page 09; for the first blank the log-mean-exp of page 03. About 40 minutes with the blanks. It runs in ten seconds,
+#   with a GPU or without one.
 
 # %%
 from importlib.util import find_spec
@@ -41,288 +42,714 @@ import time
 
 import numpy as np
 
-from scratchvae import VAE, Adam, get_xp, load_data, to_numpy
-from scratchvae.backend import resolve_backend
-from scratchvae.layers import softplus
+from scratchvae import VAE, Adam, fit, get_xp, load_data, to_numpy
+from scratchvae.backend import as_backend, resolve_backend
+from scratchvae.exercises import check, hint, progress, solution, use  # noqa: F401
+from scratchvae.exercises.gpu.timing import Machine
+from scratchvae.standin import counts, plug_in, stand_in
 from scratchvae.view.notebook import panels, show
 
+BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#999999"
+
 # %% [markdown]
-# ## Is there a GPU?
+# ## Two places for an array
 #
-# A backend is asked for by name. Where CuPy is not installed, or no GPU answers, the answer is one line that says
-# what to do. This page then goes on with NumPy, and says so.
+# CuPy has NumPy's functions, for arrays that lie in the memory of a GPU. The GPU is called the **device**, the computer
+# around it the **host**. Code of this course asks an array where it belongs, `xp = get_xp(x)`, and gets the module
+# `numpy` or the module `cupy`. From then on it writes `xp.exp(x)`. There is no global setting. `to_numpy(x)` brings an
+# array to the host, and `as_backend(x, xp, dtype)` takes it to the library `xp`.
+#
+# Where no GPU answers, this page uses a **stand-in**. It computes with NumPy, but its arrays are of a type of their
+# own. It knows the names and keywords of CuPy 14.2 and no others, refuses what CuPy refuses, and counts what a device
+# would be asked for. It shows nothing of CuPy's arithmetic or speed.
 
 # %%
 try:
-    backend = resolve_backend("cupy").__name__
-    print("A GPU answers: this page runs on CuPy, beside NumPy.")
+    cupy, on_gpu = resolve_backend("cupy"), True
+    print("A GPU answers: what follows runs on it. Where we count, it is the stand-in's turn.")
 except ValueError as message:
-    backend = "numpy"
-    print("No GPU here: this page runs on NumPy alone, twice where it compares.")
-    print("The package said:", message)
+    cupy, on_gpu = plug_in(), False
+    print("No GPU answers: the stand-in is used. The package said:")
+    print(message)
 
 # %% [markdown]
-# ## The switch is a question asked of the array
-#
-# There is no global setting. A function that gets an array asks which library it belongs to, and calls that library:
-#
-# ```python
-# xp = get_xp(x)      # the module numpy, or the module cupy
-# y = xp.exp(x)
-# ```
-#
-# That is all. `xp` stands for either module. Here is a function of the library's, and one of ours.
+# Take the module from the array, in place of `raise NotImplementedError`, and run the cell. `check` calls your
+# function with arrays of both kinds.
 
 
-# %%
+# %% tags=["blank"]
 def log_mean_exp(x):
-    """log of the mean of exp(x), along the last axis: on whatever device x lies."""
-    xp = get_xp(x)
-    largest = x.max(axis=-1, keepdims=True)
-    return (largest + xp.log(xp.exp(x - largest).mean(axis=-1, keepdims=True)))[..., 0]
+    """log of the mean of exp(x) over each row, in the library of x: (B, K) -> (B,)."""
+    raise NotImplementedError
 
 
-x = np.array([[0.0, 1.0, 2.0], [1000.0, 1000.0, 1000.0]])  # (2, 3)
-print("library:", get_xp(x).__name__)
-print("log_mean_exp:", log_mean_exp(x).round(4), "  softplus:", softplus(x)[0][0].round(4))
-
-assert get_xp(x) is np
-assert np.isclose(log_mean_exp(x)[0], np.log(np.exp(x[0]).mean()))
-assert log_mean_exp(x)[1] == 1000.0  # the naive formula overflows here
+check("gpu.log_mean_exp", log_mean_exp)
 
 # %% [markdown]
-# ## What CuPy refuses
+# Stuck? `hint("gpu.log_mean_exp")` in a cell of its own asks a question; a third hint is nearly the code. Whatever
+# value your function returns, the cells below it run.
+
+# %%
+rng = np.random.default_rng(0)
+log_w = rng.standard_normal((4, 5)).astype("float32")  # (B, K)
+on_both = use("gpu.log_mean_exp", log_mean_exp)  # yours, if it has passed
+on_host = on_both(log_w)  # (B,)
+on_device = on_both(as_backend(log_w, cupy))  # (B,)
+print("lies in", get_xp(on_host).__name__, on_host.round(4))
+print("lies in", get_xp(on_device).__name__, to_numpy(on_device).round(4))
+
+two_at_a_time = np.logaddexp.reduce(log_w.astype(float), axis=1) - np.log(5)  # (B,)
+assert np.allclose(to_numpy(on_device), two_at_a_time, atol=1e-6)
+# spoil: two_at_a_time += np.log(5)
+assert get_xp(on_device) is cupy  # it stayed where x lies
+# spoil: on_device = to_numpy(on_device)
+
+# %% [markdown]
+# ## What a device refuses
 #
-# An array on a GPU cannot be read by the processor without a transfer, which is slow. CuPy therefore never converts
-# in silence. What works in NumPy by accident is an error there:
+# The processor cannot look into the GPU's memory: something has to be sent over, and that takes time. So CuPy sends
+# nothing unless it is asked to. Some other things it just does not have. NumPy runs all eight lines below.
 #
-# | in NumPy | in CuPy |
-# |---|---|
-# | `np.exp(x)` for any `x` | `np.exp` of a CuPy array gives a CuPy array, but `np.asarray(x)` raises |
-# | `x + y` with any two arrays | raises if one lies on the host and one on the device |
-# | `np.add(x, y, where=mask)` | no `where=` in its functions |
-# | `rng.permutation(n)`, `rng.shuffle(x)` | its generators do not have them |
-# | `if x.sum() > 0:` | works, and makes the host wait for the device |
+# *Write down a guess:* which of them raise an error when `a` lies on a device?
+
+# %%
+guess = None  # some of the letters, such as "ab"
+
+# %% tags=["answer"]
+lines = {
+    "a": ("a + an array of the host", lambda a, xp: a + np.ones(3)),
+    "b": ("2.0 * a", lambda a, xp: 2.0 * a),
+    "c": ("np.asarray(a)", lambda a, xp: np.asarray(a)),
+    "d": ("float(a.sum())", lambda a, xp: float(a.sum())),
+    "e": ("a.sum(initial=0.0)", lambda a, xp: a.sum(initial=0.0)),
+    "f": ("if a.sum() > 0: ...", lambda a, xp: 1 if a.sum() > 0 else 0),
+    "g": ("xp.exp(a, out=b, where=a > 1)", lambda a, xp: xp.exp(a, out=a * 0, where=a > 1)),
+    "h": ("a permutation", lambda a, xp: xp.random.default_rng(0).permutation(3)),
+}
+
+
+def refused_by(xp):
+    """The letters of the lines that raise, with what the error says."""
+    a, told = xp.asarray(np.arange(3.0)), {}
+    for letter, (_, attempt) in lines.items():
+        try:
+            attempt(a, xp)
+        except (TypeError, AttributeError) as error:
+            told[letter] = str(error)
+    return told
+
+
+# %% tags=["answer"]
+told = refused_by(cupy)
+for letter, (text, _) in lines.items():
+    print(f"{letter} {text:30} {told[letter][:58] if letter in told else 'runs'}")
+print("your guess:", guess)
+
+assert "".join(told) == "acegh"
+# spoil: told = refused_by(np)
+assert not refused_by(np)
+# spoil: lines["b"] = ("nothing", lambda a, xp: a + None)
+
+# %% [markdown]
+# Lines *d* and *f* run, and cost something that does not show yet; we come back to it. One line more, `np.exp(a)`, is
+# different on the stand-in: CuPy takes such a call over from NumPy, the stand-in refuses it, and so do the checks of
+# this page. Whoever reads `np.exp` thinks of the host.
 #
-# The miniature below has two of these rules. It holds an array and guards the border.
+# ## One bug to find
+#
+# This function draws $z = \mu + \sigma \epsilon$ and returns an ELBO, for a decoder that does nothing: $x$ is $z$ with
+# noise of standard deviation 1 (the constant of that density is left out). It works on NumPy.
+#
+# *Write down two guesses:* which line raises an error on a device? Which line is to blame?
+
+# %%
+guess = None  # two numbers
+
+
+def elbo_of(x, mu, logvar, rng):
+    xp = get_xp(mu)  # line 1
+    sigma = xp.exp(0.5 * logvar)  # 2
+    eps = rng.standard_normal(mu.shape)  # 3
+    z = mu + sigma * eps  # 4
+    nll = 0.5 * ((x - z) ** 2).sum(axis=1)  # 5
+    kl = 0.5 * (mu * mu + sigma * sigma - 1 - logvar).sum(axis=1)  # 6
+    return -nll - kl  # 7
+
+
+# %% tags=["answer"]
+def line_that_raises(function, *arguments):
+    """Counted from the line below def; None if there is none."""
+    try:
+        function(*arguments, np.random.default_rng(1))
+    except TypeError as error:
+        inside = error.__traceback__.tb_next
+        return inside.tb_lineno - function.__code__.co_firstlineno
+    return None
+
+
+there = [rng.standard_normal((4, 3)).astype("float32") for _ in range(3)]  # x, mu, logvar
+moved = [as_backend(array, cupy) for array in there]
+line = line_that_raises(elbo_of, *moved)
+elbo = elbo_of(*there, np.random.default_rng(1))  # (B,)
+print("on the device line", line, "raises; your guesses:", guess)
+print("on the host every array that goes in is float32, and what comes out is", elbo.dtype)
+
+assert line == 4
+# spoil: line = line_that_raises(elbo_of, *there)
+assert elbo.dtype == np.float64
+# spoil: elbo = elbo.astype("float32")
+
+# %% [markdown]
+# The error appears in line 4, where an array of the host meets one of the device. To blame is line 3, which made an
+# array on the host. The same line does harm on NumPy, in silence: it makes float64, and all that follows is twice as
+# wide as it should be.
+#
+# Write the draw so that it works in both places. The noise is an argument now.
+
+
+# %% tags=["blank"]
+def draw_z(mu, sigma, eps):
+    """z = mu + sigma eps, (B, Z) each, where mu lies and in its dtype.
+
+    eps comes from NumPy: it is float64, and lies on the host.
+    """
+    raise NotImplementedError
+
+
+check("gpu.draw", draw_z)
 
 
 # %%
-class OnDevice:
-    """A miniature of a device array: it meets its own kind and numbers, and converts only when asked."""
-
-    def __init__(self, host):
-        self._host = np.array(host)
-
-    def __array__(self, dtype=None, copy=None):
-        raise TypeError("no implicit conversion to NumPy; ask for it with .get()")
-
-    def __add__(self, other):
-        if isinstance(other, np.ndarray):
-            raise TypeError("one array lies on the host, the other on the device")
-        return OnDevice(self._host + (other._host if isinstance(other, OnDevice) else other))
-
-    def get(self):
-        """A copy on the host: a transfer, and a wait."""
-        return self._host.copy()
+def repaired(x, mu, logvar, rng):
+    xp = get_xp(mu)
+    sigma = xp.exp(0.5 * logvar)
+    z = use("gpu.draw", draw_z)(mu, sigma, rng.standard_normal(mu.shape))
+    nll = 0.5 * ((x - z) ** 2).sum(axis=1)
+    kl = 0.5 * (mu * mu + sigma * sigma - 1 - logvar).sum(axis=1)
+    return -nll - kl
 
 
-a = OnDevice([1.0, 2.0])
-refused = 0
-for description, attempt in (
-    ("np.asarray(a)", lambda: np.asarray(a)),
-    ("a + an array of the host", lambda: a + np.ones(2)),
-):
-    try:
-        attempt()
-    except TypeError as error:
-        refused += 1
-        print(f"{description:26} refused: {error}")
-print(f"{'a + a, then a + 1':26} allowed: {(a + a + 1).get()}")
+line = line_that_raises(repaired, *moved)
+elbo_there = to_numpy(repaired(*moved, np.random.default_rng(1)))  # (B,)
+print("before, on the host:  ", elbo.round(5), elbo.dtype)
+print("after, on the device: ", elbo_there.round(5), elbo_there.dtype)
 
-assert refused == 2
-assert np.array_equal((a + a + 1).get(), [3.0, 5.0])
+assert line is None
+# spoil: line = line_that_raises(elbo_of, *moved)
+assert np.allclose(elbo, elbo_there, rtol=1e-5)
+# spoil: elbo_there = to_numpy(repaired(*moved, np.random.default_rng(2)))
+assert elbo_there.dtype == np.float32
+# spoil: elbo_there = elbo
 
 # %% [markdown]
-# The tests of this package run the whole core on a strict stand-in of this kind, which knows every name and every
-# keyword of CuPy's. A line that mixes host and device fails there, on a machine without a GPU.
+# ### Why the noise comes from the host
 #
-# ## Why random numbers come from the host
-#
-# CuPy has generators of its own. Their streams differ from NumPy's and change between versions. If each backend drew
-# its own noise, two runs could never be compared. So weights, order of batches, bits and eps are drawn by NumPy and
-# then moved. Per step that is one batch and one eps, a few hundred kilobytes.
+# Both libraries have random number generators, and their draws differ. If each drew its own noise, no two results could
+# be compared. So the weights, the order of the batches and the noise are drawn by NumPy, and then moved.
 
 # %%
 data = load_data("mnist-sample")
-images = (data.x_train[:128] >= 128).astype("float32")  # (B, D) = (128, 784)
+images = (data.x_train[:128] >= 128).astype("float32")  # (B, D)
 
 
-def build(name, dtype="float32"):
-    """The same model, from the same seed, on a backend."""
-    return VAE(784, (400,), 20, rng=np.random.default_rng(0), dtype=dtype, backend=name)
-
-
-on_host, on_device = build("numpy"), build(backend)
-eps_host = on_host.draw_eps(128, np.random.default_rng(1))  # (128, 20)
-eps_device = on_device.draw_eps(128, np.random.default_rng(1))  # (128, 20)
-
-assert np.array_equal(eps_host, to_numpy(eps_device))
-for name, p in on_host.params.items():
-    assert np.array_equal(p, to_numpy(on_device.params[name]))
-print("same weights and same eps on both, to the last bit")
-
-# %% [markdown]
-# ## Parity
-#
-# With the same weights, images and noise, both backends compute the same function. Do they give the same bits? A GPU
-# adds numbers in another order, and rounding depends on the order. So the test is agreement within a few units of
-# rounding, relative to the largest entry. We can see what rounding alone does on one machine: compute in float32 and
-# in float64.
+def build(backend, dtype="float32", width=50, seed=0):
+    """The same model, from the same seed, in either place."""
+    rng = np.random.default_rng(seed)
+    return VAE(784, (width,), 20, "tanh", rng=rng, dtype=dtype, backend=backend)
 
 
 # %%
-def objective_and_gradients(model, x, eps):
-    """The mean objective and the gradient of every parameter, on the host."""
-    terms, cache = model.objective(x, eps)
+host, device = build("numpy"), build("cupy")
+eps = host.draw_eps(128, np.random.default_rng(1))  # (B, Z)
+eps_there = device.draw_eps(128, np.random.default_rng(1))  # (B, Z)
+same_weights = [
+    np.array_equal(p, to_numpy(device.params[name])) for name, p in host.params.items()
+]
+print(
+    "the same eps:",
+    np.array_equal(eps, to_numpy(eps_there)),
+    "  the same weights:",
+    same_weights,
+)
+
+assert np.array_equal(eps, to_numpy(eps_there))
+# spoil: eps_there = device.draw_eps(128, np.random.default_rng(2))
+assert all(same_weights)
+# spoil: same_weights = [p.any() for p in build("numpy", seed=1).params.values()]
+
+# %% [markdown]
+# ## Kernels
+#
+# A **kernel** is one small program that runs on the device: one addition of two arrays, one sum, one matrix product.
+# The host asks for each, one by one. How many does an expression ask for? We let the stand-in count them: one for each
+# operation that makes or changes an array, none for a view such as `a.T`.
+#
+# *Write down a guess:* how many kernels does the first line take, the KL of 4 examples? How many for 400 examples?
+
+# %%
+guess = None  # two numbers
+
+# %% tags=["answer"]
+expressions = {
+    "0.5 * (mu * mu + xp.exp(v) - 1 - v).sum(axis=1)": lambda mu, v, xp: (
+        0.5 * (mu * mu + xp.exp(v) - 1 - v).sum(axis=1)
+    ),
+    "mu @ v.T": lambda mu, v, xp: mu @ v.T,
+    "mu[:, 0]": lambda mu, v, xp: mu[:, 0],
+    "mu *= 2": lambda mu, v, xp: mu.__imul__(2),
+}
+kernels = {}
+for B in (4, 400):
+    with stand_in() as xp:
+        mu, v = xp.asarray(np.ones((B, 3))), xp.asarray(np.ones((B, 3)))
+        for text, expression in expressions.items():
+            before = counts.launches
+            expression(mu, v, xp)
+            kernels[text, B] = counts.launches - before
+for text in expressions:
+    print(f"{text:50} {kernels[text, 4]} kernels, and {kernels[text, 400]} for 400 examples")
+print("your guess:", guess)
+
+assert [kernels[text, 4] for text in expressions] == [7, 1, 0, 1]
+# spoil: kernels["mu @ v.T", 4] = 2  # a copy for the transpose
+assert all(kernels[text, 4] == kernels[text, 400] for text in expressions)
+# spoil: kernels["mu *= 2", 400] = 100
+
+# %% [markdown]
+# A training step has three parts: forward, backward, and Adam. The matrix products, where nearly all multiplications
+# are, stand in the first two.
+#
+# *Write down a guess:* which of the three asks for the most kernels?
+
+# %%
+guess = None  # "forward", "backward" or "Adam"
+
+
+# %% tags=["answer"]
+def kernels_of_a_step(B, width):
+    """Kernels of the parts of the second training step; the first one makes Adam's averages."""
+    with stand_in() as xp:
+        model, adam, parts = build("cupy", width=width), Adam(), {}
+        x, w = xp.zeros((B, 784), dtype="float32"), xp.full(B, -1 / B, dtype="float32")
+        eps = model.draw_eps(B, np.random.default_rng(0))
+        for _ in range(2):
+            counts.clear()
+            _, cache = model.objective(x, eps)
+            parts["forward"] = counts.launches
+            grads = model.backward(w, cache)
+            parts["backward"] = counts.launches - parts["forward"]
+            before = counts.launches
+            adam.step(model.params, grads)
+            parts["Adam"] = counts.launches - before
+        waits = counts.syncs
+    return parts, waits, len(model.params)
+
+
+# %% tags=["answer"]
+parts, waits, n_params = kernels_of_a_step(128, 400)
+small, _, _ = kernels_of_a_step(2, 5)
+print("kernels:", parts, "in all", sum(parts.values()), " waits:", waits)
+print("two images and five hidden units:", small)
+print("your guess:", guess)
+
+assert parts["Adam"] > sum(parts.values()) / 2
+# spoil: parts["Adam"] = 70
+assert parts["Adam"] == 10 * n_params  # ten operations on each array of weights
+# spoil: n_params = n_params + 1
+assert small == parts
+# spoil: small, _, _ = dict(parts, forward=1), 0, 0
+
+# %% [markdown]
+# The number of kernels is that of the *operations*, not of the numbers in them. A larger batch and wider layers give
+# each kernel more to do, and do not add one.
+#
+# ## Waits
+#
+# The host asks for a kernel and goes on before it is done. It waits only where it needs a number: `float(a)`,
+# `print(a)`, `if a > 0`. While it waits it asks for nothing, and when it goes on, the device has nothing left to do. We
+# come back to the lines *b*, *d* and *f* from above.
+
+# %%
+looked = {}
+for letter in "bdf":
+    with stand_in() as xp:
+        a = xp.asarray(np.arange(3.0))
+        _, attempt = lines[letter]
+        attempt(a, xp)
+        looked[letter] = counts.syncs
+print("waits:", {lines[letter][0]: n for letter, n in looked.items()})
+
+assert looked == {"b": 0, "d": 1, "f": 1}
+# spoil: looked["f"] = 0
+
+# %% [markdown]
+# People like to watch the length of the gradient, the root of the sum of all squares. Write it with one wait, however
+# many arrays there are.
+
+
+# %% tags=["blank"]
+def norm_of(grads):
+    """The root of the sum of the squares of all entries, as a Python float, with one wait.
+
+    grads: name -> array, of any shape.
+    """
+    raise NotImplementedError
+
+
+check("gpu.norm", norm_of)
+
+
+# %%
+def one_by_one(grads):
+    """The same number, with a float() inside the loop."""
+    return sum(float((g * g).sum()) for g in grads.values()) ** 0.5
+
+
+waited = {}
+with stand_in():
+    model = build("cupy")
+    _, cache = model.objective(images, model.draw_eps(128, np.random.default_rng(1)))
+    grads = model.backward(np.full(128, 1 / 128), cache)
+    for name, norm in {
+        "float in the loop": one_by_one,
+        "yours": use("gpu.norm", norm_of),
+    }.items():
+        counts.clear()
+        length = norm(grads)
+        waited[name] = counts.syncs
+        print(f"{name:18} length {length:.4f}, waits: {waited[name]}")
+
+assert waited == {"float in the loop": len(grads), "yours": 1}
+# spoil: waited["yours"] = waited["float in the loop"]
+
+# %% [markdown]
+# *Write down a guess:* `fit` reports the losses of every epoch. How many waits do 200 steps of training take more than
+# 50 steps?
+
+# %%
+guess = None  # a number
+
+# %% tags=["answer"]
+waits_of = {}
+for steps in (50, 100, 150, 200):
+    with stand_in():
+        rng = np.random.default_rng(0)
+        narrow = VAE(784, (10,), 2, rng=rng, backend="cupy")
+        x_train, x_test = data.x_train[: 4 * steps], data.x_test[:4]
+        how = {"epochs": 1, "optimizer": Adam(), "batch_size": 4, "progress": False}
+        fit(narrow, x_train, x_test, rng=rng, **how)
+        waits_of[steps] = counts.syncs
+print("waits by steps:", waits_of, "  your guess:", guess)
+
+assert waits_of[200] - waits_of[50] == 3  # one look for each 50 steps
+# spoil: waits_of[200] = waits_of[50] + 150
+
+# %% [markdown]
+# `fit` leaves the losses on the device and looks at those of 50 steps at once. The others are for the test images.
+#
+# ## A queue, and a clock
+#
+# What the host has asked for stands in a queue. The device takes one kernel after the other: it begins when the kernel
+# has been asked for *and* the one before it is done. The host takes a moment to ask, here 5 µs, which we assume.
+
+
+# %%
+def timeline(launch, work, n):
+    """When each of n kernels is asked for, begins and ends: (n,) each."""
+    asked = launch * np.arange(1, n + 1)
+    begun, done = np.zeros(n), np.zeros(n)
+    for i in range(n):
+        begun[i] = max(asked[i], done[i - 1] if i else 0.0)
+        done[i] = begun[i] + work
+    return asked, begun, done
+
+
+# %% [markdown]
+# *Write down a guess:* a kernel works for 20 µs, four times as long as it takes to ask for it, and a step has eight of
+# them. You read the clock when the host has asked for all. Which share of the true time have you seen?
+
+# %%
+guess = None  # a number between 0 and 1
+
+# %% tags=["answer"]
+fig, axes = panels(2, height=2.6, xlabel="time in µs", ylim=(-0.7, 1.9))
+seen = {}
+for ax, work in zip(axes, (2.0, 20.0), strict=True):
+    asked, begun, done = timeline(5.0, work, 8)
+    ax.barh(np.ones(8), 4.4, left=asked - 5, height=0.5, color=BLUE)
+    ax.barh(np.zeros(8), done - begun - 0.06 * work, left=begun, height=0.5, color=VERMILLION)
+    ax.axvline(asked[-1], color="black", linewidth=1, linestyle=":")
+    ax.axvline(done[-1], color="black", linewidth=1)
+    ax.set(title=f"a kernel works for {work:g} µs", yticks=(0, 1))
+    ax.set(yticklabels=("device", "host"))
+    seen[work] = asked[-1] / done[-1]
+axes[1].text(42, 1.5, "read too early", fontsize=8)
+axes[1].text(162, 1.5, "read after a wait", ha="right", fontsize=8)
+show(
+    fig,
+    "Two timelines with eight launches of the host above and eight kernels of the device below."
+    " Left: the host is busy without a gap, the device idle between short kernels. Right: the host"
+    " is done after 40 of 165 microseconds, and the device works on without a gap.",
+)
+print(
+    {f"{work:g} µs": f"{share:.0%} seen" for work, share in seen.items()}, "your guess:", guess
+)
+
+assert np.isclose(seen[20.0], 8 * 5 / (5 + 8 * 20))
+# spoil: seen[20.0] = seen[2.0]
+assert seen[2.0] > 0.9
+# spoil: seen[2.0] = seen[20.0]
+
+# %% [markdown]
+# On the left the host is the slow one: the time of a step is the number of kernels times the time to ask for one,
+# however little each does. This is why a GPU can be slow. It pays where each kernel has much to do: large batches and
+# wide layers.
+
+# %%
+asks = sum(parts.values())  # kernels of a training step
+step_times = {work: timeline(5e-6, work * 1e-6, asks)[2][-1] for work in (0.5, 2.0, 20.0)}
+for work, seconds in step_times.items():
+    print(f"{asks} kernels of {work:4g} µs each: {1e3 * seconds:.2f} ms")
+
+assert np.isclose(
+    step_times[0.5], step_times[2.0], rtol=0.01
+)  # four times the work, the same time
+# spoil: step_times[0.5] = step_times[2.0] / 4
+assert np.isclose(step_times[20.0], 20e-6 * asks, rtol=0.01)
+# spoil: step_times[20.0] = step_times[2.0]
+
+# %% [markdown]
+# Now the stop watch. A machine has `run(n)`, which asks for `n` training steps and returns when they stand in the
+# queue, `wait()`, which returns when nothing is left there, and `clock()`, the time in seconds. The very first step
+# takes much longer: its kernels are compiled.
+
+
+# %% tags=["blank"]
+def seconds_a_step(machine, n):
+    """The mean time of n steps, one right after the other, without the first ever: -> a number.
+
+    machine.run(n) asks for n steps; machine.wait() returns when all that was asked for is done;
+    machine.clock() is the time.
+    """
+    raise NotImplementedError
+
+
+check("gpu.seconds", seconds_a_step)
+
+# %% [markdown]
+# `check` times machines whose times are known. Here is a real one: a model that trains, where `to_numpy` of a weight
+# is the wait. With a GPU the cell prints what it took; without one it keeps NumPy's time in `times`, since that is
+# another one on every computer.
+
+
+# %%
+class Training:
+    """Training steps of a model, as a machine."""
+
+    def __init__(self, backend):
+        self.model, self.adam = build(backend, width=400), Adam()
+        self.x = as_backend(images, self.model.xp)  # (B, D)
+        self.eps = self.model.draw_eps(128, np.random.default_rng(1))  # (B, Z)
+        self.w = self.model.xp.full(128, -1 / 128, dtype="float32")  # (B,)
+
+    def run(self, n):
+        for _ in range(n):
+            _, cache = self.model.objective(self.x, self.eps)
+            self.adam.step(self.model.params, self.model.backward(self.w, cache))
+
+    def wait(self):
+        to_numpy(self.model.params["logits.b"])
+
+    def clock(self):
+        return time.perf_counter()
+
+
+# %%
+stop_watch = use("gpu.seconds", seconds_a_step)
+known = Machine(launch=5e-6, work=20e-6, kernels=asks, compiling=1.0)
+times = {"known": stop_watch(known, 10), "numpy": stop_watch(Training("numpy"), 10)}
+if on_gpu:
+    times["cupy"] = stop_watch(Training("cupy"), 10)
+    print({name: f"{1e3 * seconds:.2f} ms" for name, seconds in times.items()})
+with stand_in():
+    stop_watch(Training("cupy"), 3)
+    looks = counts.syncs
+print(
+    f"the machine that is known: {1e3 * times['known']:.3f} ms a step; waits in a timing: {looks}"
+)
+
+assert np.isclose(times["known"], step_times[20.0], rtol=0.01)
+# spoil: times["known"] = 5e-6 * asks  # the time of the queue
+assert looks >= 2  # before the first reading of the clock, and before the last
+# spoil: looks = 1
+
+# %% [markdown]
+# ## The same numbers?
+#
+# With the same weights, images and noise, two machines compute the same function. They add its terms in another order,
+# and in floating point a sum depends on the order. How much? We need no GPU to see it: number the hidden units of the
+# encoder differently. The function is the same, and the sums over hidden units are taken in another order.
+#
+# *Write down a guess:* relative to the largest entry of a gradient, how large is the difference in float32 and in
+# float64?
+
+# %%
+guess = None  # two numbers
+
+# %%
+HIDDEN = {"encoder.0.W": 1, "encoder.0.b": 0, "mu.W": 0, "logvar.W": 0}  # the axis of units
+
+
+def renumbered(arrays, order):
+    """The same weights, or gradients, with the encoder's hidden units in another order."""
+    return {n: np.take(a, order, HIDDEN[n]) if n in HIDDEN else a for n, a in arrays.items()}
+
+
+def twin(model, order):
+    """The same function as model, added up in another order."""
+    other = build("numpy", model.dtype, model.params["mu.W"].shape[0])
+    for name, p in renumbered(model.params, order).items():
+        other.params[name][...] = p
+    return other
+
+
+# %% tags=["answer"]
+def gradients(model, x, noise):
+    """Of the mean objective, on the host."""
+    _, cache = model.objective(x, noise)
     grads = model.backward(np.full(len(x), 1 / len(x)), cache)
-    return float(terms.objective.mean()), {name: to_numpy(g) for name, g in grads.items()}
+    return {name: to_numpy(g) for name, g in grads.items()}
 
 
-def largest_difference(one, other):
-    """Over all parameters: the largest difference, in units of the largest entry."""
-    return max(np.abs(one[name] - other[name]).max() / np.abs(one[name]).max() for name in one)
+def off(one, other):
+    """The largest difference over all arrays, in units of the largest entry of each."""
+    return max(np.abs(one[n] - other[n]).max() / np.abs(one[n]).max() for n in one)
 
 
-value_host, grads_host = objective_and_gradients(on_host, images, eps_host)
-value_device, grads_device = objective_and_gradients(on_device, images, eps_device)
-fine = build("numpy", "float64")
-for name, p in fine.params.items():
-    p[...] = on_host.params[name]  # the same weights, so that only the arithmetic differs
-value_fine, grads_fine = objective_and_gradients(fine, images, eps_host)
-
-rounding = largest_difference(grads_fine, grads_host)
-parity = largest_difference(grads_host, grads_device)
+# %% tags=["answer"]
+rounding = {}
+for dtype in ("float32", "float64"):
+    model, found = build("numpy", dtype), []
+    for seed in range(10):
+        order = np.random.default_rng(seed).permutation(50)
+        theirs = gradients(twin(model, order), images, eps)
+        found.append(off(gradients(model, images, eps), renumbered(theirs, np.argsort(order))))
+    rounding[dtype] = max(found)
+left_out = off(gradients(host, images, eps), gradients(host, images[:-1], eps[:-1]))
+parity = off(gradients(host, images, eps), gradients(device, images, eps))
 print(
-    f"float32 against float64: objective differs by {abs(value_host - value_fine):.1e} nat, ",
-    end="",
+    "another order:", {name: f"{size:.0e}" for name, size in rounding.items()}, "guess:", guess
 )
-print(f"gradients by {rounding:.1e}")
-print(f"numpy against {backend}: gradients differ by {parity:.1e}")
+print(f"one image of 128 left out: {left_out:.0e}")
+print(f"host and {'GPU' if on_gpu else 'stand-in'}: {parity:.0e}")
 
-assert rounding < 1e-4
+assert 0 < rounding["float64"] < 1e-13 < rounding["float32"] < 1e-5
+# spoil: rounding["float64"] = 0.0
+assert left_out > 100 * rounding["float32"]
+# spoil: left_out = rounding["float32"]
 assert parity < 1e-4
+# spoil: parity = left_out
 
 # %% [markdown]
-# Agreement of one step does not mean agreement of a whole run. Training amplifies small differences, and after some
-# epochs two runs have different weights and equally good ones. What should agree is the test ELBO.
+# So two machines agree if they agree within rounding, and the tests of this package ask for $10^{-4}$ in float32 and
+# $10^{-10}$ in float64. A bug as small as one image left out of 128 is far above both. (The stand-in adds in NumPy's
+# order, and differs by 0. That shows that no array strayed across the border, and says nothing about rounding.)
 #
-# ## Timing
+# ### Does training make it grow?
 #
-# A GPU works on by itself. A call returns as soon as the work is *queued*. If you read the clock then, you have timed
-# the queue. Read something back first: that makes the host wait for all that was asked before. And leave the first
-# step out: it compiles kernels and fills caches.
-#
-# *Before you run the cell:* on NumPy, will the two ways of timing differ?
+# > **Often said.** "Training amplifies rounding: after some epochs the weights are different, and just as good."
+# >
+# > **What is true.** It may, and it need not.
+# >
+# > **Run this cell.** It trains twins, five pairs for each of two step sizes. *Before you look:* how far apart are
+# > their weights after 120 steps, if the step size is 0.001? If it is 0.03?
 
 
 # %%
-def step(model, optimizer, eps):
-    """One training step: forward, backward, Adam. The weights are those of the loss."""
-    _, cache = model.objective(images, eps)
-    optimizer.step(model.params, model.backward(np.full(128, -1 / 128), cache))
+def trained_twins(lr, seed, steps=120, B=32, width=20):
+    """Distance of the twins' weights after each step, (steps,), and their mean test ELBOs."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(width)
+    one = build("numpy", width=width, seed=seed)
+    pair, adams, apart = (one, twin(one, order)), (Adam(lr=lr), Adam(lr=lr)), []
+    x = (data.x_train[:2000] >= 128).astype("float32")
+    for _ in range(steps):
+        rows, noise = rng.integers(0, 2000, B), one.draw_eps(B, rng)
+        for model, adam in zip(pair, adams, strict=True):
+            _, cache = model.objective(x[rows], noise)
+            adam.step(model.params, model.backward(np.full(B, -1 / B), cache))
+        back = renumbered(pair[1].params, np.argsort(order))
+        apart.append(max(np.abs(p - back[name]).max() for name, p in one.params.items()))
+    test, noise = (data.x_test[:300] >= 128).astype("float32"), one.draw_eps(300, rng)
+    return np.array(apart), [float(m.objective(test, noise)[0].elbo.mean()) for m in pair]
 
 
-def milliseconds(model, eps, wait, n=20):
-    """The median time of a step, with or without waiting for its result."""
-    optimizer = Adam()
-    step(model, optimizer, eps)  # left out
-    times = []
-    for _ in range(n):
-        began = time.perf_counter()
-        step(model, optimizer, eps)
-        if wait:
-            to_numpy(model.params["logits.b"])
-        times.append(time.perf_counter() - began)
-    return 1e3 * float(np.median(times))
-
-
-queued = milliseconds(build(backend), eps_device, wait=False)
-finished = milliseconds(build(backend), eps_device, wait=True)
-print(
-    "a training step takes", "a few" if finished < 100 else "many", "milliseconds on", backend
-)
-
-# %% [markdown]
-# On NumPy both are the same up to chance, since a call returns when its work is done. On a GPU the first can be many
-# times smaller than the second, and only the second is true. The figures themselves depend on your machine, so they
-# are not printed here: look at `queued` and `finished`.
-#
-# ### When is a GPU worth it?
-#
-# A **kernel** is one small program that runs on the GPU: one addition of arrays, one sum, one matrix product. It
-# takes a few microseconds to start, however little it does. A step of the default model asks for fewer than 180
-# kernels. So a GPU pays when each of them has much to do: large batches, wide layers. The work in the matrix products
-# of one step grows with the batch and with the widths; the number of kernels does not.
-
-
-# %%
-def products(batch, width, n_x=784, n_z=20):
-    """Multiplications in the matrix products of a step: forward, weights' gradients, inputs' gradients."""
-    forward = n_x * width + 2 * width * n_z + n_z * width + width * n_x
-    return batch * (3 * forward - n_x * width)  # the first layer's dx is never needed
-
-
-widths = np.array([100, 200, 400, 1000, 2000, 4000])
+# %% tags=["answer"]
 fig, ax = panels(
-    height=2.8,
-    xlabel="hidden width",
-    ylabel="multiplications a step",
-    xscale="log",
-    yscale="log",
+    height=3.0, yscale="log", xlabel="step", ylabel="largest difference of a weight"
 )
-ax.set_title("The work of a step grows with width and batch; the number of kernels stays")
-for batch, colour, marker in (
-    (16, "#555555", "o"),
-    (128, "#0072B2", "s"),
-    (1024, "#D55E00", "^"),
-):
-    ax.plot(
-        widths,
-        [products(batch, w) for w in widths],
-        color=colour,
-        marker=marker,
-        label=f"B = {batch}",
-    )
+last, gaps = {}, {}
+for lr, colour, style in ((0.001, BLUE, "-"), (0.03, VERMILLION, "--")):
+    runs = [trained_twins(lr, seed) for seed in range(5)]
+    for seed, (apart, _) in enumerate(runs):
+        label = f"step size {lr:g}" if seed == 0 else None
+        ax.plot(np.maximum(apart, 1e-9), style, color=colour, linewidth=1.2, label=label)
+    last[lr] = np.array([apart[-1] for apart, _ in runs])
+    gaps[lr] = np.abs([one - other for _, (one, other) in runs])  # (5,)
+    print(f"step size {lr:<5g}: weights apart by {last[lr].min():.0e} to {last[lr].max():.0e},")
+    print(f"    test ELBOs by {gaps[lr].min():.0e} to {gaps[lr].max():.0e} nat")
 ax.legend(frameon=False)
 show(
     fig,
-    "Three rising lines on logarithmic axes, one for each batch size, from ten million to ten billion.",
+    "Ten curves on a logarithmic axis. The five of the step size 0.001 stay below a millionth; the"
+    " five of 0.03 begin near there and climb to about 1 within a hundred steps or a little more.",
 )
 
-assert products(1024, 400) == 8 * products(128, 400)
+assert np.median(last[0.001]) < 1e-5
+# spoil: last[0.001] = last[0.03]
+assert gaps[0.001].max() < 0.01
+# spoil: gaps[0.001] = gaps[0.03]
+assert np.median(last[0.03]) > 0.01
+# spoil: last[0.03] = last[0.001]
+assert gaps[0.03].max() > 0.1
+# spoil: gaps[0.03] = gaps[0.001]
+
+# %% [markdown]
+# With the small step these twins stay where rounding put them, and their ELBOs agree. (Among other seeds there are
+# pairs in which single weights part by some ten-thousandths.) With the large step they part until a difference is as
+# large as a weight, and their ELBOs are nats apart, although nothing but the order of a sum was different. So a run on
+# a GPU can be compared with one on NumPy by its test ELBO, if twins on NumPy agree in theirs.
+
+# %% [markdown]
+# ## Your progress
+
+# %%
+progress("gpu")
 
 # %% [markdown]
 # ## Recap
 #
-# 1. **Definition.** `xp = get_xp(x)`: the library is found from the array; no global switch.
-# 2. **Two worlds.** Host and device; crossing the border is always written out (`to_numpy`, `as_backend`).
-# 3. **Noise.** Drawn on the host, moved to the device: both backends see the same numbers.
-# 4. **Parity.** Agreement within rounding for one step, not equality of bits, and not equality of whole runs.
-# 5. **Timing.** Read something back before you read the clock, and leave out the first step.
+# 1. **The library.** `xp = get_xp(x)`: from the array, with no global switch.
+# 2. **The border.** What crosses it is written out, in the right dtype. The line that raises is often not the line to
+#    blame.
+# 3. **Kernels.** As many as there are operations, whatever the sizes; of this model's step more than half are Adam's.
+# 4. **Waits.** Looking at a number is one. Add on the device, look once.
+# 5. **A clock.** Wait before each reading, and leave the first step out.
 #
 # ## On your own
 #
-# 1. Which lines of `scratchvae/vae.py` would change if CuPy were dropped? Look for them.
-# 2. Extend the miniature by `__mul__` and `sum`, and let it count how often `.get()` is called.
-# 3. Write `if terms.elbo.mean() > best:` inside a training loop. What does it cost on a GPU, and how does `fit` avoid
-#    it?
-# 4. *A small project.* If you have a GPU, time steps for widths from 100 to 4,000 on both backends, with waiting.
-#    Where do the two curves cross?
+# 1. Write `if terms.elbo.mean() > best:` into a training loop. How many waits does that add to 200 steps?
+# 2. Write the KL with fewer than seven kernels. What do `xp.expm1` and the `out` argument change, and what do they not?
+# 3. Renumber the latents instead of the hidden units (in both heads, in the decoder's first layer and in the noise).
+#    Is the difference as small?
+# 4. At which step size between 0.001 and 0.03 do twins begin to part? Is it the same for every seed?
+# 5. *A small project.* If you have a GPU, time steps for widths from 50 to 4,000 on both libraries. Where do the two
+#    curves cross, and is the GPU's flat before that?
 #
 # ## Further reading
 #
 # - [What has been tried on a GPU, and how it is tested without one](../docs/gpu.md).
-# - The user guide of CuPy, the pages on differences between CuPy and NumPy and on performance.
+# - The user guide of CuPy: *Differences between CuPy and NumPy*, *Performance Best Practices*.
+# - David Goldberg, *What Every Computer Scientist Should Know About Floating-Point Arithmetic* (1991).
 #
 # [Back: the latent space](10_the_latent_space.ipynb) · [Contents](README.md)

@@ -46,7 +46,7 @@ def packed(grads):
 
 
 def norm_of_norms(grads):
-    xp = get_xp(grads["W"])
+    xp = get_xp(next(iter(grads.values())))
     return float(xp.linalg.norm(xp.stack([xp.linalg.norm(g) for g in grads.values()])))
 
 

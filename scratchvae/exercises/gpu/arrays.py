@@ -13,7 +13,7 @@ B, K, Z = 4, 5, 3
 
 
 def log_mean_exp(x):
-    """log of the mean of exp(x) over each row, in the library that x belongs to: (B, K) -> (B,)."""
+    """log of the mean of exp(x) over each row, in the library of x: (B, K) -> (B,)."""
     xp = get_xp(x)
     return xp.log(xp.exp(x).mean(axis=1))
 
@@ -67,7 +67,10 @@ LOG_MEAN_EXP = on_both(
 
 
 def draw_z(mu, sigma, eps):
-    """z = mu + sigma eps, where mu lies and in its dtype; eps comes from NumPy: float64, on the host. (B, Z) each."""
+    """z = mu + sigma eps, (B, Z) each, where mu lies and in its dtype.
+
+    eps comes from NumPy: it is float64, and lies on the host.
+    """
     eps = as_backend(eps, get_xp(mu), mu.dtype)
     return mu + sigma * eps
 
@@ -110,7 +113,10 @@ DRAW = on_both(
 
 
 def norm_of(grads):
-    """The root of the sum of the squares of all entries: name -> array, (any shape) -> a Python float, one wait."""
+    """The root of the sum of the squares of all entries, as a Python float, with one wait.
+
+    grads: name -> array, of any shape.
+    """
     total = sum((g * g).sum() for g in grads.values())
     return float(total) ** 0.5
 

@@ -48,8 +48,8 @@ class Machine:
 def seconds_a_step(machine, n):
     """The mean time of n steps, one right after the other, without the first ever: -> a number.
 
-    machine.run(n) asks for n steps, machine.wait() returns when all that was asked for is done, machine.clock() is the
-    time.
+    machine.run(n) asks for n steps; machine.wait() returns when all that was asked for is done;
+    machine.clock() is the time.
     """
     machine.run(1)
     machine.wait()
