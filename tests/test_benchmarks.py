@@ -120,6 +120,14 @@ def test_other_benchmarks_run(tmp_path, digits):
     assert f"{ratio:.2f} of the time on the machine as it is (at most 1.3: " in page
 
 
+def test_latent_space_compares_four_models_seed_by_seed(tmp_path):
+    results, page = run("latent_space.py", "--seeds=2", "--epochs=1", "--images=300", folder=tmp_path)
+    values = results["values"]
+    assert set(values) == {"neither", "noise alone", "KL alone", "both"}
+    less = np.subtract(values["both"]["jitter"], values["neither"]["jitter"])
+    assert f"{less.mean():.1f} ± {abs(less[0] - less[1]) / 2:.1f} | " in page  # of two values: half their distance
+
+
 def test_lines_names_the_lines_that_cost(tmp_path):
     command = [sys.executable, str(BENCHMARKS / "lines.py"), "--steps=3", "--lines=5"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
