@@ -27,7 +27,7 @@
 # - which differences between two machines are rounding, and whether training makes them grow.
 #
 # **What you need**
-# - page 09; for the first blank the log-mean-exp of page 03. About 40 minutes with the blanks. It runs in ten seconds,
+# - page 09; for the first blank the log-mean-exp of page 03. About 40 minutes with the blanks. It runs in some ten seconds,
 #   with a GPU or without one.
 
 # %%
@@ -49,7 +49,7 @@ from scratchvae.exercises.gpu.timing import Machine
 from scratchvae.standin import counts, plug_in, stand_in
 from scratchvae.view.notebook import panels, show
 
-BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#999999"
+BLUE, VERMILLION = "#0072B2", "#D55E00"
 
 # %% [markdown]
 # ## Two places for an array
@@ -187,15 +187,15 @@ def line_that_raises(function, *arguments):
     return None
 
 
-there = [rng.standard_normal((4, 3)).astype("float32") for _ in range(3)]  # x, mu, logvar
-moved = [as_backend(array, cupy) for array in there]
+ours = [rng.standard_normal((4, 3)).astype("float32") for _ in range(3)]  # x, mu, logvar
+moved = [as_backend(array, cupy) for array in ours]
 line = line_that_raises(elbo_of, *moved)
-elbo = elbo_of(*there, np.random.default_rng(1))  # (B,)
+elbo = elbo_of(*ours, np.random.default_rng(1))  # (B,)
 print("on the device line", line, "raises; your guesses:", guess)
 print("on the host every array that goes in is float32, and what comes out is", elbo.dtype)
 
 assert line == 4
-# spoil: line = line_that_raises(elbo_of, *there)
+# spoil: line = line_that_raises(elbo_of, *ours)
 assert elbo.dtype == np.float64
 # spoil: elbo = elbo.astype("float32")
 
@@ -262,20 +262,15 @@ def build(backend, dtype="float32", width=50, seed=0):
 host, device = build("numpy"), build("cupy")
 eps = host.draw_eps(128, np.random.default_rng(1))  # (B, Z)
 eps_there = device.draw_eps(128, np.random.default_rng(1))  # (B, Z)
-same_weights = [
-    np.array_equal(p, to_numpy(device.params[name])) for name, p in host.params.items()
-]
-print(
-    "the same eps:",
-    np.array_equal(eps, to_numpy(eps_there)),
-    "  the same weights:",
-    same_weights,
-)
+there = {name: to_numpy(p) for name, p in device.params.items()}
+same = [np.array_equal(p, there[name]) for name, p in host.params.items()]
+print(f"{sum(same)} of {len(same)} arrays of weights are equal; eps there:")
+print(eps_there[:1, :4])
 
 assert np.array_equal(eps, to_numpy(eps_there))
 # spoil: eps_there = device.draw_eps(128, np.random.default_rng(2))
-assert all(same_weights)
-# spoil: same_weights = [p.any() for p in build("numpy", seed=1).params.values()]
+assert all(same)
+# spoil: same = [np.array_equal(p, there[name]) for name, p in build("numpy", seed=1).params.items()]
 
 # %% [markdown]
 # ## Kernels
@@ -284,7 +279,8 @@ assert all(same_weights)
 # The host asks for each, one by one. How many does an expression ask for? We let the stand-in count them: one for each
 # operation that makes or changes an array, none for a view such as `a.T`.
 #
-# *Write down a guess:* how many kernels does the first line take, the KL of 4 examples? How many for 400 examples?
+# Take the KL to the standard normal, `0.5 * (mu * mu + xp.exp(v) - 1 - v).sum(axis=1)`, where `v` is the log-variance.
+# *Write down a guess:* how many kernels does it take for 4 examples? How many for 400?
 
 # %%
 guess = None  # two numbers
@@ -491,9 +487,8 @@ show(
     " Left: the host is busy without a gap, the device idle between short kernels. Right: the host"
     " is done after 40 of 165 microseconds, and the device works on without a gap.",
 )
-print(
-    {f"{work:g} µs": f"{share:.0%} seen" for work, share in seen.items()}, "your guess:", guess
-)
+print({f"{work:g} µs": f"{share:.0%} seen" for work, share in seen.items()})
+print("your guess:", guess)
 
 assert np.isclose(seen[20.0], 8 * 5 / (5 + 8 * 20))
 # spoil: seen[20.0] = seen[2.0]
@@ -511,9 +506,7 @@ step_times = {work: timeline(5e-6, work * 1e-6, asks)[2][-1] for work in (0.5, 2
 for work, seconds in step_times.items():
     print(f"{asks} kernels of {work:4g} µs each: {1e3 * seconds:.2f} ms")
 
-assert np.isclose(
-    step_times[0.5], step_times[2.0], rtol=0.01
-)  # four times the work, the same time
+assert np.isclose(step_times[0.5], step_times[2.0], rtol=0.01)  # for four times the work
 # spoil: step_times[0.5] = step_times[2.0] / 4
 assert np.isclose(step_times[20.0], 20e-6 * asks, rtol=0.01)
 # spoil: step_times[20.0] = step_times[2.0]
@@ -574,9 +567,8 @@ if on_gpu:
 with stand_in():
     stop_watch(Training("cupy"), 3)
     looks = counts.syncs
-print(
-    f"the machine that is known: {1e3 * times['known']:.3f} ms a step; waits in a timing: {looks}"
-)
+print(f"a machine that is known: {1e3 * times['known']:.2f} ms a step")
+print("waits in a timing:", looks)
 
 assert np.isclose(times["known"], step_times[20.0], rtol=0.01)
 # spoil: times["known"] = 5e-6 * asks  # the time of the queue
@@ -637,9 +629,8 @@ for dtype in ("float32", "float64"):
     rounding[dtype] = max(found)
 left_out = off(gradients(host, images, eps), gradients(host, images[:-1], eps[:-1]))
 parity = off(gradients(host, images, eps), gradients(device, images, eps))
-print(
-    "another order:", {name: f"{size:.0e}" for name, size in rounding.items()}, "guess:", guess
-)
+print("another order:", {name: f"{size:.0e}" for name, size in rounding.items()})
+print("your guess:", guess)
 print(f"one image of 128 left out: {left_out:.0e}")
 print(f"host and {'GPU' if on_gpu else 'stand-in'}: {parity:.0e}")
 
@@ -662,26 +653,27 @@ assert parity < 1e-4
 # > **What is true.** It may, and it need not.
 # >
 # > **Run this cell.** It trains twins, five pairs for each of two step sizes. *Before you look:* how far apart are
-# > their weights after 120 steps, if the step size is 0.001? If it is 0.03?
+# > their weights after 150 steps, if the step size is 0.001? If it is 0.03?
 
 
 # %%
-def trained_twins(lr, seed, steps=120, B=32, width=20):
-    """Distance of the twins' weights after each step, (steps,), and their mean test ELBOs."""
+def trained_twins(lr, seed, steps=150, B=32, width=30):
+    """Distance of the twins' weights, every fifth step, and the test ELBO of each."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(width)
     one = build("numpy", width=width, seed=seed)
     pair, adams, apart = (one, twin(one, order)), (Adam(lr=lr), Adam(lr=lr)), []
     x = (data.x_train[:2000] >= 128).astype("float32")
-    for _ in range(steps):
+    for step in range(1, steps + 1):
         rows, noise = rng.integers(0, 2000, B), one.draw_eps(B, rng)
         for model, adam in zip(pair, adams, strict=True):
             _, cache = model.objective(x[rows], noise)
             adam.step(model.params, model.backward(np.full(B, -1 / B), cache))
-        back = renumbered(pair[1].params, np.argsort(order))
-        apart.append(max(np.abs(p - back[name]).max() for name, p in one.params.items()))
+        if step % 5 == 0:
+            back = renumbered(pair[1].params, np.argsort(order))
+            apart.append(max(np.abs(p - back[name]).max() for name, p in one.params.items()))
     test, noise = (data.x_test[:300] >= 128).astype("float32"), one.draw_eps(300, rng)
-    return np.array(apart), [float(m.objective(test, noise)[0].elbo.mean()) for m in pair]
+    return apart, [float(m.objective(test, noise)[0].elbo.mean()) for m in pair]
 
 
 # %% tags=["answer"]
@@ -693,7 +685,7 @@ for lr, colour, style in ((0.001, BLUE, "-"), (0.03, VERMILLION, "--")):
     runs = [trained_twins(lr, seed) for seed in range(5)]
     for seed, (apart, _) in enumerate(runs):
         label = f"step size {lr:g}" if seed == 0 else None
-        ax.plot(np.maximum(apart, 1e-9), style, color=colour, linewidth=1.2, label=label)
+        ax.plot(5 * np.arange(1, 31), apart, style, color=colour, linewidth=1.2, label=label)
     last[lr] = np.array([apart[-1] for apart, _ in runs])
     gaps[lr] = np.abs([one - other for _, (one, other) in runs])  # (5,)
     print(f"step size {lr:<5g}: weights apart by {last[lr].min():.0e} to {last[lr].max():.0e},")
@@ -702,7 +694,7 @@ ax.legend(frameon=False)
 show(
     fig,
     "Ten curves on a logarithmic axis. The five of the step size 0.001 stay below a millionth; the"
-    " five of 0.03 begin near there and climb to about 1 within a hundred steps or a little more.",
+    " five of 0.03 begin near a millionth and climb to about 1 within 120 steps.",
 )
 
 assert np.median(last[0.001]) < 1e-5
@@ -716,9 +708,9 @@ assert gaps[0.03].max() > 0.1
 
 # %% [markdown]
 # With the small step these twins stay where rounding put them, and their ELBOs agree. (Among other seeds there are
-# pairs in which single weights part by some ten-thousandths.) With the large step they part until a difference is as
-# large as a weight, and their ELBOs are nats apart, although nothing but the order of a sum was different. So a run on
-# a GPU can be compared with one on NumPy by its test ELBO, if twins on NumPy agree in theirs.
+# pairs of which a single weight parts by some ten-thousandths.) With the large step they part until weights differ by
+# about 1, and some of their ELBOs are nats apart, although nothing but the order of sums was different. So compare a
+# run on a GPU with one on NumPy by the test ELBO, and only where twins on NumPy agree in theirs.
 
 # %% [markdown]
 # ## Your progress
