@@ -14,20 +14,21 @@
 # # 07 · Backpropagation by hand
 #
 # Training needs the derivative of one number with respect to every weight. On this page you go back to the weights,
-# through one neuron and then through a layer of many, and find out how one knows that a derivative is right.
+# through a neuron and a layer, and find out how to know that a derivative is right.
 #
 # **What you will do**
-# - write the way back through a neuron and a dense layer, and a difference that measures it;
-# - see a check fail on right code in three ways, and pass on wrong code;
-# - write a softplus that is right for every number.
+# - write the way back through a neuron and a layer, and measure it;
+# - see a check fail on right code, and pass on wrong code;
+# - write a softplus that keeps its digits.
 #
 # **What you will learn**
 # - where the transpose comes from, and why gradients add at a fork;
-# - how small a step should be, and what a difference cannot see;
+# - how small a step should be;
 # - which error matters, the absolute or the relative one.
 #
 # **What you need**
-# - the chain rule, matrix products. About 45 minutes with the blanks. It runs in ten seconds.
+# - the chain and quotient rules, Taylor's theorem, $i^2=-1$, matrix products; at the end the KL and logvar (page 04).
+#   About 45 minutes with the blanks. It runs in ten seconds.
 
 # %%
 from importlib.util import find_spec
@@ -52,9 +53,9 @@ BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 #
 # A neuron multiplies its input $x$ by a weight $w$, adds a bias $b$, and bends the sum:
 #
-# $$a = w x + b, \qquad y = \tanh a .$$
+# $$a=w x+b, \qquad y=\tanh a .$$
 #
-# Take $x = 1.2$, $w = 0.5$, $b = 0.2$. *Before you write:* raise $w$ by 0.01. By how much does $a$ rise?
+# Take $x=1.2$, $w=0.5$, $b=0.2$. *Before you write:* raise $w$ by 0.01. By how much does $a$ rise?
 
 
 # %% tags=["blank"]
@@ -67,25 +68,26 @@ check("backprop.edges", edge_slopes)
 
 # %% [markdown]
 # If you are stuck, `hint("backprop.edges")` in a cell of its own asks a question; a third hint is nearly the code.
-# Whatever stands in a blank, the cells below it run.
+# Whatever value your function returns, the cells below it run.
 #
-# A target $t = 1$ says what $y$ should be. How wrong it is, is one number: $J = (y - t)^2$. How $J$ reacts to $w$ is,
-# by the **chain rule**, the product of the slopes on the way:
+# A target $t=1$ says what $y$ should be, $J=(y-t)^2$ how wrong it is. By the **chain rule** $J$ reacts to $w$ by the
+# product of the slopes on the way:
 #
-# $$\frac{\partial J}{\partial w} = \frac{\partial J}{\partial y} \cdot \frac{\partial y}{\partial a} \cdot
-#   \frac{\partial a}{\partial w} .$$
+# $$\frac{\partial J}{\partial w}=\frac{\partial J}{\partial y}\cdot\frac{\partial y}{\partial a}
+#   \cdot\frac{\partial a}{\partial w}.$$
 #
-# Write $\text{dy}$ for $\partial J / \partial y$, and so on. We start with $\text{dy} = 2 (y - t)$ and go
-# **backwards**. Each function multiplies what arrives from behind it, its **upstream gradient**, by a slope:
-# $\text{da} = \text{dy} \cdot \partial y / \partial a$, then $\text{dw} = \text{da} \cdot \partial a / \partial w$.
+# Write $\text{dy}$ for $\partial J/\partial y$, and so on. We start with $\text{dy}=2(y-t)$ and go
+# **backwards**. A function receives the gradient of its output, its **upstream gradient**, and multiplies it by its
+# slope: $\text{da} = \text{dy} \cdot \partial y / \partial a$, then $\text{dw} = \text{da} \cdot \partial a /
+# \partial w$.
 #
-# The slope of $\tanh a = (e^a - e^{-a}) / (e^a + e^{-a})$ is missing. Numerator and denominator are each other's
-# derivative. Use the quotient rule, and write what comes out with $y$ alone.
+# The slope of $\tanh a=(e^a-e^{-a})/(e^a+e^{-a})$ is missing. Numerator and denominator are each other's
+# derivative. Use the quotient rule, and write the result with $y$ alone.
 
 
 # %% tags=["blank"]
 def through_tanh(dy, y):
-    """What reaches a through y = tanh(a), entry by entry, from dy and y: (B, O) each."""
+    """What reaches a through y = tanh(a), entry by entry, from dy and y, arrays of one shape."""
     raise NotImplementedError
 
 
@@ -146,13 +148,13 @@ show(
 )
 
 # %% [markdown]
-# Each gradient is the one to its right times the slope between them. All are negative: raising any of the three brings
-# $y$ nearer to its target.
+# Each gradient is the one to its right times the slope between. All are negative: raising any of the three brings $y$
+# nearer to its target.
 #
 # ## Measure it
 #
-# A slope can be found without a formula. Move the input by a small step $h$ to either side, and divide the change by
-# the way: the **central difference**.
+# Without a formula: move the input by a small step $h$ to either side, and divide the change by the way. This is the
+# **central difference**.
 
 
 # %% tags=["blank"]
@@ -179,8 +181,8 @@ for name, value in measured.items():
 # %% [markdown]
 # ## A fork
 #
-# Many networks add the input of a layer to its output: $y = x + \tanh(w x + b)$. Now $x$ is used twice. Along the
-# straight edge it receives $\text{dy} \cdot 1$, through the neuron $\text{da} \cdot w$.
+# Many networks add a layer's input to its output: $y=x+\tanh(w x+b)$. Now $x$ is used twice. Along the straight
+# edge it receives $\text{dy}$, through the neuron $\text{da}\cdot w$.
 #
 # *Write down a guess:* is $\text{dx}$ their sum, their mean, or the one that arrives last?
 
@@ -201,29 +203,28 @@ assert right == ["sum"]
 # spoil: right = [name for name, value in candidates.items() if np.isclose(value, slope / 2, rtol=1e-6)]
 
 # %% [markdown]
-# Move $x$ by a small $h$: $y$ moves by $h$ and by $(1 - \tanh^2 a)\, w\, h$, and $J$ by $\text{dy}$ times both
+# Move $x$ by a small $h$: $y$ moves by $h$ and by $(1-\tanh^2 a)\,w\,h$, and $J$ by $\text{dy}$ times both
 # together. So **the parts add**.
 #
 # ## A layer, by indices
 #
-# A dense layer has an input $x$ of the shape $(B, I)$, a row for each of $B$ examples, weights $W$ $(I, O)$, biases $b$
-# $(O,)$, and the output
+# A dense layer has an input $x$ $(B,I)$, a row for each of $B$ examples, weights $W$ $(I,O)$, biases $b$ $(O,)$, and
+# the output
 #
-# $$y_{no} = \sum_i x_{ni} W_{io} + b_o .$$
+# $$y_{no}=\sum_i x_{ni} W_{io}+b_o .$$
 #
-# $\text{dy}_{no} = \partial J / \partial y_{no}$ has arrived. An input is used by many outputs, and the parts add:
-# $\text{dx}_{ni} = \sum_{mo} \text{dy}_{mo}\, \partial y_{mo} / \partial x_{ni}$. Most terms are zero.
+# $\text{dy}_{no}=\partial J/\partial y_{no}$ has arrived. An input is used by many outputs, and the parts add:
+# $\text{dx}_{ni}=\sum_{mo} \text{dy}_{mo}\,\partial y_{mo}/\partial x_{ni}$. Most terms are zero.
 #
-# - Row $m$ of $y$ uses row $m$ of $x$ alone. So for $x_{ni}$ only $m = n$ is left, with the slope $W_{io}$.
-# - Column $o$ of $y$ uses column $o$ of $W$ and entry $o$ of $b$ alone. So for $W_{io}$ only column $o$ is left, in
-#   all its rows, with the slope $x_{ni}$; for $b_o$ likewise, with the slope 1.
+# - Row $m$ of $y$ uses row $m$ of $x$ alone: for $x_{ni}$ only $m=n$ is left, with the slope $W_{io}$.
+# - Column $o$ of $y$ uses column $o$ of $W$ and entry $o$ of $b$ alone: for $W_{io}$ only column $o$ is left, in all
+#   rows, with the slope $x_{ni}$; for $b_o$ with the slope 1.
 #
-# $$\text{dx}_{ni} = \sum_o \text{dy}_{no}\, W_{io}, \qquad \text{dW}_{io} = \sum_n x_{ni}\, \text{dy}_{no}, \qquad
-#   \text{db}_o = \sum_n \text{dy}_{no} .$$
+# $$\text{dx}_{ni}=\sum_o\text{dy}_{no}W_{io},\qquad\text{dW}_{io}=\sum_n x_{ni}\,\text{dy}_{no},\qquad
+#   \text{db}_o=\sum_n\text{dy}_{no}.$$
 #
-# A matrix product $(A C)_{mk} = \sum_j A_{mj} C_{jk}$ sums over the **last** index of its left factor and the
-# **first** of its right one. Where does the summed index stand in the first two sums? Which factor has to be turned,
-# with `.T`?
+# A matrix product $(A C)_{mk}=\sum_j A_{mj} C_{jk}$ sums over the **last** index of its left factor and the
+# **first** of its right one. Where does the summed index stand above? Which factor has to be turned, with `.T`?
 
 
 # %% tags=["blank"]
@@ -255,11 +256,11 @@ for name, by_loop, by_product in zip(("dx", "dW", "db"), (dx, dW, db), products,
     # spoil: by_product = by_product / B
 
 # %% [markdown]
-# Turning a factor puts the summed index where a matrix product looks for it. That is where the transpose comes from.
+# Turning a factor puts the summed index where a matrix product looks for it: hence the transpose.
 #
 # > **Often said.** "Put the transposes so that the shapes fit."
 # >
-# > **What is true.** Shapes are a hint. What decides is the index that is summed.
+# > **What is true.** What decides is the index that is summed.
 # >
 # > **Run this cell.** Here $W$ is square. *Before you run it:* does Python complain about the wrong one?
 
@@ -288,13 +289,12 @@ assert off["dy @ W"] > 0.1
 # ## In the library: a forward and its backward
 #
 # `dense(x, W, b)` returns $y$ and a **cache**: what its backward will need, here $x$ and $W$. `dense_backward(dy,
-# cache)` returns the three gradients, by your lines. Every function of the library is such a pair.
+# cache)` returns the three gradients, by your lines. Every layer of the library is such a pair, and every term of its
+# loss.
 #
 # The **Jacobian** is the table of all slopes, a row for each output, a column for each input. A backward returns `dy`
-# times that table, a **vector-Jacobian product**, *vjp* for short, and never builds it. For our layer we can: it has 10
-# rows and 15 columns.
-#
-# *Write down a guess:* which share of it is zero?
+# times that table, a **vector-Jacobian product** (*vjp*), and never builds it. Ours has 10 rows and 15 columns. *Write
+# down a guess:* which share of it is zero?
 
 # %%
 guess = None  # a number between 0 and 1
@@ -316,8 +316,8 @@ assert np.allclose(dy.ravel() @ jacobian, dx.ravel())
 # spoil: jacobian = np.abs(jacobian)
 
 # %% [markdown]
-# A network is a chain of pairs. Backward, the order is reversed, and each hands its `dx` to the one before. Two dense
-# layers with a tanh after each, by hand, by the library's `Chain`, and each of the 32 weights by differences:
+# A network is a chain of pairs. Backward, each hands its `dx` to the one before. Two dense layers, each with a tanh, by
+# hand, by the library's `Chain`, and each of the 32 weights by differences:
 
 # %%
 chain = Chain(
@@ -361,23 +361,23 @@ print("by hand, by differences and by the library:", ", ".join(by_hand))
 # %% [markdown]
 # ## Activations
 #
-# An **activation** is a function of one number, applied entry by entry; so is its backward.
+# An **activation** is a function of one number, applied entry by entry.
 #
-# | name | $y$ | $\partial y / \partial a$ |
+# |name|$y$|$\partial y/\partial a$|
 # |---|---|---|
-# | relu | $\max(a, 0)$ | $1$ for $a > 0$, else $0$ |
-# | tanh | $\tanh a$ | $1 - y^2$ |
-# | sigmoid | $1 / (1 + e^{-a})$ | $y (1 - y)$ |
-# | softplus | $\log(1 + e^a)$ | $e^a / (1 + e^a)$, the sigmoid |
+# |relu|$\max(a,0)$|1 for $a>0$, else 0|
+# |tanh|$\tanh a$|$1-y^2$|
+# |sigmoid|$1/(1+e^{-a})$|$y(1-y)$|
+# |softplus|$\log(1+e^a)$|$e^a/(1+e^a)$, the sigmoid|
 #
-# Relu has no slope at its kink; the library takes 0. The sigmoid is a tanh, shifted and scaled. Multiply numerator and
-# denominator by $e^{a/2}$:
+# Relu has no slope at its kink; the library takes 0. The sigmoid is a tanh, shifted and scaled: multiply numerator and
+# denominator by $e^{a/2}$.
 #
-# $$\frac{1}{1 + e^{-a}} = \frac{e^{a/2}}{e^{a/2} + e^{-a/2}} = \frac12 \left( 1 + \frac{e^{a/2} - e^{-a/2}}{e^{a/2} +
-#   e^{-a/2}} \right) = \frac12 \left( 1 + \tanh \frac{a}{2} \right) .$$
+# $$\frac{1}{1+e^{-a}}=\frac{e^{a/2}}{e^{a/2}+e^{-a/2}}
+#   =\frac12\left(1+\frac{e^{a/2}-e^{-a/2}}{e^{a/2}+e^{-a/2}}\right)=\frac12\left(1+\tanh\frac{a}{2}\right).$$
 #
-# Its slope is $\frac14 (1 - \tanh^2 \frac a2) = y (1 - y)$. *Before you run the cell:* a gradient of 1 goes back
-# through ten sigmoids. How much of it can be left at most?
+# Its slope is $\frac14 (1-\tanh^2 \frac a2)=y (1-y)$. *Before you run the cells:* a gradient of 1 goes back
+# through ten sigmoids. It leaves no more than how much?
 
 # %% tags=["answer"]
 a = np.linspace(-4, 4, 400)  # (400,)  an even number of points: none is at the kink
@@ -403,21 +403,27 @@ show(
     "Left: relu, tanh, sigmoid and softplus. Right: their slopes. That of relu jumps from 0 to 1,"
     " that of tanh is a peak of height 1, that of the sigmoid one of 1/4; softplus has an S.",
 )
-print(f"the sigmoid's steepest slope is {steepest['sigmoid']:.4f}", end="; ")
-print(f"ten of them leave at most {0.25**10:.0e}")
-
 assert abs(steepest["sigmoid"] - 0.25) < 1e-4
 # spoil: steepest["sigmoid"] = steepest["tanh"]
+
+# %% tags=["answer"]
+y, left = a, np.ones(400)
+for _ in range(10):  # ten sigmoids in a row
+    y, _ = sigmoid(y)
+    left = left * y * (1 - y)
+print(f"a slope is no more than {steepest['sigmoid']:.2f}, so ten leave no more than", end=" ")
+print(f"{0.25**10:.1e}; measured: {left.max():.1e}")
+
+assert 0.1 * 0.25**10 < left.max() < 0.25**10  # a bound: not all ten can be at their steepest
+# spoil: left = 4 * left
 
 # %% [markdown]
 # ## How small a step?
 #
-# For $f(x) = e^{\sin x}$ we know the slope, $\cos(x)\, e^{\sin x}$, and measure the error of three others over a
-# hundred points. Beside the central difference stand the **forward difference** $(f(x + h) - f(x))/h$, and one that
-# subtracts nothing: $f(x + ih) = f(x) + i h f'(x) + \dots$, so the imaginary part over $h$ is the slope, the **complex
-# step**.
-#
-# *Write down a guess:* which $h$ is best for the central difference, in float64 (16 digits) and in float32 (7 digits)?
+# For $f(x)=e^{\sin x}$ we know the slope, $\cos(x)\,e^{\sin x}$, and measure the error of three others over a
+# hundred points. Beside the central difference stand the **forward difference** $(f(x+h)-f(x))/h$, and one that
+# subtracts nothing, the **complex step**: $f(x+ih)=f(x)+ihf'(x)+\dots$, so the imaginary part over $h$ is the slope.
+# *Write down a guess:* which $h$ is best for the central difference, in float64 (16 digits) and float32 (7)?
 
 # %%
 guess = None  # two numbers
@@ -469,20 +475,19 @@ show(
 # %% [markdown]
 # **The right arm of the V.** By Taylor's theorem
 #
-# $$f(x \pm h) = f(x) \pm h f'(x) + \tfrac{h^2}{2} f''(x) \pm \tfrac{h^3}{6} f'''(x) + \dots$$
+# $$f(x\pm h)=f(x)\pm hf'(x)+\tfrac{h^2}{2}f''(x)\pm\tfrac{h^3}{6}f'''(x)+\dots$$
 #
-# In the central difference $f$ and $f''$ cancel, and it is off by $\tfrac{h^2}{6} |f'''|$: a tenth of the step, a
-# hundredth of the error. In the forward difference $\tfrac h2 |f''|$ stays.
+# In the central difference $f$ and $f''$ cancel, and it is off by $\tfrac{h^2}{6}|f'''|$: a tenth of the step, a
+# hundredth of the error. In the forward difference $\tfrac h2|f''|$ stays.
 #
-# **The left arm.** A computer rounds each value of $f$, to a relative precision $r$ of $1.1 \cdot 10^{-16}$ in float64
-# and $6 \cdot 10^{-8}$ in float32. That is up to $r |f| / h$ in the difference, and *grows* as $h$ shrinks.
+# **The left arm.** A computer rounds each value of $f$, to a relative precision $r$ of $1.1\cdot10^{-16}$ in float64
+# and $6\cdot10^{-8}$ in float32. That is about $r|f|/h$ in the difference, and *grows* as $h$ shrinks.
 #
-# **The bottom.** The sum $\tfrac{h^2}{6} |f'''| + r |f| / h$ has the slope zero where $\tfrac h3 |f'''| = r |f| / h^2$,
-# so at $h = (3 r |f| / |f'''|)^{1/3}$: about $r^{1/3}$, with an error of about $r^{2/3}$.
+# **The bottom.** The sum $\tfrac{h^2}{6}|f'''|+r|f|/h$ has the slope zero where $\tfrac h3|f'''|=r|f|/h^2$, so at
+# $h=(3r|f|/|f'''|)^{1/3}$. Where $f$ and $f'''$ are about 1, that is about $r^{1/3}$, with an error of about $r^{2/3}$.
 #
-# **The plateau.** Between $\tfrac12$ and 1, where our points lie, float32 numbers are $2^{-24}$ apart. For
-# $h < 2^{-25}$ both $x + h$ and $x - h$ round to $x$: the difference is 0, its relative error exactly 1. In float64
-# the same happens below $2^{-54}$.
+# **The plateau.** Between $\tfrac12$ and 1, where our points lie, float32 numbers are $2^{-24}$ apart. For $h<2^{-25}$
+# both $x+h$ and $x-h$ round to $x$: the difference is 0, its relative error 1. In float64: below $2^{-54}$.
 
 # %%
 c, s = np.cos(points), np.sin(points)
@@ -515,14 +520,13 @@ assert errors["complex step"][steps < 1e-8].max() < 1e-15
 # %% [markdown]
 # ## A check that fails on right code
 #
-# > **Often said.** "The gradient check fails, so the gradient is wrong." Or: "it passes within one per cent, so it is
-# > right."
+# > **Often said.** "The check fails, so the gradient is wrong." Or: "it passes within one per cent, so it is right."
 # >
 # > **What is true.** In **float32** the difference is coarse. At a **kink** it takes the mean of two slopes. With
-# > **noise that is drawn inside**, it subtracts values of two functions.
+# > **noise drawn inside**, it subtracts values of two functions.
 # >
-# > **Run these cells.** A simple check gets right code six times, then wrong code once. *Before you look:* which of
-# > the three is farthest off?
+# > **Run these cells:** right code six times, then wrong code once. *Before you look:* which of the three is farthest
+# > off?
 
 
 # %%
@@ -576,8 +580,23 @@ assert max(off, key=off.get) == "dropout, noise drawn inside"
 # spoil: off["relu at its kink"] = 1e9
 
 # %% [markdown]
-# So check in float64, beside the kinks, with the noise as an argument, and within a millionth. That is why the models
-# of this library take `eps` from outside. `check_vjp` looks for the three itself:
+# So check in float64, beside the kinks, with the noise as an argument (the models of this library take `eps` from
+# outside), within a millionth, *and with a step that suits the function*. Which suits $\sin(10^4 x)$?
+
+# %% tags=["answer"]
+bottom = (3 * np.finfo("float64").eps / 2 / 1e12) ** (1 / 3)  # f is about 1, f''' about 10^12
+right_code = lambda x: (np.sin(1e4 * x), x), lambda dy, x: dy * 1e4 * np.cos(1e4 * x)
+by_step = {h: simple_check(*right_code, x, h) for h in (1e-6, bottom)}
+for h, error in by_step.items():
+    print(
+        f"h = {h:.0e}: error {error:.0e}, {'passes' if error < 1e-6 else 'FAILS'} within 1e-6"
+    )
+
+assert by_step[bottom] < 1e-6 < by_step[1e-6]
+# spoil: by_step[1e-6] = by_step[bottom]
+
+# %% [markdown]
+# `check_vjp` looks for dtype, kinks and noise itself, and tries many steps:
 
 # %%
 kink = check_vjp(relu, relu_backward, {"x": at_a_kink}, title="relu at its kink")
@@ -600,11 +619,11 @@ assert [finding.cause for finding in noisy.findings] == ["noise-redrawn"]
 #
 # > **Often said.** "To help, a checker has to print the right gradient."
 # >
-# > **What is true.** A kind of mistake shows in a *ratio*. The blanks of this course are checked so, and print no
-# > number that you should have. `check_vjp`, made for work, does print one, at the worst entry, and a repair.
+# > **What is true.** A kind of mistake shows in a *ratio*. The blanks of this course print no number that you should
+# > have. `check_vjp`, made for work, prints one, at the worst entry, and a repair; then the relative error of each
+# > gradient, by differences and by a complex step.
 # >
-# > **Run this cell.** In a student's dense layer with a tanh one line of the backward is wrong. *Which one?* Decide
-# > before you look.
+# > **Run this cell.** Of a student's dense layer with a tanh one line is wrong. *Which one?*
 
 
 # %%
@@ -642,9 +661,8 @@ assert np.isclose(report.findings[0].factor, B)
 # spoil: report.findings[0] = report.findings[0]._replace(factor=1 / B)
 
 # %% [markdown]
-# As a picture: on the left a right gradient makes a V, a wrong one stays on a shelf, whatever the step. On the right is
-# what is left of a change of $J$ along a direction without the gradient's part: of the order $h^2$, or $h$ if the
-# gradient is wrong.
+# On the left a right gradient makes a V; a wrong one stays on a shelf, however small the step. On the right is what is
+# left of a change of $J$ without the gradient's part: of the order $h^2$, or $h$ if the gradient is wrong.
 
 # %% tags=["answer"]
 drawn = report.plot()
@@ -664,31 +682,26 @@ assert check_vjp(student, repaired_backward, {"x": x, "W": W, "b": b}).ok
 # %% [markdown]
 # ## Formulas that break
 #
-# The largest number is about $3 \cdot 10^{38}$ in float32 and $2 \cdot 10^{308}$ in float64; $e^a$ passes them at $a =
-# 89$ and $710$. A VAE needs the probability of a lit pixel, $p = 1/(1 + e^{-a})$, and $-\log(1 - p) = \log(1 + e^a)$,
-# the softplus. Take $e^a$ out of the logarithm,
-#
-# $$\log(1 + e^a) = \log\left( e^a (e^{-a} + 1) \right) ,$$
-#
-# and see which form is safe on which side. Write one that is right for every number.
+# The largest number is about $3\cdot10^{38}$ in float32 and $2\cdot10^{308}$ in float64; $e^a$ passes them at $a=89$
+# and $710$. A VAE needs the probability of a lit pixel, $p=1/(1+e^{-a})$, and $-\log(1-p)=\log(1+e^a)$, the softplus.
+# Take $e^a$ out of the logarithm, $\log(1+e^a)=\log\left(e^a(e^{-a}+1)\right)$, and see which form is safe on which
+# side. Write one that is right for every number, small values included: $1+u$ loses digits of a small $u$, and
+# `np.log1p(u)` is $\log(1+u)$ without that sum.
 
 
 # %% tags=["blank"]
 def stable_softplus(a):
-    """log(1 + exp(a)), entry by entry, for a as large as 1000 and as small as -1000: (B,) -> (B,)."""
+    """log(1 + exp(a)) with all its digits, entry by entry, for a from -1000 to 1000: (B,) -> (B,)."""
     raise NotImplementedError
 
 
 check("backprop.softplus", stable_softplus)
 
 # %% [markdown]
-# We try six functions for 401 values of $a$. *Before you look:* which sigmoid is better, the plain one or the library's
-# $\tfrac12 (1 + \tanh \tfrac a2)$, which cannot overflow?
-#
-# It depends on the error that counts. The **unit** of a precision is the distance from 1 to the next number. An error
-# is small in **absolute** terms below 16 units (16 units times the value, for values above 1), and small in
-# **relative** terms below 16 units times the value, however small that is (but for values that the precision cannot
-# hold with all digits).
+# We try six functions for 401 values of $a$. The **unit** of a precision is the distance from 1 to the next number. A
+# value is right in **absolute** terms within 16 units (times the value, above 1), in **relative** terms within 16 units
+# times the value, however small that is (unless too small for all digits). *Before you look:* which sigmoid is right in
+# which terms, the plain one or the library's $\tfrac12(1+\tanh\tfrac a2)$?
 
 
 # %%
@@ -709,13 +722,14 @@ def true_softplus(a):
     return np.logaddexp(0, a)  # NumPy's own log(exp(0) + exp(a))
 
 
+whose = "yours" if check("backprop.softplus", stable_softplus).passed else "the course's"
 functions = {  # name: how it is computed, and the reference
     "sigmoid: 1 / (1 + exp(-a))": (plain_sigmoid, true_sigmoid),
     "sigmoid, library": (lambda a: sigmoid(a)[0], true_sigmoid),
     "softplus: log(1 + exp(a))": (lambda a: np.log(1 + np.exp(a)), true_softplus),
     "softplus: -log(1 - p)": (lambda a: -np.log(1 - plain_sigmoid(a)), true_softplus),
     "softplus, library": (lambda a: softplus(a)[0], true_softplus),
-    "softplus, yours": (use("backprop.softplus", stable_softplus), true_softplus),
+    f"softplus, {whose}": (use("backprop.softplus", stable_softplus), true_softplus),
 }
 
 
@@ -750,7 +764,8 @@ maps = {
     for name, (function, reference) in functions.items()
     for dtype in ("float16", "float32", "float64")
 }
-print(f"{'in float32':28} wrong in absolute terms      in relative terms")
+print("in float32: the smallest and the largest a that is wrong,")
+print(f"{'':28} in absolute terms            in relative terms")
 for name in functions:
     wrong = [logits[codes >= 2] for codes in maps[name, "float32"]]
     print(
@@ -802,8 +817,8 @@ show(
 )
 
 # %% [markdown]
-# The library's functions are right in absolute terms, everywhere, and not in relative ones: far to the left $\tanh
-# \tfrac a2$ is near $-1$, and adding 1 leaves no digits.
+# Both sigmoids are right in absolute terms, only the plain one in relative terms: far to the left $\tanh \tfrac a2$ is
+# near $-1$, and adding 1 leaves no digits. What the library gains is that nothing overflows on the way.
 
 # %%
 print("   a    library's sigmoid in float32, relative error")
@@ -819,11 +834,10 @@ assert relative[-20.0] == -1  # it is 0
 # spoil: relative[-20.0] = relative[-15.0]
 
 # %% [markdown]
-# Which one matters? The loss of a pixel is $\text{softplus}(a) - x a$, its gradient $p - x$: sums, where an absolute
-# error of $10^{-7}$ is harmless. A relative one matters where one divides by a small $p$ or takes its logarithm, and
-# the library does neither: it starts from the logit $a$. Through $p$, the gradient of $-\log(1 - p)$ is $1/(1 - p)$
-# times $p (1 - p)$. On paper that is $p$. In floating point $p$ becomes 1, and $\infty \cdot 0$ is **NaN**, "not a
-# number".
+# Enough? The loss of a pixel is $\text{softplus}(a)-xa$, its gradient $p-x$: sums, where an absolute error of
+# $10^{-7}$ is harmless. A relative one matters where one divides by a small $p$ or takes its logarithm; the library
+# starts from the logit $a$ instead. Through $p$, the gradient of $-\log(1-p)$ is $1/(1-p)$ times $p(1-p)$, on paper
+# $p$. In floating point $p$ becomes 1, and $\infty\cdot0$ is **NaN**, "not a number".
 
 # %% tags=["stumble-07"]
 a = np.array([[40.0]], dtype="float32")
@@ -847,11 +861,9 @@ assert np.isclose(nll[0], true_softplus(40.0))
 # %% [markdown]
 # > **Often said.** "A NaN in the loss? Clip it, or add a small number to the logarithm."
 # >
-# > **What is true.** That hides the cause. Here it is a log-variance that runs away: the KL contains
-# > $e^{\text{logvar}}$. (It contains $\mu^2$ as well.)
+# > **What is true.** That hides the cause. Here a log-variance runs away: the KL contains $e^{\text{logvar}}$.
 # >
-# > **Run this cell.** The step size is far too large. *Before you look:* from which log-variance on is the KL infinite
-# > in float32?
+# > **Run this cell.** The step size is far too large. *Before you look:* from which log-variance on is the KL infinite?
 
 # %% tags=["stumble-07", "answer"]
 data = load_data("mnist-sample")
@@ -882,20 +894,23 @@ assert np.array_equal(np.isfinite(kls), np.array(largest) < limit)
 
 # %% [markdown]
 # Clipping would stop the infinity, and the gradient with it: what is clipped has the slope 0. `fit` does not clip. It
-# stops at the first bad step and says what to do.
+# looks at the losses every 50 steps and at the end of an epoch, names the first bad step, and says what to do.
 
 # %%
-message = ""
+message, descent = "", SGD(lr=1.0, momentum=0.0)
 try:
     wild = VAE(784, (50,), 2, rng=np.random.default_rng(3))
-    how = {"epochs": 5, "optimizer": SGD(lr=1.0, momentum=0.0), "progress": False}
+    how = {"epochs": 5, "optimizer": descent, "progress": False}
     fit(wild, data.x_train[:1000], data.x_test[:100], rng=np.random.default_rng(4), **how)
 except ArithmeticError as error:
     message = str(error)
-print(message)
+named = int(message.split(" at step ")[1].split()[0])
+print(f"{message}; {descent.steps} steps were taken")
 
 assert "lower the step size" in message
 # spoil: message = ""
+assert named < descent.steps  # the look came later
+# spoil: named = descent.steps
 
 # %% [markdown]
 # ## Your progress
@@ -907,20 +922,19 @@ progress("backprop")
 # ## Recap
 #
 # 1. **Backwards.** What arrives, times the slope of the edge; at a fork the parts add.
-# 2. **A dense layer.** $\text{dx} = \text{dy}\, W^\top$, $\text{dW} = x^\top \text{dy}$, $\text{db} = \sum_n
-#    \text{dy}_n$.
-# 3. **A difference.** Best at $h \approx r^{1/3}$, where its error is about $r^{2/3}$.
-# 4. **A check.** In float64, beside the kinks, with noise as an argument, within a millionth.
+# 2. **A dense layer.** $\text{dx}=\text{dy}\,W^\top$, $\text{dW}=x^\top\text{dy}$, $\text{db}=\sum_n\text{dy}_n$.
+# 3. **A central difference.** Where $f$ and $f'''$ are about 1, best at $h\approx r^{1/3}$, with an error of about
+#    $r^{2/3}$.
+# 4. **A check.** In float64, beside the kinks, with noise as an argument and a step that suits, within a millionth.
 # 5. **Stable formulas.** From the logit. A NaN is a symptom: look for the cause.
 #
 # ## On your own
 #
-# 1. Derive the backward of $y_{ni} = x_{ni}^2$ and of $y_n = \sum_i x_{ni}$, and check both with `check_vjp`.
+# 1. Derive the backward of $y_{ni}=x_{ni}^2$ and of $y_n=\sum_i x_{ni}$. Check both with `check_vjp`.
 # 2. Where is the bottom of the V of the forward difference, and how deep is it?
-# 3. Derive the backward of softmax, $y_{nk} = e^{x_{nk}} / \sum_j e^{x_{nj}}$. Why does subtracting the largest
+# 3. Derive the backward of softmax, $y_{nk}=e^{x_{nk}}/\sum_j e^{x_{nj}}$. Why does subtracting the largest
 #    $x_{nj}$ first change nothing?
-# 4. *A small project.* Write layer normalisation with its backward. Break it in three ways. Does the checker name each
-#    cause?
+# 4. *A small project.* Write layer normalisation with its backward, and break it. Does the checker name each cause?
 #
 # ## Further reading
 #

@@ -77,7 +77,7 @@ EDGES = value(
 
 
 def through_tanh(dy, y):
-    """What reaches a through y = tanh(a), entry by entry, from dy and y, of one shape."""
+    """What reaches a through y = tanh(a), entry by entry, from dy and y, arrays of one shape."""
     return dy * (1 - y**2)
 
 
