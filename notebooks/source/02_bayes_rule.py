@@ -88,8 +88,8 @@ def evidence_of_table(prior, likelihood):
 check("bayes.evidence", evidence_of_table)
 
 # %% [markdown]
-# Stuck? `hint("bayes.evidence")` in a cell of its own asks a question; a third hint is nearly the code. Whatever stands
-# in a blank, the cells below it run.
+# Stuck? `hint("bayes.evidence")` in a cell of its own asks a question; a third hint is nearly the code. Whatever value
+# your function returns, the cells below it run.
 #
 # ### As areas
 #
@@ -263,7 +263,7 @@ exact = [Fraction(1, 6) ** 2000, Fraction(18, 100) ** 345 * Fraction(164, 1000) 
 true_posterior = np.array([float(one / sum(exact)) for one in exact])  # (2,)
 print("true posterior:", true_posterior.round(6))
 
-assert (joint == 0).all()  # smaller than the smallest float
+assert (joint == 0).all()  # smaller than the smallest float64
 # spoil: joint = np.array([1e-300, 0])
 pixel = np.float32(0.5)
 assert pixel**784 == 0  # the same with one factor a pixel
@@ -272,9 +272,10 @@ assert 0.5 < true_posterior[0] < 0.6  # though a fair die shows only 333 in the 
 # spoil: true_posterior = np.array([0.0, 1.0])
 
 # %% [markdown]
-# The joint has 2,000 factors below one, and no float is that small: 0 divided by 0 is `nan`. In `float32`, as networks
-# use it, 784 pixels of probability $\frac12$ are enough. So later pages keep $\log p(x, z)$, a sum of moderate numbers.
-# Only a *share* is wanted, and it stays the same when all products are multiplied by one number. Choose it well.
+# The joint has 2,000 factors below one, and no `float64` is that small: 0 divided by 0 is `nan`. In `float32`, as
+# networks use it, 784 pixels of probability $\frac12$ are enough. So later pages keep $\log p(x, z)$, a sum of moderate
+# numbers. Only a *share* is wanted, and it stays the same when all products are multiplied by one number. Choose it
+# well.
 
 
 # %% tags=["blank"]
@@ -304,8 +305,8 @@ assert np.allclose(from_logs, true_posterior, rtol=1e-9)
 # and read off $x = 1.2$. Nothing changes but the sum: $p(x) = \int p(x \mid z)\, p(z)\, dz$.
 #
 # Cut the line into strips of width $\Delta$. A strip at $z$ has the prior probability $p(z)\, \Delta$, nearly, and we
-# have a table again, with many rows. Take 17 strips, from $-4$ to 4. *Write down a guess:* what will the posterior's
-# mean be, and how many of its digits can a table so coarse get right?
+# have a table again. Take 17 strips, 0.5 wide, with their middles from $-4$ to 4. *Write down a guess:* what will the
+# posterior's mean be, and how many of its digits can so coarse a table get right?
 
 # %%
 guess = None  # the mean of the posterior
@@ -320,12 +321,15 @@ def normal(value, mean, variance):
 x, sigma_x = 1.2, 0.5
 strips, width = np.linspace(-4, 4, 17, retstep=True)  # (17,)  their middles, and 0.5
 strip_prior = normal(strips, 0, 1) * width  # (17,)
+strip_prior /= strip_prior.sum()  # what lies beyond the strips, 0.00002, is left out
 heights = normal(x, strips, sigma_x**2)  # (17,)  p(x|z) at x = 1.2
 strip_posterior = posterior_of(strip_prior, heights)  # (17,)
 strip_evidence = (strip_prior * heights).sum()
 strip_mean = (strip_posterior * strips).sum()
 print(f"17 strips: p(x) = {strip_evidence:.7f}, mean {strip_mean:.6f}; your guess: {guess}")
 
+assert np.isclose(width, 0.5)  # the middles are from -4 to 4, the strips from -4.25 to 4.25
+# spoil: width = 8 / 17
 at_draws = normal(x, np.random.default_rng(4).standard_normal(100_000), sigma_x**2)  # (100000,)
 error = at_draws.std() / np.sqrt(100_000)
 print(f"mean height at draws of z from the prior: {at_draws.mean():.4f} ± {error:.4f}")
@@ -393,8 +397,8 @@ off = {}  # the largest error of the mean, wherever the strips lie
 for every in (25, 50, 100, 200):  # strips of 0.25, 0.5, 1 and 2
     shifted = []
     for first in range(0, every, every // 25):
-        rough = density_of(prior[first::every], likelihood[first::every], step * every)
-        shifted.append((grid[first::every] * rough).sum() * step * every)
+        joint = (prior * likelihood)[first::every]
+        shifted.append((grid[first::every] * joint).sum() / joint.sum())
     off[every] = np.abs(np.array(shifted) - mean_on_grid).max()
     print(f"strips of {step * every:4.2f}: mean from {min(shifted):.6f} to {max(shifted):.6f}")
 
@@ -405,8 +409,8 @@ assert off[200] > 0.5
 
 # %% [markdown]
 # Strips about as wide as the posterior (its standard deviation is 0.45) are off by less than a millionth, wherever they
-# lie. With strips four times as wide, all depends on where they lie. (The densities are smooth, and have died out at
-# the ends.)
+# lie. With strips four times as wide, all depends on where they lie. (The densities are smooth, and die out at the
+# ends.)
 #
 # ## Completing the square
 #
@@ -627,7 +631,7 @@ progress("bayes")
 #
 # ## On your own
 #
-# 1. Which face makes *fair* most probable? How probable?
+# 1. Which faces make *fair* most probable? How probable?
 # 2. How common must loaded dice be, for one six to make *loaded* as probable as *fair*? Draw its square.
 # 3. Draw the posterior for the measurement of $z^2$, for $x = 2$ and for $x = -1$. Why is the first no normal density?
 # 4. Complete the square for a prior $\mathcal{N}(m, s^2)$. Then measure twice: does it matter in which order?

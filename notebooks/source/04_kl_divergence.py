@@ -57,7 +57,8 @@ BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#555555"
 # infinite: $q$ allows what $p$ forbids.
 #
 # Write it for two tables. The check tries tables in which $q$ has a zero. If you are stuck, `hint("kl.table")` in a
-# cell of its own asks a question; a third hint is nearly the code. Whatever stands in a blank, the cells below it run.
+# cell of its own asks a question; a third hint is nearly the code. Whatever value your function returns, the cells
+# below it run.
 
 
 # %% tags=["blank"]

@@ -69,7 +69,7 @@ check("elbo.jensen", both_logs)
 #
 # $$\mathbb{E}[\log t] \le \log \mathbb{E}[t],$$
 #
-# with equality only if $t$ is constant.
+# with equality only if $t$ is constant. Their difference is the **gap**.
 #
 # *Before you run the cell:* A is 0.4 or 3.2, equally likely. B is 1, or 10,000 once in a million; its variance is 50
 # times larger. Which has the wider gap?
@@ -140,7 +140,7 @@ check("elbo.bound", bound)
 # %%
 x, noise = 1.2, 0.5
 mu, sigma = 0.6, 0.6  # of q
-z, step = np.linspace(-15, 15, 8001, retstep=True)  # (8001,)
+z, step = np.linspace(-10, 10, 8001, retstep=True)  # (8001,)
 
 
 def log_normal(value, mean, spread):
@@ -148,10 +148,23 @@ def log_normal(value, mean, spread):
     return -0.5 * (((value - mean) / spread) ** 2 + np.log(2 * np.pi * spread**2))
 
 
-log_px = log_normal(x, 0, np.sqrt(1 + noise**2))
-log_joint = log_normal(x, z, noise) + log_normal(z, 0, 1)  # (8001,)
+def log_joint_at(z):
+    """log p(x, z) of our x."""
+    return log_normal(x, z, noise) + log_normal(z, 0, 1)
+
+
 bound_of = use("elbo.bound", bound)
-elbo = bound_of(log_joint, log_normal(z, mu, sigma), step)
+
+
+def elbo_of(mu, sigma):
+    """The ELBO of N(mu, sigma^2), on a grid eight sigma to either side."""
+    z, step = np.linspace(mu - 8 * sigma, mu + 8 * sigma, 2001, retstep=True)  # (2001,)
+    return bound_of(log_joint_at(z), log_normal(z, mu, sigma), step)
+
+
+log_px = log_normal(x, 0, np.sqrt(1 + noise**2))
+log_joint = log_joint_at(z)  # (8001,)
+elbo = elbo_of(mu, sigma)
 
 # %% [markdown]
 # > **Where people stumble.** Derivations skip lines, and a wrong step goes unnoticed.
@@ -162,9 +175,7 @@ elbo = bound_of(log_joint, log_normal(z, mu, sigma), step)
 # %% tags=["stumble-05", "answer"]
 K = 100_000
 draws = mu + sigma * np.random.default_rng(0).standard_normal(K)  # (K,)
-log_w = (
-    log_normal(x, draws, noise) + log_normal(draws, 0, 1) - log_normal(draws, mu, sigma)
-)  # (K,)
+log_w = log_joint_at(draws) - log_normal(draws, mu, sigma)  # (K,)
 w = np.exp(log_w)  # (K,)  p(x, z) / q(z|x)
 by_grid = np.log(np.exp(log_joint).sum() * step)
 error_3, error_4 = (values.std() / np.sqrt(K) for values in (w / w.mean(), log_w))
@@ -189,7 +200,7 @@ assert uniform_4 + 0.1 < uniform_3 < log_px - 0.5  # (2) fails, and the bound ho
 # spoil: uniform_3 = log_px
 
 # %% [markdown]
-# Where $q$ is zero, line (2) loses a part of the evidence. It becomes smaller than (1), and (4) stays a bound.
+# Where $q$ is zero, line (2) loses a part of the evidence, and (4) stays a bound.
 #
 # ## Two terms
 #
@@ -201,7 +212,7 @@ assert uniform_4 + 0.1 < uniform_3 < log_px - 0.5  # (2) fails, and the bound ho
 # &= \mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q(z \mid x) \,\Vert\, p(z)) && \text{definition of the KL.}
 # \end{aligned}$$
 #
-# For our measurement and $q = \mathcal{N}(\mu, \sigma^2)$ both terms have a closed form.
+# For our measurement both terms have a closed form.
 
 
 # %% tags=["blank"]
@@ -218,16 +229,17 @@ check("elbo.terms", two_terms)
 # > **What is true.** It is the *expected log*-likelihood under $q$. The evidence is a mean under the *prior*, with no
 # > logarithm inside.
 # >
-# > **Run this cell.** *Before that:* which of these four is the largest?
+# > **Run this cell.** *Before that:* which is the largest: $\mathbb{E}_q[\log p(x \mid z)]$, $\log p(x \mid \mu)$,
+# > $\log \mathbb{E}_q[p(x \mid z)]$ or $\log p(x)$?
 
 # %% tags=["claim-04", "answer"]
 terms_of = use("elbo.terms", two_terms)
 first, to_prior = terms_of(mu, sigma, x, noise)
 numbers = {
     "E_q[log p(x|z)], the first term": first,
-    "log p(x|z) at the mean of q": log_normal(x, mu, noise),
+    "log p(x|z) at z = mu": log_normal(x, mu, noise),
     "log E_q[p(x|z)]": log_normal(x, mu, np.sqrt(sigma**2 + noise**2)),
-    "log p(x), a mean under the prior": log_px,
+    "log p(x) = log E_prior[p(x|z)]": log_px,
 }
 for name, value in numbers.items():
     print(f"{name:34} {value:.4f}")
@@ -240,12 +252,17 @@ assert np.diff(sorted(numbers.values())).min() > 0.01
 q_times_likelihood = np.exp(log_normal(z, mu, sigma) + log_normal(x, z, noise))  # (8001,)
 assert np.isclose(numbers["log E_q[p(x|z)]"], np.log(q_times_likelihood.sum() * step))
 # spoil: numbers['log E_q[p(x|z)]'] = first
+prior_times_likelihood = np.exp(log_normal(z, 0, 1) + log_normal(x, z, noise))  # (8001,)
+assert np.isclose(
+    numbers["log p(x) = log E_prior[p(x|z)]"], np.log(prior_times_likelihood.sum() * step)
+)
+# spoil: prior_times_likelihood = q_times_likelihood
 
 # %% [markdown]
 # > **Often said.** "Maximise the first term and/or minimise the second."
 # >
 # > **What is true.** They pull apart, and a weight $\beta$ on the KL decides. The first minus $\beta\, \mathrm{KL}$ is
-# > $\mathrm{ELBO} - (\beta - 1)\, \mathrm{KL}$: for $\beta \ge 1$ that is a bound, too, and a lower one.
+# > $\mathrm{ELBO} - (\beta - 1)\, \mathrm{KL}$: for $\beta \ge 1$ that is a bound, too, and never a higher one.
 # >
 # > **Run this cell.** It takes the best of 30,400 densities $q$. *Before that:* is it a bound for $\beta = 0.5$?
 
@@ -291,8 +308,9 @@ for beta, (m, s, *_) in best.items():  # where both slopes are zero, by hand
 #
 # $$\log p(x) = \mathrm{ELBO} + \mathrm{KL}(q(z \mid x) \,\Vert\, p(z \mid x)) \quad \text{for every } q.$$
 #
-# So we *can*, up to $\log p(x)$, the number by which page 04 was off: this KL is lowest where the ELBO is highest. For
-# our measurement page 02 has found the posterior, $\mathcal{N}(0.96, 0.2)$. Write the gap for any $x$ and noise.
+# Page 04 was off by minus this $\log p(x)$. So we *can* compare this KL between densities $q$: it is lowest where the
+# ELBO is highest. For our measurement page 02 has found the posterior, $\mathcal{N}(0.96, 0.2)$. Write the gap for any
+# $x$ and noise.
 
 
 # %% tags=["blank"]
@@ -313,14 +331,14 @@ check("elbo.gap", gap_of)
 # %% tags=["claim-06", "stumble-05"]
 gap_at = use("elbo.gap", gap_of)
 rng = np.random.default_rng(1)
-pairs = np.stack([2 * rng.standard_normal(1000), np.exp(rng.uniform(-2, 0.5, 1000))], axis=1)
+pairs = np.stack([rng.uniform(-2, 3, 1000), np.exp(rng.uniform(-2, 0.5, 1000))], axis=1)
 # (1000, 2)  mu and sigma
-elbos = np.array([bound_of(log_joint, log_normal(z, *pair), step) for pair in pairs])  # (1000,)
+elbos = np.array([elbo_of(*pair) for pair in pairs])  # (1000,)
 gaps = np.array([gap_at(*pair, x, noise) for pair in pairs])  # (1000,)
 print(f"log p(x) = {log_px:.6f}")
 print(f"ELBO + gap lies between {(elbos + gaps).min():.6f} and {(elbos + gaps).max():.6f}")
 print(f"the gap between {gaps.min():.4f} and {gaps.max():.1f}")
-at_posterior = bound_of(log_joint, log_normal(z, 0.96, np.sqrt(0.2)), step)
+at_posterior = elbo_of(0.96, np.sqrt(0.2))
 
 assert np.allclose(elbos + gaps, log_px)
 # spoil: gaps = gaps * 1.001
@@ -328,6 +346,8 @@ assert elbos.max() < log_px
 # spoil: elbos[7] = log_px
 assert np.isclose(at_posterior, log_px)
 # spoil: at_posterior = elbos.max()
+assert np.isclose(-log_px, 1.6065, atol=5e-5)  # by which page 04 was off
+# spoil: log_px = -log_px
 
 # %% [markdown]
 # > **Often said.** "Training minimises *the* KL."
@@ -363,6 +383,11 @@ assert (np.diff(steps[:, 2]) > 0).all()  # that to the prior grows
 # spoil: steps[:, 2] = steps[:, 1]
 assert np.allclose(steps[:, 0] + steps[:, 1], log_px)
 # spoil: steps[:, 1] = steps[:, 2]
+growth = np.diff(steps[:, 2])  # (79,)  first more and more, then less and less
+assert 0 < growth.argmax() < 10
+# spoil: growth = growth[::-1]
+assert (np.diff(growth[growth.argmax() :]) < 0).all()
+# spoil: growth[50] += 0.01
 
 # %%
 fig, (ax, bx) = panels(2, height=3.0, ylabel="nats")
@@ -370,7 +395,7 @@ means = np.linspace(-0.3, 2.2, 101)  # (101,)
 ax.axhline(log_px, color="black", linewidth=1.5)
 ax.text(0.96, log_px + 0.12, "log p(x)", ha="center")
 for spread, colour, style in ((np.sqrt(0.2), BLUE, "-"), (0.9, VERMILLION, "--")):
-    curve = [bound_of(log_joint, log_normal(z, one, spread), step) for one in means]
+    curve = [elbo_of(one, spread) for one in means]
     ax.plot(means, curve, style, color=colour, label=f"ELBO, σ = {spread:.2f}")
 ax.fill_between(means, curve, log_px, color=VERMILLION, alpha=0.15, label="gap of the wide q")
 ax.set(xlabel="μ, the mean of q", ylim=(log_px - 5, log_px + 0.7), title="The gap is a KL")
@@ -385,19 +410,19 @@ show(
     fig,
     "Left: a horizontal line at log p(x); the ELBO over the mean of q touches it for the"
     " posterior's width and stays below it for a wider q. Right: the KL to the posterior falls to"
-    " nearly zero, the KL to the prior rises from zero, ever more slowly.",
+    " nearly zero, the KL to the prior rises from zero, faster at first, then ever more slowly.",
 )
 
 # %% [markdown]
 # ## One draw, and the signs
 #
-# For a network the first term has no closed form. It is estimated from draws of $z$ from $q$, often a single one:
+# For most networks the first term has no closed form. It is estimated from draws of $z$ from $q$, often a single one:
 #
 # - `nll` $= -\log p(x \mid z)$ at the draw: smaller is better;
 # - `kl` $= \mathrm{KL}(q(z \mid x) \,\Vert\, p(z))$, in closed form: smaller is cheaper;
-# - `elbo` $= -$ `nll` $-$ `kl`: larger is better, and its *mean* over draws is the ELBO.
+# - `elbo` $= -$ `nll` $-$ `kl`: larger is better, and its *expectation* over draws is the ELBO.
 #
-# *Write down a guess:* for our $q$ the mean lies 0.43 nats below $\log p(x)$. Which share of the single draws does?
+# *Write down a guess:* our $q$'s ELBO lies 0.43 nats below $\log p(x)$. Which share of the single draws does?
 
 # %%
 guess = None  # a number between 0 and 1
@@ -419,13 +444,18 @@ assert abs(share - exact) < 5 * np.sqrt(exact * (1 - exact) / K)
 # spoil: share = 1 - share
 assert share < 0.5  # most lie above,
 # spoil: share = 1 - share
-assert one_draw.mean() < log_px - 0.4  # and the mean below
-# spoil: one_draw = -one_draw
+assert first - to_prior < log_px - 0.4  # and the expectation below
+# spoil: to_prior = -to_prior
+of_ten = (one_draw.reshape(-1, 10).mean(axis=1) > log_px).mean()
+print(f"of the means of ten draws {of_ten:.1%} lie above")
+assert 0.02 < of_ten < 0.5  # a mean of a few is not bounded either
+# spoil: of_ten = 0
 
 # %% [markdown]
-# Most single draws *exceed* $\log p(x)$ here; others lie far below, and pull the mean down.
+# Most single draws *exceed* $\log p(x)$ here, and some means of ten; others lie far below, and pull the expectation
+# down.
 #
-# What is *minimised* is a loss. Write it for $B$ examples with $K$ draws each.
+# What is *minimised* is a loss. Write it.
 
 
 # %% tags=["blank"]
@@ -437,16 +467,16 @@ def loss(log_likelihood, kl):
 check("elbo.loss", loss)
 
 # %% [markdown]
-# > **Where people stumble.** Flip a sign, and the number still looks like a bound. (The usual
+# > **Where people stumble.** Flip the sign of the KL, and the number still looks like a bound. (The usual
 # > `-0.5 * sum(1 + logvar - mu**2 - exp(logvar))`, with `logvar` $= \log \sigma^2$, *is* the KL: the minus turns the
 # > bracket around.)
 # >
-# > **Run this cell.** For 2,000 random $x$ and $q$: how often does each combination of signs lie below $\log p(x)$?
+# > **Run this cell.** For 2,000 random $x$ and $q$: how often does each pair of signs lie below $\log p(x)$?
 
 # %% tags=["stumble-03", "answer"]
 rng = np.random.default_rng(6)
 signs = {"-nll - kl": (-1, -1), "-nll + kl": (-1, 1), " nll - kl": (1, -1), " nll + kl": (1, 1)}
-below, difference = dict.fromkeys(signs, 0), 0.0
+below, difference, shows, close = dict.fromkeys(signs, 0), 0.0, [], []
 for _ in range(2000):
     point, m, logvar = np.sqrt(1 + noise**2) * rng.standard_normal(), *rng.standard_normal(2)
     first, kl = terms_of(m, np.exp(logvar / 2), point, noise)
@@ -455,23 +485,31 @@ for _ in range(2000):
     evidence = log_normal(point, 0, np.sqrt(1 + noise**2))
     for name, (a, b) in signs.items():
         below[name] += -a * first + b * kl <= evidence
+    shows.append(first + kl > evidence)
+    close.append(gap_at(m, np.exp(logvar / 2), point, noise) < 2 * kl)
 print(*(f"{name}: {count / 2000:.0%}" for name, count in below.items()), sep="\n")
 
 assert difference < 1e-12
 # spoil: difference = abs(as_written + kl)
 assert below["-nll - kl"] == 2000
 # spoil: below['-nll - kl'] -= 1
-assert max(count for name, count in below.items() if name != "-nll - kl") < 2000
+assert 1000 < below["-nll + kl"] < 2000
 # spoil: below['-nll + kl'] = 2000
-assert below["-nll + kl"] > 1000
-# spoil: below['-nll + kl'] = 500
-first, kl = terms_of(0.96, np.sqrt(0.2), x, noise)  # at the posterior
-assert np.isclose(first + kl, log_px + 2 * kl)
-# spoil: kl = 0.9 * kl
+assert below[" nll - kl"] == below[" nll + kl"] == 0
+# spoil: below[' nll - kl'] = 1
+assert shows == close  # above log p(x) exactly where the gap is below 2 kl
+# spoil: close[shows.index(True)] = False
+for m, s in ((0.96, np.sqrt(0.2)), (mu, 1e-3)):  # the posterior, and a q that is nearly a point
+    first, kl = terms_of(m, s, x, noise)
+    assert first + kl > log_px + 0.5
+    # spoil: kl = -kl
+gap_of_narrow = gap_at(mu, 1e-3, x, noise)
+assert gap_of_narrow > 5  # that one is far from the posterior
+# spoil: gap_of_narrow = gap_at(0.96, np.sqrt(0.2), x, noise)
 
 # %% [markdown]
-# The second one is treacherous: it shows only when $q$ is good. At the posterior it lies 2 `kl` above $\log p(x)$. The
-# library's checker integrates over a grid, and names the cause.
+# Treacherous is `-nll + kl`, the ELBO plus 2 `kl`: it shows exactly where the gap is below 2 `kl`, as at the posterior,
+# or for a very narrow $q$. The library's checker integrates over a grid, and names the cause.
 
 
 # %% tags=["stumble-03"]
@@ -498,9 +536,9 @@ assert causes == {VAE: [], Flipped: ["sign"]}
 #
 # In a VAE, $q(z \mid x) = \mathcal{N}(\mu, \sigma^2)$ comes from the **encoder**, a network that takes $x$ and
 # returns $\mu$ and $\log \sigma^2$. Its weights $\phi$ serve all $x$, also those never seen: **amortization**. The
-# **decoder**, with the weights $\theta$, gives $p(x \mid z)$. Both climb the mean ELBO over the data; how, is for the
-# next pages. The data are points around a circle, $D = 2$ and $Z = 1$. The decoder is made of straight pieces, and
-# $\log p(x)$ is [a finite sum](../docs/derivations/10_relu_decoder.md) over them.
+# **decoder**, with the weights $\theta$, gives $p(x \mid z)$. Both climb the mean ELBO; how, is for later pages. The
+# data are points around a circle, $D = 2$ and $Z = 1$. The decoder is made of straight pieces, and $\log p(x)$ is
+# [a finite sum](../docs/derivations/10_relu_decoder.md) over them.
 
 # %%
 points = circle(2060, np.random.default_rng(1), sigma=0.25)  # (N, D)
@@ -541,8 +579,8 @@ def train(part, n_steps, every=None):
 # >
 # > **What is true.** It is half of it: $\theta$ learns from the same bound.
 # >
-# > **Run this cell.** From one start, 300 steps in $\phi$ alone, in $\theta$ alone, in both. *Before that:* when does
-# > $\log p(x)$ stand still?
+# > **Run this cell.** 300 steps in $\phi$ alone, in $\theta$ alone, in both. *Before that:* when does $\log p(x)$
+# > stand still?
 
 # %% tags=["claim-08", "answer"]
 phi, theta = ("encoder", "mu", "logvar"), ("decoder", "logits")
@@ -609,9 +647,9 @@ show(
 )
 
 # %% [markdown]
-# That was one run. For the second question give our measurement a decoder with one weight $\theta$:
-# $x = \theta z + \text{noise}$, so that $p(x) = \mathcal{N}(1.2; 0, \theta^2 + 0.25)$. Keep $q$ at the prior, and raise
-# the ELBO in $\theta$ alone, from $\theta = 1$.
+# For the second question give our measurement a decoder with one weight $\theta$: $x = \theta z + \text{noise}$, so
+# that $p(x) = \mathcal{N}(1.2; 0, \theta^2 + 0.25)$. Keep $q$ at the prior, and raise the ELBO in $\theta$, from
+# $\theta = 1$.
 
 # %%
 thetas = np.linspace(-1, 1, 201)  # (201,)
@@ -634,8 +672,7 @@ assert np.isclose(log_pxs[top], elbos[top])  # and the gap is closed
 # spoil: top = 200
 
 # %% [markdown]
-# The decoder stops using $z$. Then the posterior is the prior, as $q$ is: the gap has closed because the *model* got
-# worse.
+# The decoder stops using $z$. Then the posterior is the prior, as $q$ is: the gap has closed as the *model* got worse.
 #
 # ## What the gap is made of
 #
@@ -678,7 +715,7 @@ assert np.isclose(over_x, 1)  # p(x|z) is a density over x
 #
 # > **Often said.** "Give $q$ the same distribution as the posterior, and the bound is exact."
 # >
-# > **What is true.** So it would be. But the family does not contain the posterior, save in special cases.
+# > **What is true.** It would be. But the family holds the posterior in special cases alone.
 # >
 # > **Run this cell.** A linear model with two latents has a slanted posterior, with the precision $P$. The best
 # > diagonal $q$ leaves $\tfrac12 (\sum_j \log P_{jj} - \log \det P)$; 2,000 others leave more.
@@ -705,9 +742,8 @@ assert min(others) < left + 1e-4
 # spoil: left = left - 0.01
 
 # %% [markdown]
-# For the bent decoder no formula gives $q^*$, and descent may end on the smaller of two peaks, as on page 04. So we try
-# 2,130 normal densities for each point, and descend from the best. *Before you run the cell:* which part of the gap is
-# larger here?
+# For the bent decoder descent to $q^*$ may end on the smaller of two peaks, as on page 04. So we try 2,130 normal
+# densities for each point, and descend from the best. *Before you run the cell:* which part of the gap is larger here?
 
 # %% tags=["answer"]
 grid, cell = posterior.z[:, 0], posterior.cell  # (2001,)
@@ -774,15 +810,15 @@ show(
 progress("elbo")
 
 # %% [markdown]
-# What remains is the slope of the ELBO: a mean over draws from $q$, which depends on $\phi$.
+# What remains is the slope of the ELBO, a mean over draws from $q$.
 #
 # ## Recap
 #
 # 1. **Definition.** $\mathrm{ELBO} = \mathbb{E}_q[\log p(x, z) - \log q(z \mid x)]$: the expected log-likelihood
 #    minus the KL to the prior.
 # 2. **Identity.** $\log p(x) = \mathrm{ELBO} + \mathrm{KL}(q(z \mid x) \,\Vert\, p(z \mid x))$, for every $q$.
-# 3. **Signs.** `elbo = -nll - kl`, and the loss is `nll + kl`. The mean over draws is bounded by $\log p(x)$, a single
-#    draw is not.
+# 3. **Signs.** `elbo = -nll - kl`, and the loss is `nll + kl`. The expectation over draws is bounded by $\log p(x)$; a
+#    draw, or the mean of a few, is not.
 # 4. **The gap.** Approximation (the family) plus amortization (the encoder); zero only if $q$ is the posterior.
 # 5. **Who learns.** $\phi$ moves the gap alone, $\theta$ both. A rising ELBO promises neither a smaller gap nor a
 #    larger $\log p(x)$.

@@ -11,6 +11,7 @@ import numpy as np
 from scratchvae.exercises import autoencoders, backprop, bayes, elbo, gpu, gradients, kl, latent, reparameterization
 from scratchvae.exercises.attempt import NotWritten, Trouble, called, kindly
 from scratchvae.exercises.blank import CLOSE, POINTS, Blank, in_order
+from scratchvae.exercises.handed_on import as_the_solution
 from scratchvae.exercises.progress import PROGRESS
 from scratchvae.exercises.result import Result, of_a_finding
 
@@ -93,9 +94,14 @@ def close(a: Any, b: Any) -> bool:
 
 
 def use(name: str, answer: Callable[..., Any]) -> Callable[..., Any]:
-    """The reader's function if it is right, and otherwise the solution: what a page goes on with."""
+    """The reader's function if it is right, and otherwise the solution: what a page goes on with.
+
+    The reader's gives its values in the form in which the solution has them: a list becomes an array.
+    """
     blank = blank_of(name)
-    return answer if judged(name, blank, answer).passed else blank.solution
+    if not judged(name, blank, answer).passed:
+        return blank.solution
+    return as_the_solution(answer, blank, np.random.default_rng(SEED))
 
 
 def hint(name: str) -> None:

@@ -49,7 +49,7 @@ class Result(NamedTuple):
 
 
 def of_a_finding(blank: str, finding: Finding) -> Result:
-    """A finding without its repair and its numbers."""
-    ratio = None if finding.expected in (None, 0) or finding.got is None else finding.got / finding.expected
+    """A finding without its repair and its numbers. + 0.0 makes 0 of -0."""
+    ratio = None if finding.expected in (None, 0) or finding.got is None else finding.got / finding.expected + 0.0
     index = f"[{', '.join(map(str, finding.where))}]" if finding.where else ""
     return Result(blank, "wrong", finding.message, finding.cause, f"{finding.inputs[0]}{index}", ratio)

@@ -14,8 +14,6 @@ from scipy.stats import entropy, sem
 from scratchvae import kl_to_standard_normal, reparameterize
 from scratchvae.layers import sigmoid
 
-K = 5000  # draws of kl.draws
-
 
 def looped_kl(mu, logvar):
     kl = []
@@ -147,7 +145,7 @@ FORMULATIONS = {
         lambda q, p: (np.mean(q) - np.mean(p), np.std(q - p) / len(q) ** 0.5),
         lambda q, p: [np.average(q - p), np.sqrt(np.var(q - p) / q.size)],
         lambda q, p: (np.log(np.exp(q) / np.exp(p)).mean(), sem(q - p, ddof=0)),
-        lambda q, p: ((q - p).sum() / K, np.linalg.norm((q - p) - (q - p).mean()) / K),
+        lambda q, p: ((q - p).sum() / len(q), np.linalg.norm((q - p) - (q - p).mean()) / len(q)),
         lambda q, p: ((q - p).mean(), (q - p).std(ddof=1) / np.sqrt(len(q))),
     ],
     "kl.matched": [

@@ -22,6 +22,12 @@ def bound_by_the_gap(log_joint, log_q, step):
     return log_px - np.sum(np.exp(log_q) * (log_q - (log_joint - log_px))) * step
 
 
+def line_4(log_joint, log_q, step):
+    """As the page writes it, without logarithms; it needs a q that is nowhere 0 as a float."""
+    q = np.exp(log_q)
+    return np.sum(q * np.log(np.exp(log_joint) / q)) * step
+
+
 def measured(x, noise):
     """x = z + noise as a linear-Gaussian model, and x as a batch."""
     return LinearGaussian(np.eye(1), np.zeros(1), noise), np.array([[x]])
@@ -61,6 +67,7 @@ FORMULATIONS = {
     ],
     "elbo.bound": [
         bound_by_the_gap,
+        line_4,
         lambda j, q, step: np.exp(q) @ (j - q) * step,
         lambda j, q, step: np.sum(np.exp(q) * j) * step - np.sum(np.exp(q) * q) * step,
         lambda j, q, step: trapezoid(np.exp(q) * (j - q), dx=step),

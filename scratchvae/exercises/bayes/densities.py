@@ -148,6 +148,11 @@ NORMAL = value(
             "the second is the weight of x in the mean: the variance is one over the sum of both precisions",
         ),
         Slip(
+            lambda x, s: (0.0, 1.0),
+            "missing-term",
+            "this is the prior: nothing has been learnt from x",
+        ),
+        Slip(
             lambda x, s: (x, s**2),
             "missing-term",
             "the prior is not in it: this is where the likelihood has its peak, and how wide that is",

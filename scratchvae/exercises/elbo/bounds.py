@@ -70,9 +70,12 @@ def bound(log_joint, log_q, step):
 
 
 def two_densities(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
-    """The logarithm of a joint, a normal density of z times the evidence, and that of a normal q, on a grid."""
-    z, step = np.linspace(-14, 14, G, retstep=True)  # (G,)
-    (m, mu), (s, sigma) = rng.normal(0, 1, 2), rng.uniform(0.4, 1.2, 2)
+    """The logarithm of a joint, a normal density of z times the evidence, and that of a normal q, on a grid.
+
+    Neither is 0 as a float anywhere, so that an answer may leave the logarithms, as line (4) is written.
+    """
+    z, step = np.linspace(-9, 9, G, retstep=True)  # (G,)
+    (m, mu), (s, sigma) = rng.uniform(-1.5, 1.5, 2), rng.uniform(0.4, 1, 2)
     log_joint = -0.5 * (((z - m) / s) ** 2 + LOG_2PI) - np.log(s) + rng.normal(-2, 1)
     return log_joint, -0.5 * (((z - mu) / sigma) ** 2 + LOG_2PI) - np.log(sigma), float(step)
 

@@ -16,12 +16,17 @@ def loss(log_likelihood, kl):
     return np.mean(nll + kl)
 
 
+def log_likelihoods_and_kl(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Mostly negative or mostly positive: a density may exceed 1."""
+    return rng.choice([-4, 4]) + rng.normal(0, 2, (B, K)), rng.exponential(2, B)
+
+
 LOSS = value(
     loss,
     lambda a, kl: {
         "loss": sum(k - sum(row) / len(row) for row, k in zip(a.tolist(), kl.tolist(), strict=True)) / len(kl)
     },
-    lambda rng: (rng.normal(-5, 2, (B, K)), rng.exponential(2, B)),
+    log_likelihoods_and_kl,
     (
         "The ELBO is to be large. Which sign does each term then have in a loss? What is averaged over the K draws, "
         "what over the B examples?",
@@ -43,6 +48,16 @@ LOSS = value(
             lambda a, kl: np.mean(a.mean(axis=1) + kl),
             "sign",
             "the log-likelihood has the wrong sign: minimising this makes the data improbable",
+        ),
+        Slip(
+            lambda a, kl: abs(np.mean(a)) + np.mean(kl),
+            "elementwise-factor",
+            "abs is no minus: a density may exceed 1, and then its logarithm is positive",
+        ),
+        Slip(
+            lambda a, kl: np.mean(abs(a)) + np.mean(kl),
+            "elementwise-factor",
+            "abs of each draw is no minus: where a density exceeds 1, its logarithm is positive",
         ),
         Slip(
             lambda a, kl: np.sum(-a.mean(axis=1) + kl),

@@ -69,7 +69,7 @@ TERMS = value(
         Slip(
             first(lambda mu, s, x, n: 0.5 * (((x - mu) ** 2 + s**2) / n**2 + np.log(2 * np.pi * n**2))),
             "sign",
-            "the first is the mean of nll: its sign is turned",
+            "the first has its sign turned: it is the mean of log p(x|z) itself",
         ),
         Slip(
             first(lambda mu, s, x, n: -0.5 * ((x - mu) ** 2 / n**2 + s**2 + np.log(2 * np.pi * n**2))),
@@ -80,6 +80,21 @@ TERMS = value(
             first(lambda mu, s, x, n: -0.5 * (((x - mu) ** 2 + s**2) / n + np.log(2 * np.pi * n))),
             "elementwise-factor",
             "the first: noise is a standard deviation, and its square belongs here",
+        ),
+        Slip(
+            first(lambda mu, s, x, n: -0.5 * (((x - mu) ** 2 + s**2) / n**2 + np.log(2 * np.pi * n))),
+            "missing-term",
+            "the first: in its logarithm stands noise, where noise^2 belongs",
+        ),
+        Slip(
+            first(lambda mu, s, x, n: -0.5 * (((x - mu) ** 2 + s**2) / n + np.log(2 * np.pi * n**2))),
+            "elementwise-factor",
+            "the first: the squares are divided by noise, where noise^2 belongs",
+        ),
+        Slip(
+            first(lambda mu, s, x, n: -0.5 * (((x - mu) ** 2 + s) / n**2 + np.log(2 * np.pi * n**2))),
+            "elementwise-factor",
+            "the first: what q's width adds to the mean square is sigma^2",
         ),
         Slip(
             second(lambda mu, s: -0.5 * (mu**2 + s**2 - 1 - np.log(s**2))),
@@ -95,6 +110,26 @@ TERMS = value(
             second(lambda mu, s: 0.5 * (mu**2 + s**2 - 1 - np.log(s))),
             "missing-term",
             "the second: the logarithm is of the variance, not of the standard deviation",
+        ),
+        Slip(
+            second(lambda mu, s: 0.5 * (mu**2 + s**2 - np.log(s**2))),
+            "missing-term",
+            "the second lacks its -1: where q is the prior it has to be 0",
+        ),
+        Slip(
+            second(lambda mu, s: 0.5 * (mu**2 + s**2 - 1 + np.log(s**2))),
+            "sign",
+            "the second: its logarithm has the wrong sign, and the KL should grow without limit as q gets narrow",
+        ),
+        Slip(
+            second(lambda mu, s: 0.5 * (mu**2 + s - 1 - np.log(s**2))),
+            "elementwise-factor",
+            "the second: beside mu^2 stands the variance, sigma^2",
+        ),
+        Slip(
+            lambda *point: two_terms(*point)[::-1],
+            "transpose",
+            "the two are swapped: E_q[log p(x|z)] first, then the KL",
         ),
         Slip(
             lambda *point: two_terms(*point)[0] - two_terms(*point)[1],
@@ -175,6 +210,41 @@ GAP = value(
             lambda mu, sigma, x, n: kl_to(0, 1 + n**2, mu, sigma),
             "elementwise-factor",
             "N(0, 1 + noise^2) is the density of x: the gap compares two densities of z",
+        ),
+        Slip(
+            lambda mu, sigma, x, n: kl_to(x / (1 + n), n / (1 + n), mu, sigma),
+            "elementwise-factor",
+            "noise is a standard deviation: in the posterior stands its square",
+        ),
+        Slip(
+            lambda mu, sigma, x, n: kl_to(x / (1 + n**2), n / np.sqrt(1 + n**2), mu, sigma),
+            "elementwise-factor",
+            "the posterior's standard deviation stands where its variance belongs",
+        ),
+        Slip(
+            lambda mu, sigma, x, n: kl_to(*posterior(x, n), mu, np.sqrt(sigma)),
+            "elementwise-factor",
+            "sigma stands where the variance of q belongs: square it",
+        ),
+        Slip(
+            lambda mu, sigma, x, n: kl_to(*posterior(x, n), mu, sigma) - np.log(n**2 / (1 + n**2) / sigma**2),
+            "sign",
+            "the logarithm has the wrong sign: on top in it stands the posterior's variance",
+        ),
+        Slip(
+            lambda mu, sigma, x, n: kl_to(0, posterior(x, n)[1], 0, sigma),
+            "missing-term",
+            "the means do not stand in it: how far is mu from the posterior's?",
+        ),
+        Slip(
+            lambda mu, sigma, x, n: kl_to(*posterior(x, n), mu, sigma) + 0.5,
+            "missing-term",
+            "the -1 is missing: where q is the posterior the gap has to be 0",
+        ),
+        Slip(
+            lambda mu, sigma, x, n: 2 * kl_to(*posterior(x, n), mu, sigma),
+            "factor",
+            "twice what it should be: a 1/2 stands in front",
         ),
     ),
 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from scratchvae.exercises.blank import Slip, value
 
-N, K = 5, 5000
+N = 5
 
 
 def kl_of_tables(q, p):
@@ -112,10 +112,16 @@ def estimate_by_sums(log_q: np.ndarray, log_p: np.ndarray) -> dict[str, float]:
     return {"estimate": total / n, "standard error": np.sqrt(squares / n - (total / n) ** 2) / np.sqrt(n)}
 
 
+def logarithms_at_draws(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Each time of another number of draws, so that an answer counts them."""
+    n = int(rng.integers(4000, 6000))
+    return rng.normal(-1.0, 0.7, n), rng.normal(-1.6, 1.1, n)
+
+
 DRAWS = value(
     kl_from_draws,
     estimate_by_sums,
-    lambda rng: (rng.normal(-1.0, 0.7, K), rng.normal(-1.6, 1.1, K)),
+    logarithms_at_draws,
     (
         "A mean under q becomes a mean over draws from q. Of which values? And how far is a mean of K draws off, if a "
         "single one is off by the standard deviation?",
