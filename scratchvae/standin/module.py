@@ -11,6 +11,8 @@ def asarray(a, dtype=None, order=None, *, copy=None, blocking=False):
     """A device array as it is if it may be; the host's numbers, converted there, in one transfer."""
     if isinstance(a, ndarray):
         return a.astype(a.dtype if dtype is None else dtype, copy=bool(copy))
+    if isinstance(a, list | tuple) and a and all(isinstance(part, ndarray) for part in a):
+        return asarray(stack(a), dtype)
     counts.to_device += 1
     return ndarray(np.array(a, dtype))
 
@@ -51,6 +53,20 @@ def stack(tup, axis=0):
     return concatenate([a if not isinstance(a, ndarray) else ndarray(np.expand_dims(a._host, axis)) for a in tup], axis)
 
 
+def dot(a, b, out=None):
+    return launch(np.dot, a, b, out=out)
+
+
+def vdot(a, b):
+    return launch(np.vdot, a, b)
+
+
+def average(a, axis=None, weights=None, returned=False, *, keepdims=False):
+    if weights is not None or returned:
+        raise NotImplementedError("the stand-in does not model weights of cupy.average")
+    return a.mean(axis=axis, keepdims=keepdims)
+
+
 def where(condition, x, y):
     return launch(np.where, condition.astype(bool, copy=False), x, y)
 
@@ -69,7 +85,10 @@ def elementwise(ufunc):
 
 
 FUNCTIONS = {
-    **{f.__name__: f for f in (asarray, array, asnumpy, full, concatenate, stack, where, broadcast_to)},
+    **{
+        f.__name__: f
+        for f in (asarray, array, asnumpy, full, concatenate, stack, where, broadcast_to, dot, vdot, average)
+    },
     **{name: filled(name) for name in ("zeros", "ones")},
     **{f"{name}_like": lambda a, name=name: launch(getattr(np, f"{name}_like"), a) for name in ("zeros", "ones")},
     **{name: method(name) for name in (*REDUCTIONS, "reshape", "ravel", "transpose", "squeeze", "copy", "astype")},

@@ -112,6 +112,7 @@ FORMULATIONS = {
         lambda x: get_xp(x).log(get_xp(x).mean(get_xp(x).exp(x), axis=-1)),
         lambda x: get_xp(x).log(get_xp(x).exp(x).sum(axis=1)) - math.log(x.shape[1]),
         lambda x: get_xp(x).log((math.e**x).sum(1) / x.shape[1]),
+        lambda x: get_xp(x).array([get_xp(x).log(get_xp(x).average(get_xp(x).exp(row))) for row in x]),
     ],
     "gpu.draw": [
         lambda mu, sigma, eps: mu + sigma * get_xp(mu).asarray(eps, dtype=mu.dtype),
@@ -126,6 +127,7 @@ FORMULATIONS = {
         packed,
         norm_of_norms,
         lambda grads: sum((g * g).sum() for g in grads.values()).item() ** 0.5,
+        lambda grads: float(sum(get_xp(g).vdot(g, g) for g in grads.values())) ** 0.5,
         lambda grads: float(sum((g.ravel() @ g.ravel()) for g in grads.values()) ** 0.5),
     ],
     "gpu.seconds": [warmed_twice, one_by_one, each_measured, waited_twice, waits_in_between_before],

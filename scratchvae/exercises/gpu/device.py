@@ -22,7 +22,7 @@ REFUSED = {  # words of an error: what they mean
     "draw on the host": "the device's own generator gives other draws than NumPy's: use those that were handed in",
     "unexpected keyword": "CuPy's function does not have this keyword",
     "has no attribute": "CuPy does not have this name",
-    "does not model": "the stand-in does not know this function of CuPy's: is there another way?",
+    "does not model": "CuPy may well know this function, but the stand-in does not: write it another way",
 }
 
 
@@ -67,8 +67,8 @@ def there(
             return told(text)
         got = result.get() if isinstance(result, ndarray) else np.asarray(result)
     if syncs > waits:
-        allowed = {0: "it need not wait at all", 1: "once is enough"}[waits]
-        return told(f"the host waits {syncs} time{'s' * (syncs > 1)}, and {allowed}: add on the device, then look")
+        enough = ("it need not wait at all: leave all there", "once is enough: add on the device, then look")[waits]
+        return told(f"the host waits {syncs} time{'s' * (syncs > 1)}, and {enough}")
     if np.abs(got - expected).max() > NARROW * np.abs(expected).max():
         return told("other numbers than on NumPy")
     return None
