@@ -69,7 +69,7 @@ check("reparameterization.average", average)
 
 # %% [markdown]
 # If you are stuck, `hint("reparameterization.average")` in a cell of its own asks a question; a third hint is nearly
-# the code. Whatever stands in a blank, the cells below it run.
+# the code. Whatever value your function returns, the cells below it run.
 #
 # We take $f(z) = z^2 + \sin z$, for which $F$ is known. $\mathbb{E}[z^2] = \mu^2 + \sigma^2$. For the sine write
 # $\sin(\mu + \sigma\epsilon) = \sin\mu \cos(\sigma\epsilon) + \cos\mu \sin(\sigma\epsilon)$. The second term is odd in

@@ -80,8 +80,8 @@ check("gradients.slopes", slopes)
 
 # %% [markdown]
 # If you are stuck, `hint("gradients.slopes")` in a cell of its own asks a question. A second call gives the formula, a
-# third nearly the code, and then `solution("gradients.slopes")` shows one way to write it. Whatever stands in a blank,
-# the cells below it run.
+# third nearly the code, and then `solution("gradients.slopes")` shows one way to write it. Whatever value your function
+# returns, the cells below it run.
 #
 # ## The forward pass
 #
