@@ -355,7 +355,7 @@ for kind, x in (("held-out digits", held_out), ("noise", noise), ("tame noise", 
             kind, *lost[kind]
         )
     )
-later = error(noise, longer) / errors_of(noise, mean).mean()
+later = error(noise, longer) / errors_of(noise, np.broadcast_to(mean, noise.shape)).mean()
 print(f"share lost of noise after 1,600 steps in place of 800, Z = 49: {later:.1%}")
 
 gains = {  # along each direction v: v W_e W_d v, (D,)
