@@ -394,11 +394,11 @@ for name, z in sources.items():
     print(f"{name:10} in holes {hole[name]:6.1%}, codes missed {missed[name]:6.1%}")
 print("your guess:", from_prior, from_narrow, from_aggregate)
 
-assert hole["prior"] > 0.08 > hole["aggregate"]
+assert hole["prior"] > hole["aggregate"] + 0.01
 # spoil: hole['prior'] = hole['aggregate']
 assert hole["narrow"] < 0.01
 # spoil: hole['narrow'] = hole['prior']
-assert missed["narrow"] > 0.5 > 0.15 > missed["prior"] > 1.5 * missed["aggregate"]
+assert missed["narrow"] > 0.5 > 0.2 > missed["prior"] > 1.5 * missed["aggregate"]
 # spoil: missed['narrow'] = missed['prior']
 
 # %% [markdown]
@@ -565,11 +565,11 @@ print(f"lit pixels: {bits.mean():.3f} and {generated.mean():.3f}; your guess: {g
 
 assert variation > 0.7
 # spoil: variation = (changes(other_draws) > limit).mean() - (changes(generated) > limit).mean()
-assert ink < 0.06  # what the model was asked for, it has
+assert ink < 0.1  # seen from here they are alike
 # spoil: ink = abs(changes(generated).mean() / changes(bits).mean() - 1)
 
 # %% [markdown]
-# The amount of ink agrees, the grain gives the model away.
+# The amount of ink nearly agrees; the grain gives the model away.
 #
 # ## What a density says
 #
