@@ -255,7 +255,7 @@ NAMED = {
         lambda rng: {"G": 2},
         "x",
         "elementwise-factor",
-        "n should be n / G there",
+        "n should be 3 there; n / G is as much here",
     ),
     "an index with repeats": Plant(
         "repeats_added",

@@ -179,16 +179,16 @@ SLIPS = [  # parts, inputs[0], cause, words
         "elementwise-factor",
         "sigma itself",
     ),
-    (kls(lambda m, v, z: 0.5 * (np.exp(v) - 1 - v).sum(axis=1)), "kl", "missing-term", "no part with mu^2"),
+    (kls(lambda m, v, z: 0.5 * (np.exp(v) - 1 - v).sum(axis=1)), "kl", "missing-term", "no term in mu^2"),
     (
         kls(lambda m, v, z: 0.5 * (np.abs(m) + np.exp(v) - 1 - v).sum(axis=1)),
         "kl",
         "elementwise-factor",
-        "but one with |mu|",
+        "but one in |mu|",
     ),
-    (kls(lambda m, v, z: 0.5 * (m**2 + s(v) - 1 - v).sum(axis=1)), "kl", "elementwise-factor", "but one with sigma"),
+    (kls(lambda m, v, z: 0.5 * (m**2 + s(v) - 1 - v).sum(axis=1)), "kl", "elementwise-factor", "but one in sigma"),
     (kls(lambda m, v, z: 0.5 * (m**2 + np.exp(v) - 1 + v).sum(axis=1)), "kl", "sign", "the part of the kl with logvar"),
-    (kls(lambda m, v, z: 0.5 * (m**2 + np.exp(v) - 1).sum(axis=1)), "kl", "missing-term", "no part with logvar"),
+    (kls(lambda m, v, z: 0.5 * (m**2 + np.exp(v) - 1).sum(axis=1)), "kl", "missing-term", "no term in logvar"),
     (kls(lambda m, v, z: 0.5 * (m**2 + np.exp(v) - 1 - v)[:, 0]), "kl", "batch-sum", "leaves out latent 1"),
     (kls(lambda m, v, z: -log_normal(z)), "kl", "missing-term", "no log q(z)"),
     (kls(lambda m, v, z: log_normal(z, m, v)), "kl", "missing-term", "no log p(z)"),
@@ -1025,11 +1025,11 @@ def test_a_bound_that_is_too_high_is_said_to_be_so_with_its_kl():
 # -- few rows ----------------------------------------------------------------------------------------------------------
 
 OF_THE_KL = [
-    (lambda m, v: m**2 + np.exp(v) - 1, "the kl has no part with logvar"),
+    (lambda m, v: m**2 + np.exp(v) - 1, "the kl has no term in logvar"),
     (lambda m, v: m**2 + np.exp(v) - 1 + v, "the part of the kl with logvar has the wrong sign"),
-    (lambda m, v: np.exp(v) - 1 - v, "the kl has no part with mu^2"),
-    (lambda m, v: m + np.exp(v) - 1 - v, "the kl has no part with mu^2, but one with mu"),
-    (lambda m, v: m**2 + np.exp(2 * v) - 1 - v, "the kl has no part with sigma^2, but one with sigma^4"),
+    (lambda m, v: np.exp(v) - 1 - v, "the kl has no term in mu^2"),
+    (lambda m, v: m + np.exp(v) - 1 - v, "the kl has no term in mu^2, but one in mu"),
+    (lambda m, v: m**2 + np.exp(2 * v) - 1 - v, "the kl has no term in sigma^2, but one in sigma^4"),
 ]
 
 

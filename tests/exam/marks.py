@@ -1,7 +1,7 @@
 """The marks of the checks in exams that strangers set: `python tests/exam/marks.py > docs/exam.md`.
 
 The papers here were written by people who had not seen the checks, the museum or their tests, from a page of contract
-alone. They stand as they were marked; those of the first eleven exams are in the history.
+alone. They stand as they were marked; those of the first thirteen exams are in the history.
 """
 
 import importlib
@@ -25,7 +25,7 @@ from scratchvae.checks.files.check import check_file
 from scratchvae.checks.report import Finding, Report
 
 SUBJECTS = ("layers", "models", "networks", "files")
-PAPERS = [f"{exam}_{subject}" for exam in ("twelfth", "thirteenth", "fourteenth") for subject in SUBJECTS]
+PAPERS = [f"{exam}_{subject}" for exam in ("fourteenth", "fifteenth") for subject in SUBJECTS]
 CHECKS = {
     "vjp": check_vjp,
     "gradients": check_gradients,
@@ -81,7 +81,7 @@ def reports_on(item: Any) -> list[Report]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "student.py"
             path.write_text(given["source"])
-            return list(check_file(path))
+            return list(check_file(path, seconds=600))  # why: what is found must not depend on the machine
     placed = [given.pop(name) for name in ARGUMENTS if name in given]
     return [CHECKS[item.check](*placed, **given)]
 

@@ -159,9 +159,9 @@ def of_pieces(off: dict[str, float]) -> Finding | None:
     instead = [name for name in off if name not in RIGHT]
     gone = [name for name, w in weights.items() if abs(w) < ALLOWED]
     if gone:
-        other = f", but one with {instead[0]}" if instead else ""
+        other = f", but one in {instead[0]}" if instead else ""
         cause = "elementwise-factor" if instead else "missing-term"
-        return Finding(("kl",), cause, f"the kl has no part with {' and no '.join(gone)}{other}", ANALYTIC)
+        return Finding(("kl",), cause, f"the kl has no term in {' and none in '.join(gone)}{other}", ANALYTIC)
     if weights:
         return of_weights({f"the part of the kl with {name}": w for name, w in weights.items()}, ANALYTIC)
     if instead:
@@ -226,7 +226,7 @@ def wrong_sampled_kl(kl: np.ndarray, heads: Heads, z: np.ndarray | None, sizes: 
 def of_the_weights(weights: dict[str, float], constant: float) -> Finding | None:
     """Which of the parts of log q(z) - log p(z) are missing, or not once there; or a constant, if all are."""
     how = "log q(z) - log p(z)"
-    missing = [name.replace("the part of the kl", "part") for name, c in weights.items() if abs(c) < ALLOWED]
+    missing = [name.replace("the part of the kl with", "term in") for name, c in weights.items() if abs(c) < ALLOWED]
     if missing:
         return Finding(("kl",), "missing-term", f"the kl has no {' and no '.join(missing)}", how)
     if off := {name: c for name, c in weights.items() if not same(c, 1.0)}:

@@ -59,10 +59,12 @@ def uses(code: types.CodeType, name: str) -> Iterator[int]:
 
 
 def sets_it_alone(text: str, name: str) -> bool:
-    """Has the name an expression of its own in this line? A cache that is unpacked has none for it."""
+    """Has the name an expression of its own in this line? A cache that is unpacked has none for it, nor has a loop."""
+    if text.startswith("for "):
+        return False
     try:
         (statement,) = ast.parse(text).body
-    except (SyntaxError, ValueError):  # a line of a longer statement, or the head of a loop
+    except (SyntaxError, ValueError):  # a line of a longer statement
         return True
     if not isinstance(statement, ast.Assign):
         return True
@@ -144,12 +146,11 @@ def of_the_forward(point: Point) -> frozenset[types.CodeType]:
 
 Others = Iterator[tuple[Change, Callable[[], Mapping[str, Any]]]]
 Hypotheses = Mapping[str, Callable[[Here], Others]]
-CAUSES = {"-{0}": "sign", "{0} / 2": "factor", "2 * {0}": "factor"}
 FORMULAS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "-{0}": lambda a: -a,
     **{f"{name}({{0}})": does for name, does in CURVES.items() if name not in ("np.sin", "np.cos", "np.sign")},
     "1 / {0}": lambda a: 1 / a,
     "1 - {0}": lambda a: 1 - a,
-    "-{0}": lambda a: -a,
     "{0} / 2": lambda a: a / 2,
     "2 * {0}": lambda a: 2 * a,
 }
@@ -193,8 +194,12 @@ def two_names_exchanged(here: Here) -> Others:
 def a_formula_of_it(here: Here) -> Others:
     """A function of it, as sigma where the variance stands."""
     name, a = here.setting.name, here.value
+    values = [a]
     for text, does in FORMULAS.items() if is_array(a) and len(np.unique(a)) > 2 else ():
-        change = Change(CAUSES.get(text, "elementwise-factor"), "instead", name, "", text.format(name), 1.8)
+        if any(np.array_equal(does(a), value) for value in values):
+            continue  # why: |a| is -a where all are negative
+        values.append(does(a))
+        change = Change("elementwise-factor", "instead", name, "", text.format(name), 1.8)
         yield change, partial(computed, name, does, a)
 
 
@@ -224,15 +229,13 @@ def another_number_there(here: Here) -> Others:
         found |= {f"{name} + 1": (n + 1, 1.6), f"{name} - 1": (n - 1, 1.6)}
     for text, u in {**known, **lengths(here.scope, set(known.values()))}.items():
         found |= {f"{name} * {text}": (n * u, 1.7), f"{name} / {text}": (n / u, 1.7)}
-    alike: dict[float, list[str]] = {}
-    for new, (value, _) in found.items():
-        alike.setdefault(value, []).append(new)
-    for value, (new, *more) in alike.items():
-        cost = found[new][1]
-        new = f"{new} or {more[0]}" if more else new  # why: which of the two is meant cannot be seen
+    for new, (value, cost) in found.items():
         whole = type(n) is int and value == int(value)  # why: it may be a length, or an index
+        value = int(value) if whole else value
         change = Change("elementwise-factor", "instead", name, "", new, cost)
-        yield change, partial(dict, {name: int(value) if whole else value})
+        if type(n) is int and new not in (f"{name} + 1", f"{name} - 1"):  # why: another size may be as much
+            change = change._replace(kind="count", word=new, new=f"{value:g}")
+        yield change, partial(dict, {name: value})
 
 
 def lengths(scope: Mapping[str, Any], known: Container[float]) -> dict[str, int]:
@@ -332,4 +335,6 @@ def matters(point: Point, setting: Setting, skip: frozenset[types.CodeType]) -> 
 
 def claim_of_a_name(change: Change, setting: Setting) -> Claim:
     own = setting.place.endswith(")")  # has it a line of its own?
-    return Claim(change.cause, f"named: {change.kind}", detail=(change.old, change.new, own), cost=change.cost)
+    return Claim(
+        change.cause, f"named: {change.kind}", detail=(change.old, change.new, own, change.word), cost=change.cost
+    )

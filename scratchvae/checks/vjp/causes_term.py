@@ -240,7 +240,7 @@ def one_use_of_two(case: Case, seen: Seen) -> Iterator[Claim]:
         return
     there = np.abs(left).max(axis=0) > EXPLAINED * np.abs(left).max()  # (M,)
     blocks = [a.T[there].reshape(-1, len(rows), len(columns)) for a in (seen.got, left, seen.right)]
-    if all(of_rank_one(a) for a in blocks[:2]) and not of_rank_one(blocks[2]):
+    if all(map(of_rank_one, blocks[:2])) and of_rank_two(blocks[2]):
         yield Claim("missing-term", "one use of two", cost=5.0)  # why: a simpler reason, if there is one, goes first
 
 
@@ -248,6 +248,12 @@ def of_rank_one(blocks: np.ndarray) -> bool:
     """Is every one of these matrices, (n, I, J), an outer product, and not zero?"""
     s = np.linalg.svd(blocks, compute_uv=False)  # (n, min(I, J))
     return bool(len(s) and s[:, 0].all() and (s[:, 1] <= EXPLAINED * s[:, 0]).all())
+
+
+def of_rank_two(blocks: np.ndarray) -> bool:
+    """Is one of these matrices, (n, I, J), no outer product, nor zero?"""
+    s = np.linalg.svd(blocks, compute_uv=False)  # (n, min(I, J))
+    return bool((s[:, 1] > 1e-3 * s[:, 0]).any())
 
 
 def in_parts(seen: Seen) -> Iterator[tuple[str, Callable[[np.ndarray], np.ndarray]]]:

@@ -26,7 +26,7 @@ def not_finite(name: str, what: str, array: np.ndarray) -> Finding | None:
     if np.isfinite(array).all():
         return None
     where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-    text = f"{what} is not finite: look for an exp that overflows, log(0) or 0/0"
+    text = f"{what} is not finite: look for an exp that overflows, log(0), 0/0 or 0 times infinity"
     return Finding((name,), "non-finite", text, "rewrite that formula", where=where or None, got=float(array[where]))
 
 

@@ -5,6 +5,7 @@ speak about it. Small changes of the operation are tried beside them.
 """
 
 import inspect
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,7 @@ import numpy as np
 from scratchvae.checks.vjp.assigned import Hypotheses, claim_of_a_name, names_changed
 from scratchvae.checks.vjp.case import EVERY, Case, Claim, Hypothesis, Seen
 from scratchvae.checks.vjp.cover import VAGUE, opinions, simpler
-from scratchvae.checks.vjp.detached import claim_of_it, detached
+from scratchvae.checks.vjp.detached import PATH, claim_of_it, detached
 from scratchvae.checks.vjp.followed import Held, Point, Solved, leading, point_at, same, solved
 from scratchvae.checks.vjp.repeats import repeats_added
 from scratchvae.checks.vjp.tape import Site
@@ -75,19 +76,24 @@ def by_lines(
         if forgotten.claim:
             return forgotten
     found += [(claim_of(change), site, ()) for change, site in changes_of_one(held, changes)]
-    dear = not found or min(claim.cost for claim, _, _ in found) >= CHEAP
-    if dear and detached.__name__ in names and (kept := detached(points_of(cases))):
-        return Found(claim_of_it(kept))
-    if dear:
+    if cheapest(found) >= CHEAP:
         found += [(claim_of(change), site, ()) for change, site in changes_of_several(held, changes)]
-    if not found or min(claim.cost for claim, _, _ in found) >= CHEAP:
+    if cheapest(found) >= CHEAP:
         found += [(claim_of(change), site, ()) for change, site in changes_of_an_axis(cases, changes)]
+    kept = detached(points_of(cases)) if detached.__name__ in names and cheapest(found) > PATH else None
+    if kept:
+        return Found(claim_of_it(kept))
     if not found and names:
         for change, setting in names_changed(points_of(cases), names):
             return Found(claim_of_a_name(change, setting), setting.place)
     if not found:
         return Found(lines=lines_of([each.site for each in held if each.is_telling]))
     return the_simplest(found, held, cases[0])
+
+
+def cheapest(found: Sequence[tuple[Claim, Site, tuple[int, ...]]]) -> float:
+    """What the simplest claim costs; more than any, if there is none."""
+    return min((claim.cost for claim, _, _ in found), default=math.inf)
 
 
 def the_simplest(found: Sequence[tuple[Claim, Site, tuple[int, ...]]], held: list[Held], case: Case) -> Found:

@@ -20,12 +20,9 @@ def operand_alone(t: Told) -> tuple[str, str]:
 def operand_times(t: Told) -> tuple[str, str]:
     value, formula = t.claim.detail
     text = f"{t.it}: what {value} is multiplied by there is wrong"
-    more = [what for what, size in t.sizes.items() if abs(size - 1 - t.claim.factor) < 1e-5 and value == formula]
-    repair = f"{t.c}{formula} more than that"
-    if more:  # why: 1 more is 2, which may be a length
-        n = f"{1 + t.claim.factor:g}"
-        return f"{text}: is a 1 in it to be a {n} ({more[0]})?", f"{n} in place of 1"
-    return text, repair
+    if value == formula and (n := t.one_more):
+        return f"{text}: is a 1 in it to be a {n}?", f"{n.split()[0]} in place of 1"
+    return text, f"{t.c}{formula} more than that"
 
 
 def another_sum(t: Told) -> tuple[str, str]:
@@ -112,18 +109,24 @@ def term_beside(t: Told) -> tuple[str, str]:
 
 
 def name_instead(t: Told) -> tuple[str, str]:
-    old, new, own = t.claim.detail
+    old, new, own, _ = t.claim.detail
     text = f"{old} should be {new} there" if own else f"{new} belongs where {old} stands"
     return f"{t.it}: {text}", f"{new} in place of {old}"
 
 
+def another_count(t: Told) -> tuple[str, str]:
+    old, new, own, formula = t.claim.detail
+    text = f"{old} should be {new} there" if own else f"{new} belongs where {old} stands"
+    return f"{t.it}: {text}; {formula} is as much here: is it that?", f"{new} in place of {old}, by its sizes"
+
+
 def names_exchanged(t: Told) -> tuple[str, str]:
-    old, new, _ = t.claim.detail
+    old, new, _, _ = t.claim.detail
     return f"{t.it}: {old} and {new} are exchanged: each stands where the other belongs", f"exchange {old} and {new}"
 
 
 def name_set_anew(t: Told) -> tuple[str, str]:
-    old, new, _ = t.claim.detail
+    old, new, _, _ = t.claim.detail
     return f"{t.it}: {old} is set anew each time, and the sum over all times belongs in it", new
 
 
@@ -167,6 +170,7 @@ OF_LINES: dict[str, Sentence] = {
     "named: turned": name_instead,
     "named: instead": name_instead,
     "named: mask": name_instead,
+    "named: count": another_count,
     "named: exchanged": names_exchanged,
     "named: set anew": name_set_anew,
 }

@@ -15,6 +15,8 @@ def the_product(t: Told) -> tuple[str, str]:
 
 def term(t: Told) -> tuple[str, str]:
     text, repair = t.lacking(*the_product(t))
+    if t.claim.place == "fixed" and t.claim.words[0] == ONE and (n := t.one_more):
+        return f"{t.it}: {text}: is a 1 there to be a {n}?", f"{n.split()[0]} in place of 1"
     return f"{t.it}: {text}", repair
 
 

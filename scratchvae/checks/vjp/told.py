@@ -45,6 +45,12 @@ class Told(NamedTuple):
         return self.called or gradients(self.names)
 
     @property
+    def one_more(self) -> str:
+        """2 (y has 2 columns), where a 1 that is to be a length would explain a term as large as this one."""
+        n = 1 + abs(self.claim.factor)
+        return next((f"{size} ({what})" for what, size in self.sizes.items() if abs(size - n) < 1e-5), "")
+
+    @property
     def there(self) -> str:
         """At that line; nothing of a gradient."""
         return " there" if self.called.startswith(("line", "a value")) else ""

@@ -77,7 +77,7 @@ def simple_functions(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, n
             (f"{name} (1 - {name})", a * (1 - a)),
             (f"(1 - {name})", 1 - a),
             (f"{name}^2", a * a),
-            *(((f"|{name}|", np.abs(a)), (f"sign({name})", np.sign(a))) if (a < 0).any() else ()),
+            *(((f"|{name}|", np.abs(a)), (f"sign({name})", np.sign(a))) if (a < 0).any() and (a > 0).any() else ()),
         ):
             yield Word(text, text.removeprefix("mask ") if "mask" not in text else f"({text[5:]})", 1.5), value
         for text, value in (
