@@ -27,8 +27,8 @@
 # - which differences between two machines are rounding, and whether training makes them grow.
 #
 # **What you need**
-# - page 09; for the first blank the log-mean-exp of page 03. About 40 minutes with the blanks. It runs in some ten seconds,
-#   with a GPU or without one.
+# - page 09; for the first blank the log-mean-exp of page 03. About 40 minutes with the blanks. It runs in some ten
+#   seconds, with a GPU or without one.
 
 # %%
 from importlib.util import find_spec
