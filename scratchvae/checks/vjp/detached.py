@@ -25,7 +25,7 @@ STEP = 1e-5  # of the differences, relative to an input
 EQUAL = 1e-5  # relative to the derivative
 LESS = 1e-2  # and to what the backward is off by
 USES = 6  # of a name
-PATH = 3.4  # what it costs: a repair that can be written down is better
+PATH = 3.0  # what it costs: a repair that can be written down is better
 DIRECTIONS = 3  # in which the inputs move, beside each input alone
 
 
