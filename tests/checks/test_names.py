@@ -73,6 +73,23 @@ def test_who_looks_on_still_looks_on_afterwards():
         sys.settrace(before)
 
 
+def test_a_loop_that_would_not_end_with_another_number_is_left():
+    """It counts up to n, and half of an odd number is never met."""
+
+    def forward(x):
+        return np.sin(x), x
+
+    def backward(dy, x):
+        n, k, g = x.shape[0], 0, np.zeros_like(x)
+        while k != n:
+            g[k] = dy[k] * np.cos(x[k]) * np.cosh(x[k] - 0.3) ** (k + 0.5)
+            k += 1
+        return g
+
+    (finding,) = check_vjp(forward, backward, {"x": np.random.default_rng(0).standard_normal((5, 2))}).findings
+    assert finding.inputs == ("x",)
+
+
 @pytest.mark.parametrize(
     ("place", "more_than_once"),
     [

@@ -26,6 +26,7 @@ from scratchvae.checks.vjp.tape import OWN
 from scratchvae.checks.vjp.trials import all_right
 
 TRIALS = 600
+LINES = 50_000  # that may run
 FEW = 40  # characters of a line
 NOTHING = object()
 
@@ -85,6 +86,10 @@ class Here(NamedTuple):
 Put = Callable[[Here], Mapping[str, Any]]  # what the names are to stand for from here on
 
 
+class Endless(Exception):
+    """So many lines have run that it may never end."""
+
+
 class Watch:
     """Calls put whenever a name has been set in somebody's function that the forward has not called."""
 
@@ -92,30 +97,36 @@ class Watch:
         self.put, self.skip, self.only = put, skip, only
         self.known: dict[types.FrameType, tuple[int, dict[str, Any]]] = {}  # the line before, and what names were
         self.seen: set[types.CodeType] = set()
+        self.lines = 0
 
     def __call__(self, frame: types.FrameType, event: str, arg: Any) -> Any:
         """As Python calls it: at a call, and then at every line."""
         if event == "call":
-            if frame.f_globals.get("__name__", "").startswith(OWN) or frame.f_code in self.skip:
+            if frame.f_globals.get("__name__", "").startswith(OWN):
                 return None
             self.seen.add(frame.f_code)
-            if self.only and frame.f_code != self.only.code:
-                return None
-            self.known[frame] = (0, {})
-            return self
-        last, known = self.known.get(frame, (0, {}))
-        if event == "line":
-            names = names_in(frame)
-            scope = frame.f_locals
-            for name, value in list(scope.items()):
-                before = known.get(name, NOTHING)
-                here = Setting(frame.f_code, last, name)
-                if value is not before and (self.only is None or here == self.only):
-                    scope.update(self.put(Here(here, value, before, scope, names)))
-            self.known[frame] = (frame.f_lineno, dict(scope))
+        elif event == "line":
+            self.lines += 1
+            if self.lines > LINES:  # why: a loop may wait for a number that does not come any more
+                raise Endless
+            if frame.f_code not in self.skip and (self.only is None or frame.f_code == self.only.code):
+                self.look(frame)
         elif event == "return":
             self.known.pop(frame, None)
         return self
+
+    def look(self, frame: types.FrameType) -> None:
+        """At what has been set since the line before."""
+        last, known = self.known.get(frame, (0, {}))
+        scope = frame.f_locals
+        fresh = [name for name, value in scope.items() if value is not known.get(name, NOTHING)]
+        settings = [Setting(frame.f_code, last, name) for name in fresh]
+        settings = [setting for setting in settings if self.only in (None, setting)]
+        names = names_in(frame) if settings else {}
+        for setting in settings:
+            before = known.get(setting.name, NOTHING)
+            scope.update(self.put(Here(setting, scope[setting.name], before, scope, names)))
+        self.known[frame] = (frame.f_lineno, dict(scope))
 
 
 def gradients(point: Point, dy: np.ndarray, watch: Watch) -> dict[str, Any]:
@@ -292,10 +303,8 @@ def names_changed(points: list[Point], hypotheses: Hypotheses) -> Iterator[tuple
 
     gradients(first, first.dys[0], Watch(noted, skip))
     telling = {setting: matters(first, setting, skip) for setting in dict.fromkeys(setting for _, setting in tried)}
-    told = (
-        each for each in tried if telling[each[1]] or each[0].kind == "exchanged"
-    )  # why: then it is the two together
-    in_order = sorted(told, key=lambda each: each[0].cost)
+    both = {each for each in tried if each[0].kind == "exchanged"}  # why: there it is the two together that matter
+    in_order = sorted((each for each in tried if telling[each[1]] or each in both), key=lambda each: each[0].cost)
     for change, setting in in_order[:TRIALS]:
         watch = partial(Watch, partial(instead, change, kinds[tried[change, setting]]), skip, setting)
         if all(all_right(point, partial(with_it, point, watch)) for point in points):
