@@ -73,6 +73,17 @@ def test_who_looks_on_still_looks_on_afterwards():
         sys.settrace(before)
 
 
+def test_what_the_checks_do_with_a_gradient_is_nobodys_slip():
+    """Here no name of the backward stands for the wrong thing; to turn the gradient round where it is read would do."""
+    rng = np.random.default_rng(0)
+    (finding,) = check_vjp(
+        lambda x: (np.cumsum(x, axis=0), None),
+        lambda dy, cache: np.cumsum(dy[::-1], axis=0),
+        {"x": rng.standard_normal((5, 3))},
+    ).findings
+    assert "array" not in finding.message, finding
+
+
 def test_a_loop_that_would_not_end_with_another_number_is_left():
     """It counts up to n, and half of an odd number is never met."""
 
