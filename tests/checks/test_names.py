@@ -74,13 +74,19 @@ def test_who_looks_on_still_looks_on_afterwards():
 
 
 def test_what_the_checks_do_with_a_gradient_is_nobodys_slip():
-    """Here no name of the backward stands for the wrong thing; to turn the gradient round where it is read would do."""
-    rng = np.random.default_rng(0)
-    (finding,) = check_vjp(
-        lambda x: (np.cumsum(x, axis=0), None),
-        lambda dy, cache: np.cumsum(dy[::-1], axis=0),
-        {"x": rng.standard_normal((5, 3))},
-    ).findings
+    """To turn the gradient round where it is read would do; no name of the backward stands for the wrong thing."""
+
+    def forward(x):
+        return np.cumsum(x, axis=0), None
+
+    def backward(dy, cache):
+        steps, total = [], 0
+        for row in dy[::-1]:
+            total = total + row
+            steps.append(total)
+        return np.array(steps)
+
+    (finding,) = check_vjp(forward, backward, {"x": np.random.default_rng(0).standard_normal((5, 3))}).findings
     assert "array" not in finding.message, finding
 
 
