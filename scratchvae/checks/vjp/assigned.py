@@ -1,156 +1,23 @@
 """A name that stands for something else in a backward: with which of a few other values are all gradients right?
 
 A slip often acts at several places, since a name is used several times: a matrix that is to be transposed each time, a
-state of the wrong step, a count that is too large. So a name is given another value where it is set. Python calls a
-function before every line; that one puts the value there.
+state of the wrong step, a count that is too large. So a name is given another value where it is set.
 """
 
-import ast
-import dis
-import linecache
-import sys
 import types
 from collections.abc import Callable, Container, Iterator, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from scratchvae.checks.report import listed
-from scratchvae.checks.vjp.call import copied
 from scratchvae.checks.vjp.case import Claim
 from scratchvae.checks.vjp.changes import CURVES, Change
-from scratchvae.checks.vjp.followed import Point, flat
-from scratchvae.checks.vjp.scope import names_in
-from scratchvae.checks.vjp.tape import OWN
+from scratchvae.checks.vjp.followed import Point
 from scratchvae.checks.vjp.trials import all_right
+from scratchvae.checks.vjp.watched import Here, Setting, Watch, gradients, of_the_forward, with_it
 
 TRIALS = 600
-LINES = 50_000  # that may run
-FEW = 40  # characters of a line
-NOTHING = object()
-HOUSE = (*OWN, "scratchvae.checks", "scratchvae.backend")  # what runs there is not the backward that is checked
-
-
-class Setting(NamedTuple):
-    """A local variable of somebody's function, as it is after a line; line 0: as it is handed in."""
-
-    code: types.CodeType
-    line: int
-    name: str
-
-    @property
-    def place(self) -> str:
-        """line 14 (z, t = zs[i], ts[i]): where it is set to a value of its own; else the lines in which it is used."""
-        text = linecache.getline(self.code.co_filename, self.line).strip() if self.line else ""
-        if self.line and sets_it_alone(text, self.name):
-            short = text if len(text) <= FEW else f"{text[: FEW - 3].rstrip()}..."
-            return f"line {self.line} ({short})"
-        lines = sorted(set(uses(self.code, self.name)))
-        return f"line {listed(list(map(str, lines)))}"
-
-
-def uses(code: types.CodeType, name: str) -> Iterator[int]:
-    """The lines in which a function, or one inside it, reads a name."""
-    for step in dis.get_instructions(code):
-        if step.opname.startswith("LOAD") and step.argval == name and step.positions and step.positions.lineno:
-            yield step.positions.lineno
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType) and name in inner.co_freevars:
-            yield from uses(inner, name)
-
-
-def sets_it_alone(text: str, name: str) -> bool:
-    """Has the name an expression of its own in this line? A cache that is unpacked has none for it, nor has a loop."""
-    if text.startswith("for "):
-        return False
-    try:
-        (statement,) = ast.parse(text).body
-    except (SyntaxError, ValueError):  # a line of a longer statement
-        return True
-    if not isinstance(statement, ast.Assign):
-        return True
-    pairs = [(target, statement.value) for target in statement.targets]
-    return not any(isinstance(to, ast.Tuple) and not isinstance(value, ast.Tuple) for to, value in pairs)
-
-
-class Here(NamedTuple):
-    """What is known where a name has just been set."""
-
-    setting: Setting
-    value: Any
-    before: Any  # what it stood for before; NOTHING, if it did not
-    scope: dict[str, Any]
-    names: Mapping[str, np.ndarray]
-
-
-Put = Callable[[Here], Mapping[str, Any]]  # what the names are to stand for from here on
-
-
-class Endless(Exception):
-    """So many lines have run that it may never end."""
-
-
-class Watch:
-    """Calls put whenever a name has been set in somebody's function that the forward has not called."""
-
-    def __init__(self, put: Put, skip: frozenset[types.CodeType], only: Setting | None = None) -> None:
-        self.put, self.skip, self.only = put, skip, only
-        self.known: dict[types.FrameType, tuple[int, dict[str, Any]]] = {}  # the line before, and what names were
-        self.seen: set[types.CodeType] = set()
-        self.lines = 0
-
-    def __call__(self, frame: types.FrameType, event: str, arg: Any) -> Any:
-        """As Python calls it: at a call, and then at every line."""
-        if event == "call":
-            if frame.f_globals.get("__name__", "").startswith(HOUSE):
-                return None
-            self.seen.add(frame.f_code)
-        elif event == "line":
-            self.lines += 1
-            if self.lines > LINES:  # why: a loop may wait for a number that does not come any more
-                raise Endless
-            if frame.f_code not in self.skip and (self.only is None or frame.f_code == self.only.code):
-                self.look(frame)
-        elif event == "return":
-            self.known.pop(frame, None)
-        return self
-
-    def look(self, frame: types.FrameType) -> None:
-        """At what has been set since the line before."""
-        last, known = self.known.get(frame, (0, {}))
-        scope = frame.f_locals
-        fresh = [name for name, value in scope.items() if value is not known.get(name, NOTHING)]
-        settings = [Setting(frame.f_code, last, name) for name in fresh]
-        settings = [setting for setting in settings if self.only in (None, setting)]
-        names = names_in(frame) if settings else {}
-        for setting in settings:
-            before = known.get(setting.name, NOTHING)
-            scope.update(self.put(Here(setting, scope[setting.name], before, scope, names)))
-        self.known[frame] = (frame.f_lineno, dict(scope))
-
-
-def gradients(point: Point, dy: np.ndarray, watch: Watch) -> dict[str, Any]:
-    """A forward, and a backward that is watched."""
-    _, cache = point.pair.run(copied(dict(point.case.weights)))
-    with_it = sys.gettrace()
-    sys.settrace(watch)
-    try:
-        return dict(point.pair.pull(dy.copy(), cache))
-    finally:
-        sys.settrace(with_it)
-
-
-def of_the_forward(point: Point) -> frozenset[types.CodeType]:
-    """The functions that the forward runs: they are right, or both are wrong."""
-    watch, with_it = Watch(lambda here: {}, frozenset()), sys.gettrace()
-    sys.settrace(watch)
-    try:
-        point.pair.run(copied(dict(point.case.weights)))
-    finally:
-        sys.settrace(with_it)
-    return frozenset(watch.seen)
-
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What a name may stand for
@@ -318,11 +185,6 @@ def instead(change: Change, others: Callable[[Here], Others], here: Here) -> Map
     return next((make() for each, make in others(here) if each == change), {})
 
 
-def with_it(point: Point, watch: Callable[[], Watch], dy: np.ndarray) -> np.ndarray:
-    """All gradients, (m,), with names that stand for something else."""
-    return flat(gradients(point, dy, watch()), point.entries)
-
-
 def matters(point: Point, setting: Setting, skip: frozenset[types.CodeType]) -> bool:
     """Do all wrong gradients depend on it? Of what is no array of floats it is not asked."""
     rng = np.random.default_rng(0)
@@ -344,7 +206,9 @@ def matters(point: Point, setting: Setting, skip: frozenset[types.CodeType]) -> 
 
 
 def claim_of_a_name(change: Change, setting: Setting) -> Claim:
-    own = setting.place.endswith(")")  # has it a line of its own?
     return Claim(
-        change.cause, f"named: {change.kind}", detail=(change.old, change.new, own, change.word), cost=change.cost
+        change.cause,
+        f"named: {change.kind}",
+        detail=(change.old, change.new, setting.is_own, change.word),
+        cost=change.cost,
     )

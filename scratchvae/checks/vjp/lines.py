@@ -68,7 +68,8 @@ def by_lines(
     cases = list(cases)
     if not all(seen.fits and seen.linear for seen in cases[0].seen.values()):
         return Found()
-    if repeats_added.__name__ in names and (place := repeats_added(points_of(cases))):
+    points = points_of(cases)
+    if repeats_added.__name__ in names and (place := repeats_added(points)):
         return Found(Claim("batch-sum", "index added once", cost=1.0), place.place)
     found, held = claims_at_sites(cases, ((general, True), (own, False)))
     if not found and all(each.tight for each in held) and len(cases[0].seen) > 1:
@@ -79,12 +80,12 @@ def by_lines(
     if cheapest(found) >= CHEAP:
         found += [(claim_of(change), site, ()) for change, site in changes_of_several(held, changes)]
     if cheapest(found) >= CHEAP:
-        found += [(claim_of(change), site, ()) for change, site in changes_of_an_axis(cases, changes)]
-    kept = detached(points_of(cases)) if detached.__name__ in names and cheapest(found) > PATH else None
+        found += [(claim_of(change), site, ()) for change, site in changes_of_an_axis(points, changes)]
+    kept = detached(points) if detached.__name__ in names and cheapest(found) > PATH else None
     if kept:
         return Found(claim_of_it(kept))
     if not found and names:
-        for change, setting in names_changed(points_of(cases), names):
+        for change, setting in names_changed(points, names):
             return Found(claim_of_a_name(change, setting), setting.place)
     if not found:
         return Found(lines=lines_of([each.site for each in held if each.is_telling]))

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.checks.vjp.assigned import Here, Setting, Watch, of_the_forward, with_it
 from scratchvae.checks.vjp.followed import Point
 from scratchvae.checks.vjp.trials import all_right
+from scratchvae.checks.vjp.watched import Here, Setting, Watch, of_the_forward, with_it
 
 
 class Adding(np.ndarray):

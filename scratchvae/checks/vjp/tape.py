@@ -85,6 +85,11 @@ def source(code: types.CodeType, instruction: int, line: int) -> str:
     """The expression of an instruction; the line, where that goes over several."""
     first, last, _, _ = list(code.co_positions())[instruction // 2]
     text = expression(code, instruction) if first == last else linecache.getline(code.co_filename, line)
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """An expression on one line, or the beginning of it."""
     text = " ".join(text.split())
     return text if len(text) <= FEW else f"{text[: FEW - 3].rstrip()}..."
 

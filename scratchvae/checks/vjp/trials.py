@@ -55,12 +55,11 @@ def likely(change: Change) -> float:
     return change.cost + 0.5 * ("[" in change.word and "[" not in change.old)
 
 
-def changes_of_an_axis(cases: list[Case], changes: Changes) -> Iterator[tuple[Change, Site]]:
+def changes_of_an_axis(points: list[Point], changes: Changes) -> Iterator[tuple[Change, Site]]:
     """Sums along another axis, which may give another shape: put in, wherever there is one, and run again."""
     if "another_axis" not in changes:
         return
     only_this = {"another_axis": changes["another_axis"]}
-    points = points_of(cases)
     every = points[0].runs[-1].values if points else ()
     for site in [site for site in every if site.time is None and not site.is_returned][:SITES]:
         for change, name in first_tried(site, points[0], only_this):
