@@ -1,4 +1,4 @@
-"""What noise and KL do to a latent plane: four models over several seeds, measured as on page 10.
+"""What noise and KL do to a latent plane: four models over several seeds, measured as on page 12.
 
     python benchmarks/latent_space.py --out results/latent-space
 

@@ -1,4 +1,4 @@
-"""Makes the notebooks from their sources: python notebooks/build.py [00 04 ...]
+"""Makes the notebooks from their sources: python notebooks/build.py [00 05 ...]
 
 Each notebook NN_title.ipynb is executed from source/NN_title.py, which is the file to edit (py:percent: `# %%` begins a
 cell). What differs from run to run (times, random cell names) is left out, so that the same source and the same
@@ -9,7 +9,7 @@ source, the function is the solution that scratchvae.exercises has under that na
 answer are folded in the page, since they answer what was asked. Below an assert stands, in the source alone, what makes
 it fail: `# spoil: sigma = sigma**2`. A test puts that line before the assert, and it has to fail.
 
-    python notebooks/build.py --nbgrader COURSE 08
+    python notebooks/build.py --nbgrader COURSE 09
 
 writes COURSE/source/NN_title/NN_title.ipynb, what an instructor has in nbgrader: the solution of each blank between its
 markers, and below it a locked cell, worth a point, that asserts the check.
@@ -190,7 +190,7 @@ def hand_out(source: Path, course: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the notebooks from their sources.")
     parser.add_argument(
-        "numbers", nargs="*", help="of the pages, such as 00 04; all of them if there are none"
+        "numbers", nargs="*", help="of the pages, such as 00 05; all of them if there are none"
     )
     parser.add_argument(
         "--nbgrader",

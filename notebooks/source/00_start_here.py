@@ -78,7 +78,7 @@ show(
 # One dense layer gives three scores for each point, $s = x W + b$, with $W$ of the shape $(2, 3)$ and $b$ of the
 # shape $(3,)$. The **softmax** turns scores into probabilities: $p(y = k \mid x) = e^{s_k} / \sum_j e^{s_j}$.
 # Gradient ascent on the mean of $\log p(y \mid x)$ fits $W$ and $b$. The gradient of that with respect to the scores
-# is (one-hot label minus probability) over $B$; how a gradient reaches $W$ and $b$ is the subject of page 07.
+# is (one-hot label minus probability) over $B$; how a gradient reaches $W$ and $b$ is the subject of page 08.
 
 # %%
 layer = Dense(2, 3, rng=np.random.default_rng(0), dtype="float64")
@@ -183,7 +183,7 @@ show(
 # the **decoder**, turns them into a picture. Here is one with two latents, trained for a few seconds.
 #
 # Training makes one number as large as it can: the **ELBO**, a lower bound of $\log p(x)$, whose name and derivation
-# are the subject of page 05. Higher is better. Its unit is the **nat**, the unit of natural logarithms. An **epoch**
+# are the subject of page 06. Higher is better. Its unit is the **nat**, the unit of natural logarithms. An **epoch**
 # is one pass over the training images.
 
 # %%

@@ -89,7 +89,7 @@ check("autoencoders.errors", squared_errors)
 # The **error** is the mean of these over $N=800$ images of handwritten digits, shrunk to $7\times7$ pixels to keep it
 # quick, so $D=49$; a pixel is a number from 0, black, to 1, white. Training starts from small random weights and takes
 # steps against the slope: the error moves by $2(\hat x-x)/N$ for each unit of $\hat x$, and each matrix product passes
-# that on through a transpose (page 07 derives this).
+# that on through a transpose (page 08 derives this).
 
 
 # %%
@@ -404,7 +404,7 @@ show(
 # The library's `Autoencoder` has one in each half here. It calls the last layer `logits`, a name from another kind of
 # image; with squared errors these are the pictures themselves. `Gaussian()` stands for squared errors: its `nll`, minus
 # the logarithm of a normal density, is half of ours plus a constant. `fit` takes steps as we did, on 128 images at a
-# time; `Adam` sets their sizes (page 09). An epoch is one pass over the images; `binarise="none"` leaves pixels grey.
+# time; `Adam` sets their sizes (page 10). An epoch is one pass over the images; `binarise="none"` leaves pixels grey.
 # Images have $28\times28$ pixels now.
 
 

@@ -611,7 +611,7 @@ assert np.isclose(large, normal(1.0, 0.96, 0.2))
 
 # %% [markdown]
 # Here 17 strips were enough. With $Z$ latents a grid of 17 on each axis has $17^Z$ points.
-# [The next page](03_the_intractable_evidence.ipynb) shows when the sum gets out of reach, and what can be done.
+# [The next page](03_the_evidence.ipynb) shows when the sum gets out of reach, and what can be done.
 #
 # ## Your progress
 
@@ -646,4 +646,4 @@ progress("bayes")
 #   [the linear-Gaussian model](../docs/derivations/09_linear_gaussian.md).
 #
 # [Back: autoencoders](01_autoencoders.ipynb) · [Contents](README.md) ·
-# [Next: the intractable evidence](03_the_intractable_evidence.ipynb)
+# [Next: the intractable evidence](03_the_evidence.ipynb)

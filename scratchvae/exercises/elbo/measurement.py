@@ -46,7 +46,7 @@ TERMS = value(
     one_measurement,
     (
         "log p(x|z) is a square of x - z and a constant. What is E_q[(x - z)^2], with x - z = (x - mu) - (z - mu)? The "
-        "KL to the prior is on page 04.",
+        "KL to the prior is on page 05.",
         "-1/2 (((x - mu)^2 + sigma^2) / noise^2 + log(2 pi noise^2)), and 1/2 (mu^2 + sigma^2 - 1 - log sigma^2)",
         "-0.5 * ((... + sigma**2) / noise**2 + np.log(2 * np.pi * noise**2)), 0.5 * (mu**2 + ... - 1 - np.log(...))",
     ),

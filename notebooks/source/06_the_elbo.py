@@ -11,9 +11,9 @@
 # ---
 
 # %% [markdown]
-# # 05 · The ELBO
+# # 06 · The ELBO
 #
-# Page 03 could not compute $\log p(x)$, nor page 04 the KL to the posterior; here you derive the one number that takes
+# Page 03 could not compute $\log p(x)$, nor page 05 the KL to the posterior; here you derive the one number that takes
 # hold of both, the **ELBO**, twice: as a bound, and as an identity.
 #
 # **What you will do**
@@ -25,7 +25,7 @@
 # - what raising the ELBO does, and every sign.
 #
 # **What you need**
-# - pages 02 to 04. About 45 minutes with the blanks. It runs in ten seconds.
+# - pages 02 to 05. About 45 minutes with the blanks. It runs in ten seconds.
 
 # %%
 from importlib.util import find_spec
@@ -296,7 +296,7 @@ for beta, (m, s, *_) in best.items():  # where both slopes are zero, by hand
 #
 # ## Second derivation: an identity
 #
-# Jensen does not say what is lost. Start from the KL that page 04 asked for:
+# Jensen does not say what is lost. Start from the KL that page 05 asked for:
 #
 # $$\begin{aligned}
 # \mathrm{KL}(q(z \mid x) \,\Vert\, p(z \mid x)) &= \mathbb{E}_q[\log q(z \mid x) - \log p(z \mid x)]
@@ -308,7 +308,7 @@ for beta, (m, s, *_) in best.items():  # where both slopes are zero, by hand
 #
 # $$\log p(x) = \mathrm{ELBO} + \mathrm{KL}(q(z \mid x) \,\Vert\, p(z \mid x)) \quad \text{for every } q.$$
 #
-# Page 04 was off by minus this $\log p(x)$. So we *can* compare this KL between densities $q$: it is lowest where the
+# Page 05 was off by minus this $\log p(x)$. So we *can* compare this KL between densities $q$: it is lowest where the
 # ELBO is highest. For our measurement page 02 has found the posterior, $\mathcal{N}(0.96, 0.2)$. Write the gap for any
 # $x$ and noise.
 
@@ -346,7 +346,7 @@ assert elbos.max() < log_px
 # spoil: elbos[7] = log_px
 assert np.isclose(at_posterior, log_px)
 # spoil: at_posterior = elbos.max()
-assert np.isclose(-log_px, 1.6065, atol=5e-5)  # by which page 04 was off
+assert np.isclose(-log_px, 1.6065, atol=5e-5)  # by which page 05 was off
 # spoil: log_px = -log_px
 
 # %% [markdown]
@@ -516,7 +516,7 @@ assert gap_of_narrow > 5  # that one is far from the posterior
 class Flipped(VAE):
     """A VAE whose ELBO has the wrong sign at the KL."""
 
-    def objective(self, x, eps):  # eps makes the draws, see page 06
+    def objective(self, x, eps):  # eps makes the draws, see page 07
         terms, cache = super().objective(x, eps)
         wrong = -terms.nll + terms.kl
         return terms._replace(elbo=wrong, objective=wrong), cache
@@ -742,7 +742,7 @@ assert min(others) < left + 1e-4
 # spoil: left = left - 0.01
 
 # %% [markdown]
-# For the bent decoder descent to $q^*$ may end on the smaller of two peaks, as on page 04. So we try 2,130 normal
+# For the bent decoder descent to $q^*$ may end on the smaller of two peaks, as on page 05. So we try 2,130 normal
 # densities for each point, and descend from the best. *Before you run the cell:* which part of the gap is larger here?
 
 # %% tags=["answer"]
@@ -837,5 +837,5 @@ progress("elbo")
 #   1801.03558.
 # - [The derivation page](../docs/derivations/03_elbo.md) on the ELBO.
 #
-# [Back: KL divergence](04_kl_divergence.ipynb) · [Contents](README.md) ·
-# [Next: the reparameterization trick](06_the_reparameterization_trick.ipynb)
+# [Back: KL divergence](05_kl_divergence.ipynb) · [Contents](README.md) ·
+# [Next: the reparameterization trick](07_the_reparameterization_trick.ipynb)

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 06 · The reparameterization trick
+# # 07 · The reparameterization trick
 #
 # The ELBO holds an expectation over $z$, and $z$ is drawn at random. To train the encoder we need the gradient of that
 # expectation. On this page you write two estimators of it, and measure both against the exact gradient.
@@ -27,7 +27,7 @@
 # - that eps is drawn afresh for each pass and is a constant within it.
 #
 # **What you need**
-# - page 05, and the chain rule. About 40 minutes with the blanks. It runs in a few seconds.
+# - page 06, and the chain rule. About 40 minutes with the blanks. It runs in a few seconds.
 
 # %%
 from importlib.util import find_spec
@@ -500,5 +500,5 @@ progress("reparameterization")
 # - [The derivation page](../docs/derivations/04_reparameterization.md) on the reparameterization and the score
 #   function.
 #
-# [Back: the ELBO](05_the_elbo.ipynb) · [Contents](README.md) ·
-# [Next: backpropagation by hand](07_backpropagation_by_hand.ipynb)
+# [Back: the ELBO](06_the_elbo.ipynb) · [Contents](README.md) ·
+# [Next: backpropagation by hand](08_backpropagation_by_hand.ipynb)

@@ -11,9 +11,9 @@
 # ---
 
 # %% [markdown]
-# # 04 · KL divergence
+# # 05 · KL divergence
 #
-# Page 03 ended with a wish: a density $q$ that is close to the posterior. This page says what *close* means, computes
+# Page 04 ended with a wish: a density $q$ that is close to the posterior. This page says what *close* means, computes
 # it in three ways, and looks at what becomes of it when $q$ is fitted.
 #
 # **What you will do**
@@ -26,7 +26,7 @@
 # - why the KL to the posterior is out of reach.
 #
 # **What you need**
-# - page 02; page 03 helps. About 30 minutes with the blanks. It runs in a few seconds.
+# - page 02; pages 03 and 04 help. About 30 minutes with the blanks. It runs in a few seconds.
 
 # %%
 from importlib.util import find_spec
@@ -420,5 +420,5 @@ progress("kl")
 # - David MacKay, *Information Theory, Inference, and Learning Algorithms* (2003), chapters 2 and 33.
 # - [The derivation page](../docs/derivations/02_kl.md) on the KL of Gaussians, with its backward pass.
 #
-# [Back: the intractable evidence](03_the_intractable_evidence.ipynb) · [Contents](README.md) ·
-# [Next: the ELBO](05_the_elbo.ipynb)
+# [Back: the intractable evidence](03_the_evidence.ipynb) · [Contents](README.md) ·
+# [Next: the ELBO](06_the_elbo.ipynb)

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 07 · Backpropagation by hand
+# # 08 · Backpropagation by hand
 #
 # Training needs the derivative of one number with respect to every weight. On this page you go back to the weights,
 # through a neuron and a layer, and find out how to know that a derivative is right.
@@ -27,7 +27,7 @@
 # - which error matters, the absolute or the relative one.
 #
 # **What you need**
-# - the chain and quotient rules, Taylor's theorem, $i^2=-1$, matrix products; at the end the KL and logvar (page 04).
+# - the chain and quotient rules, Taylor's theorem, $i^2=-1$, matrix products; at the end the KL and logvar (page 05).
 #   About 45 minutes with the blanks. It runs in ten seconds.
 
 # %%
@@ -943,5 +943,5 @@ progress("backprop")
 # - Joaquim Martins, Peter Sturdza, Juan Alonso, *The Complex-Step Derivative Approximation* (2003).
 # - [The derivations of the layers](../docs/derivations/05_layers.md).
 #
-# [Back: the reparameterization trick](06_the_reparameterization_trick.ipynb) · [Contents](README.md) ·
-# [Next: gradients through mu and sigma](08_gradients_through_mu_and_sigma.ipynb)
+# [Back: the reparameterization trick](07_the_reparameterization_trick.ipynb) · [Contents](README.md) ·
+# [Next: gradients through mu and sigma](09_gradients_through_mu_and_sigma.ipynb)

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 10 · The latent space
+# # 12 · The latent space
 #
 # One expects of a VAE that draws from $\mathcal{N}(0, I)$ fall where its encoder puts images; this page measures
 # whether they do, what lies between, and what comes out.
@@ -27,7 +27,7 @@
 # - how far the model's images are from the data's.
 #
 # **What you need**
-# - pages 01 and 09. About 40 minutes with the blanks. It runs in fifteen seconds.
+# - pages 01 and 10. About 40 minutes with the blanks. It runs in fifteen seconds.
 
 # %%
 from importlib.util import find_spec
@@ -65,7 +65,7 @@ def walk(a, b, steps):
 check("latent.walk", walk)
 
 # %% [markdown]
-# Now a VAE of page 09 with $Z = 2$, so that its latent space is a plane that we can see. For an image $x$ the encoder
+# Now a VAE of page 10 with $Z = 2$, so that its latent space is a plane that we can see. For an image $x$ the encoder
 # gives $q(z \mid x) = \mathcal{N}(\mu, \sigma^2)$; the decoder gives for each pixel of an image the
 # probability that it is 1. These probabilities, shown in grey, are the decoder's **mean**: the **picture** of $z$.
 
@@ -612,7 +612,7 @@ print(
     f"at z = mu: above log p(x) for {above:.0%}, below by {less.mean():.1f} ± {error:.1f} on average"
 )
 
-assert off < 0.3  # importance sampling, page 03, says the same
+assert off < 0.3  # importance sampling, page 04, says the same
 # spoil: off = np.median(np.abs(at_mu - log_px))
 assert blacker > 0.8
 # spoil: blacker = (np.median(log_px) > log_px).mean()
@@ -656,5 +656,5 @@ progress("latent")
 # - Irina Higgins and others, *beta-VAE* (2017), for the weight of the KL.
 # - Jakub Tomczak and Max Welling, *VAE with a VampPrior* (2018), arXiv 1705.07120, for priors made of blobs.
 #
-# [Back: train a VAE on digits](09_train_a_vae_on_digits.ipynb) · [Contents](README.md) ·
-# [Next: the same code on a GPU](11_the_same_code_on_a_gpu.ipynb)
+# [Back: train a VAE on digits](10_train_a_vae_on_digits.ipynb) · [Contents](README.md) ·
+# [Next: the same code on a GPU](14_the_same_code_on_a_gpu.ipynb)

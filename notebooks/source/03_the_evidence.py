@@ -153,7 +153,7 @@ assert np.abs(differences).max() < 1e-8
 # vector is in general not normal, and for a network no formula of its density is known.
 #
 # We need such a decoder to play with. The data are points around a circle in the plane, so $D = 2$. The model has one
-# latent, $Z = 1$. The library trains it in a second; how, is the subject of pages 05 to 09. Here only the result
+# latent, $Z = 1$. The library trains it in a second; how, is the subject of pages 06 to 10. Here only the result
 # matters: some network $g$ that turns a number into a point of the plane.
 
 # %%
@@ -574,8 +574,8 @@ assert wide_posterior > 10
 # $q(z \mid x)$ covers one of them.
 #
 # Two questions are now open. How does one measure how far $q$ is from the posterior? [The next
-# page](04_kl_divergence.ipynb) does that. And how does one train a network to make it small, without knowing the
-# posterior? That is page 05.
+# page](05_kl_divergence.ipynb) does that. And how does one train a network to make it small, without knowing the
+# posterior? That is page 06.
 #
 # ## Recap
 #
@@ -608,4 +608,4 @@ assert wide_posterior > 10
 # - [The derivation page](../docs/derivations/01_evidence.md) on Bayes' rule and the evidence.
 #
 # [Back: Bayes' rule](02_bayes_rule.ipynb) · [Contents](README.md) ·
-# [Next: KL divergence](04_kl_divergence.ipynb)
+# [Next: KL divergence](05_kl_divergence.ipynb)

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 09 · Train a VAE on digits
+# # 10 · Train a VAE on digits
 #
 # All parts are there: the bound, the noise, the gradients. This page puts them to work on images of digits, and looks
 # at the choices that decide whether it works: the likelihood, the weight of the KL, the step size, the warm-up.
@@ -27,7 +27,7 @@
 # - when a latent is worth its KL: a threshold in closed form.
 #
 # **What you need**
-# - pages 05 and 08. About 30 minutes. It runs in about fifteen seconds.
+# - pages 06 and 09. About 30 minutes. It runs in about fifteen seconds.
 
 # %%
 from importlib.util import find_spec
@@ -56,7 +56,7 @@ D = x_train.shape[1]  # 784 pixels
 # %% [markdown]
 # Four symbols. $x$ is an image, a row of $D$ pixels; for the digits $D = 784$. $z$ is its code, a row of $Z$ latents.
 # The encoder returns $q(z \mid x)$, a normal distribution with the mean $\mu$ and the standard deviation $\sigma_q$,
-# both rows of $Z$ numbers. The decoder returns $p(x \mid z)$. Training maximises the ELBO of page 05,
+# both rows of $Z$ numbers. The decoder returns $p(x \mid z)$. Training maximises the ELBO of page 06,
 #
 # $$\text{elbo} = -\text{nll} - \text{kl}, \qquad \text{nll} = -\log p(x \mid z), \qquad
 #   \text{kl} = \mathrm{KL}(q(z \mid x) \,\|\, p(z)),$$
@@ -525,7 +525,7 @@ show(
 
 # %% [markdown]
 # - $\beta < 1$: the best reconstructions, and samples that are hardly digits. The codes may lie far from the prior,
-#   and the prior then hits places where no code was (page 10 counts such holes). It is a step back towards the
+#   and the prior then hits places where no code was (page 12 counts such holes). It is a step back towards the
 #   autoencoder of page 01.
 # - $\beta \gg 1$: a nat of KL costs more than it can save. The code is given up, and the decoder returns nearly the
 #   mean image whatever $z$ is.
@@ -666,7 +666,7 @@ assert outcome[0.01].startswith("elbo -")
 # In the second case the latent is not used: it **collapses**, with the exact evidence as the objective, no bound and
 # no optimizer in sight. (That eigenvectors are the best columns is the theorem of Tipping and Bishop, 1999.)
 #
-# *The bound.* Page 05 shows that the ELBO falls short of the evidence by $\mathrm{KL}(q \,\|\, p(z \mid x))$. Here
+# *The bound.* Page 06 shows that the ELBO falls short of the evidence by $\mathrm{KL}(q \,\|\, p(z \mid x))$. Here
 # the posterior $p(z \mid x)$ is normal with the precision matrix $W^\top W / \sigma^2 + I$. The columns of $W$ are
 # orthogonal, so the matrix is diagonal, a diagonal $q$ can equal the posterior, and the gap is zero. The maximum of
 # the ELBO is that of the evidence, and so are its collapsed latents.
@@ -892,5 +892,5 @@ assert np.array_equal(again > 0.01, eigenvalues[:4] > 2.7**2)
 # - Means, sums and weights as people met them: [keras-io 270](https://github.com/keras-team/keras-io/issues/270) and
 #   [PyTorch's examples 652](https://github.com/pytorch/examples/issues/652).
 #
-# [Back: gradients through mu and sigma](08_gradients_through_mu_and_sigma.ipynb) · [Contents](README.md) ·
-# [Next: the latent space](10_the_latent_space.ipynb)
+# [Back: gradients through mu and sigma](09_gradients_through_mu_and_sigma.ipynb) · [Contents](README.md) ·
+# [Next: the latent space](12_the_latent_space.ipynb)

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 08 · Gradients through mu and sigma
+# # 09 · Gradients through mu and sigma
 #
 # This page follows one gradient from the objective back to the first layer of the encoder, and you write it: twelve
 # short functions. Each is checked as soon as you run its cell, and the check says what is wrong.
@@ -27,7 +27,7 @@
 # - that mu and sigma are outputs of the encoder: what is trained are the weights.
 #
 # **What you need**
-# - pages 04, 06 and 07; the balance at the end uses a model of page 03. About 60 minutes with the blanks. It runs in
+# - pages 05, 07 and 08; the balance at the end uses a model of page 03. About 60 minutes with the blanks. It runs in
 #   five seconds.
 
 # %%
@@ -120,7 +120,7 @@ def draw_z(mu, logvar, eps):
 check("gradients.draw", draw_z)
 
 # %% [markdown]
-# The KL to the standard normal was derived on page 04. Its latents are independent, and independent KLs add up.
+# The KL to the standard normal was derived on page 05. Its latents are independent, and independent KLs add up.
 
 
 # %% tags=["blank"]
@@ -176,7 +176,7 @@ def nll_to_logits(dnll, logits, x):
 check("gradients.dlogits", nll_to_logits)
 
 # %% [markdown]
-# From the logits to $z$ there are two dense layers and a tanh, as on page 07: a product with the transposed weights for
+# From the logits to $z$ there are two dense layers and a tanh, as on page 08: a product with the transposed weights for
 # each dense layer, a factor $1 - g^2$ for the tanh.
 
 # %%
@@ -640,5 +640,5 @@ assert (np.abs(after - before)[1:].max(axis=1) > 1e-4).all()  # and they moved
 # - Diederik Kingma and Max Welling, *Auto-Encoding Variational Bayes* (2014), arXiv 1312.6114, section 2.4 and
 #   appendix B.
 #
-# [Back: backpropagation by hand](07_backpropagation_by_hand.ipynb) · [Contents](README.md) ·
-# [Next: train a VAE on digits](09_train_a_vae_on_digits.ipynb)
+# [Back: backpropagation by hand](08_backpropagation_by_hand.ipynb) · [Contents](README.md) ·
+# [Next: train a VAE on digits](10_train_a_vae_on_digits.ipynb)
