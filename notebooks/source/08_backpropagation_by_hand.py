@@ -78,8 +78,8 @@ check("backprop.edges", edge_slopes)
 #
 # Write $\text{dy}$ for $\partial J/\partial y$, and so on. We start with $\text{dy}=2(y-t)$ and go
 # **backwards**. A function receives the gradient of its output, its **upstream gradient**, and multiplies it by its
-# slope: $\text{da} = \text{dy} \cdot \partial y / \partial a$, then $\text{dw} = \text{da} \cdot \partial a /
-# \partial w$.
+# slope: $\text{da} = \text{dy} \cdot \partial y / \partial a$, then
+# $\text{dw} = \text{da} \cdot \partial a / \partial w$.
 #
 # The slope of $\tanh a=(e^a-e^{-a})/(e^a+e^{-a})$ is missing. Numerator and denominator are each other's
 # derivative. Use the quotient rule, and write the result with $y$ alone.
