@@ -8,7 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.exercises import autoencoders, backprop, bayes, elbo, gpu, gradients, kl, latent, reparameterization
+from scratchvae.exercises import (
+    autoencoders,
+    backprop,
+    bayes,
+    elbo,
+    gpu,
+    gradients,
+    kl,
+    latent,
+    reparameterization,
+    start,
+)
 from scratchvae.exercises.attempt import NotWritten, Trouble, called, kindly
 from scratchvae.exercises.blank import CLOSE, POINTS, Blank, in_order
 from scratchvae.exercises.handed_on import as_the_solution
@@ -16,6 +27,7 @@ from scratchvae.exercises.progress import PROGRESS
 from scratchvae.exercises.result import Result, of_a_finding
 
 PAGES: dict[str, dict[str, Blank]] = {
+    "start": start.BLANKS,
     "autoencoders": autoencoders.BLANKS,
     "bayes": bayes.BLANKS,
     "kl": kl.BLANKS,
