@@ -84,7 +84,7 @@ def filled(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             line, name, _ = checked_in(cell)
             cell.source = f"{inspect.getsource(blank_of(name).solution)}\n\n{line}"
         if cell.cell_type == "markdown":
-            cell.source = re.sub(r"\]\((?=\.\./|\w+\.(?:ipynb|md))", "](../", cell.source)
+            cell.source = re.sub(r"\]\((?=\.\./|[\w/]+\.(?:ipynb|md))", "](../", cell.source)
         cell.metadata.pop("jupyter", None)
     return notebook
 

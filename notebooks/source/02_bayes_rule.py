@@ -642,8 +642,8 @@ progress("bayes")
 #
 # - David MacKay, *Information Theory, Inference, and Learning Algorithms* (2003), chapters 2 and 3.
 # - Christopher Bishop, *Pattern Recognition and Machine Learning* (2006), sections 1.2 and 2.3.
-# - The derivation pages on [Bayes and the evidence](../docs/derivations/01_evidence.md) and on
-#   [the linear-Gaussian model](../docs/derivations/09_linear_gaussian.md).
+# - The derivation pages on [Bayes and the evidence](derivations/01_evidence.ipynb) and on
+#   [the linear-Gaussian model](derivations/09_linear_gaussian.ipynb).
 #
 # [Back: autoencoders](01_autoencoders.ipynb) · [Contents](README.md) ·
 # [Next: the intractable evidence](03_the_evidence.ipynb)

@@ -538,7 +538,7 @@ assert causes == {VAE: [], Flipped: ["sign"]}
 # returns $\mu$ and $\log \sigma^2$. Its weights $\phi$ serve all $x$, also those never seen: **amortization**. The
 # **decoder**, with the weights $\theta$, gives $p(x \mid z)$. Both climb the mean ELBO; how, is for later pages. The
 # data are points around a circle, $D = 2$ and $Z = 1$. The decoder is made of straight pieces, and $\log p(x)$ is
-# [a finite sum](../docs/derivations/10_relu_decoder.md) over them.
+# [a finite sum](derivations/10_relu_decoder.ipynb) over them.
 
 # %%
 points = circle(2060, np.random.default_rng(1), sigma=0.25)  # (N, D)
@@ -835,7 +835,7 @@ progress("elbo")
 # - Diederik Kingma and Max Welling, *Auto-Encoding Variational Bayes* (2014), arXiv 1312.6114, section 2.
 # - Chris Cremer, Xuechen Li, David Duvenaud, *Inference Suboptimality in Variational Autoencoders* (2018), arXiv
 #   1801.03558.
-# - [The derivation page](../docs/derivations/03_elbo.md) on the ELBO.
+# - [The derivation page](derivations/03_elbo.ipynb) on the ELBO.
 #
 # [Back: KL divergence](05_kl_divergence.ipynb) · [Contents](README.md) ·
 # [Next: the reparameterization trick](07_the_reparameterization_trick.ipynb)

@@ -497,7 +497,7 @@ progress("reparameterization")
 # - Diederik Kingma and Max Welling, *Auto-Encoding Variational Bayes* (2014), arXiv 1312.6114, section 2.4.
 # - Danilo Rezende, Shakir Mohamed, Daan Wierstra, *Stochastic Backpropagation* (2014), arXiv 1401.4082.
 # - Shakir Mohamed and others, *Monte Carlo Gradient Estimation in Machine Learning* (2020), arXiv 1906.10652.
-# - [The derivation page](../docs/derivations/04_reparameterization.md) on the reparameterization and the score
+# - [The derivation page](derivations/04_reparameterization.ipynb) on the reparameterization and the score
 #   function.
 #
 # [Back: the ELBO](06_the_elbo.ipynb) · [Contents](README.md) ·

@@ -941,7 +941,7 @@ progress("backprop")
 # - Andreas Griewank and Andrea Walther, *Evaluating Derivatives* (2008), chapters 1 to 3.
 # - Nicholas Higham, *Accuracy and Stability of Numerical Algorithms* (2002), chapter 1.
 # - Joaquim Martins, Peter Sturdza, Juan Alonso, *The Complex-Step Derivative Approximation* (2003).
-# - [The derivations of the layers](../docs/derivations/05_layers.md).
+# - [The derivations of the layers](derivations/05_layers.ipynb).
 #
 # [Back: the reparameterization trick](07_the_reparameterization_trick.ipynb) · [Contents](README.md) ·
 # [Next: gradients through mu and sigma](09_gradients_through_mu_and_sigma.ipynb)
