@@ -37,6 +37,7 @@ if find_spec("scratchvae") is None:
     )
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from scratchvae import kl_to_standard_normal
 from scratchvae.exact import GridPosterior, best_gaussian
@@ -80,8 +81,12 @@ print(
     "parts:", parts.round(3), f"  KL(q || p) = {use('kl.table', kl_of_tables)(q, p):.4f} nats"
 )
 
-assert parts.min() < 0 < parts.sum()  # a part may be negative, the sum is not
+assert parts.min() < 0 < parts.sum()
 # spoil: parts = abs(parts)
+with np.errstate(divide="ignore"):
+    forbidden = q @ np.log(q / np.array([0.4, 0.6, 0.0]))  # the third outcome
+assert forbidden == np.inf
+# spoil: forbidden = 1e9
 
 # %% [markdown]
 # ### It is never negative
@@ -97,13 +102,13 @@ assert parts.min() < 0 < parts.sum()  # a part may be negative, the sum is not
 # &\le 0 && p \text{ sums to at most one over a part of the outcomes.}
 # \end{aligned}$$
 #
-# Equality needs $p(z) = q(z)$ wherever $q$ puts any mass, so that the two are the same.
+# Equality needs $p(z) = q(z)$ wherever $q$ puts any mass. Both sum to one, so they are the same.
 
 # %%
 t = np.linspace(0.01, 5, 500)  # (500,)
-tangent = t - 1  # (500,)
-assert (np.log(t) <= tangent).all()
-# spoil: tangent = (t - 1) / 2
+gap = t - 1 - np.log(t)  # (500,)  from the logarithm up to the tangent
+assert (gap[abs(t - 1) > 0.005] > 0).all()  # they touch only at 1
+# spoil: gap = gap - 0.001
 
 rng = np.random.default_rng(0)
 pairs = rng.dirichlet(np.ones(4), size=(2, 10_000))  # (2, 10000, 4)  random pairs of tables
@@ -116,8 +121,9 @@ assert (many > 0).all()
 # %% [markdown]
 # ## Two normal densities, in three ways
 #
-# For densities the sum becomes an integral. Let $q = \mathcal{N}(\mu, \sigma^2)$ and $p = \mathcal{N}(m, s^2)$, with
-# means $\mu$ and $m$ and standard deviations $\sigma$ and $s$, all of them numbers. Their logarithms are
+# For densities the sum becomes an integral; the two steps above stay as they are. Let
+# $q = \mathcal{N}(\mu, \sigma^2)$ and $p = \mathcal{N}(m, s^2)$, with means $\mu$ and $m$ and standard deviations
+# $\sigma$ and $s$, all of them numbers. Their logarithms are
 #
 # $$\log q(z) = -\tfrac12 \left( \tfrac{(z - \mu)^2}{\sigma^2} + \log \sigma^2 + \log 2\pi \right), \qquad
 #   \log p(z) = -\tfrac12 \left( \tfrac{(z - m)^2}{s^2} + \log s^2 + \log 2\pi \right).$$
@@ -149,7 +155,8 @@ def kl_from_draws(log_q, log_p):
 check("kl.draws", kl_from_draws)
 
 # %% [markdown]
-# *Before you run the cell:* of 100,000 single draws from $q$, which share has a negative $\log q(z) - \log p(z)$?
+# *Before you run the cell:* let $q = \mathcal{N}(0.8, 0.6^2)$ and $p = \mathcal{N}(0, 1)$. Of 100,000 single draws from
+# $q$, which share has a negative $\log q(z) - \log p(z)$?
 
 
 # %% tags=["answer"]
@@ -176,11 +183,12 @@ print(f"closed form {kl(mu, sigma, m, s):.6f}, quadrature {by_grid:.6f}", end=""
 print(f", Monte Carlo {estimate:.4f} ± {error:.4f} nats")
 print(f"share of the single draws that are negative: {(values < 0).mean():.0%}")
 
-assert np.isclose(by_grid, kl(mu, sigma, m, s), rtol=1e-8)
+assert np.isclose(by_grid, kl(mu, sigma, m, s), rtol=1e-6)
 # spoil: by_grid = by_grid * 1.0001
 assert abs(estimate - kl(mu, sigma, m, s)) < 5 * error
 # spoil: estimate = estimate + 6 * error
-assert 0.05 < (values < 0).mean() < 0.5  # a draw may say less than nothing, and not too rarely
+mass = np.exp(log_normal(z, mu, sigma))[integrand < 0].sum() * step  # of q, where q < p
+assert abs((values < 0).mean() - mass) < 0.01
 # spoil: values = abs(values)
 
 # %%
@@ -199,7 +207,8 @@ bx.legend(frameon=False)
 show(
     fig,
     "Left: a narrow density q beside a wide density p. Right: the integrand of the KL, a large"
-    " positive area where q exceeds p, and a small negative one to the left of it.",
+    " positive area where q exceeds p, a small negative one to the left of it, and a hardly visible"
+    " one to the right.",
 )
 
 # %% [markdown]
@@ -212,7 +221,7 @@ show(
 # $$\mathrm{KL}(q \,\Vert\, p) = \frac12 \sum_{j=1}^{Z} \left( \mu_j^2 + \sigma_j^2 - 1 - \log \sigma_j^2 \right).$$
 #
 # `kl_to_standard_normal(mu, logvar)` takes arrays of the shape $(B, Z)$, a row for each of $B$ examples, and returns
-# one number for each example. It is summed over the latents, never averaged.
+# one number for each example, with what a backward pass needs (page 08). It is summed over the latents, never averaged.
 
 # %%
 rng = np.random.default_rng(2)
@@ -233,8 +242,8 @@ assert np.allclose(by_library, by_loop)
 #
 # > **Often said.** "KL measures how similar two distributions are." Or: "KL is the distance between them."
 # >
-# > **What is true.** It grows as they *differ*. It is 0 only if they are equal. And it is no distance: exchanging the
-# > two changes it, and a detour can be shorter than the straight way.
+# > **What is true.** It measures how much they *differ*, and is 0 only if they are equal. And it is no distance:
+# > exchanging the two can change it, and a detour can be shorter than the straight way.
 # >
 # > **Run this cell.**
 
@@ -247,7 +256,7 @@ print(f"KL(N(0, 1) || N(0, 4)) = {there:.3f}, the other way round {back:.3f}")
 straight, detour = kl(0, 1, 2, 1), kl(0, 1, 1, 1) + kl(1, 1, 2, 1)
 print(f"from N(0, 1) to N(2, 1): {straight:.1f}; with a stop at N(1, 1): {detour:.1f}")
 
-assert kl(0, 1, 0, 1) == 0 < kl(0, 1, 1, 1) < kl(0, 1, 2, 1) < kl(0, 1, 3, 1)
+assert abs(kl(0, 1, 0, 1)) < 1e-9 < kl(0, 1, 1, 1) < kl(0, 1, 2, 1) < kl(0, 1, 3, 1)
 # spoil: kl = lambda mu, sigma, m, s: abs(s - sigma)
 assert not np.isclose(there, back)
 # spoil: back = there
@@ -257,20 +266,19 @@ assert detour < straight  # a distance would never allow that
 # %% [markdown]
 # ## Both directions, fitted to two peaks
 #
-# Let $p$ have two peaks of unequal size, and let $q$ be a single normal density. The best $q$ depends on the
-# direction of the KL.
+# Let $p$ have two peaks: 0.65 of its mass is $\mathcal{N}(-1.5, 0.5^2)$, and 0.35 is $\mathcal{N}(1.8, 0.6^2)$. Let
+# $q = \mathcal{N}(\mu, \sigma^2)$ be a single normal density. The best $q$ depends on the direction of the KL.
 #
-# - $\mathrm{KL}(q \,\Vert\, p)$ is a mean under $q$. It is high where $q$ is large and $p$ small. What $p$ does where
-#   $q$ is almost zero costs nothing. Looking for the $q$ that makes it
-#   small is called **variational inference**.
-# - $\mathrm{KL}(p \,\Vert\, q)$ is a mean under $p$. It is high where $p$ is large and $q$ small: $q$ has to cover
-#   everything.
+# - $\mathrm{KL}(q \,\Vert\, p)$ is a mean under $q$. It is large if $q$ has mass where $p$ is very small. A peak of $p$
+#   where $q$ is almost zero adds almost nothing. If $p$ is a posterior, looking for the $q$ that makes this KL small is
+#   called **variational inference**.
+# - $\mathrm{KL}(p \,\Vert\, q)$ is a mean under $p$. It is large if $p$ has mass where $q$ is very small.
 #
-# *Before you run the cell:* sketch where you expect both.
+# *Before you run the cells:* sketch where you expect both.
 #
-# The second direction can be solved by hand. $\mathrm{KL}(p \,\Vert\, q)$ depends on $q = \mathcal{N}(m, s^2)$ only
-# through $-\mathbb{E}_p[\log q] = \log s + \mathbb{E}_p[(z - m)^2] / (2 s^2)$ and a constant. Set its derivatives with
-# respect to $m$ and to $s$ to zero: which $m$ and which $s$ are best?
+# The second direction can be solved by hand. $\mathrm{KL}(p \,\Vert\, q)$ depends on $\mu$ and $\sigma$ only through
+# $-\mathbb{E}_p[\log q] = \log \sigma + \mathbb{E}_p[(z - \mu)^2] / (2 \sigma^2)$ and a constant. Set its derivatives
+# with respect to $\mu$ and to $\sigma$ to zero: which $\mu$ and which $\sigma$ are best?
 
 
 # %% tags=["blank"]
@@ -282,87 +290,116 @@ def best_normal(z, density, step):
 check("kl.matched", best_normal)
 
 # %% [markdown]
-# Now both directions without any theory: we try all means and standard deviations on a grid. For the first direction we
-# also ask the library's descent.
+# Now both directions without any theory: we try means and standard deviations on a grid.
 
 # %% tags=["answer"]
-z, step = np.linspace(-8, 8, 1601, retstep=True)  # (1601,)
+z, step = np.linspace(-16, 16, 1601, retstep=True)  # (1601,)
 density = 0.65 * np.exp(log_normal(z, -1.5, 0.5)) + 0.35 * np.exp(log_normal(z, 1.8, 0.6))
 log_p = np.log(density)  # (1601,)
 
-tried_m = np.linspace(-3, 3, 121)  # (121,)
-tried_s = np.linspace(0.3, 2.5, 111)  # (111,)
-q_to_p = np.empty((121, 111))
-p_to_q = np.empty((121, 111))
-for i, m in enumerate(tried_m):
-    log_q = log_normal(z[:, None], m, tried_s)  # (1601, 111)
+means, sigmas = np.linspace(-3, 3, 121), np.linspace(0.3, 2.5, 111)  # (121,), (111,)
+q_to_p, p_to_q = np.empty((2, 121, 111))
+for i, mean in enumerate(means):
+    log_q = log_normal(z[:, None], mean, sigmas)  # (1601, 111)
     q_to_p[i] = (np.exp(log_q) * (log_q - log_p[:, None])).sum(axis=0) * step
     p_to_q[i] = (density[:, None] * (log_p[:, None] - log_q)).sum(axis=0) * step
 
 best = {}
 for name, values in (("KL(q || p)", q_to_p), ("KL(p || q)", p_to_q)):
     i, j = np.unravel_index(values.argmin(), values.shape)
-    best[name] = tried_m[i], tried_s[j]
-    print(f"{name}: best mean {tried_m[i]:+.2f}, standard deviation {tried_s[j]:.2f}", end="")
+    best[name] = means[i], sigmas[j]
+    print(f"{name}: best mean {means[i]:+.2f}, standard deviation {sigmas[j]:.2f}", end="")
     print(f", {values[i, j]:.3f} nats")
 
 mean, spread = use("kl.matched", best_normal)(z, density, step)
 print(f"by hand, KL(p || q):    mean {mean:+.2f}, standard deviation {spread:.2f}")
 
-target = GridPosterior(z[:, None], step, log_p[None], np.zeros(1), np.zeros(1))
-starts = np.array([[-2.0], [2.5]])  # (2, 1)  two places to descend from
-found = []
-for start in starts:
-    mu, logvar = best_gaussian(target, start[None], np.zeros((1, 1)))
-    found.append((mu[0, 0], np.exp(logvar[0, 0] / 2), target.kl_from(mu, logvar)[0]))
-    print(f"descent from {start[0]:+.1f} ends at {found[-1][0]:+.2f}", end="")
-    print(f", standard deviation {found[-1][1]:.2f}, {found[-1][2]:.3f} nats")
-
 assert np.allclose(best["KL(p || q)"], (mean, spread), atol=0.03)  # to the spacing tried
 # spoil: mean = mean + 0.1
-assert np.allclose(best["KL(q || p)"], found[0][:2], atol=0.03)
-# spoil: found[0] = found[1]
-assert found[0][2] < found[1][2]  # two valleys: the smaller peak is a trap
-# spoil: found.reverse()
+assert np.allclose(best["KL(q || p)"], (-1.5, 0.5), atol=0.03)
+# spoil: best["KL(q || p)"] = best["KL(p || q)"]
+assert -np.log(0.65) - 0.005 < q_to_p.min() < -np.log(0.65)
+# spoil: q_to_p = q_to_p + 0.01
+
+# %% [markdown]
+# The best $q$ of the first direction leaves the smaller peak out. Where it lies, $p$ is nearly 0.65 of a normal
+# density, so this costs about $-\log 0.65 = 0.43$ nats.
+#
+# On a grid one sees all of a KL. A descent sees only what is around it. *Before you run the cell:* the library's
+# descent on $\mathrm{KL}(q \,\Vert\, p)$ goes from three starts. At how many places will it end?
+
+
+# %% tags=["answer"]
+def valleys(values):
+    """Where a table is lower than at its eight neighbours: a mean and a standard deviation each."""
+    lowest = sliding_window_view(values, (3, 3)).min(axis=(2, 3))  # (119, 109)
+    i, j = np.nonzero(values[1:-1, 1:-1] == lowest)
+    return np.stack([means[i + 1], sigmas[j + 1]], axis=1)  # (V, 2)
+
+
+# p, as the library takes a density on a grid; the zeros are for what is not needed here
+target = GridPosterior(z[:, None], step, log_p[None], np.zeros(1), np.zeros(1))
+ends = []
+for mean, spread in ((-2.0, 1.0), (0.0, 1.5), (2.5, 1.0)):
+    mu, logvar = best_gaussian(target, np.array([[mean]]), np.array([[2 * np.log(spread)]]))
+    ends.append([mu[0, 0], np.exp(logvar[0, 0] / 2), target.kl_from(mu, logvar)[0]])
+    print(f"from mean {mean:+.1f}, standard deviation {spread:.1f}", end="")
+    print(" to {:+.2f}, {:.2f}: {:.3f} nats".format(*ends[-1]))
+ends, on_grid = np.array(ends), valleys(q_to_p)  # (3, 3), (V, 2)
+print(f"valleys on the grid: {len(on_grid)}; of KL(p || q): {len(valleys(p_to_q))}")
+
+assert len(on_grid) == 3
+# spoil: on_grid = on_grid[:2]
+assert np.allclose(ends[:, :2], on_grid, atol=0.05)
+# spoil: ends = ends[[0, 2, 2]]
+assert len(valleys(p_to_q)) == 1
+# spoil: p_to_q = q_to_p
+assert ends[0, 2] < ends[1, 2] < ends[2, 2]
+# spoil: ends = ends[::-1]
 
 # %%
 fig, (ax, bx) = panels(2, height=3.1)
 ax.fill_between(z, density, color="#DDDDDD", label="p")
-for (name, (m, s)), colour, style in zip(
+for (name, (mean, spread)), colour, style in zip(
     best.items(), (BLUE, VERMILLION), ("-", "--"), strict=True
 ):
     label = f"q of least {name.replace('||', '‖')}"
-    ax.plot(z, np.exp(log_normal(z, m, s)), style, color=colour, label=label)
+    ax.plot(z, np.exp(log_normal(z, mean, spread)), style, color=colour, label=label)
 ax.set(xlim=(-5, 5), ylim=(0, 1.15), xlabel="z", ylabel="density", title="Two best fits")
 ax.legend(frameon=False, fontsize=8, loc="upper right")
-levels = (0.45, 0.6, 0.8, 1.1, 1.25, 1.5, 2, 3, 5)
-lines = bx.contour(tried_m, tried_s, q_to_p.T, levels, cmap="viridis")
+levels = (0.45, 0.6, 0.8, 0.93, 1.1, 1.25, 1.5, 2, 3, 5)
+lines = bx.contour(means, sigmas, q_to_p.T, levels, cmap="viridis")
 bx.clabel(lines, fontsize=7)
-for m, s, _ in found:
-    bx.plot(m, s, "o", color=BLUE)
+bx.plot(ends[:, 0], ends[:, 1], "o", color=BLUE)
 bx.set(xlabel="mean of q", ylabel="standard deviation of q", title="KL(q ‖ p), in nats")
 show(
     fig,
     "Left: a density with two peaks; the q of least KL(q || p) sits on the larger peak, that of"
     " least KL(p || q) is wide and covers both, with its top between them. Right: contour lines of"
-    " KL(q || p) over mean and standard deviation, with one valley for each peak.",
+    " KL(q || p) over mean and standard deviation, with three valleys, a dot in each: one for each"
+    " peak, and one between them, of a wide q.",
 )
 
 # %% [markdown]
-# Neither fit is wrong; they answer different questions. A VAE wants a $q$ that is close to the posterior $p(z \mid x)$,
-# and it can draw from $q$, not from the posterior. So it needs $\mathrm{KL}(q \,\Vert\, \cdot)$.
+# $\mathrm{KL}(q \,\Vert\, p)$ has three valleys: one at each peak, and one of a wide $q$ over both, which is better
+# than the smaller peak. A descent can end in any of them. $\mathrm{KL}(p \,\Vert\, q)$ has one.
+#
+# Neither direction is wrong; they answer different questions. A VAE wants a $q$ that is close to the posterior
+# $p(z \mid x)$, and it can draw from $q$, not from the posterior. So it takes the mean under $q$:
+# $\mathrm{KL}(q \,\Vert\, \cdot)$.
 #
 # ## The KL that we want
 #
 # Let $q(z \mid x)$ be the density that we choose for this $x$. Page 02 has found the posterior of one measurement:
 # $x = 1.2$, the prior $\mathcal{N}(0, 1)$, noise of standard deviation 0.5. It is $\mathcal{N}(0.96, 0.2)$, so there
-# the KL to the posterior has a closed form: yours. For any other model Bayes' rule says
+# the KL to the posterior has a closed form: yours. For most models it has none. In any model Bayes' rule says
 #
 # $$\mathrm{KL}(q(z \mid x) \,\Vert\, p(z \mid x)) = \mathbb{E}_q[\log q(z \mid x) - \log p(z \mid x)], \qquad
 #   p(z \mid x) = \frac{p(x \mid z)\, p(z)}{p(x)},$$
 #
-# and $p(x)$ is the integral that page 03 could not do. *Before you run the cell:* we leave it out, and put the joint,
-# $p(x \mid z)\, p(z)$, where the posterior belongs. For three densities $q$, by how much is the result off?
+# and $p(x)$ is the integral of page 03, out of reach for most models. *Before you run the cell:* we leave it out, and
+# put the joint, $p(x \mid z)\, p(z)$, where the posterior belongs. For three
+# densities $q$, by how much is the result off?
 
 # %% tags=["answer"]
 z, step = np.linspace(-10, 10, 4001, retstep=True)  # (4001,)
@@ -382,7 +419,8 @@ assert off[0] > 1
 # spoil: off[0] = 0
 
 # %% [markdown]
-# It is off by the same number for every $q$. What number is that? We cannot compute the KL to the posterior. Or can we?
+# It is off by the same number for every $q$. What number is that? And where we cannot compute the KL to the posterior,
+# can we still make it small?
 #
 # ## Your progress
 
@@ -396,9 +434,9 @@ progress("kl")
 #    one.
 # 2. **Properties.** Never negative, zero only if equal; not symmetric; no triangle inequality.
 # 3. **Gaussian to prior.** $\frac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 - \log \sigma_j^2)$, summed over the latents.
-# 4. **Direction.** Where the peaks of $p$ lie apart, a normal $q$ of small $\mathrm{KL}(q \,\Vert\, p)$ settles on one
-#    of them; $\mathrm{KL}(p \,\Vert\, q)$ covers all.
-# 5. **Out of reach.** The KL to the posterior holds $\log p(x)$. With the joint in its place, it is off by a number
+# 4. **Direction.** Where two peaks of $p$ lie far apart, the normal $q$ of least $\mathrm{KL}(q \,\Vert\, p)$ sits on
+#    one of them; that of least $\mathrm{KL}(p \,\Vert\, q)$ has the mean and the variance of $p$.
+# 5. **Out of reach.** The KL to the posterior contains $\log p(x)$. With the joint in its place, it is off by a number
 #    that does not depend on $q$.
 #
 # ## On your own
@@ -407,9 +445,9 @@ progress("kl")
 #    Find them from the derivatives of the closed form.
 # 2. Compute the KL of two uniform densities, on $[0, 1]$ and on $[0, 2]$, in both directions. Why is one infinite?
 # 3. Move the two peaks of $p$ closer together. From which distance on does $\mathrm{KL}(q \,\Vert\, p)$ have a single
-#    valley?
-# 4. The mean of $\log q - \log p$ over draws can be negative, the KL cannot. Show that the mean of $r - 1 - \log r$
-#    with $r = p(z)/q(z)$ over draws from $q$ estimates the same KL and is never negative.
+#    valley? At which distance does the wide $q$ become the best one?
+# 4. The mean of $\log q - \log p$ over draws can be negative, the KL cannot. Let $q$ be nowhere 0. Show that the mean
+#    of $r - 1 - \log r$ with $r = p(z)/q(z)$ over draws from $q$ estimates the same KL and is never negative.
 # 5. *A small project.* Fit a mixture of two normal densities $q$ to the two-peaked $p$ by descent on
 #    $\mathrm{KL}(q \,\Vert\, p)$, estimated by quadrature. Does it find both peaks from every start?
 #
@@ -418,7 +456,7 @@ progress("kl")
 # - Christopher Bishop, *Pattern Recognition and Machine Learning* (2006), sections 1.6 and 10.1.
 # - Solomon Kullback and Richard Leibler, *On Information and Sufficiency* (1951).
 # - David MacKay, *Information Theory, Inference, and Learning Algorithms* (2003), chapters 2 and 33.
-# - [The derivation page](../docs/derivations/02_kl.md) on the KL of Gaussians, with its backward pass.
+# - [The derivation page](derivations/02_kl.ipynb) on the KL of Gaussians, with its backward pass.
 #
 # [Back: the intractable evidence](03_the_evidence.ipynb) · [Contents](README.md) ·
 # [Next: the ELBO](06_the_elbo.ipynb)

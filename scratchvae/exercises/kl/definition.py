@@ -50,6 +50,11 @@ TABLE = value(
             "0 times the logarithm of 0 is nan: an outcome that q never gives adds nothing, so leave it out",
         ),
         Slip(
+            lambda q, p: np.inf,
+            "transpose",
+            "it is infinite, since q has a 0: which of the two stands on top in the logarithm, and weighs the mean?",
+        ),
+        Slip(
             without_zeros(lambda q, p: np.sum(p * np.log(p / q))),
             "transpose",
             "the mean is taken under p, and q and p are exchanged: this is part of KL(p || q)",
@@ -82,12 +87,12 @@ TABLE = value(
         Slip(
             without_zeros(lambda q, p: -np.sum(q * np.log(p))),
             "missing-term",
-            "this is the cross-entropy: the entropy of q is to be subtracted from it",
+            "this is the mean of -log p alone, the cross-entropy: log q is missing",
         ),
         Slip(
             without_zeros(lambda q, p: -np.sum(q * np.log(q))),
             "missing-term",
-            "this is the entropy of q: where is p?",
+            "this is the mean of -log q alone, the entropy: where is p?",
         ),
         Slip(
             lambda q, p: np.sum(q * np.abs(np.log(np.where(q > 0, q, p) / p))),
@@ -158,6 +163,11 @@ DRAWS = value(
             lambda q, p: ((q - p).sum(), (q - p).std() / np.sqrt(len(q))),
             "factor",
             "a sum, where a mean belongs",
+        ),
+        Slip(
+            lambda q, p: ((q - p).std() / np.sqrt(len(q)), (q - p).mean()),
+            "transpose",
+            "the two are exchanged: the estimate comes first, its standard error second",
         ),
         Slip(
             lambda q, p: (np.log(np.mean(np.exp(q - p))), (q - p).std() / np.sqrt(len(q))),

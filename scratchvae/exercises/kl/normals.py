@@ -30,8 +30,8 @@ NORMALS = value(
     (
         "Take the mean of log q(z) - log p(z) under q, term by term. What is E_q[(z - mu)^2]? And E_q[(z - m)^2], with "
         "z - m = (z - mu) + (mu - m)?",
-        "KL = 1/2 ((sigma^2 + (mu - m)^2) / s^2 - 1 + log(s^2 / sigma^2))",
-        "0.5 * ((... + ...) / s**2 - 1 + np.log(... / ...))",
+        "E_q[(z - mu)^2] = sigma^2, and E_q[(z - m)^2] = sigma^2 + (mu - m)^2: the mixed term has the mean 0",
+        "0.5 * ((sigma**2 + ...) / s**2 - 1 + np.log(... / ...))",
     ),
     (
         Slip(
@@ -63,6 +63,11 @@ NORMALS = value(
             lambda mu, sigma, m, s: 0.5 * (sigma**2 / s**2 - 1 + np.log(s**2 / sigma**2)),
             "missing-term",
             "it is the same wherever the two means are",
+        ),
+        Slip(
+            lambda mu, sigma, m, s: 0.5 * ((mu - m) ** 2 / s**2 - 1 + np.log(s**2 / sigma**2)),
+            "missing-term",
+            "E_q[(z - m)^2] is more than (mu - m)^2: z varies around mu",
         ),
         Slip(
             lambda mu, sigma, m, s: 0.5 * ((sigma + (mu - m) ** 2) / s - 1 + np.log(s / sigma)),
@@ -117,8 +122,9 @@ MATCHED = value(
     best_by_slopes,
     two_peaks,
     (
-        "-E_p[log q] = log s + E_p[(z - m)^2] / (2 s^2) + a constant. Where is its slope in m zero, and where in s?",
-        "m = E_p[z], and s^2 = E_p[(z - m)^2]: q has the mean and the variance of p",
+        "-E_p[log q] = log sigma + E_p[(z - mu)^2] / (2 sigma^2) + a constant. Where is its slope in mu zero, and "
+        "where in sigma?",
+        "mu = E_p[z], and sigma^2 = E_p[(z - mu)^2]: q has the mean and the variance of p",
         "mean = np.sum(z * density) * step; the standard deviation is the root of such a sum, too",
     ),
     (
@@ -126,6 +132,11 @@ MATCHED = value(
             lambda z, p, step: (np.sum(z * p), np.sqrt(np.sum((z - np.sum(z * p) * step) ** 2 * p))),
             "factor",
             "a sum over a grid is an integral only with the width of a step",
+        ),
+        Slip(
+            lambda z, p, step: (np.sum(z * p) * step, np.sqrt(np.sum((z - np.sum(z * p) * step) ** 2 * p))),
+            "factor",
+            "the mean has the width of a step; the sum of the squares needs it, too",
         ),
         Slip(
             lambda z, p, step: (np.sum(z * p) * step, np.sum((z - np.sum(z * p) * step) ** 2 * p) * step),
@@ -140,7 +151,7 @@ MATCHED = value(
         Slip(
             lambda z, p, step: (z[p.argmax()], np.sqrt(np.sum((z - z[p.argmax()]) ** 2 * p) * step)),
             "elementwise-factor",
-            "this is the highest peak: the slope in m is zero at the mean of p",
+            "this is the highest peak: the slope in mu is zero at the mean of p",
         ),
         Slip(
             lambda z, p, step: (z.mean(), z.std()),
