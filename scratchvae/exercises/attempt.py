@@ -1,7 +1,8 @@
 """Calling what somebody has just written: whatever it does is told in a sentence."""
 
+import copy
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -43,15 +44,29 @@ def in_a_sentence(error: Exception) -> str:
 
 def called(answer: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """What the answer returns for copies of its arguments."""
-    copies = [np.copy(argument) if isinstance(argument, np.ndarray) else argument for argument in arguments]
+    copies = [fresh(argument) for argument in arguments]
     with kindly():
         result = answer(*copies)
         if all(one is None or one is ... for one in (result if isinstance(result, tuple) else (result,))):
             raise NotWritten
-    for name, copy, argument in zip(names_of(answer, len(copies)), copies, arguments, strict=True):
-        if isinstance(argument, np.ndarray) and not np.array_equal(copy, argument):
+    for name, given, argument in zip(names_of(answer, len(copies)), copies, arguments, strict=True):
+        if written_into(given, argument):
             raise Trouble(f"it writes into its argument {name}, which belongs to the caller: make a new array")
     return result
+
+
+def fresh(argument: Any) -> Any:
+    """A copy of arrays, of what holds them, and of a generator, which goes on from where the original stands."""
+    return copy.deepcopy(argument) if isinstance(argument, np.ndarray | dict | list | np.random.Generator) else argument
+
+
+def written_into(given: Any, argument: Any) -> bool:
+    """Is a copy no longer what it was made from? Of arrays, and of what holds them."""
+    if isinstance(argument, Mapping):
+        return given.keys() != argument.keys() or any(written_into(given[name], argument[name]) for name in argument)
+    if isinstance(argument, list | tuple):
+        return len(given) != len(argument) or any(map(written_into, given, argument))
+    return isinstance(argument, np.ndarray) and not np.array_equal(given, argument)
 
 
 def names_of(answer: Callable[..., Any], n: int) -> list[str]:

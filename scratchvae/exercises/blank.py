@@ -6,7 +6,8 @@ correct formulation passes. Special points would hide mistakes: at mu = logvar =
 Sizes: B batch, Z latents.
 """
 
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,6 +98,51 @@ def value(
         return report
 
     return Blank(solution, draw, judge, hints, slips)
+
+
+def named(
+    solution: Callable[..., Any],
+    right: Callable[..., Mapping[str, Any]],
+    draw: Callable[[np.random.Generator], tuple[Any, ...]],
+    hints: tuple[str, str, str],
+    slips: tuple[Slip, ...] = (),
+    first: str = "",
+) -> Blank:
+    """Values by name, a dict, judged as `value` judges; with first, an array of that name comes before the dict."""
+
+    def judge(answer: Callable[..., Any], rng: np.random.Generator) -> Report:
+        report = Report("")
+        points = [draw(rng) for _ in range(POINTS)]
+        expected = [right(*map(copy.deepcopy, point)) for point in points]
+        got = [by_name(answer(*map(copy.deepcopy, point)), first) for point in points]
+        wanted = expected[0].keys()
+        if (text := of_the_names(got[0], wanted, first)) is not None:
+            report.rows, report.findings = [Row("values", (), np.nan, "wrong")], [Finding(("values",), "shape", text)]
+            return report
+        for name in wanted:
+            compare(report, name, [(e[name], g.get(name)) for e, g in zip(expected, got, strict=True)], CLOSE)
+        return report
+
+    return Blank(solution, draw, judge, hints, slips)
+
+
+def by_name(values: Any, first: str) -> Any:
+    """A dict, or an array and a dict in one; whatever else it is, as it is."""
+    if first and isinstance(values, tuple | list) and len(values) == 2 and isinstance(values[1], Mapping):
+        return {first: values[0], **values[1]}
+    return {} if first and isinstance(values, Mapping) else values
+
+
+def of_the_names(got: Any, wanted: Collection[str], first: str) -> str | None:
+    """What can be said of a dict before its values are looked at."""
+    if not isinstance(got, Mapping) or (first and not got):
+        return f"{first}, and a dict of gradients should be returned" if first else "a dict should be returned"
+    missing = [name for name in wanted if name not in got]
+    strange = [str(name) for name in got if name not in wanted]
+    if missing or strange:
+        parts = [f"{word} {', '.join(names)}" for word, names in (("lacks", missing), ("has also", strange)) if names]
+        return f"the dict {' and '.join(parts)}"
+    return None
 
 
 def in_order(values: Any, n: int) -> list[Any]:

@@ -2,7 +2,7 @@
 
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from scratchvae.exercises import (
     gradients,
     kl,
     latent,
+    own,
     reparameterization,
     start,
 )
-from scratchvae.exercises.attempt import NotWritten, Trouble, called, kindly
+from scratchvae.exercises.attempt import NotWritten, Trouble, called, fresh, kindly
 from scratchvae.exercises.blank import CLOSE, POINTS, Blank, in_order
 from scratchvae.exercises.handed_on import as_the_solution
 from scratchvae.exercises.progress import PROGRESS
@@ -37,6 +38,7 @@ PAGES: dict[str, dict[str, Blank]] = {
     "gradients": gradients.BLANKS,
     "latent": latent.BLANKS,
     "gpu": gpu.BLANKS,
+    "own": own.BLANKS,
 }
 SEED = 20131220  # of the random points
 
@@ -72,7 +74,7 @@ def judged(name: str, blank: Blank, answer: Callable[..., Any]) -> Result:
     try:
         values = [called(answer, point) for point in points]
         for slip in blank.slips:
-            if all(same(value, slip.answer(*point)) for value, point in zip(values, points, strict=True)):
+            if all(same(value, slip.answer(*map(fresh, point))) for value, point in zip(values, points, strict=True)):
                 return Result(name, "wrong", slip.message, slip.cause)
         with kindly():
             report = blank.judge(answer, rng)
@@ -95,6 +97,8 @@ def same(a: Any, b: Any) -> bool:
 
 
 def close(a: Any, b: Any) -> bool:
+    if isinstance(b, Mapping):
+        return isinstance(a, Mapping) and a.keys() == b.keys() and all(close(a[name], b[name]) for name in b)
     try:
         ours, theirs = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     except (TypeError, ValueError):  # why: an answer may be anything

@@ -1,6 +1,6 @@
 """What a page goes on with: the reader's values, in the form in which the solution has them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from numbers import Number
 from typing import Any
@@ -27,7 +27,9 @@ def as_the_solution(answer: Callable[..., Any], blank: Blank, rng: np.random.Gen
 
 
 def in_the_form_of(model: Any, value: Any) -> Any:
-    """An array, or a number, of the kind that model is of; what belongs to another library stays as it is."""
+    """An array or a number of the kind that model is of, or several by name; another library's stays as it is."""
+    if isinstance(model, Mapping) and isinstance(value, Mapping):
+        return {name: in_the_form_of(one, value[name]) if name in value else one for name, one in model.items()}
     if not isinstance(value, list | tuple | np.ndarray | Number):
         return value
     try:

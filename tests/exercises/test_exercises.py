@@ -1,5 +1,6 @@
 """The exercises: right answers pass however they are written, and a wrong one is told what is wrong with it."""
 
+import copy
 import json
 import time
 from fractions import Fraction
@@ -49,9 +50,15 @@ def test_nothing_that_is_off_by_a_thousandth_passes(name):
     def nearly(*arguments):
         values = blank_of(name).solution(*arguments)
         first, *rest = values if isinstance(values, tuple) else (values,)
-        first = np.array(first)
-        first.flat[np.abs(first).argmax()] *= 1.001
-        return (first, *rest) if rest else first
+        if isinstance(first, dict):
+            last = list(first)[-2]  # of forward it is kl; of the others a gradient or weights
+            return {**first, last: off(first[last])}
+        return (off(first), *rest) if rest else off(first)
+
+    def off(array):
+        array = np.array(array)
+        array.flat[np.abs(array).argmax()] *= 1.001
+        return array
 
     result = check(name, nearly)
     assert result.state == "wrong"
@@ -135,7 +142,7 @@ def test_an_answer_that_has_passed_opens_the_solution(capsys):
 def test_the_solution_shown_is_the_one_that_passes(name, capsys):
     check(name, blank_of(name).solution)
     solution(name)
-    names = {}
+    names = {blank.solution.__name__: blank.solution for blank in PAGES[name.partition(".")[0]].values()}
     exec(f"{IMPORTS}\n{capsys.readouterr().out}", names)
     assert check(name, names[blank_of(name).solution.__name__]).passed
 
@@ -163,25 +170,44 @@ def test_a_page_goes_on_with_a_right_answer_or_with_the_solution():
         assert use("kl.normals", wrong) is blank_of("kl.normals").solution
 
 
+def parts(values):
+    """Several values, or those of a dict, one by one."""
+    if isinstance(values, tuple | dict):
+        return [part for value in (values.values() if isinstance(values, dict) else values) for part in parts(value)]
+    return [values]
+
+
 def described(values):
     """The type of each value, and what NumPy says of it."""
-    values = values if isinstance(values, tuple) else (values,)
-    return [(type(value), np.asarray(value).dtype.kind, np.shape(value)) for value in values]
+    return [(type(value), np.asarray(value).dtype.kind, np.shape(value)) for value in parts(values)]
+
+
+def each(form, values):
+    """A dict of values in another form, or a value."""
+    return {name: form(value) for name, value in values.items()} if isinstance(values, dict) else form(values)
 
 
 def as_lists(value):
-    return np.asarray(value).tolist()
+    return each(lambda value: np.asarray(value).tolist(), value)
 
 
 def as_fractions(value):
-    return np.vectorize(Fraction, otypes=[object])(np.asarray(value, float))
+    return each(lambda value: np.vectorize(Fraction, otypes=[object])(np.asarray(value, float)), value)
+
+
+def as_arrays(value):
+    return each(np.asarray, value)
+
+
+def of_one(values):
+    return values if isinstance(values, tuple) else (values,)
 
 
 FORMS = {
     "lists": lambda values: [as_lists(v) for v in values] if isinstance(values, tuple) else as_lists(values),
-    "tuples": lambda values: tuple(map(as_lists, values)) if isinstance(values, tuple) else (values,),
-    "fractions": lambda values: tuple(map(as_fractions, values if isinstance(values, tuple) else (values,))),
-    "0-d arrays": lambda values: tuple(map(np.asarray, values)) if isinstance(values, tuple) else np.asarray(values),
+    "tuples": lambda values: as_lists(values) if isinstance(values, dict) else tuple(map(as_lists, of_one(values))),
+    "fractions": lambda values: tuple(map(as_fractions, of_one(values))),
+    "0-d arrays": lambda values: tuple(map(as_arrays, values)) if isinstance(values, tuple) else as_arrays(values),
 }
 
 
@@ -193,8 +219,9 @@ def test_a_page_gets_the_values_as_the_solution_gives_them(name, form):
     handed = use(name, lambda *arguments: FORMS[form](right(*arguments)))
     assert form == "fractions" or handed is not right  # it has passed; a check of slopes refuses fractions
     point = blank_of(name).arguments(np.random.default_rng(5))
-    assert described(handed(*point)) == described(right(*point))
-    for one, other in zip(*(v if isinstance(v, tuple) else (v,) for v in (handed(*point), right(*point))), strict=True):
+    got, expected = handed(*copy.deepcopy(point)), right(*copy.deepcopy(point))
+    assert described(got) == described(expected)
+    for one, other in zip(parts(got), parts(expected), strict=True):
         np.testing.assert_allclose(one, other)
 
 

@@ -1,0 +1,244 @@
+"""The objective and the way back from it to every weight.
+
+Sizes: B batch, D pixels, H hidden units, Z latents.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from scratchvae.exercises.blank import Slip, named
+from scratchvae.exercises.own import oracle
+from scratchvae.exercises.own.halves import decode, encode, reparameterize
+from scratchvae.exercises.own.layers import dense_backward, tanh_backward
+from scratchvae.exercises.own.oracle import B, D, Z, bits, drawn_params
+from scratchvae.exercises.own.terms import bernoulli_nll, kl_to_prior
+
+BETA = 0.7
+DECODER = ("decoder.0.W", "decoder.0.b", "logits.W", "logits.b")
+ENCODER = ("encoder.0.W", "encoder.0.b", "mu.W", "mu.b", "logvar.W", "logvar.b")
+
+
+def forward(params, x, eps, beta):
+    """From images to the objective -nll - beta kl, a number for each example, in a dict with all on the way to it.
+
+    x (B, D), eps (B, Z) -> {"x", "eps", "h", "mu", "logvar", "z", "g", "logits", "nll", "kl", "objective"}
+    """
+    mu, logvar, h = encode(params, x)
+    z = reparameterize(mu, logvar, eps)
+    logits, g = decode(params, z)
+    nll = bernoulli_nll(x, logits)
+    kl = kl_to_prior(mu, logvar)
+    cache = {"x": x, "eps": eps, "h": h, "mu": mu, "logvar": logvar}
+    cache |= {"z": z, "g": g, "logits": logits}
+    return cache | {"nll": nll, "kl": kl, "objective": -nll - beta * kl}
+
+
+def forward_by_the_library(params: Any, x: Any, eps: Any, beta: float) -> dict[str, Any]:
+    terms, _ = oracle.library(params).objective(x, eps, beta)
+    return {**oracle.everything(params, x, eps, beta), "nll": terms.nll, "kl": terms.kl, "objective": terms.objective}
+
+
+def forward_with(change: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
+    """A wrong answer: the right one, with what change(it, beta) says instead."""
+
+    def answer(params: Any, x: Any, eps: Any, beta: float) -> dict[str, Any]:
+        right = oracle.everything(params, x, eps, beta)
+        return {**right, **change(right, beta)}
+
+    return answer
+
+
+def at_the_mean(params: Any, x: Any, eps: Any, beta: float) -> dict[str, Any]:
+    return {**oracle.everything(params, x, 0 * eps, beta), "eps": eps}
+
+
+FORWARD = named(
+    forward,
+    forward_by_the_library,
+    lambda rng: (drawn_params(rng), bits(rng), rng.standard_normal((B, Z)), BETA),
+    (
+        "Every part is there already. Which of your functions come one after the other, and what does each need of "
+        "the ones before it?",
+        "mu, logvar, h from x; z from mu, logvar, eps; logits, g from z; nll, kl; objective = -nll - beta kl",
+        'mu, logvar, h = encode(params, x), ..., and return {"x": x, "eps": eps, ..., "objective": ...}',
+    ),
+    (
+        Slip(
+            forward_with(lambda c, beta: {"objective": c["nll"] + beta * c["kl"]}),
+            "sign",
+            "objective has the wrong sign: this is a loss, and the objective is to be large",
+        ),
+        Slip(
+            forward_with(lambda c, beta: {"objective": -c["nll"] - c["kl"]}),
+            "factor",
+            "objective: beta is dropped",
+        ),
+        Slip(
+            forward_with(lambda c, beta: {"objective": -c["nll"] + beta * c["kl"]}),
+            "sign",
+            "objective: the KL is added, and it is what a code costs",
+        ),
+        Slip(
+            forward_with(lambda c, beta: {"objective": (-c["nll"] - beta * c["kl"]).mean()}),
+            "shape",
+            "objective is a mean over the batch: a number for each example, (B,)",
+        ),
+        Slip(
+            forward_with(lambda c, beta: {"kl": beta * c["kl"]}),
+            "factor",
+            "kl has beta in it: kl is in nats, and beta comes in the objective alone",
+        ),
+        Slip(
+            forward_with(lambda c, beta: {"objective": -c["nll"] - beta * c["kl"] / Z}),
+            "factor",
+            "objective: the KL is divided by the number of latents, a beta that nobody has asked for",
+        ),
+        Slip(
+            forward_with(lambda c, beta: {"objective": -c["nll"] / D - beta * c["kl"]}),
+            "factor",
+            "objective: nll is divided by the number of pixels, and the KL is not",
+        ),
+        Slip(at_the_mean, "missing-term", "z is mu: the decoder should see the draw"),
+    ),
+)
+
+
+def decoder_backward(dlogits, params, cache):
+    """Back through the decoder, from dlogits (B, D): dz (B, Z), and a dict of the gradients of its four arrays.
+
+    cache is what forward has returned; the names in the dict are those in params: "logits.W", ...
+    """
+    grads = {}
+    dg, grads["logits.W"], grads["logits.b"] = dense_backward(dlogits, cache["g"], params["logits.W"])
+    da = tanh_backward(dg, cache["g"])
+    dz, grads["decoder.0.W"], grads["decoder.0.b"] = dense_backward(da, cache["z"], params["decoder.0.W"])
+    return dz, grads
+
+
+def drawn_cache(rng: np.random.Generator) -> tuple[Any, dict[str, Any]]:
+    params = drawn_params(rng)
+    return params, oracle.everything(params, bits(rng), rng.standard_normal((B, Z)), BETA)
+
+
+def decoder_by_steps(dlogits: Any, params: Any, cache: Any) -> dict[str, np.ndarray]:
+    return oracle.slopes(
+        lambda at: (dlogits * oracle.pixels(at, at["dz"])[0]).sum(), {**params, "dz": cache["z"]}, ("dz", *DECODER)
+    )
+
+
+def decoder_with(
+    slope: Callable[..., Any] = lambda g: 1 - g**2, dW: float = 1, db: Any = lambda d: d.sum(axis=0), before: Any = None
+) -> Callable[..., Any]:
+    """A wrong answer: with another slope of tanh, factor of the dW, sum in the db, or input of the logits."""
+
+    def answer(dlogits: Any, params: Any, cache: Any) -> Any:
+        g = cache["g"]
+        da = dlogits @ params["logits.W"].T * slope(g)
+        grads = {"logits.W": dW * g.T @ dlogits, "logits.b": db(dlogits)}
+        if before is not None:
+            grads["logits.W"] = before(g).T @ dlogits
+        return da @ params["decoder.0.W"].T, {**grads, "decoder.0.W": dW * cache["z"].T @ da, "decoder.0.b": db(da)}
+
+    return answer
+
+
+def without_dz(dlogits: Any, params: Any, cache: Any) -> Any:
+    return decoder_with()(dlogits, params, cache)[1]
+
+
+DECODER_BACKWARD = named(
+    decoder_backward,
+    decoder_by_steps,
+    lambda rng: (rng.standard_normal((B, D)), *drawn_cache(rng)),
+    (
+        "The decoder ran z, dense, tanh to g, dense to logits. In which order does the gradient meet them, and what "
+        "did each dense layer read?",
+        "dg, dW_l, db_l from dlogits and g; da = dg (1 - g^2); dz, dW_1, db_1 from da and z",
+        'dg, grads["logits.W"], grads["logits.b"] = dense_backward(dlogits, cache["g"], ...), a tanh, and once more',
+    ),
+    (
+        Slip(decoder_with(slope=np.ones_like), "elementwise-factor", "the slope of tanh is forgotten"),
+        Slip(
+            decoder_with(slope=lambda g: 1 - np.tanh(g) ** 2),
+            "elementwise-factor",
+            "the slope of tanh is taken at g: tanh_backward wants g itself, the output",
+        ),
+        Slip(
+            decoder_with(dW=1 / B, db=lambda d: d.mean(axis=0)),
+            "factor",
+            "the gradients of the weights are divided by B: the weights of the examples are in dlogits",
+        ),
+        Slip(decoder_with(db=lambda d: d), "batch-sum", "the gradients of the biases are not summed over the batch"),
+        Slip(
+            decoder_with(before=np.arctanh),
+            "unknown",
+            "logits.W: its layer has read g after the tanh",
+        ),
+        Slip(without_dz, "shape", "dz is missing: return dz, grads"),
+    ),
+    first="dz",
+)
+
+
+def encoder_backward(dmu, dlogvar, params, cache):
+    """Back through the encoder, from dmu (B, Z) and dlogvar (B, Z): a dict of the gradients of its six arrays.
+
+    Nobody trains x, so no dx is returned.
+    """
+    grads = {}
+    dh_mu, grads["mu.W"], grads["mu.b"] = dense_backward(dmu, cache["h"], params["mu.W"])
+    dh_logvar, grads["logvar.W"], grads["logvar.b"] = dense_backward(dlogvar, cache["h"], params["logvar.W"])
+    da = tanh_backward(dh_mu + dh_logvar, cache["h"])
+    _, grads["encoder.0.W"], grads["encoder.0.b"] = dense_backward(da, cache["x"], params["encoder.0.W"])
+    return grads
+
+
+def encoder_by_steps(dmu: Any, dlogvar: Any, params: Any, cache: Any) -> dict[str, np.ndarray]:
+    def s(at: Any) -> Any:
+        mu, logvar, _ = oracle.heads(at, cache["x"])
+        return (dmu * mu).sum() + (dlogvar * logvar).sum()
+
+    return oracle.slopes(s, params, ENCODER)
+
+
+def encoder_with(fork: Callable[..., Any], slope: Callable[..., Any] = lambda h: 1 - h**2, mean: bool = False) -> Any:
+    """A wrong answer, from what comes through each head; with another slope of tanh; with means over the batch."""
+
+    def answer(dmu: Any, dlogvar: Any, params: Any, cache: Any) -> dict[str, Any]:
+        h, n = cache["h"], B if mean else 1
+        da = fork(dmu @ params["mu.W"].T, dlogvar @ params["logvar.W"].T) * slope(h)
+        sides = {"mu": (h, dmu), "logvar": (h, dlogvar), "encoder.0": (cache["x"], da)}
+        weights = {f"{name}.W": x.T @ d / n for name, (x, d) in sides.items()}
+        return weights | {f"{name}.b": d.sum(axis=0) / n for name, (_, d) in sides.items()}
+
+    return answer
+
+
+ENCODER_BACKWARD = named(
+    encoder_backward,
+    encoder_by_steps,
+    lambda rng: (*rng.standard_normal((2, B, Z)), *drawn_cache(rng)),
+    (
+        "h is read by two heads. What happens to their gradients at h? What is between h and the first layer?",
+        "dh = dh through mu + dh through logvar; da = dh (1 - h^2); then dW and db of the first layer from da and x",
+        "dense_backward for each head, tanh_backward of the sum of both dh, dense_backward with the x of the cache",
+    ),
+    (
+        Slip(encoder_with(lambda m, v: m), "missing-term", "what comes through logvar is missing at h"),
+        Slip(encoder_with(lambda m, v: v), "missing-term", "what comes through mu is missing at h"),
+        Slip(encoder_with(lambda m, v: m - v), "sign", "one is subtracted from the other: at a fork gradients add"),
+        Slip(encoder_with(lambda m, v: (m + v) / 2), "factor", "this is a mean of the two: at a fork gradients add"),
+        Slip(
+            encoder_with(lambda m, v: m + v, slope=np.ones_like),
+            "elementwise-factor",
+            "the slope of the encoder's tanh is forgotten",
+        ),
+        Slip(
+            encoder_with(lambda m, v: m + v, mean=True),
+            "factor",
+            "all are divided by B: the weights of the examples are in dmu and dlogvar",
+        ),
+    ),
+)
