@@ -90,6 +90,11 @@ AGGREGATE = value(
             "no blob has an area of 1: the factor before the exponential, 1 over the root of 2 pi variance, is missing",
         ),
         Slip(
+            lambda z, m, v: sum(each_blob(z[:, [j]], m[:, [j]], v[:, [j]]).mean(axis=1) for j in range(Z)),
+            "elementwise-factor",
+            "the densities of the latents are added: given the image they are independent, and multiply",
+        ),
+        Slip(
             lambda z, m, v: (each_blob(z, m, v) * (2 * np.pi) ** (Z / 2)).mean(axis=1),
             "factor",
             "the 2 pi is missing, once for each latent",
@@ -190,6 +195,11 @@ HOLES = value(
             lambda d, c, f: (distances(d, c).min(axis=1) > np.quantile(distances(d, c).min(axis=1), 0.95)).mean(),
             "zero",
             "draws are compared with draws, and 5 % come out whatever they are: fresh codes set the limit",
+        ),
+        Slip(
+            lambda d, c, f: (distances(d, f).min(axis=1) > np.quantile(distances(f, c).min(axis=1), 0.95)).mean(),
+            "elementwise-factor",
+            "the draws look for the nearest fresh code: both they and the fresh codes look among codes",
         ),
         Slip(
             lambda d, c, f: (distances(f, c).min(axis=1) > np.quantile(distances(d, c).min(axis=1), 0.95)).mean(),
