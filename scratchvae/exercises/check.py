@@ -17,6 +17,7 @@ from scratchvae.exercises import (
     gradients,
     kl,
     latent,
+    museum,
     own,
     reparameterization,
     start,
@@ -38,6 +39,7 @@ PAGES: dict[str, dict[str, Blank]] = {
     "gradients": gradients.BLANKS,
     "latent": latent.BLANKS,
     "gpu": gpu.BLANKS,
+    "museum": museum.BLANKS,
     "own": own.BLANKS,
 }
 SEED = 20131220  # of the random points

@@ -6,6 +6,7 @@ import formulations_bayes
 import formulations_elbo
 import formulations_gpu
 import formulations_latent
+import formulations_museum
 import formulations_own
 import formulations_start
 import numpy as np
@@ -127,6 +128,7 @@ FORMULATIONS = {
     **formulations_elbo.FORMULATIONS,
     **formulations_gpu.FORMULATIONS,
     **formulations_latent.FORMULATIONS,
+    **formulations_museum.FORMULATIONS,
     **formulations_own.FORMULATIONS,
     **formulations_start.FORMULATIONS,
     "kl.table": [
