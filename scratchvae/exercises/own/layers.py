@@ -81,7 +81,7 @@ def of_the_weights(name: str, W: np.ndarray, given: np.ndarray, used: set[int]) 
     numbers = W.ravel() * np.sqrt(len(W))  # (I O,)
     right = np.searchsorted(given, numbers - 1e-9)
     if (np.abs(given[right] - numbers) > 1e-9).any():
-        return Finding((name,), "factor", f"{name} is not a draw from N(0, 1/I), with I the number of its rows")
+        return Finding((name,), "factor", f"{name} is not a draw of rng from N(0, 1/I), with I the number of its rows")
     indices = set(right.tolist())
     if len(indices) < len(numbers) or indices & used:
         return Finding((name,), "unknown", f"{name} holds numbers that another place holds too: draw for each")
