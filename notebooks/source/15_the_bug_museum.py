@@ -346,7 +346,7 @@ def log_normal(z, mu, logvar):
 
 def left_over(model, x):
     """The residual for one x (1, D), in nats."""
-    line, width = np.linspace(-12, 12, 161, retstep=True)  # (161,)
+    line, width = np.linspace(-12, 12, 121, retstep=True)  # (121,)
     z = np.stack(np.meshgrid(*[line] * model.n_z), axis=-1).reshape(-1, model.n_z)  # (G, Z)
     step, prior = width**model.n_z, log_normal(z, 0, np.zeros(model.n_z))  # (G,)
     mu, logvar, _ = model.encode(x)  # (1, Z) each
@@ -564,8 +564,8 @@ CHECKS = ("differences", "read-only", "sampler", "evidence", "likelihood", "opti
 
 
 def red(name):
-    """The checks that see a bug of the museum."""
-    return seen_by(examine(BUGS[name].broken, BUGS[name].correct)) - {"shapes"}
+    """The checks that see a bug of the museum; the shapes are looked at as well."""
+    return seen_by(examine(BUGS[name].broken, BUGS[name].correct))
 
 
 def score(guesses):
@@ -585,7 +585,7 @@ assert all(seen.values())
 assert score(usual) == 1
 # spoil: usual[5] = 'likelihood'
 assert {check for checks in seen.values() for check in checks} == set(CHECKS)
-# spoil: seen['pictures_of_softplus'] = {'optimizer'}
+# spoil: seen['adam_without_memory'] = {'evidence'}
 
 # %% [markdown]
 # The reasons, in short. Bugs 1, 2, 6 and 7 change what is claimed, each with the right derivative of it. In 3 the
@@ -607,7 +607,7 @@ runs = json.loads((root / "results/museum.json").read_text())["values"]
 columns = ("shapes", "curve", "differences", "repeat", *CHECKS[1:])
 table = {}
 for name in list(runs)[1:]:
-    table[name] = seen_by(examine(BUGS[name].broken, BUGS[name].correct))
+    table[name] = seen.get(name) or red(name)
     if any(run["reported"] < run["curve"][0] for run in runs[name]):
         table[name] = table[name] | {"curve"}
 print(" " * 33, *(f"{column[:6]:6}" for column in columns))
