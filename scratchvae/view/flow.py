@@ -1,114 +1,143 @@
-"""The gradient-flow figure: what flows forward through a VAE, what flows back, and why eps is never updated.
+"""The gradient-flow figure: what flows forward through a model, what flows back, and why eps is never updated.
 
-    trace = trace_gradients(vae, x, eps)
-    print(trace)           # a table of every move
-    trace.draw()           # the computation graph
-    trace.draw(step=15)    # the graph after its first fifteen moves; len(trace.moves) of them in all
+    flow = trace_gradients(vae, x, eps)  # one example: x (1, D), eps (1, Z)
+    print(flow)           # a table of every move
+    flow.draw()           # the computation graph
+    flow.draw(step=15)    # the graph after its first fifteen moves; len(flow.moves) of them in all
 
-Sizes: B batch, D data, H hidden, Z latent.
+One example, one latent, and one entry of every wider array: each arrow carries one number, and where two meet they add.
+
+Sizes: D data, H hidden, Z latent.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from scratchvae.backend import Array, to_numpy
+from scratchvae.layers import Chain
+from scratchvae.model import Model
 from scratchvae.vae import VAE
-from scratchvae.view.flow_figure import Move, draw_moves
+from scratchvae.view.flow_figure import draw_flow
+from scratchvae.view.flow_moves import Move, Sum, backward_moves, forward_moves, sums_at
+from scratchvae.view.flow_numbers import printed
 
 
-class Trace(NamedTuple):
-    """One forward and one backward pass: every value, every gradient, and the moves in the order of the passes."""
+class Flow(NamedTuple):
+    """One forward and one backward pass of one example: every value and gradient, and the moves in their order.
+
+    entries   which entry of a value's row is drawn, by the value's name.
+    """
 
     values: dict[str, np.ndarray]
     gradients: dict[str, np.ndarray]
+    entries: dict[str, int]
     moves: list[Move]
+    sums: list[Sum]
+    beta: float
+    rule: str  # the likelihood's, for its dlogits
 
     def __str__(self) -> str:
-        head = f"{'from':>8} -> {'to':8} {'what':11} {'size':>9} {'mean':>10}  rule\n"
+        texts = printed(self)
+        head = f"{'from':>10} -> {'to':10} {'what':12} {'number':>10}  rule\n"
         return head + "\n".join(
-            f"{m.source:>8} -> {m.target:8} {m.name:11} {m.size:9.3g} {m.array.mean():+10.3g}  {m.rule}"
-            for m in self.moves
+            f"{m.source:>10} -> {m.target:10} {m.name:12} {texts[m.name]:>10}  {m.rule}" for m in self.moves
         )
+
+    def number(self, name: str) -> float:
+        """The one entry of a value that is drawn."""
+        return float(self.values[name][0, self.entries[name]])
 
     def draw(self, step: int | None = None) -> Figure:
         """The computation graph after `step` moves, or after all of them: values in grey, gradients coloured by sign.
 
-        The width of a coloured arrow grows with the size (root mean square) of the gradient, on a logarithmic scale.
+        The width of a coloured arrow is proportional to its number; the figure says in which scale.
         """
-        return draw_moves(self.values, self.moves, len(self.moves) if step is None else step)
+        return draw_flow(self, len(self.moves) if step is None else step)
 
 
-def trace_gradients(vae: VAE, x: Array, eps: Array, beta: float = 1.0) -> Trace:
-    """One pass of the model forward and back, with the weights 1 / B: gradients of the mean objective, to be maximised.
+def trace_gradients(model: Model, x: Array, eps: Array | None, beta: float = 1.0, latent: int = 0) -> Flow:
+    """One example forward and back: the derivatives of its objective, which is to be maximised.
 
-    Training minimises the loss, whose gradients are these with the other sign. That the contributions through z and
-    from the KL add up to what training uses is asserted here.
+    Training minimises the loss, whose gradients are these with the other sign. Of the latents one is drawn, and of a
+    hidden layer and of the logits the entry whose value times gradient is the largest. That the contributions through z
+    and from the KL add up to what training uses is asserted here.
 
-    Shapes    x (B, D), eps (B, Z).
-    Raises    ValueError: a model without hidden layers, shapes that do not fit.
+    Shapes    x (1, D), eps (1, Z), or None for an autoencoder.
+    Raises    ValueError: more than one example, a latent that is not there, shapes that do not fit.
     """
-    if not vae.n_hidden:
-        raise ValueError("trace_gradients draws a model with hidden layers, got n_hidden=(); give it one")
-    terms, cache = vae.objective(x, eps, beta)
-    (h, _), (h_decoder, _) = cache.encode.mu, cache.decode.logits  # (B, H) each: what the heads and logits are given
-    (mu, logvar, _), (sigma, eps) = vae.encode(x), cache.reparameterize
-    z, logits = mu + sigma * eps, vae.decode(mu + sigma * eps)[0]
-    weights = vae.xp.full(len(mu), 1 / len(mu), dtype=mu.dtype)  # (B,)
-    gradients: dict[str, Array] = {}
-    grads = vae.backward(weights, cache, trace=gradients)
-    loss_grads = vae.backward(-weights, cache)
-    gradients["dsigma"] = gradients["dz"] * eps
-    g = {name: to_numpy(array) for name, array in gradients.items()}
-    for whole, parts in (("dmu", ("dmu_z", "dmu_kl")), ("dlogvar", ("dlogvar_z", "dlogvar_kl"))):
-        np.testing.assert_allclose(g[whole], g[parts[0]] + g[parts[1]], rtol=1e-5, atol=1e-7 * np.abs(g[whole]).max())
-        head = to_numpy(h).T @ g[whole]  # (H, Z)  the gradient of the head's weights, once more
-        for used in (grads[f"{whole[1:]}.W"], -loss_grads[f"{whole[1:]}.W"]):
-            np.testing.assert_allclose(to_numpy(used), head, rtol=1e-4, atol=1e-6 * np.abs(head).max())
-    named = {"x": x, "hidden": h, "mu": mu, "logvar": logvar, "sigma": sigma, "eps": eps, "z": z, "hidden'": h_decoder}
-    named |= {"logits": logits, "nll": terms.nll, "kl": terms.kl, "elbo": terms.elbo}
-    values = {name: to_numpy(value) for name, value in named.items()}
-    dh = f"{list(vae.decoder.layers)[-1]}.dy"  # the gradient of the decoder's last hidden layer
-    return Trace(values, g, forward_moves(values) + backward_moves(g, dh, beta))
+    if len(x) != 1:
+        raise ValueError(f"trace_gradients draws one example, x of shape (1, {model.n_x}), got {len(x)}; pass x[:1]")
+    if not 0 <= latent < model.n_z:
+        raise ValueError(f"latent should be one of 0 to {model.n_z - 1}, got {latent}")
+    terms, cache = model.objective(x, eps, beta)
+    trace: dict[str, Array] = {}
+    grads = model.backward(model.xp.ones(1, dtype=model.dtype), cache, trace=trace)
+    if isinstance(model, VAE):
+        assert_forks_add(model, x, trace, grads)
+        sigma, noise = cache.reparameterize
+        trace |= {"dsigma": trace["dz"] * noise, "deps": trace["dz"] * sigma}
+    values = {name: np.atleast_2d(to_numpy(value)) for name, value in forward_values(model, x, eps, terms).items()}
+    gradients = {name: to_numpy(array) for name, array in trace.items()}
+    for part in (model.encoder, model.decoder):
+        gradients |= {f"d{name}": gradients[f"{last}.dy"] for name, last in hidden_layers(part).items()}
+    entries = {name: largest(values[name], gradients.get(f"d{name}")) for name in values}
+    entries |= {name: latent for name in ("mu", "logvar", "sigma", "eps", "z") if name in entries}
+    entries["x"] = entries["logits"] % model.n_x  # the pixel that this logit is of
+    rule = backward_rule(model.likelihood)
+    hidden = [list(hidden_layers(part)) for part in (model.encoder, model.decoder)]
+    moves = forward_moves(values, entries, hidden, beta) + backward_moves(gradients, entries, hidden, beta, rule)
+    return Flow(values, gradients, entries, moves, sums_at(moves, hidden), beta, rule)
 
 
-def forward_moves(v: dict[str, np.ndarray]) -> list[Move]:
-    """The values, along the edges of the forward pass, in its order."""
-    edges = (
-        ("x", "hidden", "layers and their activation"),
-        ("hidden", "mu", "mu = hidden W + b"),
-        ("hidden", "logvar", "logvar = hidden W' + b'"),
-        ("logvar", "sigma", "sigma = exp(logvar / 2)"),
-        ("mu", "z", "z = mu + ..."),
-        ("sigma", "z", "... sigma * ..."),
-        ("eps", "z", "... eps, drawn before the pass and held fixed in it"),
-        ("z", "hidden'", "layers and their activation"),
-        ("hidden'", "logits", "logits = hidden' W + b"),
-        ("logits", "nll", "nll = -log p(x|z)"),
-        ("mu", "kl", "kl = sum (mu^2 + sigma^2 - 1 - logvar) / 2"),
-        ("logvar", "kl", "the same kl"),
-        ("nll", "elbo", "elbo = -nll - kl"),
-        ("kl", "elbo", "the same elbo"),
-    )
-    return [Move(source, target, source, v[source], rule) for source, target, rule in edges]
+def forward_values(model: Model, x: Array, eps: Array | None, terms: Any) -> dict[str, Array]:
+    """Every value on the way, by the name of its box."""
+    encoded = hidden_values(model.encoder, x)
+    values = {"x": x} | encoded
+    if isinstance(model, VAE):
+        mu, logvar, _ = model.encode(x)  # (1, Z) each
+        sigma, noise = model.xp.exp(0.5 * logvar), model.as_input(eps, "eps", (1, model.n_z))  # (1, Z) each
+        z = mu + sigma * noise  # (1, Z)
+        values |= {"mu": mu, "logvar": logvar, "sigma": sigma, "eps": noise}
+    else:
+        z, _ = model.encode(x)  # (1, Z)
+    logits, _ = model.decode(z)  # (1, D n_params)
+    values |= {"z": z} | hidden_values(model.decoder, z) | {"logits": logits}
+    return values | {name: term for name, term in terms._asdict().items() if name != "elbo"}
 
 
-def backward_moves(g: dict[str, np.ndarray], dh: str, beta: float) -> list[Move]:
-    """The gradients, along the same edges the other way round. None reaches eps, and none is computed for x."""
-    kl = "" if beta == 1 else f"{beta:g} "
-    edges = (
-        ("elbo", "kl", "dkl", "dkl", f"-{kl}1/B"),
-        ("elbo", "nll", "dnll", "dnll", "-1/B"),
-        ("kl", "logvar", "dlogvar_kl", "dlogvar_kl", "dkl (sigma^2 - 1) / 2"),
-        ("kl", "mu", "dmu_kl", "dmu_kl", "dkl mu"),
-        ("nll", "logits", "dlogits", "dlogits", "dnll (p - x) for Bernoulli"),
-        ("logits", "hidden'", "dhidden'", dh, "dlogits W^T"),
-        ("hidden'", "z", "dz", "dz", "back through the decoder's layers"),
-        ("z", "sigma", "dsigma", "dsigma", "dz * eps: here the noise enters the gradient"),
-        ("z", "mu", "dmu_z", "dmu_z", "dz"),
-        ("sigma", "logvar", "dlogvar_z", "dlogvar_z", "dsigma * sigma / 2"),
-        ("logvar", "hidden", "dh_logvar", "dh_logvar", "(dlogvar_z + dlogvar_kl) W'^T"),
-        ("mu", "hidden", "dh_mu", "dh_mu", "(dmu_z + dmu_kl) W^T"),
-    )
-    return [Move(source, target, name, g[key], rule) for source, target, name, key, rule in edges]
+def hidden_layers(chain: Chain) -> dict[str, str]:
+    """The name of every hidden layer, as in "encoder.0", and the name of the last thing that it is made of."""
+    return {".".join(name.split(".")[:2]): name for name in chain.layers}  # why: of one key the last entry stays
+
+
+def hidden_values(chain: Chain, x: Array) -> dict[str, Array]:
+    """What every hidden layer returns, (1, H) each."""
+    values = {}
+    for name, layer in chain.layers.items():
+        x, _ = layer.forward(x)
+        values[".".join(name.split(".")[:2])] = x
+    return values
+
+
+def largest(value: np.ndarray, gradient: np.ndarray | None) -> int:
+    """The entry whose value times gradient is the largest in size: what this layer does, it does there."""
+    return 0 if gradient is None or gradient.shape != value.shape else int(np.abs(value * gradient)[0].argmax())
+
+
+def backward_rule(likelihood: Any) -> str:
+    """How a likelihood makes its dlogits: the field Backward of its nll's docstring, or else the name of its method."""
+    lines = [line.strip() for line in (likelihood.nll.__doc__ or "").splitlines()]
+    told = [line.removeprefix("Backward").strip() for line in lines if line.startswith("Backward ")]
+    return told[0].split(", ")[0].rstrip(".") if told else "dlogits = nll_backward(dnll)"
+
+
+def assert_forks_add(vae: VAE, x: Array, trace: dict[str, Array], grads: dict[str, Array]) -> None:
+    """The two parts at mu, at logvar and at the hidden layer below add up to the gradients of the weights."""
+    h, _ = vae.encoder.forward(vae.as_input(x, "x", ("B", vae.n_x)))  # (1, H)
+    for name in ("mu", "logvar"):
+        whole = to_numpy(trace[f"d{name}_z"] + trace[f"d{name}_kl"])  # (1, Z)
+        head = to_numpy(h).T @ whole  # (H, Z)  the gradient of the head's weights, once more
+        np.testing.assert_allclose(to_numpy(trace[f"d{name}"]), whole, rtol=1e-5, atol=1e-6 * np.abs(whole).max())
+        np.testing.assert_allclose(to_numpy(grads[f"{name}.W"]), head, rtol=1e-4, atol=1e-6 * np.abs(head).max())

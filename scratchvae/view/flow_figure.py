@@ -1,150 +1,178 @@
-"""The drawing behind `flow`: nodes with values in them, and an arrow for every move between them."""
+"""The drawing behind `flow`: boxes with values in them, and an arrow for every move between them."""
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from typing import Any, NamedTuple
+import math
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
-from matplotlib.path import Path
-from matplotlib.patheffects import withStroke
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyBboxPatch, Polygon
 
-GREY, BLUE, VERMILLION, PURPLE, PALE = "#555555", "#0072B2", "#D55E00", "#9467A8", "#BBBBBB"
+from scratchvae.view.flow_moves import Move, kl_term
+from scratchvae.view.flow_numbers import draw_equation, equation, objective_equation, printed, printed_value
+from scratchvae.view.flow_places import HALF, Layout, layout, route
+from scratchvae.view.style import BLUE, PALE, VERMILLION
 
-PLACES = {  # where each node stands: the forward pass runs to the right, and kl closes the loop from both sides
-    "x": (0.0, 0.0),
-    "hidden": (1.5, 0.0),
-    "mu": (3.0, 1.9),
-    "logvar": (3.0, -1.9),
-    "sigma": (4.5, -1.1),
-    "eps": (4.5, 0.0),
-    "z": (6.0, 0.0),
-    "hidden'": (7.5, 0.0),
-    "logits": (9.0, 0.0),
-    "nll": (10.5, 0.0),
-    "elbo": (12.0, 0.0),
-    "kl": (13.5, 0.0),
-}
+if TYPE_CHECKING:
+    from scratchvae.view.flow import Flow
+
+GREY = "#555555"
+WIDEST, THINNEST, VALUE = 7.0, 0.7, 1.0  # points: of the widest gradient, of the thinnest, of a value
+LEFT, TOP, BOTTOM, NARROWEST = -0.6, 2.3, -2.62, 8.9  # inches; the legend needs so much
+SMALL: dict[str, Any] = {"ha": "center", "va": "center", "size": 8.5, "color": GREY, "linespacing": 1.25}
 
 
-LABELS = {  # where the label of a backward move stands, beside its edge
-    "dkl": (12.75, -0.75),
-    "dnll": (11.25, -0.75),
-    "dlogits": (9.75, -0.75),
-    "dhidden'": (8.25, -0.75),
-    "dz": (6.75, -0.75),
-    "dmu_z": (5.05, 1.25),
-    "dsigma": (6.05, -1.45),
-    "dlogvar_z": (3.5, -0.95),
-    "dmu_kl": (8.9, 1.45),
-    "dlogvar_kl": (8.9, -2.42),
-    "dh_mu": (1.45, 1.35),
-    "dh_logvar": (1.4, -1.5),
-}
-TITLE = "The objective pulls on mu and sigma through z and through the kl. eps takes part, and is never updated."
-LEGEND = (
-    (-0.4, GREY, "forward: a value"),
-    (2.4, BLUE, "backward: raising it raises the elbo"),
-    (7.0, VERMILLION, "raising it lowers the elbo"),
-    (10.6, PURPLE, "mixed; the wider, the larger"),
-)
-HALF = (0.52, 0.4)  # half the width and height of a node's box
-APART = 0.09  # between the forward and the backward arrow of an edge
-
-
-class Move(NamedTuple):
-    """What passes along one edge: a value on the way forward, a gradient on the way back."""
-
-    source: str
-    target: str
-    name: str
-    array: np.ndarray
-    rule: str  # how it is computed
-
-    @property
-    def forward(self) -> bool:
-        """Whether this is a value on its way forward."""
-        return not self.name.startswith("d")
-
-    @property
-    def size(self) -> float:
-        """The root mean square over the entries."""
-        return float(np.sqrt(np.mean(np.square(self.array))))
-
-    @property
-    def sign(self) -> str:
-        """Plus or minus, as the mean over the entries says; both where that is below a tenth of the size."""
-        mean = float(self.array.mean())
-        return "±" if abs(mean) < 0.1 * self.size else "+" if mean > 0 else "−"
-
-
-def draw_moves(values: Mapping[str, np.ndarray], moves: Sequence[Move], step: int) -> Figure:
-    """The graph after the first `step` moves; see `flow.Trace.draw`."""
-    figure = Figure(figsize=(12, 5.2), layout="constrained")
-    ax = figure.add_subplot()
-    ax.set(xlim=(-0.6, 14.1), ylim=(-3.3, 2.9), aspect="equal")
+def draw_flow(flow: "Flow", step: int) -> Figure:
+    """The graph after the first `step` moves; see `flow.Flow.draw`."""
+    parts = [[name for name in flow.values if name.startswith(f"{part}.")] for part in ("encoder", "decoder")]
+    vae = "mu" in flow.values
+    plan = layout(parts[0], parts[1], vae)
+    top, bottom = (TOP, BOTTOM) if vae else (1.15, -1.65)
+    right = max(plan.right, NARROWEST) + 0.15
+    figure = Figure(figsize=(right - LEFT, top - bottom))
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.set(xlim=(LEFT, right), ylim=(bottom, top))
     ax.axis("off")
-    ax.text(-0.5, 2.72, TITLE, size=13, weight="bold", va="center")
-    done = moves[:step]
-    largest = max(move.size for move in moves if not move.forward)
+    done, full = flow.moves[:step], step >= len(flow.moves)
     reached = {"x", "eps"} | {node for move in done if move.forward for node in (move.source, move.target)}
-    for name, (column, row) in PLACES.items():
-        draw_node(ax, name, column, row, values[name], name in reached)
+    for name, place in plan.boxes.items():
+        draw_box(ax, flow, name, place, name in reached)
+    scale = points_per_unit(flow)
+    texts = printed(flow)
     for move in done:
-        draw_move(ax, move, largest)
-    note: dict[str, Any] = {"ha": "center", "va": "center", "size": 8.5, "color": GREY, "linespacing": 1.3}
-    ax.text(3.02, 0.0, "a constant:\nno arrow\ncomes back", **note)
-    ax.text(0.0, -0.75, "the data is not trained:\nno gradient", **note)
-    for column, colour, meaning in LEGEND:
-        ax.plot([column, column + 0.4], [-3.05, -3.05], color=colour, linewidth=1.2 if colour == GREY else 4)
-        ax.text(column + 0.52, -3.05, meaning, va="center", size=9.5)
+        draw_move(ax, move, plan, scale)
+        if not move.forward:
+            write_move(ax, move, plan.labels[move.name], texts[move.name])
+    arrived = {move.name for move in done}
+    for one in flow.sums:
+        if set(one.parts) <= arrived:
+            write_sum(ax, plan.boxes[one.node], one.node, equation(flow, one.name))
+    write_notes(ax, flow, plan, full)
+    write_legend(ax, bottom, scale)
     return figure
 
 
-def draw_node(ax: Axes, name: str, column: float, row: float, value: np.ndarray, reached: bool) -> None:
-    """A box with the name and the size of a value; eps, which nothing updates, has a dashed one."""
-    corner = (column - HALF[0], row - HALF[1])
-    box = FancyBboxPatch(corner, 2 * HALF[0], 2 * HALF[1], "round,pad=0,rounding_size=0.12", linewidth=1.2)
+def points_per_unit(flow: "Flow") -> float:
+    """The scale of the widths: a round number of units is as wide as an arrow gets."""
+    return WIDEST / round_above(max(abs(move.number) for move in flow.moves if not move.forward))
+
+
+def round_above(number: float) -> float:
+    """The least of 1, 2, 5, 10, 20, 50, ... that is not below the number; 1 for a zero."""
+    if number == 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(number))
+    return next(power * digit for digit in (1, 2, 5, 10) if power * digit >= number * (1 - 1e-12))
+
+
+def draw_box(ax: Axes, flow: "Flow", name: str, place: tuple[float, float], reached: bool) -> None:
+    """A box with the name and the number of a value; above it, which entry it is. eps has a dashed one."""
+    corner = (place[0] - HALF[0], place[1] - HALF[1])
+    box = FancyBboxPatch(corner, 2 * HALF[0], 2 * HALF[1], "round,pad=0,rounding_size=0.08", linewidth=1.1, gid=name)
     box.set(facecolor="#F4F4F4" if reached else "white", edgecolor=GREY if reached else PALE)
     box.set_linestyle("--" if name == "eps" else "-")
     ax.add_patch(box)
     colour = "black" if reached else PALE
-    ax.text(column, row + 0.13, name, ha="center", va="center", size=11, weight="bold", color=colour)
-    number = f"{value.mean():.4g}" if value.ndim == 1 else f"rms {np.sqrt(np.mean(np.square(value))):.2g}"
-    ax.text(column, row - 0.18, number if reached else "", ha="center", va="center", size=9.5, color=GREY)
+    ax.text(place[0], place[1] + 0.1, name, ha="center", va="center", size=9.5, weight="bold", color=colour)
+    text = printed_value(flow, name)
+    ax.text(place[0], place[1] - 0.11, text if reached else "", ha="center", va="center", size=9, color=GREY)
+    size = flow.values[name].shape[1]
+    if size > 1 and name not in ("mu", "logvar", "sigma", "eps"):
+        ax.text(place[0], place[1] + 0.36, f"{flow.entries[name] + 1} of {size}", **SMALL)
 
 
-def draw_move(ax: Axes, move: Move, largest: float) -> None:
-    """An arrow: grey forward; backward blue where the mean gradient is positive, vermillion where it is negative."""
-    if move.forward:
-        colour, width, style = GREY, 1.1, "-|>,head_length=4,head_width=2"
+def colour_of(move: Move, nothing: str) -> str:
+    """Of a gradient: by its sign."""
+    return nothing if move.number == 0 else BLUE if move.number > 0 else VERMILLION
+
+
+def draw_move(ax: Axes, move: Move, plan: Layout, scale: float) -> None:
+    """An arrow: grey forward; backward blue where raising the thing raises the objective, else vermillion."""
+    corners = route(plan.boxes, move.source, move.target, plan.right)
+    width = VALUE if move.forward else max(THINNEST, abs(move.number) * scale)
+    colour = GREY if move.forward else colour_of(move, PALE)
+    inches = width / 72
+    half, length = (0.035, 0.08) if move.forward else (0.5 * inches + 0.035, 0.1)
+    way = corners[-1] - corners[-2]
+    way = way / np.hypot(*way)
+    tip, base = corners[-1], corners[-1] - length * way
+    unused = move.name == "deps"
+    line = Line2D(*np.array([*corners[:-1], base]).T, color=colour, linewidth=width, gid=move.name)
+    line.set(solid_capstyle="butt", dash_capstyle="butt", solid_joinstyle="miter")
+    if unused:
+        line.set_linestyle((0, (0.5, 0.5) if width > 3 else (1.5, 1.5)))
+    ax.add_line(line)
+    side = max(half, 0.07 * unused) * np.array([-way[1], way[0]])
+    head = [base + side, tip, base - side]
+    if unused:  # it ends at a bar
+        base, tip = tip - 0.03 * way, tip
+        head = [base + side, tip + side, tip - side, base - side]
+    ax.add_patch(Polygon(head, closed=True, facecolor=colour, edgecolor="none"))
+
+
+def write_move(ax: Axes, move: Move, place: tuple[float, float], number: str) -> None:
+    """The name of a gradient and its number, beside its arrow."""
+    colour = colour_of(move, GREY)
+    name = {"dsigma": "dsigma = dz · eps", "deps": "dz · sigma"}.get(move.name, move.name)
+    name = "dh" if move.name.startswith(("dencoder.", "ddecoder.")) else name
+    text = f"{name}\n{number}"
+    if move.name == "deps":
+        text = f"{name} = {number}\nexists at eps,\nand is not used"
+    ax.text(*place, text, ha="center", va="center", size=9, color=colour, linespacing=1.2)
+
+
+def write_sum(ax: Axes, place: tuple[float, float], node: str, text: str) -> None:
+    """At a fork: both parts and their sum, on the side of the box where no arrow is."""
+    name = node if node in ("mu", "logvar") else "h"
+    style: dict[str, Any] = {"va": "center", "size": 9.5, "weight": "bold"}
+    if name == "h":
+        parts, total = text.split(" = ")
+        ax.text(place[0] + 0.12, place[1] + 0.72, f"dh = {parts}\n= {total}", ha="right", **style)
     else:
-        colour = {"+": BLUE, "−": VERMILLION, "±": PURPLE}[move.sign]
-        share = 0.0 if move.size == 0 else max(0.0, 1 + np.log10(move.size / largest) / 4)  # 1 the largest, 0 at 1e-4
-        width, style = 1.2 + 3.8 * share, "-|>,head_length=5,head_width=3"
-    arrow = FancyArrowPatch(path=Path(route(move)), arrowstyle=style, mutation_scale=1.0, shrinkA=0, shrinkB=0)
-    arrow.set(color=colour, linewidth=width, capstyle="butt", joinstyle="round", fill=False)
-    ax.add_patch(arrow)
-    if not move.forward:
-        halo = [withStroke(linewidth=3, foreground="white")]
-        name = (
-            "dsigma = dz · eps" if move.name == "dsigma" else move.name
-        )  # the one place where the noise comes back in
-        text = f"{name}\n{move.sign}{move.size:.2g}"
-        ax.text(*LABELS[move.name], text, ha="center", va="center", size=10, color=colour, path_effects=halo)
+        up = 0.42 if node == "mu" else -0.42
+        ax.text(place[0] + 0.2, place[1] + up, f"d{name} = {text}", ha="center", **style)
 
 
-def route(move: Move) -> np.ndarray:
-    """The corners of an arrow, (2 or 3, 2): from box to box, kept left so that both directions have room."""
-    corners = [np.array(PLACES[move.source]), np.array(PLACES[move.target])]
-    ends = {move.source, move.target}
-    if "kl" in ends and "elbo" not in ends:  # around the decoder: over the top from mu, below from logvar
-        corners.insert(1, np.array([PLACES["kl"][0], PLACES["mu" if "mu" in ends else "logvar"][1]]))
-    ways = [(b - a) / np.hypot(*(b - a)) for a, b in pairwise(corners)]
-    left = [APART * np.array([-way[1], way[0]]) for way in ways]
-    box = np.array(HALF)
-    first = corners[0] + ways[0] * (box / np.maximum(np.abs(ways[0]), 1e-9)).min() + left[0]
-    last = corners[-1] - ways[-1] * ((box / np.maximum(np.abs(ways[-1]), 1e-9)).min() + 0.04) + left[-1]
-    return np.array([first, *(c + left[0] + left[1] for c in corners[1:-1]), last])
+def write_notes(ax: Axes, flow: "Flow", plan: Layout, full: bool) -> None:
+    """The title, how the objective is made, the likelihood's own rule, and that the data receive nothing."""
+    vae = "mu" in flow.values
+    told = "Two gradients meet at mu and two at logvar, and add. eps takes part, and is not trained."
+    title = told if vae else "One way back, from the objective to the code z and to the encoder."
+    upper = ax.get_ylim()[1]
+    ax.text(LEFT + 0.15, upper - 0.2, title, size=11.5, weight="bold", va="center")
+    ax.text(plan.boxes["x"][0], -0.5, "data:\nno gradient", **SMALL)
+    (objective, _), (z, _) = plan.boxes["objective"], plan.boxes["z"]
+    formula = "−nll" + kl_term(flow.beta).replace("-", "−") * vae
+    ax.text(objective + 0.41, 0.57, f"{formula} =\n{objective_equation(flow)}", **{**SMALL, "ha": "right"})
+    if vae:
+        ax.text(z - 0.05, 0.62, f"mu + sigma · eps =\n{draw_equation(flow)}", **{**SMALL, "ha": "left"})
+    rule = flow.rule.replace("-", "−").replace("^2", "²").replace(" * ", " · ")
+    lines = [line for part in rule.split(";") for line in wrap(part.strip(), 44)]
+    ax.text(plan.boxes["nll"][0] + 0.28, -0.74, "\n".join(lines), **{**SMALL, "ha": "right", "va": "top"})
+
+
+def write_legend(ax: Axes, bottom: float, scale: float) -> None:
+    """What the colours mean, and the scale of the widths."""
+    row, column = bottom + 0.42, LEFT + 0.15
+    for colour, width, meaning, room in (
+        (GREY, VALUE, "value", 0.95),
+        (BLUE, 4.0, "+ raising it raises the objective", 2.65),
+        (VERMILLION, 4.0, "− raising it lowers it", 1.95),
+    ):
+        ax.plot([column, column + 0.3], [row, row], color=colour, linewidth=width, solid_capstyle="butt")
+        ax.text(column + 0.38, row, meaning, va="center", size=9)
+        column += room
+    widest = WIDEST / scale
+    ax.text(column, row, "width of a gradient:", va="center", size=9)
+    column += 1.38
+    for number in (widest, widest / 2, THINNEST / scale):
+        least = "or less" if number < widest / 5 else ""
+        ax.plot([column, column + 0.25], [row, row], color="black", linewidth=number * scale, solid_capstyle="butt")
+        ax.text(column + 0.3, row, f"{number:g} {least}", va="center", size=9)
+        column += 0.62
+    told = (
+        "One example, one latent, one entry of x, of each hidden layer and of the logits: which one is written above."
+    )
+    ax.text(LEFT + 0.15, bottom + 0.16, f"{told} Sums are made of the numbers shown.", **{**SMALL, "ha": "left"})
