@@ -52,7 +52,7 @@ from scratchvae.view.notebook import panels, show
 # ## How this page works
 #
 # The model is that of page 09: one hidden layer of $H$ tanh units in each half, $Z$ latents, $D$ pixels that are 0 or
-# 1, a batch of $B$ images. There are no classes. A function gets arrays and returns arrays; it writes into none that
+# 1, a batch of $B$ images. You write no class. A function gets arrays and returns arrays; it writes into none that
 # it was given.
 #
 # Your later functions call your earlier ones, by their names. So that an empty or wrong one spoils nothing below it,
@@ -76,9 +76,10 @@ together = Together("own", globals())
 
 # %% tags=["blank"]
 def initial_params(D, H, Z, rng):
-    """The first weights, a dict of 10 arrays: for each layer a W (I, O), drawn from N(0, 1/I), and a b (O,) of zeros.
+    """The first weights, a dict: for each layer a W (I, O), from N(0, 1/I), and zeros b (O,).
 
-    The layers: encoder.0 (D to H), mu and logvar (H to Z), decoder.0 (Z to H), logits (H to D). The names: "mu.W", ...
+    The layers: encoder.0 (D to H), mu and logvar (H to Z), decoder.0 (Z to H), logits (H to D).
+    The names: "encoder.0.W", "encoder.0.b", "mu.W", ...
     """
     raise NotImplementedError
 
@@ -101,7 +102,7 @@ check("own.dense", dense)
 
 # %% tags=["blank"]
 def dense_backward(dy, x, W):
-    """Back through y = x W + b: dy (B, O), x (B, I), W (I, O) -> dx (B, I), dW (I, O), db (O,)."""
+    """Back through y = x W + b: dy (B, O), x (B, I), W (I, O) -> dx, dW, db, like x, W, b."""
     raise NotImplementedError
 
 
@@ -155,7 +156,7 @@ assert in_large > 0.97 * count
 
 # %% tags=["blank"]
 def encode(params, x):
-    """q(z|x), and the hidden layer h = tanh(...): x (B, D) -> mu (B, Z), logvar (B, Z), h (B, H)."""
+    """q(z|x), and the hidden layer h: x (B, D) -> mu (B, Z), logvar (B, Z), h (B, H)."""
     raise NotImplementedError
 
 
@@ -173,7 +174,7 @@ check("own.reparameterize", reparameterize)
 
 # %% tags=["blank"]
 def decode(params, z):
-    """The logits of p(x|z), and the hidden layer g = tanh(...): z (B, Z) -> logits (B, D), g (B, H)."""
+    """The logits of p(x|z), and the hidden layer g: z (B, Z) -> logits (B, D), g (B, H)."""
     raise NotImplementedError
 
 
@@ -191,7 +192,7 @@ check("own.decode", decode)
 
 # %% tags=["blank"]
 def bernoulli_nll(x, logits):
-    """-log p(x|z) from logits, of each example, finite for every logit: x (B, D), logits (B, D) -> (B,)."""
+    """-log p(x|z) of each example, finite for every logit: x (B, D), logits (B, D) -> (B,)."""
     raise NotImplementedError
 
 
@@ -212,9 +213,10 @@ check("own.kl_to_prior", kl_to_prior)
 
 # %% tags=["blank"]
 def forward(params, x, eps, beta):
-    """From images to the objective -nll - beta kl, a number for each example, in a dict with all on the way to it.
+    """From images to the objective -nll - beta kl, (B,): a dict of all on the way to it.
 
-    x (B, D), eps (B, Z) -> {"x", "eps", "h", "mu", "logvar", "z", "g", "logits", "nll", "kl", "objective"}
+    x (B, D), eps (B, Z) -> {"x": x, "eps": eps, ...} with the names
+    x, eps, h, mu, logvar, z, g, logits, nll, kl, objective.
     """
     raise NotImplementedError
 
@@ -292,9 +294,9 @@ check("own.reparameterize_backward", reparameterize_backward)
 
 # %% tags=["blank"]
 def decoder_backward(dlogits, params, cache):
-    """Back through the decoder, from dlogits (B, D): dz (B, Z), and a dict of the gradients of its four arrays.
+    """Back through the decoder, from dlogits (B, D): dz (B, Z), and a dict of four gradients.
 
-    cache is what forward has returned; the names in the dict are those in params: "logits.W", ...
+    cache is what forward has returned; the names in the dict are those of params.
     """
     raise NotImplementedError
 
@@ -304,7 +306,7 @@ check("own.decoder_backward", decoder_backward)
 
 # %% tags=["blank"]
 def encoder_backward(dmu, dlogvar, params, cache):
-    """Back through the encoder, from dmu (B, Z) and dlogvar (B, Z): a dict of the gradients of its six arrays.
+    """Back through the encoder, from dmu (B, Z) and dlogvar (B, Z): a dict of six gradients.
 
     Nobody trains x, so no dx is returned.
     """
@@ -320,9 +322,9 @@ check("own.encoder_backward", encoder_backward)
 
 # %% tags=["blank"]
 def backward(dobjective, params, cache, beta):
-    """The gradient of sum_b dobjective_b objective_b, objective = -nll - beta kl: a dict with the names of params.
+    """The gradient of sum_b dobjective_b objective_b: a dict with the names of params.
 
-    dobjective (B,); cache is what forward has returned.
+    dobjective (B,); objective = -nll - beta kl; cache is what forward has returned.
     """
     raise NotImplementedError
 
@@ -353,7 +355,7 @@ class Terms(NamedTuple):
 
 
 class Mine:
-    """Your functions, as check_gradients wants them; a forgetful one takes beta for 1 on the way back."""
+    """Your functions, as check_gradients wants them; if forgetful, beta is 1 on the way back."""
 
     def __init__(self, params, forgetful=False):
         self.params, self.forgetful = params, forgetful
@@ -373,10 +375,10 @@ together.go_on(
     "decoder_backward", "encoder_backward", "backward",
 )  # fmt: skip
 rng = np.random.default_rng(2)
-small = initial_params(6, 5, 2, rng)
+small = initial_params(5, 4, 2, rng)
 for p in small.values():
     p += 0.3 * rng.standard_normal(p.shape)  # biases away from zero, for a fair test
-x = (rng.random((4, 6)) < 0.5).astype(float)  # (B, D)
+x = (rng.random((4, 5)) < 0.5).astype(float)  # (B, D)
 eps = rng.standard_normal((4, 2))  # (B, Z)
 
 right = check_gradients(Mine(small), x, eps, beta=0.7)
@@ -399,7 +401,7 @@ assert sorted(wrong) == sorted(n for n in small if n.startswith(("encoder", "mu"
 # A second witness: the course's model gets your weights, and computes both gradients by code of its own.
 
 # %%
-vae = VAE(n_x=6, n_hidden=(5,), n_z=2, activation="tanh", rng=rng, dtype="float64")
+vae = VAE(n_x=5, n_hidden=(4,), n_z=2, activation="tanh", rng=rng, dtype="float64")
 for name, p in vae.params.items():
     p[...] = small[name]
 w = rng.standard_normal(4)  # (B,)
@@ -424,9 +426,10 @@ assert apart[1.0] < 1e-12
 
 # %% tags=["blank"]
 def adam(param, grad, m, v, t, lr):
-    """Step number t = 1, 2, ... of one array, downhill: the new param, m and v, all of one shape.
+    """Step t = 1, 2, ... of one array, downhill: the new param, m and v, all of one shape.
 
-    m and v are running averages of grad and of grad^2, with 0.9 and 0.999 for the past; they start at zero.
+    m and v are running averages of grad and of grad^2, the past weighing 0.9 and 0.999; they start
+    at zero.
     """
     raise NotImplementedError
 
@@ -440,7 +443,10 @@ check("own.adam", adam)
 
 # %% tags=["blank"]
 def train(params, batches, lr):
-    """Climb the mean of the objective with Adam, a step for each batch (x, eps), with beta = 1; returns new params."""
+    """Climb the mean objective, with beta = 1: a step of adam for each of the batches (x, eps).
+
+    Returns new params; those that were given stay as they are.
+    """
     raise NotImplementedError
 
 
@@ -502,7 +508,7 @@ assert (slopes == 0).sum() == dark.sum() * H
 
 # %% tags=["blank"]
 def evaluate(params, x, eps):
-    """The mean ELBO of N images, in nats, and its standard error: x (N, D), eps (N, Z) -> two numbers."""
+    """The mean ELBO of N images, and its standard error: x (N, D), eps (N, Z) -> two numbers."""
     raise NotImplementedError
 
 
@@ -569,7 +575,7 @@ assert abs(elbo - elbo_course) < 1e-6
 
 # %% tags=["blank"]
 def sample(params, z, u):
-    """Pictures from codes: the probability that a pixel is lit, and a draw of bits, 1 where u is below it.
+    """Pictures from codes: the probability of a lit pixel, and bits, 1 where u is below it.
 
     z (B, Z), u (B, D) uniform between 0 and 1 -> x_mean (B, D), x_sample (B, D).
     """
@@ -581,9 +587,9 @@ check("own.sample", sample)
 
 # %% tags=["blank"]
 def sheet(x, rows, columns, side):
-    """Square pictures side by side, a row of them full before the next: x (rows columns, side^2) -> one large picture.
+    """Square pictures side by side, a row of them full before the next, as one large picture.
 
-    The result has the shape (rows side, columns side).
+    x (rows columns, side^2) -> (rows side, columns side)
     """
     raise NotImplementedError
 
@@ -608,8 +614,8 @@ for ax, title, x in zip(axes, titles, (x_mean, x_sample, x_test), strict=True):
     ax.axis("off")
 show(
     fig,
-    "Three sheets of 25 pictures. The means: soft strokes, of which some read as a 0, 2, 3, 7 or 9 and"
-    " others as no digit. The draws: the same shapes, grainy. The images: clean thin strokes.",
+    "Three sheets of 25 pictures. The means: soft strokes, of which some read as a 0, 2, 3, 7"
+    " or 9 and others as no digit. The draws: the same shapes, grainy. The images: clean thin strokes.",
 )
 
 _, again = sample(trained, cache["z"], rng.random((2000, D)))  # from the images' own codes

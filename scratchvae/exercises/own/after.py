@@ -18,7 +18,7 @@ MANY = 2000  # examples, so that it does not matter whether N or N - 1 is divide
 
 
 def evaluate(params, x, eps):
-    """The mean ELBO of N images, in nats, and its standard error: x (N, D), eps (N, Z) -> two numbers."""
+    """The mean ELBO of N images, and its standard error: x (N, D), eps (N, Z) -> two numbers."""
     elbo = forward(params, x, eps, 1.0)["objective"]
     return elbo.mean(), elbo.std() / np.sqrt(len(elbo))
 
@@ -87,7 +87,7 @@ EVALUATE = value(
 
 
 def sample(params, z, u):
-    """Pictures from codes: the probability that a pixel is lit, and a draw of bits, 1 where u is below it.
+    """Pictures from codes: the probability of a lit pixel, and bits, 1 where u is below it.
 
     z (B, Z), u (B, D) uniform between 0 and 1 -> x_mean (B, D), x_sample (B, D).
     """
@@ -156,9 +156,9 @@ SAMPLE = value(
 
 
 def sheet(x, rows, columns, side):
-    """Square pictures side by side, a row of them full before the next: x (rows columns, side^2) -> one large picture.
+    """Square pictures side by side, a row of them full before the next, as one large picture.
 
-    The result has the shape (rows side, columns side).
+    x (rows columns, side^2) -> (rows side, columns side)
     """
     tiles = x.reshape(rows, columns, side, side)
     return tiles.transpose(0, 2, 1, 3).reshape(rows * side, columns * side)

@@ -17,9 +17,9 @@ from scratchvae.exercises.own.whole import BETA, decoder_backward, drawn_cache, 
 
 
 def backward(dobjective, params, cache, beta):
-    """The gradient of sum_b dobjective_b objective_b, objective = -nll - beta kl: a dict with the names of params.
+    """The gradient of sum_b dobjective_b objective_b: a dict with the names of params.
 
-    dobjective (B,); cache is what forward has returned.
+    dobjective (B,); objective = -nll - beta kl; cache is what forward has returned.
     """
     dnll, dkl = -dobjective, -beta * dobjective
     dlogits = bernoulli_nll_backward(dnll, cache["x"], cache["logits"])

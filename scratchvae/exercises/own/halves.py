@@ -15,7 +15,7 @@ from scratchvae.exercises.own.oracle import B, Z, bits, drawn_params
 
 
 def encode(params, x):
-    """q(z|x), and the hidden layer h = tanh(...): x (B, D) -> mu (B, Z), logvar (B, Z), h (B, H)."""
+    """q(z|x), and the hidden layer h: x (B, D) -> mu (B, Z), logvar (B, Z), h (B, H)."""
     h = np.tanh(dense(x, params["encoder.0.W"], params["encoder.0.b"]))
     mu = dense(h, params["mu.W"], params["mu.b"])
     logvar = dense(h, params["logvar.W"], params["logvar.b"])
@@ -120,7 +120,7 @@ REPARAMETERIZE = value(
 
 
 def decode(params, z):
-    """The logits of p(x|z), and the hidden layer g = tanh(...): z (B, Z) -> logits (B, D), g (B, H)."""
+    """The logits of p(x|z), and the hidden layer g: z (B, Z) -> logits (B, D), g (B, H)."""
     g = np.tanh(dense(z, params["decoder.0.W"], params["decoder.0.b"]))
     return dense(g, params["logits.W"], params["logits.b"]), g
 

@@ -16,9 +16,10 @@ B, I, O = 4, 6, 5  # noqa: E741
 
 
 def initial_params(D, H, Z, rng):
-    """The first weights, a dict of 10 arrays: for each layer a W (I, O), drawn from N(0, 1/I), and a b (O,) of zeros.
+    """The first weights, a dict: for each layer a W (I, O), from N(0, 1/I), and zeros b (O,).
 
-    The layers: encoder.0 (D to H), mu and logvar (H to Z), decoder.0 (Z to H), logits (H to D). The names: "mu.W", ...
+    The layers: encoder.0 (D to H), mu and logvar (H to Z), decoder.0 (Z to H), logits (H to D).
+    The names: "encoder.0.W", "encoder.0.b", "mu.W", ...
     """
     sizes = {
         "encoder.0": (D, H),
@@ -185,7 +186,7 @@ DENSE = value(
 
 
 def dense_backward(dy, x, W):
-    """Back through y = x W + b: dy (B, O), x (B, I), W (I, O) -> dx (B, I), dW (I, O), db (O,)."""
+    """Back through y = x W + b: dy (B, O), x (B, I), W (I, O) -> dx, dW, db, like x, W, b."""
     return dy @ W.T, x.T @ dy, dy.sum(axis=0)
 
 

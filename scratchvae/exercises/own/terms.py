@@ -12,7 +12,7 @@ from scratchvae.exercises.own.oracle import B, D, Z
 
 
 def bernoulli_nll(x, logits):
-    """-log p(x|z) from logits, of each example, finite for every logit: x (B, D), logits (B, D) -> (B,)."""
+    """-log p(x|z) of each example, finite for every logit: x (B, D), logits (B, D) -> (B,)."""
     softplus = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
     return (softplus - x * logits).sum(axis=1)
 

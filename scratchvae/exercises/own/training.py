@@ -20,9 +20,10 @@ LR = 0.01
 
 
 def adam(param, grad, m, v, t, lr):
-    """Step number t = 1, 2, ... of one array, downhill: the new param, m and v, all of one shape.
+    """Step t = 1, 2, ... of one array, downhill: the new param, m and v, all of one shape.
 
-    m and v are running averages of grad and of grad^2, with 0.9 and 0.999 for the past; they start at zero.
+    m and v are running averages of grad and of grad^2, the past weighing 0.9 and 0.999; they start
+    at zero.
     """
     m = 0.9 * m + 0.1 * grad
     v = 0.999 * v + 0.001 * grad**2
@@ -109,7 +110,10 @@ ADAM = value(
 
 
 def train(params, batches, lr):
-    """Climb the mean of the objective with Adam, a step for each batch (x, eps), with beta = 1; returns new params."""
+    """Climb the mean objective, with beta = 1: a step of adam for each of the batches (x, eps).
+
+    Returns new params; those that were given stay as they are.
+    """
     params = dict(params)
     m = {name: np.zeros_like(p) for name, p in params.items()}
     v = {name: np.zeros_like(p) for name, p in params.items()}

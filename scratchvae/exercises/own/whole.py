@@ -21,9 +21,10 @@ ENCODER = ("encoder.0.W", "encoder.0.b", "mu.W", "mu.b", "logvar.W", "logvar.b")
 
 
 def forward(params, x, eps, beta):
-    """From images to the objective -nll - beta kl, a number for each example, in a dict with all on the way to it.
+    """From images to the objective -nll - beta kl, (B,): a dict of all on the way to it.
 
-    x (B, D), eps (B, Z) -> {"x", "eps", "h", "mu", "logvar", "z", "g", "logits", "nll", "kl", "objective"}
+    x (B, D), eps (B, Z) -> {"x": x, "eps": eps, ...} with the names
+    x, eps, h, mu, logvar, z, g, logits, nll, kl, objective.
     """
     mu, logvar, h = encode(params, x)
     z = reparameterize(mu, logvar, eps)
@@ -106,14 +107,14 @@ FORWARD = named(
 
 
 def decoder_backward(dlogits, params, cache):
-    """Back through the decoder, from dlogits (B, D): dz (B, Z), and a dict of the gradients of its four arrays.
+    """Back through the decoder, from dlogits (B, D): dz (B, Z), and a dict of four gradients.
 
-    cache is what forward has returned; the names in the dict are those in params: "logits.W", ...
+    cache is what forward has returned; the names in the dict are those of params.
     """
-    grads = {}
-    dg, grads["logits.W"], grads["logits.b"] = dense_backward(dlogits, cache["g"], params["logits.W"])
-    da = tanh_backward(dg, cache["g"])
-    dz, grads["decoder.0.W"], grads["decoder.0.b"] = dense_backward(da, cache["z"], params["decoder.0.W"])
+    g, W, grads = cache["g"], params["decoder.0.W"], {}
+    dg, grads["logits.W"], grads["logits.b"] = dense_backward(dlogits, g, params["logits.W"])
+    da = tanh_backward(dg, g)
+    dz, grads["decoder.0.W"], grads["decoder.0.b"] = dense_backward(da, cache["z"], W)
     return dz, grads
 
 
@@ -183,15 +184,16 @@ DECODER_BACKWARD = named(
 
 
 def encoder_backward(dmu, dlogvar, params, cache):
-    """Back through the encoder, from dmu (B, Z) and dlogvar (B, Z): a dict of the gradients of its six arrays.
+    """Back through the encoder, from dmu (B, Z) and dlogvar (B, Z): a dict of six gradients.
 
     Nobody trains x, so no dx is returned.
     """
-    grads = {}
-    dh_mu, grads["mu.W"], grads["mu.b"] = dense_backward(dmu, cache["h"], params["mu.W"])
-    dh_logvar, grads["logvar.W"], grads["logvar.b"] = dense_backward(dlogvar, cache["h"], params["logvar.W"])
-    da = tanh_backward(dh_mu + dh_logvar, cache["h"])
-    _, grads["encoder.0.W"], grads["encoder.0.b"] = dense_backward(da, cache["x"], params["encoder.0.W"])
+    h, W, grads = cache["h"], params["encoder.0.W"], {}
+    W_mu, W_logvar = params["mu.W"], params["logvar.W"]
+    dh_mu, grads["mu.W"], grads["mu.b"] = dense_backward(dmu, h, W_mu)
+    dh_logvar, grads["logvar.W"], grads["logvar.b"] = dense_backward(dlogvar, h, W_logvar)
+    da = tanh_backward(dh_mu + dh_logvar, h)
+    _, grads["encoder.0.W"], grads["encoder.0.b"] = dense_backward(da, cache["x"], W)
     return grads
 
 
