@@ -13,22 +13,20 @@
 # %% [markdown]
 # # 03 · The intractable evidence
 #
-# The evidence $p(x)$ is one integral. This page computes it in every way that works, and finds out where each way
-# stops.
+# The evidence $p(x)$ is one integral; on this page you compute it exactly wherever that works, and find out which two
+# things have to come together for every one of these ways to fail.
 #
 # **What you will do**
-# - compute the evidence of a linear model exactly, with 200 latents;
-# - compute that of a bent model with one latent on a grid;
-# - estimate it from random draws, and watch the estimate fail as latents are added;
-# - mend the estimate with importance sampling.
+# - compute the evidence of a straight decoder in closed form, with 200 latents;
+# - compute that of a network with one latent on a grid, and then piece by piece, exactly.
 #
 # **What you will learn**
-# - that the bend of the decoder makes the integral hard, not the number of latents alone;
-# - why averages of likelihoods are taken with log-sum-exp;
-# - which way up an importance weight goes, and which proposal is the best.
+# - that neither many latents nor a bent decoder is hard alone;
+# - what a grid costs, and how wrong it is;
+# - that the posterior of a network need not be a normal density.
 #
 # **What you need**
-# - page 02, matrices, and the variance of a mean. About 25 minutes. It runs in about ten seconds.
+# - page 02, matrices, and what a covariance is. About 45 minutes with the blanks. It runs in some ten seconds.
 
 # %%
 from importlib.util import find_spec
@@ -38,13 +36,15 @@ if find_spec("scratchvae") is None:
         "This page needs scratchvae; in the README's folder: pip install -r requirements.txt"
     )
 
+import math  # noqa: F401
+from itertools import pairwise
+
 import numpy as np
 
-from scratchvae import VAE, Adam, Bernoulli, Gaussian, fit, load_data
+from scratchvae import VAE, Adam, Gaussian, fit
 from scratchvae.data.toy import circle
-from scratchvae.evaluation import log_evidence
-from scratchvae.exact import LinearGaussian, grid_log_evidence, grid_posterior
-from scratchvae.iwae import importance_weighted_bound, log_importance_weights
+from scratchvae.exact import LinearGaussian, piecewise_posterior
+from scratchvae.exercises import check, hint, progress, solution, use  # noqa: F401
 from scratchvae.view.notebook import panels, show
 
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#555555"
@@ -57,173 +57,228 @@ BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#555555"
 # dimensions ($I$ is the identity matrix). Then it draws $x$ from the likelihood $p(x \mid z)$. By the sum rule of
 # page 02,
 #
-# $$p(x) = \int p(x \mid z)\, p(z)\, dz = \mathbb{E}_{z \sim p(z)}[\,p(x \mid z)\,].$$
+# $$p(x) = \int p(x \mid z)\, p(z)\, dz .$$
 #
-# The right side reads the same integral as an **expectation**: the mean of $p(x \mid z)$ over draws of $z$ from the
-# prior. We need its logarithm, $\log p(x)$, in **nats** (natural logarithms). How hard is it to get?
+# We want its logarithm, $\log p(x)$, in **nats** (natural logarithms).
 #
-# ## Exact in any dimension: the linear-Gaussian model
+# ## A straight decoder: closed form
 #
-# Let the likelihood be a linear map of $z$ with noise added:
+# Let the likelihood be a linear map of $z$ with normal noise added:
 #
-# $$x = W z + b + \sigma\, n, \qquad z \sim \mathcal{N}(0, I), \quad n \sim \mathcal{N}(0, I),$$
+# $$x = W z + b + \sigma_x\, n, \qquad z \sim \mathcal{N}(0, I), \quad n \sim \mathcal{N}(0, I),$$
 #
-# with a matrix $W$ of the shape $(D, Z)$, an offset $b$ of the shape $(D,)$, a number $\sigma > 0$ and noise $n$ of
-# the shape $(D,)$, independent of $z$. No integral has to be done by hand:
-#
-# - $x$ is a linear map of normal vectors, so it is normal itself.
-# - Its mean is $W\, \mathbb{E}[z] + b + \sigma\, \mathbb{E}[n] = b$.
-# - Its covariance is $W\, \mathrm{Cov}(z)\, W^\top + \sigma^2\, \mathrm{Cov}(n)$, since $z$ and $n$ are independent
-#   and the mixed terms vanish. Both covariances are $I$. So the covariance is $C = W W^\top + \sigma^2 I$, of the
-#   shape $(D, D)$.
-#
-# The evidence is the normal density with that mean and covariance. With $r = x - b$,
+# with a matrix $W$ of the shape $(D, Z)$, an offset $b$ of the shape $(D,)$, a number $\sigma_x > 0$ and noise $n$ of
+# the shape $(D,)$, independent of $z$. Then $x$ is a linear map of the normal vector $(z, n)$, so it is normal itself,
+# and no integral has to be done: a mean and a covariance say all. With $C$ for the covariance, $m$ for the mean, and
+# $r = x - m$,
 #
 # $$\log p(x) = -\tfrac12 \left( r^\top C^{-1} r + \log \det C + D \log 2\pi \right).$$
 #
-# The library calls this model `LinearGaussian`. We check formula and library against a sum over a grid of $z$, first
-# with two latents.
+# Which mean, and which covariance? Stuck? `hint("evidence.moments")`.
 
-# %%
-rng = np.random.default_rng(0)
-model = LinearGaussian(W=rng.standard_normal((3, 2)), mean=rng.standard_normal(3), sigma=0.7)
-x = rng.standard_normal((1, 3))  # (1, D)  one example, D = 3
 
-C = model.W @ model.W.T + model.sigma**2 * np.eye(3)  # (D, D)
-r = (x - model.mean)[0]  # (D,)
-by_formula = -0.5 * (
-    r @ np.linalg.solve(C, r) + np.linalg.slogdet(C).logabsdet + 3 * np.log(2 * np.pi)
-)
+# %% tags=["blank"]
+def moments(W, b, sigma_x):
+    """Mean and covariance of x = W z + b + sigma_x n; z, n ~ N(0, I): W (D, Z), b (D,) -> (D,), (D, D)."""
+    raise NotImplementedError
 
-axis, step = np.linspace(-8, 8, 401, retstep=True)
-z = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)  # (G, Z)  G = 401 * 401
-prior = np.exp(-0.5 * (z * z).sum(axis=1)) / (2 * np.pi)  # (G,)
-misses = ((x - model.mean - z @ model.W.T) / model.sigma) ** 2  # (G, D)
-likelihood = np.exp(-0.5 * misses.sum(axis=1)) / (2 * np.pi * model.sigma**2) ** 1.5  # (G,)
-by_grid = np.log((likelihood * prior).sum() * step**2)
 
-print(f"log p(x), in nats: formula {by_formula:.8f}, grid {by_grid:.8f}")
-print(f"                   library {model.log_px(x)[0]:.8f}")
-
-assert np.isclose(by_formula, by_grid, rtol=0, atol=1e-8)
-assert np.isclose(by_formula, model.log_px(x)[0], rtol=0, atol=1e-10)
+check("evidence.moments", moments)
 
 # %% [markdown]
-# With 200 latents a grid is out of the question, but the formula does not care. We can still check it. Bayes' rule
-# solved for $p(x)$ says that
-#
-# $$\log p(x) = \log p(x \mid z) + \log p(z) - \log p(z \mid x) \qquad \text{for every } z.$$
-#
-# The posterior of this model is known (page 02 has the case of one latent), so the right side can be computed at any
-# $z$ we like. It has to come out the same each time.
-
+# The library calls this model `LinearGaussian`. A sum over a grid of two latents knows nothing of covariances: it
+# checks your formula, and the library.
 
 # %%
+moments_of = use("evidence.moments", moments)
+
+
 def log_normal(value, mean, cov):
-    """log N(value; mean, cov) for vectors of any length."""
+    """log N(value; mean, cov) for a vector of any length."""
     r = value - mean
     squares = r @ np.linalg.solve(cov, r)
     return -0.5 * (squares + np.linalg.slogdet(cov).logabsdet + len(r) * np.log(2 * np.pi))
 
 
-wide = LinearGaussian(rng.standard_normal((300, 200)) / 10, np.zeros(300), sigma=0.5)
-x_wide = rng.standard_normal((1, 300))  # (1, D)  D = 300, Z = 200
-exact = wide.log_px(x_wide)[0]
-mu, cov = wide.posterior(x_wide)  # (1, Z), (Z, Z)
+rng = np.random.default_rng(0)
+W, b, x = rng.standard_normal((3, 2)), rng.standard_normal(3), rng.standard_normal(3)
+by_formula = log_normal(x, *moments_of(W, b, 0.7))
+by_library = LinearGaussian(W, b, 0.7).log_px(x[None])[0]
 
-differences = []
-for _ in range(5):
-    z = rng.standard_normal(200)  # (Z,)  any z will do
-    at_z = (
-        log_normal(x_wide[0], wide.W @ z, 0.25 * np.eye(300))
-        + log_normal(z, np.zeros(200), np.eye(200))
-        - log_normal(z, mu[0], cov)
-    )
-    differences.append(at_z - exact)
-print(f"Z = 200: log p(x) = {exact:.6f} nats")
-print(f"largest difference from Bayes' rule at five random z: {np.abs(differences).max():.1e}")
+axis, step = np.linspace(-8, 8, 401, retstep=True)
+points = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)  # (G, Z)  G = 401 * 401
+prior = np.exp(-0.5 * (points**2).sum(axis=1)) / (2 * np.pi)  # (G,)
+squares = ((x - b - points @ W.T) ** 2).sum(axis=1) / 0.7**2  # (G,)
+likelihood = np.exp(-0.5 * squares) / (2 * np.pi * 0.7**2) ** 1.5  # (G,)
+by_grid = np.log((likelihood * prior).sum() * step**2)
+print(f"log p(x): formula {by_formula:.8f}, library {by_library:.8f}, grid {by_grid:.8f}")
 
-assert np.abs(differences).max() < 1e-8
+assert np.isclose(by_formula, by_grid, rtol=0, atol=1e-8)
+# spoil: by_formula += 1e-6
+assert np.isclose(by_library, by_grid, rtol=0, atol=1e-8)
+# spoil: by_library += 1e-6
 
 # %% [markdown]
-# ## Exact in one dimension: a bent decoder
+# ### With 200 latents
 #
-# The decoder of a VAE is a neural network $g$. It bends the space of $z$, so that $p(x \mid z) = \mathcal{N}(x; g(z),
-# \sigma^2 I)$ with a non-linear $g$. The argument of above ends at its first line: a *non-linear* map of a normal
-# vector is in general not normal, and for a network no formula of its density is known.
+# No grid reaches there. But Bayes' rule, solved for $p(x)$, says that
 #
-# We need such a decoder to play with. The data are points around a circle in the plane, so $D = 2$. The model has one
-# latent, $Z = 1$. The library trains it in a second; how, is the subject of pages 06 to 10. Here only the result
-# matters: some network $g$ that turns a number into a point of the plane.
+# $$\log p(x) = \log p(x \mid z) + \log p(z) - \log p(z \mid x) \qquad \text{for every } z.$$
+#
+# The posterior of this model is known. As for the one latent of page 02 precisions add: it is normal, with the
+# precision $P = I + W^\top W / \sigma_x^2$ and the mean $P^{-1} W^\top (x - b) / \sigma_x^2$.
+#
+# *Write down a guess:* for five random $z$ each of the three terms on the right is another number, hundreds of nats
+# apart. How far apart are the five sums?
+
+# %%
+guess = None  # in nats
+
+# %% tags=["answer"]
+W, b = rng.standard_normal((300, 200)) / 10, np.zeros(300)  # D = 300, Z = 200
+x_wide = rng.standard_normal(300)  # (D,)
+exact = log_normal(x_wide, *moments_of(W, b, 0.5))
+precision = np.eye(200) + W.T @ W / 0.5**2  # (Z, Z)
+mean = np.linalg.solve(precision, W.T @ (x_wide - b)) / 0.5**2  # (Z,)
+
+terms = []
+for _ in range(5):
+    z = rng.standard_normal(200)  # (Z,)  any z will do
+    log_likelihood = log_normal(x_wide, W @ z + b, 0.25 * np.eye(300))
+    log_posterior = log_normal(z, mean, np.linalg.inv(precision))
+    terms.append((log_likelihood, log_normal(z, np.zeros(200), np.eye(200)), -log_posterior))
+terms = np.array(terms)  # (5, 3)
+sums = terms.sum(axis=1)  # (5,)
+print(f"log p(x), Z = 200:   {exact:.6f}; the five sums: {sums.round(6)}")
+print(
+    f"apart: the likelihoods {np.ptp(terms[:, 0]):.0f} nats, the sums {np.ptp(sums):.0e}",
+    end="",
+)
+print(f"; your guess: {guess}")
+
+assert np.ptp(terms[:, 0]) > 100
+# spoil: terms[:, 0] = terms[0, 0]
+assert np.abs(sums - exact).max() < 1e-8
+# spoil: exact += 1e-6
+
+# %% [markdown]
+# ## A bent decoder with one latent: a grid
+#
+# The decoder of a VAE is a neural network $g$: $p(x \mid z) = \mathcal{N}(x; g(z), \sigma_x^2 I)$ with a $g$ that is
+# bent. Now $x$ is a *bent* map of a normal vector, and in general not normal. The formula ends here.
+#
+# We need such a decoder to play with. The data are points around a circle in the plane, so $D = 2$; there is one
+# latent, $Z = 1$. The library trains it in two seconds; how, is the subject of pages 06 to 10. Here only the result
+# matters: a network that turns a number into a point of the plane.
 
 # %%
 rng = np.random.default_rng(1)
-sigma = 0.25
-points = circle(2200, rng, sigma=sigma)  # (N, 2)
-x_train, x_test = points[:2000], points[2000:]
-vae = VAE(2, (64, 32), 1, "relu", Gaussian(sigma), rng=rng, dtype="float64")
-how = {"optimizer": Adam(lr=1e-2), "rng": rng, "batch_size": 100}
-history = fit(vae, x_train, x_test, epochs=60, binarise="none", progress=False, **how)
-
-# %% [markdown]
-# With one latent a grid does the integral. In logarithms, with $G$ points $z_1, \dots, z_G$ at the spacing $\Delta$,
-#
-# $$\log p(x) \approx \log \sum_{g=1}^{G} e^{a_g}, \qquad
-#   a_g = \log p(x \mid z_g) + \log p(z_g) + \log \Delta .$$
-#
-# First by a loop, then by the library. Both are sums over a grid, so the library also says how far it may be off.
-
-# %%
-z_axis, step = np.linspace(-8, 8, 4001, retstep=True)
-total = 0.0
-for z in z_axis:
-    g, _ = vae.decode(np.array([[z]]))  # (1, D)  the decoder at one z
-    log_likelihood = -0.5 * (((x_test[0] - g[0]) / sigma) ** 2).sum() - np.log(
-        2 * np.pi * sigma**2
-    )
-    total += np.exp(log_likelihood) * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi) * step
-
-log_px, error = grid_log_evidence(vae, x_test[:1], n=4001)  # (1,), (1,)
-print(
-    f"by a loop {np.log(total):.8f}, by the library {log_px[0]:.8f}, may be off by {error[0]:.0e}"
+sigma_x = 0.25
+data = circle(2200, rng, sigma=sigma_x)  # (N, D)
+x_train, x_test = data[:2000], data[2000:]  # (2000, D), (200, D)
+vae = VAE(2, (64, 32), 1, "relu", Gaussian(sigma_x), rng=rng, dtype="float64")
+fit(
+    vae,
+    x_train,
+    x_test,
+    epochs=60,
+    optimizer=Adam(lr=1e-2),
+    rng=rng,
+    batch_size=100,
+    binarise="none",  # the data are no pixels
+    progress=False,
 )
+layers = [
+    (vae.params[f"{name}.W"], vae.params[f"{name}.b"])
+    for name in ("decoder.0", "decoder.1", "logits")
+]  # (1, 32), (32, 64), (64, 2) and their biases
 
-assert np.isclose(np.log(total), log_px[0], rtol=0, atol=1e-10)
-assert error[0] < 1e-3
+
+def g(z, upto=2):
+    """The decoder, or a layer's values before its relu: (G, 1) -> (G, D) or (G, H)."""
+    for W, b in layers[:upto]:
+        z = np.maximum(z @ W + b, 0)  # relu
+    return z @ layers[upto][0] + layers[upto][1]
+
+
+assert np.allclose(g(x_test[:, :1]), vae.decode(x_test[:, :1])[0])
+# spoil: layers[0] = (layers[0][0] + 1, layers[0][1])
 
 # %% [markdown]
-# *Before you look:* the latents form a line, the data a circle. The decoder has to cut the circle open somewhere.
-# What does the posterior look like for a point close to the cut?
+# With one latent a grid does the integral. The $D$ coordinates are independent given $z$, each with the noise
+# $\sigma_x$. Write the sum; the decoder's values at the grid points are handed to you.
+
+
+# %% tags=["blank"]
+def evidence_on_grid(x, g, z, sigma_x):
+    """p(x) as a sum: x (D,), a grid z (G,), the decoder's g(z) there, (G, D), the noise of a pixel -> a number."""
+    raise NotImplementedError
+
+
+check("evidence.grid", evidence_on_grid)
+
+# %% [markdown]
+# The latents form a line, the data a circle. The decoder has to cut the circle open somewhere. *Write down a guess:*
+# how many peaks has the posterior of a point at the cut?
 
 # %%
-posterior = grid_posterior(vae, x_test, n=4001)
-_, covs = posterior.moments()  # (B, 1), (B, 1, 1)
-torn = covs[:, 0, 0].argmax()  # the point whose posterior is the widest
-calm = np.abs(covs[:, 0, 0] - np.median(covs)).argmin()  # a point of the usual kind
+guess = None  # a number
 
+
+def peaks(density):
+    """The highest point of each stretch of z on which the density exceeds a fifth of its maximum."""
+    above = np.concatenate([[False], density > 0.2 * density.max(), [False]])  # (G + 2,)
+    starts, stops = np.flatnonzero(above[1:] != above[:-1]).reshape(-1, 2).T
+    return [
+        round(float(z[i + density[i:j].argmax()]), 2)
+        for i, j in zip(starts, stops, strict=True)
+    ]
+
+
+# %% tags=["answer"]
+on_grid = use("evidence.grid", evidence_on_grid)
+z, step = np.linspace(-8, 8, 4001, retstep=True)  # (G,)
+by_grid = np.log([on_grid(row, g(z[:, None]), z, sigma_x) for row in x_test])  # (200,)
+
+log_joint = -0.5 * ((x_test[:, None] - g(z[:, None])) ** 2).sum(axis=2) / sigma_x**2  # (200, G)
+log_joint += -0.5 * z**2 - np.log(2 * np.pi * sigma_x**2) - 0.5 * np.log(2 * np.pi)
+posterior = np.exp(log_joint - by_grid[:, None])  # (200, G)  Bayes' rule
+variance = posterior @ z**2 * step - (posterior @ z * step) ** 2  # (200,)
+cut = variance.argmax()  # the point whose posterior is the widest
+calm = np.abs(variance - np.median(variance)).argmin()  # a point of the usual kind
+
+for name, i in (("A, a usual point", calm), ("B, at the cut", cut)):
+    print(f"{name}: log p(x) = {by_grid[i]:.3f}, posterior's peaks at {peaks(posterior[i])}")
+print("your guess:", guess)
+
+assert np.allclose(posterior.sum(axis=1) * step, 1)
+# spoil: posterior = 1.01 * posterior
+assert len(peaks(posterior[calm])) == 1
+# spoil: posterior[calm] = posterior[cut]
+assert len(peaks(posterior[cut])) == 2
+# spoil: posterior[cut] = posterior[calm]
+
+# %% tags=["answer"]
 fig, (ax, bx) = panels(2, height=3.4)
-line = np.linspace(-3.2, 3.2, 600)[:, None]  # (600, 1)
-curve, _ = vae.decode(line)  # (600, 2)
 ax.plot(*x_test.T, ".", color="#BBBBBB", markersize=4, label="data")
-ax.plot(*curve.T, color=GREY, label="decoder g(z)")
+ax.plot(*g(np.linspace(-3.2, 3.2, 600)[:, None]).T, color=GREY, label="decoder g(z)")
 for tick in range(-2, 3):
-    at = vae.decode(np.array([[float(tick)]]))[0][0]  # (2,)
+    at = g(np.array([[float(tick)]]))[0]  # (D,)
     ax.plot(*at, "s", color=GREY, markersize=5)
-    radius = {-2: 1.75, 2: 1.5}.get(tick, 0.5)  # the ends outside of the ring, for room
-    place = radius * at / np.hypot(*at)
+    place = (
+        {-2: 1.75, 2: 1.5}.get(tick, 0.5) * at / np.hypot(*at)
+    )  # the ends outside of the ring
     ax.text(*place, f"z = {tick}", fontsize=8, ha="center", va="center")
-for i, colour, marker, name in ((calm, BLUE, "o", "A"), (torn, VERMILLION, "D", "B")):
+for i, colour, marker, name, style in (
+    (calm, BLUE, "o", "A", "-"),
+    (cut, VERMILLION, "D", "B", "--"),
+):
     ax.plot(*x_test[i], marker, color=colour, markersize=9, label=f"point {name}")
-    style = "-" if name == "A" else "--"
-    bx.plot(posterior.z[:, 0], np.exp(posterior.log_density[i]), style, color=colour)
-    top = posterior.z[posterior.log_density[i].argmax(), 0]
-    height = np.exp(posterior.log_density[i].max())
-    bx.text(top, height + 0.06, f"p(z | {name})", color=colour, ha="center")
+    bx.plot(z, posterior[i], style, color=colour, label=f"p(z | {name})")
 ax.set(aspect="equal", xlabel="$x_1$", ylabel="$x_2$", title="A line, bent into the plane")
-ax.set(xlim=(-1.7, 2.1), ylim=(-1.7, 1.7))
-fig.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+ax.set(xlim=(-1.8, 2.1), ylim=(-1.7, 1.8))
 bx.set(xlim=(-3.5, 3.5), xlabel="z", ylabel="density", title="Posteriors of two points")
-bx.set_ylim(0, 1.1 * np.exp(posterior.log_density[calm].max()))
+fig.legend(loc="outside lower center", ncols=6, frameon=False, fontsize=8)
 show(
     fig,
     "Left: a ring of data and the decoder's curve along it, cut open at one place, with a point A"
@@ -231,381 +286,328 @@ show(
 )
 
 # %% [markdown]
-# A normal density has one peak. The posterior of B has two: the point may have come from either end of the line. The
-# prior is normal, the likelihood is normal for each fixed $z$, and still the posterior is not. But the integral was
-# easy: one latent, 4,001 points.
+# B may have come from either end of the line. A normal density has one peak: prior and likelihood are normal, and the
+# posterior is not.
 #
-# ## It is the bend, not the dimension alone
+# ## The same, exactly
+#
+# A grid is a sum in place of an integral. How wrong is it? For this network there is an exact answer to compare with.
+#
+# A **relu** is $\max(a, 0)$. As $z$ moves, what enters it moves along a straight line, until some unit switches on or
+# off. So $g$ is made of straight pieces, and it bends at the **kinks**, where a unit's input is 0. Where are those?
+# Between two points where nothing else bends, a unit's input is straight, so its values at both ends say whether and
+# where it is 0.
+
+
+# %% tags=["blank"]
+def kinks_between(left, right, a_left, a_right):
+    """The z between left and right where a unit is 0: its values at both ends, (H,), (H,), straight in between."""
+    raise NotImplementedError
+
+
+check("evidence.kinks", kinks_between)
+
+# %% [markdown]
+# Layer by layer this finds all kinks: the first layer's inputs are straight everywhere, the second's between the kinks
+# of the first. *Before you run the cell:* the two hidden layers have 32 and 64 units. A unit of the first layer
+# switches at most once. And one of the second?
+
+# %% tags=["answer"]
+kinks_in = use("evidence.kinks", kinks_between)
+kinks, counts = np.array([]), []
+for layer in (0, 1):
+    ends = np.array([-1e6, *kinks, 1e6])  # far beyond every posterior
+    a = g(ends[:, None], layer)  # (R + 1, H)  the inputs of this layer's relus
+    found = [kinks_in(*ends[i : i + 2], *a[i : i + 2]) for i in range(len(ends) - 1)]
+    counts.append([len(one) for one in found])
+    if layer == 1:
+        of_unit = ((a[1:] * a[:-1]) < 0).sum(axis=0)  # (64,)  how often each unit switches
+    kinks = np.sort(np.concatenate([kinks, *found]))
+print(f"kinks of the first layer {sum(counts[0])}, of the second {sum(counts[1])}", end="")
+print(f", so {len(kinks) + 1} straight pieces")
+print(f"one unit of the second layer switches {of_unit.max()} times")
+
+by_library = piecewise_posterior(vae, x_test)
+assert np.allclose(kinks, by_library.kinks, rtol=0, atol=1e-7)
+# spoil: kinks = kinks + 1e-5
+assert of_unit.max() > 1
+# spoil: of_unit = np.minimum(of_unit, 1)
+
+middle = (kinks[1:] + kinks[:-1])[:, None] / 2  # (R, 1)  of each piece with two ends
+off_line = g(middle) - (g(kinks[1:, None]) + g(kinks[:-1, None])) / 2  # (R, D)
+assert np.abs(off_line).max() < 1e-6  # straight in between
+# spoil: off_line[3] += 1e-4
+
+# %% [markdown]
+# On one piece, $g(z) = c z + d$. If the decoder were this line for *all* $z$, your first blank would have its
+# evidence, $p_\text{line}(x)$, and the posterior would be a normal density
+# $\mathcal{N}(z; \text{mean}, \text{sd}^2)$. By Bayes' rule their product is the joint, and on the piece that is the
+# joint of the network as well. So what does the piece add to $p(x)$? Python has the integral of the normal density as
+# $\mathrm{erf}(u) = \frac{2}{\sqrt\pi} \int_0^u e^{-t^2}\, dt$.
+
+
+# %% tags=["blank"]
+def piece(px_line, mean, sd, left, right):
+    """The integral of p(x|z) p(z) over z from left to right; p(z|x) is N(mean, sd^2) and p(x) px_line for the line."""
+    raise NotImplementedError
+
+
+check("evidence.piece", piece)
+
+# %% [markdown]
+# $p(x)$ is the sum over all pieces, the two without an outer end included. Nothing is approximated.
+
+# %%
+integral_of = use("evidence.piece", piece)
+ends = np.array([-np.inf, *kinks, np.inf])  # (R + 1,)
+
+
+def evidence_by_pieces(x):
+    """p(x), (N,), of the rows of x (N, D): a sum over the R pieces."""
+    total = np.zeros(len(x))  # (N,)
+    for left, right in pairwise(ends):
+        inside = max(left, min(right, 1e3) - 2), min(right, max(left, -1e3) + 2)  # on the piece
+        z = np.linspace(*inside, 4)[1:3, None]  # (2, 1)  two points of it
+        c = (g(z[1:]) - g(z[:1])) / (z[1] - z[0])  # (1, D)  the slope
+        d = g(z[:1]) - c * z[0]  # (1, D)
+        line = LinearGaussian(c.T, d[0], sigma_x)
+        means, cov = line.posterior(x)  # (N, 1), (1, 1)
+        sd, px_line = np.sqrt(cov[0, 0]), np.exp(line.log_px(x))  # a number, (N,)
+        total += [
+            integral_of(p, m, sd, left, right)
+            for p, m in zip(px_line, means[:, 0], strict=True)
+        ]
+    return total
+
+
+log_px = np.log(evidence_by_pieces(x_test))  # (200,)
+print(f"log p(x) of the first point: {log_px[0]:.10f} by {len(kinks) + 1} pieces,", end="")
+print(f" {by_grid[0]:.10f} on a grid")
+print(
+    f"all 200: from the library's pieces {np.abs(log_px - by_library.log_px).max():.0e}", end=""
+)
+print(f", from the grid {np.abs(log_px - by_grid).max():.0e} nats at most")
+
+assert np.allclose(log_px, by_library.log_px, rtol=0, atol=1e-9)
+# spoil: log_px[5] += 1e-6
+assert np.allclose(log_px, by_grid, rtol=0, atol=1e-3)
+# spoil: by_grid = by_grid + 0.01
+
+# %% [markdown]
+# ### How wrong is a grid?
+#
+# *Write down a guess:* twice as many points on the grid. By which factor does the error fall, for the network with its
+# kinks? And for a straight decoder, whose joint is smooth?
+
+# %%
+guess = None  # two numbers, for example (2, 2)
+
+# %% tags=["answer"]
+sizes = np.array([26, 51, 101, 201, 401, 801, 1601, 3201, 6401])  # points on [-8, 8]
+c, d = (g(np.array([[0.1]])) - g(np.array([[0.0]]))) / 0.1, g(np.array([[0.0]]))  # (1, D) each
+line = LinearGaussian(c.T, d[0], sigma_x)  # a straight decoder, with g's slope near z = 0
+errors = {"network": [], "line": []}
+for n in sizes:
+    z_n = np.linspace(-8, 8, n)  # (n,)
+    for name, values, true in (
+        ("network", g(z_n[:, None]), log_px),
+        ("line", c * z_n[:, None] + d, line.log_px(x_test)),
+    ):
+        sums = np.log([on_grid(row, values, z_n, sigma_x) for row in x_test])  # (200,)
+        errors[name].append(np.median(np.abs(sums - true)))
+network, straight = np.array(errors["network"]), np.array(errors["line"])  # (9,) each
+per_doubling = (network[3] / network[8]) ** (1 / 5)
+print("points  ", *(f"{n:8}" for n in sizes))
+print("network ", *(f"{e:8.0e}" for e in network))
+print("straight", *(f"{e:8.0e}" for e in straight))
+print(f"network, per doubling from 201 points on: {per_doubling:.1f}; your guess: {guess}")
+
+assert 2.5 < per_doubling < 6.5
+# spoil: per_doubling = 16
+assert straight[4] < 1e-9 < 1e-5 < network[4]  # 401 points
+# spoil: straight = network
+
+# %% tags=["answer"]
+fig, ax = panels(height=3.0, xlabel="points of the grid", ylabel="error of log p(x), nats")
+ax.loglog(sizes, network, "o-", color=VERMILLION, label="network, with kinks")
+ax.loglog(sizes, np.maximum(straight, 1e-16), "s--", color=BLUE, label="straight decoder")
+ax.loglog(
+    sizes[3:], network[3] * (sizes[3] / sizes[3:]) ** 2, ":", color=GREY, label="1 / points²"
+)
+ax.legend(frameon=False)
+show(
+    fig,
+    "Two errors against the number of grid points, both axes logarithmic. That of the straight"
+    " decoder drops from about 1 to rounding within a few sizes. That of the network falls about"
+    " as a dotted line for one over points squared.",
+)
+
+# %% [markdown]
+# At every kink a sum over a grid loses a little: the error falls about fourfold with each doubling, median over 200
+# points, where a smooth joint's drops to rounding at once. So an estimate of a grid's error deserves mistrust, too;
+# where there is an exact sum, take it.
+#
+# ## What makes it hard
 #
 # > **Often said.** "The integral is hard because $z$ has many dimensions."
 # >
-# > **What is true.** With a linear decoder and normal noise it is exact in any dimension. With a bent decoder the
-# > formula is wrong in one dimension already, but a grid still works. It is hard where both come together: no
-# > formula, and too many latents for a grid.
+# > **What is true.** Straight, with normal noise: closed form for 200 latents. Bent, with one latent: a grid, or a sum
+# > of pieces. It gets hard where both come together.
 # >
-# > **Run this cell.** It replaces a decoder by its tangent, $g(z) \approx g(z_0) + J\,(z - z_0)$, where $J$ is the
-# > slope of $g$ at $z_0$, and applies the exact formula to the tangent. For a linear decoder nothing is lost. For the
-# > bent one it is wrong, even with $z_0$ at the highest point of the posterior.
+# > **Run these cells.** We need a bent decoder with many latents and a *known* evidence. So we build one: $Z$ rings,
+# > each bent by a latent $u_j$ of its own, as above. Then we hide how it was made: $z = Q u$ with a $Z \times Z$
+# > rotation $Q$. As $z$ is, $u$ is $\mathcal{N}(0, I)$, so $\log p(x)$ is the sum over the rings, for every $Q$.
 
 
-# %% tags=["claim-09"]
-def log_px_of_tangent(model, x, z0):
-    """log p(x) of the linear-Gaussian model that touches the decoder at z0 (Z,)."""
+# %%
+def rotation(Z, seed):
+    return np.linalg.qr(np.random.default_rng(seed).standard_normal((Z, Z)))[0]  # (Z, Z)
+
+
+def rings(z, Q):
+    """The decoder of Z rings: (G, Z) -> (G, 2 Z)."""
+    u = z @ Q  # (G, Z)  each row is Q^T z
+    return np.concatenate([g(u[:, [j]]) for j in range(u.shape[1])], axis=1)
+
+
+Q_2 = rotation(2, 0)
+axis, step = np.linspace(-5, 5, 301, retstep=True)
+plane = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)  # (G, Z)
+x_2 = x_test[[cut, calm]].reshape(-1)  # (4,)  B on one ring, A on the other
+squares = ((x_2 - rings(plane, Q_2)) ** 2).sum(axis=1) / sigma_x**2 + (plane**2).sum(axis=1)
+two_rings = np.log(np.exp(-0.5 * squares).sum() * step**2)
+two_rings -= 2 * np.log(2 * np.pi * sigma_x**2) + np.log(2 * np.pi)
+print(f"two rings: {two_rings:.4f} on a grid of the plane", end="")
+print(f", {log_px[cut] + log_px[calm]:.4f} as a sum over the rings")
+
+assert np.isclose(two_rings, log_px[cut] + log_px[calm], rtol=0, atol=0.01)
+# spoil: two_rings += 0.1
+
+# %% [markdown]
+# Now 20 rings. Three ways are open: the closed form of a straight decoder that touches $g$ at $z_0$, the highest point
+# of the posterior, $g(z) \approx g(z_0) + J (z - z_0)$ with the slopes $J$; a grid with 101 points on each axis; the
+# pieces. *Before you run the cell:* how long does the grid take, at a billion points a second?
+
+# %%
+guess = None  # in years
+
+
+def log_px_of_tangent(decode, x, z0):
+    """log p(x) of the straight decoder that touches decode at z0 (Z,)."""
     h = 1e-6 * np.eye(len(z0))  # (Z, Z)  one small step for each latent
-    here = model.decode(z0[None])[0][0]  # (D,)
-    J = (model.decode(z0 + h)[0] - model.decode(z0 - h)[0]).T / 2e-6  # (D, Z)
-    return LinearGaussian(J, here - J @ z0, model.likelihood.sigma).log_px(x[None])[0]
+    here = decode(z0[None])[0]  # (D,)
+    J = (decode(z0 + h) - decode(z0 - h)).T / 2e-6  # (D, Z)
+    return LinearGaussian(J, here - J @ z0, sigma_x).log_px(x[None])[0]
 
 
+# %% tags=["claim-09", "answer"]
 rng = np.random.default_rng(2)
-flat = VAE(300, (), 200, likelihood=Gaussian(0.5), rng=rng, dtype="float64")  # no hidden layer
-W = flat.params["logits.W"]  # (Z, D)  the decoder is z W + b
-exact = LinearGaussian(W.T, flat.params["logits.b"], 0.5).log_px(x_wide)[0]
-flat_error = log_px_of_tangent(flat, x_wide[0], rng.standard_normal(200)) - exact
-print(f"linear decoder, Z = 200: error of the formula {abs(flat_error):.1e} nats")
+highest = z[log_joint.argmax(axis=1)]  # (200,)  of one ring; the rings' posteriors multiply
+off, years = {}, {}
+for Z in (1, 2, 5, 20):
+    Q, errors = rotation(Z, 3), []
+    for _ in range(100):
+        i = rng.integers(200, size=Z)  # (Z,)  a point for each ring
+        value = log_px_of_tangent(
+            lambda z, Q=Q: rings(z, Q), x_test[i].reshape(-1), Q @ highest[i]
+        )
+        errors.append(value - log_px[i].sum())
+    off[Z] = np.sqrt(np.mean(np.square(errors)))
+    years[Z] = 101.0**Z / 1e9 / 3.15e7
+    print(f"Z = {Z:2}: tangent off by {off[Z]:.2f} nats (root mean square)", end="")
+    print(f"; grid {years[Z]:8.1e} years; {float(len(kinks) + 1) ** Z:.0e} pieces")
+W, x_40 = rng.standard_normal((40, 20)), 5 * rng.standard_normal(40)  # (D, Z), (D,)  straight
+tangent = log_px_of_tangent(lambda z: z @ W.T, x_40, rng.standard_normal(20))
+off["straight"] = abs(tangent - log_normal(x_40, *moments_of(W, np.zeros(40), sigma_x)))
+print(f"straight, Z = 20: off by {off['straight']:.0e}; your guess: {guess}")
 
-highest = posterior.z[posterior.log_density.argmax(axis=1)]  # (B, 1)
-tangents = [log_px_of_tangent(vae, row, z0) for row, z0 in zip(x_test, highest, strict=True)]
-bent_error = tangents - posterior.log_px  # (B,)  against the true values, by the grid
-print(f"bent decoder,   Z = 1:   error of the formula up to {abs(bent_error).max():.2f} nats")
-print("points of a grid with 4001 an axis, for Z = 1, 2, 5, 20:", end=" ")
-print(", ".join(f"{4001.0**Z:.0e}" for Z in (1, 2, 5, 20)))
-
-assert abs(flat_error) < 1e-6
-assert abs(bent_error).max() > 0.5
-assert posterior.error.max() < 1e-3
-
-# %% [markdown]
-# ## Averages over the prior
-#
-# What is left for a bent decoder with many latents? The evidence is an expectation, and an expectation can be
-# estimated from random draws. Draw $z_1, \dots, z_K$ from the prior and average:
-#
-# $$\hat p(x) = \frac1K \sum_{k=1}^{K} p(x \mid z_k), \qquad \mathbb{E}[\hat p(x)] = p(x).$$
-#
-# This is **prior Monte Carlo**. It is right on average for any decoder. Its **standard error**, the typical distance
-# from $p(x)$, is the standard deviation of one $p(x \mid z)$ divided by $\sqrt K$. So everything depends on the
-# variance of one draw. Divide it by $p(x)^2$, to have it without units:
-#
-# $$\begin{aligned}
-# \frac{\mathrm{Var}[p(x \mid z)]}{p(x)^2}
-#   &= \frac{\mathbb{E}_{p(z)}[p(x \mid z)^2]}{p(x)^2} - 1
-#   && \text{variance = mean square minus squared mean} \\
-#   &= \int p(z) \left( \frac{p(x \mid z)}{p(x)} \right)^2 dz - 1 && \text{definition of the expectation} \\
-#   &= \int \frac{p(z \mid x)^2}{p(z)}\, dz - 1 && \text{Bayes' rule: } p(x \mid z) / p(x) = p(z \mid x) / p(z).
-# \end{aligned}$$
-#
-# Call the last integral $R$. It is 1 where posterior and prior agree, and large where the posterior is narrow or far
-# from the prior's bulk. For a relative standard error of 10 % we need $\sqrt{(R - 1) / K} = 0.1$, that is $K =
-# 100\,(R - 1)$ draws.
-#
-# ### What a dimension does to it
-#
-# To see the dimension alone, take $Z$ independent copies of the measurement of page 02: $x_j = z_j + \sigma n_j$ for
-# $j = 1, \dots, Z$ with $\sigma = 0.5$. Everything is a product over $j$: the prior, the likelihood, the evidence,
-# and so $R$. Each posterior is normal with variance $v = 1/(1 + 1/\sigma^2)$ and mean $m_j = v x_j / \sigma^2$. For
-# one latent, with mean $m$,
-#
-# $$R = \int \frac{\mathcal{N}(z; m, v)^2}{\mathcal{N}(z; 0, 1)}\, dz
-#   = \frac{\sqrt{2\pi}}{2\pi v} \int \exp\!\left( -\frac{(z - m)^2}{v} + \frac{z^2}{2} \right) dz .$$
-#
-# The exponent is $-a z^2 + 2 c z - c\,m$ with $a = \frac1v - \frac12$ and $c = \frac{m}{v}$. It is $-a (z - c/a)^2 +
-# c^2/a - c\,m$ after completing the square. The integral of $e^{-a (z - c/a)^2}$ is $\sqrt{\pi / a}$, and $c^2/a -
-# c\,m = m^2 / (2 - v)$. Together:
-#
-# $$R = \frac{1}{\sqrt{v\,(2 - v)}}\; e^{m^2 / (2 - v)} .$$
-#
-# A factor above 1 for each latent: the number of draws grows **exponentially** with $Z$.
-
-# %%
-s = 0.5
-v = 1 / (1 + 1 / s**2)
-x_long = np.full(32, 1.2)  # (32,)  page 02's x, once for each latent
-means = v * x_long / s**2  # (32,)  the posterior's means
-
-
-def log_R(Z):
-    """log R of the first Z copies: a sum of Z terms."""
-    return (means[:Z] ** 2 / (2 - v) - 0.5 * np.log(v * (2 - v))).sum()
-
-
-def gauss(value, mean, variance):
-    """The density of N(mean, variance) at value."""
-    return np.exp(-0.5 * (value - mean) ** 2 / variance) / np.sqrt(2 * np.pi * variance)
-
-
-grid, step = np.linspace(-12, 12, 4001, retstep=True)
-ratio = gauss(grid, means[0], v) ** 2 / gauss(grid, 0, 1)  # (4001,)
-assert np.isclose(np.log(ratio.sum() * step), log_R(1), rtol=1e-8)
-
-copies = {Z: LinearGaussian(np.eye(Z), np.zeros(Z), s) for Z in (1, 2, 4, 8, 12, 16, 24, 32)}
-true = {Z: model.log_px(x_long[None, :Z])[0] for Z, model in copies.items()}
-print(" Z   log p(x)   draws for a standard error of 10 %")
-for Z in copies:
-    print(f"{Z:2}   {true[Z]:8.3f}   {100 * np.expm1(log_R(Z)):10.3g}")
-
-assert log_R(32) > 3 * log_R(8)
+assert off["straight"] < 1e-4 < 0.05 < off[1]
+# spoil: off['straight'] = off[1]
+assert off[20] > 2 * off[1]
+# spoil: off[20] = off[1]
+assert years[5] < 1e-6 < 1.4e10 < years[20]  # half a minute; the age of the universe
+# spoil: years[20] = years[5]
 
 # %% [markdown]
-# The evidence of these copies is exact, in any dimension. Prior Monte Carlo does not know that. *Before you run the
-# cell:* with 10,000 draws, up to which $Z$ do you trust it? And where it fails, will the estimate be too high or too
-# low?
-
-# %%
-K, repeats = 10_000, 20
-
-
-def log_mean_exp(log_w):
-    """log of the mean of exp(log_w) over the first axis: the library's, explained below."""
-    return importance_weighted_bound(log_w)[0]
-
-
-def log_normal_sum(value, mean, variance):
-    """log N(value; mean, variance I), the last axis being that of the latents."""
-    squares = (value - mean) ** 2 / variance
-    return -0.5 * (squares + np.log(2 * np.pi * variance)).sum(axis=-1)
-
-
-def prior_estimates(Z, rng):
-    """log of the mean of p(x|z) over K draws from the prior, many times over: (repeats,)."""
-    log_w = np.empty((K, repeats))
-    for i in range(repeats):
-        z = rng.standard_normal((K, Z))  # (K, Z)
-        log_w[:, i] = log_normal_sum(x_long[:Z], z, s**2)
-    return log_mean_exp(log_w), log_w
-
-
-rng = np.random.default_rng(4)
-by_prior = {}
-for Z in copies:
-    by_prior[Z], log_w = prior_estimates(Z, rng)
-    w = np.exp(log_w[:, 0] - true[Z])  # (K,)  of the first repetition, p(x|z) / p(x)
-    error = w.std() / np.sqrt(K)
-    print(f"Z = {Z:2}: estimate of p(x) / true value = {w.mean():9.3g} ± {error:.2g}")
-    if Z <= 4:
-        assert abs(w.mean() - 1) < 5 * error
-
-off = np.array([by_prior[Z] - true[Z] for Z in copies])  # (8, repeats), in nats
-assert np.abs(off[0]).max() < 0.1
-assert np.median(off[-1]) < -0.5  # far too low, as a rule
-assert abs(w.mean() - 1) > 5 * error  # and the standard error does not say so
-
-# %% [markdown]
-# Look at the last rows. The estimate is too low, and the standard error that comes with it is too small as well:
-# hardly any draw has come close to the posterior, so the sample does not know what it has missed. A printed error is
-# no help where the error itself is estimated from draws that miss.
+# The formula is wrong, and more so with every bent latent; the grid and the pieces have become astronomical. That
+# *these* rings fall apart into 20 easy integrals is a back door that we built, and nobody builds one into a trained
+# network.
 #
-# ## Log-sum-exp
+# ### A straight layer can be bent as well
 #
-# The cell of above averaged $p(x \mid z)$ without ever computing one. With an image that is a must. A likelihood is a
-# product over pixels, so it is tiny; the computer rounds it to zero, and the logarithm of zero is $-\infty$. Write
-# $a_k = \log p(x \mid z_k)$ and let $m = \max_k a_k$ be the largest. Take $e^m$ out of the sum:
-#
-# $$\log \frac1K \sum_k e^{a_k} = \log \left( e^{m} \, \frac1K \sum_k e^{a_k - m} \right)
-#   = m + \log \sum_k e^{a_k - m} - \log K .$$
-#
-# Nothing was approximated. Now the largest exponent is 0, so nothing overflows, and the sum is at least 1, so its
-# logarithm is safe. This is **log-sum-exp**. The library's `importance_weighted_bound` computes it for arrays of the
-# shape $(K, B)$, with $B$ examples side by side.
-#
-# > **Where people stumble.** "Why subtract the maximum? The formula works without."
-# >
-# > **Run this cell.** A decoder that nobody has trained yet, two latents, one digit; then the same digit with each
-# > pixel drawn as four. The true value comes from a grid.
+# *Before you run the cell:* the decoder is one linear layer, and $x$ are bits: $x_d$ is 1 with the probability
+# $\mathrm{sigmoid}(W_d z + b_d)$, as for black and white pixels (**Bernoulli**). Is there a closed form? The recipe is
+# a parabola through the highest point of $\log p(x, z)$, with its curvature there; for normal noise it gives
+# $\log p(x)$ exactly.
 
-# %% tags=["stumble-10"]
-digit = (load_data("mnist-sample").x_test[:1] > 127).astype(float)  # (1, 784)  bits
-large = digit.reshape(28, 28).repeat(2, axis=0).repeat(2, axis=1).reshape(1, -1)  # (1, 3136)
-print("pixels  dtype     log of the mean   log-sum-exp        (in nats)")
-for image in (digit, large):
-    decoder = VAE(
-        image.shape[1], (20,), 2, "tanh", rng=np.random.default_rng(5), dtype="float64"
-    )
-    z = np.random.default_rng(6).standard_normal((2000, 2))  # (K, Z)
-    logits, _ = decoder.decode(z)  # (K, D)
-    nll, _ = Bernoulli().nll(np.broadcast_to(image, logits.shape), logits)  # (K,)
-    for dtype in ("float32", "float64"):
-        a = -nll[:, None].astype(dtype)  # (K, 1)
-        with np.errstate(divide="ignore"):
-            naive = np.log(np.exp(a).mean(axis=0))[0]
-        safe = log_mean_exp(a)[0]
-        print(f"{image.shape[1]:6}  {dtype}  {naive:15.3f}   {safe:11.3f}")
-        assert np.isfinite(safe)
-    w = np.exp(a[:, 0] - safe)  # (K,)  relative to the estimate
-    error = w.std() / np.sqrt(len(w))
-    log_px, grid_error = grid_log_evidence(decoder, image, n=101)
-    print(f"        true value {log_px[0]:.3f}; standard error of log-sum-exp {error:.3f}")
-    assert grid_error[0] < 1e-3
-    assert abs(np.expm1(safe - log_px[0])) < 5 * error
-assert naive == -np.inf
+# %% tags=["answer"]
+W, b = np.array([4.0, -3.0, 2.0]), np.array([1.0, 0.5, -1.0])  # (D,) each: Z = 1, D = 3
+z, step = np.linspace(-10, 10, 20_001, retstep=True)  # (G,)
+logits = z[:, None] * W + b  # (G, D)
+log_prior = -0.5 * (z**2 + np.log(2 * np.pi))  # (G,)
+bits = np.array([[i >> 2 & 1, i >> 1 & 1, i & 1] for i in range(8)])  # (8, D)  all there are
+of_bits = bits @ logits.T - np.log1p(np.exp(logits)).sum(axis=1) + log_prior  # (8, G)
+of_noise = -0.5 * (bits[:, None] - logits) ** 2 - 0.5 * np.log(
+    2 * np.pi
+)  # (8, G, D)  sigma_x 1
+of_noise = of_noise.sum(axis=2) + log_prior  # (8, G)
 
-# %% [markdown]
-# ## Importance sampling
-#
-# Draws from the prior miss the posterior. So draw from a better place. Let $q(z)$ be any density that is positive
-# wherever $p(x \mid z)\, p(z)$ is, called the **proposal**. Multiply and divide the integrand by it:
-#
-# $$p(x) = \int q(z)\, \frac{p(x \mid z)\, p(z)}{q(z)}\, dz
-#   = \mathbb{E}_{z \sim q}[\,w(z)\,], \qquad w(z) = \frac{p(x \mid z)\, p(z)}{q(z)} .$$
-#
-# $w$ is the **importance weight**: the joint over the proposal. The mean of $w$ over draws from $q$ is right on
-# average, for every such $q$. With $q = p(z)$ it is prior Monte Carlo.
-#
-# The weights also correct other averages. For any function $f$,
-#
-# $$\mathbb{E}_{p(z \mid x)}[f(z)] = \int \frac{p(x \mid z)\, p(z)}{p(x)}\, f(z)\, dz
-#   = \frac{\mathbb{E}_q[w(z)\, f(z)]}{\mathbb{E}_q[w(z)]}
-#   \approx \frac{\sum_k w_k f(z_k)}{\sum_k w_k} .$$
-#
-# > **Where people stumble.** The weights upside down, proposal over joint. A published importance-weighted VAE does
-# > that: the draws that explain $x$ worst get the most weight, and the loss still falls.
-# >
-# > **Run this cell.** It estimates the evidence and the posterior mean of page 02's measurement at $x = 1.2$, with
-# > the weights both ways up. Only one way gives the closed form.
-
-# %% tags=["stumble-10"]
-one = LinearGaussian(np.eye(1), np.zeros(1), sigma=0.5)
-x_one = np.array([[1.2]])  # (1, 1)
-true_mean = one.posterior(x_one)[0][0, 0]
-true_px = np.exp(one.log_px(x_one)[0])
-
-K = 100_000
-z = 0.5 + np.random.default_rng(7).standard_normal(K)  # (K,)  draws from q = N(0.5, 1)
-log_joint = np.log(gauss(1.2, z, 0.25)) + np.log(gauss(z, 0, 1))  # (K,)
-log_q = np.log(gauss(z, 0.5, 1))  # (K,)
-print(f"true values: p(x) = {true_px:.4f}, posterior mean {true_mean:.4f}")
-for name, log_w in (
-    ("joint / proposal", log_joint - log_q),
-    ("proposal / joint", log_q - log_joint),
-):
-    w = np.exp(log_w)  # (K,)
-    share = w / w.sum()  # (K,)  the normalised weights
-    mean = (share * z).sum()
-    error = np.sqrt((share**2 * (z - mean) ** 2).sum())
-    right = abs(mean - true_mean) < 5 * error and abs(w.mean() - true_px) < 5 * w.std() / K**0.5
+worst, true = {}, {}
+for name, log_p in (("bits", of_bits), ("normal noise", of_noise)):
+    true[name] = np.log(np.exp(log_p).sum(axis=1) * step)  # (8,)
+    top = log_p.argmax(axis=1)  # (8,)
+    here, left, right = (log_p[np.arange(8), top + i] for i in (0, -1, 1))  # (8,) each
+    curvature = (2 * here - left - right) / step**2  # (8,)
+    parabola = here + 0.5 * np.log(2 * np.pi / curvature)  # (8,)
+    worst[name] = np.abs(parabola - true[name]).max()
     print(
-        f"{name}: mean weight {w.mean():.4g}, posterior mean {mean:.4f} ± {error:.4f}", end=""
+        f"{name:12}: parabola off by up to {worst[name]:.0e} nats, for the same straight layer"
     )
-    print(f", largest weight at z = {z[w.argmax()]:.2f}")
-    assert right == (name == "joint / proposal")
+
+assert np.isclose(np.exp(true["bits"]).sum(), 1)  # the probabilities of all 8
+# spoil: true['bits'] = true['bits'] + 0.01
+assert worst["normal noise"] < 1e-5
+# spoil: worst['normal noise'] = worst['bits']
+assert worst["bits"] > 0.05
+# spoil: worst['bits'] = worst['normal noise']
 
 # %% [markdown]
-# ### Which proposal is the best?
+# None is known. The sigmoid bends the mean of $x$, and $\log p(x \mid z)$ is no parabola in $z$. So "bent" means: the
+# joint, as a function of $z$, is not of the shape of a normal density. A network for images is bent, and has tens of
+# latents.
 #
-# Take $q(z) = p(z \mid x)$, the posterior. Then by Bayes' rule
+# What is left? The integral is a mean over the prior, and a mean can be estimated from draws.
 #
-# $$w(z) = \frac{p(x \mid z)\, p(z)}{p(z \mid x)} = p(x) \qquad \text{for every } z:$$
-#
-# the weight is constant, and a single draw gives the exact answer. This is no free lunch, since the posterior needs
-# the evidence. But it says what to aim for: **a proposal that is close to the posterior**. How well does one do that
-# is a little off? For the copies of above, we take the posterior's mean with twice its variance.
+# ## Your progress
 
 # %%
-rng = np.random.default_rng(8)
-by_proposal = {}
-for Z in copies:
-    estimates = []
-    for _ in range(repeats):
-        z = means[:Z] + np.sqrt(2 * v) * rng.standard_normal((1000, Z))  # (K, Z)  K = 1,000
-        log_w = log_normal_sum(x_long[:Z], z, s**2) + log_normal_sum(z, 0, 1)
-        log_w = log_w - log_normal_sum(z, means[:Z], 2 * v)  # (K,)
-        estimates.append(log_mean_exp(log_w[:, None])[0])
-    by_proposal[Z] = np.array(estimates)
-
-z = means + np.sqrt(v) * rng.standard_normal((3, 32))  # (3, Z)  three draws from the posterior
-log_w = log_normal_sum(x_long, z, s**2) + log_normal_sum(z, 0, 1) - log_normal_sum(z, means, v)
-print("log weights with the posterior as proposal, Z = 32:", log_w.round(6))
-print(f"true log p(x):                                      {true[32]:.6f}")
-
-assert np.allclose(log_w, true[32])
-spread_prior = (by_prior[32] - true[32]).std()
-spread_proposal = (by_proposal[32] - true[32]).std()
-assert spread_proposal < spread_prior
-
-# %%
-fig, axes = panels(2, height=3.2, xlabel="number of latents Z", ylim=(off.min() - 1, 3))
-cases = (
-    (axes[0], by_prior, VERMILLION, "o", "10,000 draws from the prior"),
-    (axes[1], by_proposal, BLUE, "D", "1,000 draws from a proposal"),
-)
-for ax, estimates, colour, marker, title in cases:
-    for Z in copies:
-        error = estimates[Z] - true[Z]
-        ax.plot([Z] * repeats, error, marker, color=colour, markersize=4, alpha=0.5)
-    ax.axhline(0, color="black", linewidth=1)
-    ax.set_title(title)
-axes[0].set_ylabel("estimate of log p(x)\nminus true value, in nats")
-show(
-    fig,
-    "Two panels, the error of the estimate against the number of latents. Draws from the prior:"
-    " errors spread and sink to tens of nats below zero. Draws from a proposal near the"
-    " posterior: errors stay close to zero, with a tenth of the draws.",
-)
+progress("evidence")
 
 # %% [markdown]
-# ## An encoder as proposal
-#
-# The posterior differs from one $x$ to the next. A VAE has a network for that: the **encoder** takes $x$ and returns
-# the mean and the variance of a normal density $q(z \mid x)$, made to be close to $p(z \mid x)$. The library's
-# `log_evidence` draws $K$ latents for each $x$ from it, and takes log-sum-exp of the log weights. We compare it with
-# the true values from the grid, for 200 points around the circle.
-
-# %%
-estimates = log_evidence(vae, x_test, K=500, rng=np.random.default_rng(9))  # (B,)
-miss = estimates - posterior.log_px  # (B,)
-print(f"log p(x), mean over 200 points: true value {posterior.log_px.mean():.3f}", end="")
-print(f", by 500 draws {estimates.mean():.3f}")
-print(f"error for half of the points below {np.median(abs(miss)):.3f} nats, ", end="")
-print(f"for the worst {abs(miss).max():.2f} nats")
-wide_posterior = covs[abs(miss).argmax(), 0, 0] / np.median(covs)
-print(f"variance of the worst one's posterior: {wide_posterior:.0f} times the median")
-
-eps = np.random.default_rng(10).standard_normal((20_000, 1, 1))  # (K, B, Z)  noise, B = 1
-log_w, _ = log_importance_weights(vae, x_test[calm : calm + 1], eps)  # (K, 1)
-w = np.exp(log_w[:, 0] - posterior.log_px[calm])  # (K,)  weight / p(x): 1 on average
-print(f"point A: mean weight / true value = {w.mean():.4f} ± {w.std() / len(w) ** 0.5:.4f}")
-
-assert abs(w.mean() - 1) < 5 * w.std() / np.sqrt(len(w))
-assert np.median(abs(miss)) < 0.05
-assert wide_posterior > 10
-
-# %% [markdown]
-# For most points it is close. The worst ones lie at the cut, like B: their posterior has two peaks, and a normal
-# $q(z \mid x)$ covers one of them.
-#
-# Two questions are now open. How does one measure how far $q$ is from the posterior? [The next
-# page](05_kl_divergence.ipynb) does that. And how does one train a network to make it small, without knowing the
-# posterior? That is page 06.
-#
 # ## Recap
 #
-# 1. **Definition.** $p(x) = \int p(x \mid z)\, p(z)\, dz = \mathbb{E}_{p(z)}[p(x \mid z)]$, and we want its
-#    logarithm.
-# 2. **Exact when.** The model is linear and Gaussian, in any dimension; or it has one or two latents, on a grid.
-# 3. **Prior Monte Carlo.** Right on average, but the draws it needs grow exponentially with the latents that $x$ pins
-#    down.
-# 4. **Log-sum-exp.** $m + \log \sum_k e^{a_k - m} - \log K$ with $m = \max_k a_k$: the same number, without
-#    underflow.
-# 5. **Importance weights.** Joint over proposal. With the posterior as proposal one draw would do.
+# 1. **Definition.** $p(x) = \int p(x \mid z)\, p(z)\, dz$, and we want its logarithm, in nats.
+# 2. **Straight.** With normal noise $x \sim \mathcal{N}(b, W W^\top + \sigma_x^2 I)$, for any number of latents.
+# 3. **Few latents.** A grid; with one latent, relu layers and normal noise a finite sum of erf terms, exactly.
+# 4. **Posterior.** Of a bent decoder it is in general not normal, and may have several peaks.
+# 5. **Hard.** Bent and many latents *together*: no closed form, and $n^Z$ points of a grid or pieces of a network.
 #
 # ## On your own
 #
-# 1. In the linear-Gaussian model let $\sigma$ go to 0 with $D > Z$. What does $\log p(x)$ tend to for an $x$ outside
-#    of the plane that $W$ spans, and why?
-# 2. In the copies, which $\sigma$ makes $R$ close to 1? What does the measurement then say about $z$?
-# 3. Use a proposal with *half* the posterior's variance instead of twice. Compute $\mathbb{E}_q[w^2] / p(x)^2$ for
-#    one latent. For which variances of $q$ is it infinite?
-# 4. Show that $\mathbb{E}_{p(z \mid x)}[1 / p(x \mid z)] = 1 / p(x)$. Estimate the evidence this way in page 02's
-#    measurement. Why is it a bad idea?
-# 5. *A small project.* Give the VAE of this page two latents and compare `log_evidence` with the grid as $K$ grows
-#    from 1 to 10,000. From which side does the estimate approach the true value, and why?
+# 1. In the straight model let $\sigma_x$ go to 0 with $D > Z$. What does $\log p(x)$ tend to for an $x$ outside of the
+#    plane that $W$ spans, and why?
+# 2. How does the formula of the straight decoder change if the prior is $\mathcal{N}(m, S)$?
+# 3. With which probability does B come from the left end of the line? You have all you need: sum pieces.
+# 4. Two latents, relu layers: what are the pieces now, and what would have to be integrated over them?
+# 5. *A small project.* Train the network with other seeds. How many pieces do you get? Where is the grid worst?
 #
 # ## Further reading
 #
-# - Christopher Bishop, *Pattern Recognition and Machine Learning* (2006), sections 11.1 and 12.2.
+# - Christopher Bishop, *Pattern Recognition and Machine Learning* (2006), section 12.2.
 # - Michael Tipping and Christopher Bishop, *Probabilistic Principal Component Analysis* (1999).
-# - Yuri Burda, Roger Grosse, Ruslan Salakhutdinov, *Importance Weighted Autoencoders* (2016), arXiv 1509.00519.
-# - [The derivation page](../docs/derivations/01_evidence.md) on Bayes' rule and the evidence.
+# - The derivation pages on [Bayes and the evidence](derivations/01_evidence.ipynb), on
+#   [the linear-Gaussian model](derivations/09_linear_gaussian.ipynb) and on
+#   [the relu decoder](derivations/10_relu_decoder.ipynb).
 #
 # [Back: Bayes' rule](02_bayes_rule.ipynb) · [Contents](README.md) ·
-# [Next: KL divergence](05_kl_divergence.ipynb)
+# [Next: estimating the evidence](04_estimating_the_evidence.ipynb)

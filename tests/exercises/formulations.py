@@ -4,6 +4,8 @@ import formulations_autoencoders
 import formulations_backprop
 import formulations_bayes
 import formulations_elbo
+import formulations_estimating
+import formulations_evidence
 import formulations_gpu
 import formulations_latent
 import formulations_museum
@@ -126,6 +128,8 @@ FORMULATIONS = {
     **formulations_backprop.FORMULATIONS,
     **formulations_bayes.FORMULATIONS,
     **formulations_elbo.FORMULATIONS,
+    **formulations_estimating.FORMULATIONS,
+    **formulations_evidence.FORMULATIONS,
     **formulations_gpu.FORMULATIONS,
     **formulations_latent.FORMULATIONS,
     **formulations_museum.FORMULATIONS,

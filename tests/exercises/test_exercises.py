@@ -16,7 +16,8 @@ from scratchvae.exercises.progress import PROGRESS
 from scratchvae.standin import stand_in
 
 NAMES = [f"{page}.{blank}" for page, blanks in PAGES.items() for blank in blanks]
-IMPORTS = "import numpy as np\nfrom scratchvae.backend import as_backend, get_xp"  # what a page has at hand
+# what a page has at hand
+IMPORTS = "import math\nimport numpy as np\nfrom scratchvae.backend import as_backend, get_xp"
 SLIPS = [(name, slip) for name in NAMES for slip in blank_of(name).slips]
 
 
