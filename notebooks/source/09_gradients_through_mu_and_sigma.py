@@ -54,7 +54,8 @@ from scratchvae.checks import check_gradients
 from scratchvae.exact import LinearGaussian
 from scratchvae.exercises import check, hint, progress, solution, use  # noqa: F401
 from scratchvae.view.flow import trace_gradients
-from scratchvae.view.notebook import panels, show
+from scratchvae.view.notebook import show
+from scratchvae.view.pulls import gather_pulls
 
 # %% [markdown]
 # ## Two slopes
@@ -394,7 +395,7 @@ assert {row.name for row in report.rows} >= set(vae.params)
 # %%
 guess = None  # a number between 0 and 1
 
-# %% tags=["answer"]
+# %%
 data = load_data("mnist-sample")
 rng = np.random.default_rng(1)
 digits = VAE(n_x=784, n_hidden=(100,), n_z=2, rng=rng)
@@ -407,11 +408,11 @@ history = fit(
     rng=rng,
     progress=False,
 )
-image = np.repeat(
-    (data.x_test[:1] >= 128).astype("float32"), 2000, axis=0
-)  # (K, D)  one image, K draws
+# %% tags=["answer"]
+image = (data.x_test[0] >= 128).astype("float32").ravel()  # (D,)
+draws = digits.draw_eps(2000, rng)  # (K, Z)
 gathered = {}
-_, c = digits.objective(image, digits.draw_eps(2000, rng))
+_, c = digits.objective(np.repeat(image[None], 2000, axis=0), draws)
 _ = digits.backward(np.ones(2000), c, trace=gathered)
 through_z = gathered["dlogvar_z"]  # (K, Z)
 
@@ -419,22 +420,15 @@ share = (through_z > 0).mean(axis=0)
 error = through_z.std(axis=0) / np.sqrt(2000)
 for k in range(2):
     print(
-        f"latent {k}: larger in {share[k]:.0%} of the draws; mean {through_z[:, k].mean():+.2f} ± {error[k]:.2f}, "
-        f"the KL sends {gathered['dlogvar_kl'][0, k]:+.2f} in every draw"
+        f"latent {k + 1}: larger in {share[k]:.0%} of the draws; mean {through_z[:, k].mean():+.2f} "
+        f"± {error[k]:.2f}, the KL sends {gathered['dlogvar_kl'][0, k]:+.2f} in every draw"
     )
 print("your guess:", guess)
-
-figure, ax = panels(
-    xlabel="dlogvar through z, in nats per unit of logvar", ylabel="draws of eps", xlim=(-8, 2)
-)
-edges = np.linspace(-8, 2, 51)
-for k, color in enumerate(("#0072B2", "#D55E00")):
-    ax.hist(through_z[:, k], edges, histtype="step", color=color, label=f"latent {k}")
-ax.axvline(0, color="black", linewidth=0.8)
-ax.legend(frameon=False)
+pulls = gather_pulls(digits, image, draws)
 show(
-    figure,
-    "The gradient of logvar through z over 2,000 draws: a peak near zero and a long tail to the left.",
+    pulls.histogram(),
+    "The gradient of logvar through z over 2,000 draws, a panel a latent: a peak near zero, partly "
+    "above it, and a long tail to the left, which carries the mean below zero.",
 )
 
 assert (through_z.mean(axis=0) + 5 * error < 0).all()
@@ -447,6 +441,29 @@ assert (share > 0.1).all()
 # may well ask for a larger one: where $\text{dz}$ and $\epsilon$ have the same sign, going further out on that side
 # explains the image better. How often differs from image to image; training averages over the draws.
 #
+# At $\mu$ both pulls are arrows. *Before you run the cell:* where does the KL's arrow point?
+
+# %%
+show(
+    pulls.plane(),
+    "The plane of two latents: at mu an arrow from the decoder, one from the kl to the origin, and "
+    "their sum, the diagonal of a parallelogram.",
+)
+
+images = np.repeat(image[None], 2000, axis=0)  # (K, D)
+at, wide = pulls.mu[None], 2 * np.log(pulls.sigma[None])  # (1, Z), (1, Z)
+measured = by_differences(lambda m: mean_objective(m, wide, draws, digits, images), at, h=1e-2)[
+    0
+]  # (Z,)
+both = (pulls.dmu_z + pulls.dmu_kl).mean(axis=0)  # (Z,)
+print("both added:", both.round(2), "  by differences:", measured.round(2))
+
+assert np.allclose(both, measured, rtol=0.02, atol=0.02)
+# spoil: both = both - pulls.dmu_kl[0]
+assert np.allclose(pulls.dmu_kl[0], -pulls.mu)  # to the origin
+# spoil: pulls = pulls._replace(mu=-pulls.mu)
+
+# %% [markdown]
 # ### Where the pulls balance: a case that is known
 #
 # Let the decoder be linear, $l = z W + b$, and the likelihood Gaussian with standard deviation $s_x$. Then the mean
@@ -499,9 +516,9 @@ assert (best_var < np.diag(covariance) - 1e-4).all()
 # %% [markdown]
 # ## The picture to remember
 #
-# `trace_gradients` runs one pass and keeps what flows along every edge. We take a model with a single latent and a
-# single example, so that each number at $\mu$, $\sigma$ and $z$ is one gradient and not a summary of many. Grey arrows
-# are values on the way forward, coloured arrows are gradients on the way back.
+# `trace_gradients` follows one example and one latent, so that every number is one gradient. Grey arrows are values on
+# the way forward, coloured ones gradients on the way back. Of $h$, $g$ and the logits one entry is shown. *Add by eye*
+# what arrives at $\mu$.
 
 # %%
 single = VAE(
@@ -526,8 +543,8 @@ print(
 )
 show(
     flow.draw(),
-    "The graph of a VAE: gradients reach mu and logvar on two ways each, through z and from the kl; "
-    "none goes back to eps.",
+    "The graph of a VAE with a number at every arrow: two gradients reach mu and two logvar, through z "
+    "and from the kl, and their sums are written there; dz times sigma ends at eps, unused.",
 )
 
 mu_1, logvar_1, _ = single.encode(x[:1])
