@@ -7,12 +7,21 @@ import numpy as np
 from scratchvae import VAE, Adam, fit, load_data
 from scratchvae.view.flow import trace_gradients
 from scratchvae.view.png import save_png
+from scratchvae.view.pulls import gather_pulls
 from scratchvae.view.svg import save_svg
 
 IMAGES = Path(__file__).parent / "images"
 FLOW = (
     "The graph of a VAE with a number at every arrow. Gradients reach mu and logvar on two ways each, through z and "
     "from the kl, and add; dz times sigma ends at eps, unused."
+)
+PLANE = (
+    "The plane of two latents: at mu an arrow from the decoder, one from the kl to the origin, and their sum, the "
+    "diagonal of a parallelogram."
+)
+NOISE = (
+    "The gradient of logvar through z over 2,000 draws, a panel a latent: a peak near zero, partly above it, and a long "
+    "tail to the left, which carries the mean below zero."
 )
 
 
@@ -27,6 +36,9 @@ def main() -> None:
     flow = trace_gradients(vae, x, eps)
     save_svg(flow.draw(), IMAGES / "gradient-flow.svg", FLOW)
     save_png(flow.draw(), IMAGES / "gradient-flow.png", dpi=130)  # where no SVG is shown
+    pulls = gather_pulls(vae, x[0], vae.draw_eps(2000, rng))
+    save_svg(pulls.plane(), IMAGES / "pulls.svg", PLANE)
+    save_svg(pulls.histogram(), IMAGES / "noise.svg", NOISE)
 
 
 if __name__ == "__main__":
