@@ -18,6 +18,7 @@ from scratchvae.model import Model
 
 MEASURES = {
     "jitter": "how far a picture moves, in % of the distance of two pictures, when its code moves by 0.1 spreads",
+    "jitter, median": "the same, the spread taken from the median distance of two codes, which far codes hardly move",
     "even": "% of a walk's steps that make half of its change: 50 if all make the same",
     "detour": "length of a walk's path over the distance of its ends",
     "standard": "% of draws from N(0, I) in holes: farther from every code than 95 % of fresh codes",
@@ -85,10 +86,13 @@ def smoothness(model: Any, mu: np.ndarray, votes: Votes, rng: np.random.Generato
     ends = np.sqrt(((walks[-1] - walks[0]) ** 2).sum(axis=1))  # (PAIRS,)
     largest_first = np.cumsum(np.sort(steps / steps.sum(axis=0), axis=0)[::-1], axis=0)
     first, middle, last = (votes(walks[i])[0] for i in (0, STEPS // 2, STEPS))
-    near = mu + 0.1 * mu.std(axis=0) * rng.standard_normal(mu.shape)
-    moved = np.sqrt(((pictures(model, near) - pictures(model, mu)) ** 2).sum(axis=1))
+    noise, shown = 0.1 * rng.standard_normal(mu.shape), pictures(model, mu)
+    distances = np.sqrt(((mu - np.roll(mu, len(mu) // 2, axis=0)) ** 2).sum(axis=1))
+    spreads = (mu.std(axis=0), np.median(distances) / (2 * np.sqrt(np.log(2))))  # for a normal plane they agree
+    moved, moved_less = (np.sqrt(((pictures(model, mu + s * noise) - shown) ** 2).sum(axis=1)) for s in spreads)
     return {
         "jitter": float(100 * moved.mean() / ends.mean()),
+        "jitter, median": float(100 * moved_less.mean() / ends.mean()),
         "even": float(100 * ((largest_first < 0.5).sum(axis=0) + 1).mean() / STEPS),
         "detour": float((steps.sum(axis=0) / ends).mean()),
         "another": float(100 * ((middle != first) & (middle != last)).mean()),
