@@ -20,8 +20,8 @@ PLANE = (
     "diagonal of a parallelogram."
 )
 NOISE = (
-    "The gradient of logvar through z over 2,000 draws, a panel a latent: a peak near zero, partly above it, and a long "
-    "tail to the left, which carries the mean below zero."
+    "The gradient of logvar through z over 2,000 draws, a panel a latent: a peak near zero, partly above it, and a "
+    "long tail to the left, which carries the mean below zero."
 )
 
 
