@@ -121,7 +121,7 @@ def tanh_backward(dh, h):
 check("own.tanh_backward", tanh_backward)
 
 # %% [markdown]
-# The digits have $D = 784$ pixels; we take $H = 200$ and $Z = 10$. *Write down a guess:* how many numbers does
+# The digits have $D = 784$ pixels; we take $H = 100$ and $Z = 10$. *Write down a guess:* how many numbers does
 # `params` hold?
 
 # %%
@@ -129,7 +129,7 @@ guess = None  # a number
 
 # %% tags=["answer"]
 together.go_on("initial_params", "dense", "dense_backward", "tanh_backward")
-D, H, Z = 784, 200, 10
+D, H, Z = 784, 100, 10
 params = initial_params(D, H, Z, np.random.default_rng(0))
 count = sum(p.size for p in params.values())
 in_large = params["encoder.0.W"].size + params["logits.W"].size
@@ -145,7 +145,7 @@ assert np.isclose((y**2).mean(), (x**2).mean(), rtol=0.05)
 # spoil: y = y * np.sqrt(D)
 assert count == 2 * (D * H + H * Z) + Z * H + 2 * H + 2 * Z + D
 # spoil: count -= D
-assert in_large > 0.97 * count
+assert in_large > 0.95 * count
 # spoil: in_large = params['encoder.0.W'].size
 
 # %% [markdown]
@@ -233,7 +233,7 @@ guess = None  # nats
 # %% tags=["answer"]
 together.go_on("encode", "reparameterize", "decode", "bernoulli_nll", "kl_to_prior", "forward")
 data = load_data("mnist-sample")
-grey_train, grey_test = data.x_train[:5000] / 255, data.x_test / 255  # (N, D), (M, D)
+grey_train, grey_test = data.x_train[:4000] / 255, data.x_test / 255  # (N, D), (M, D)
 rng = np.random.default_rng(1)
 x_test = (rng.random(grey_test.shape) < grey_test).astype(float)  # (M, D)
 eps_test = rng.standard_normal((len(x_test), Z))  # (M, Z)
@@ -538,7 +538,7 @@ print(together)
 
 assert -260 < elbo_start < -200
 # spoil: elbo_start = evaluate(params, x_test, eps_test)[0]
-assert elbo > -142
+assert elbo > -150
 # spoil: elbo = elbo_start
 assert 8 < cache["kl"].mean() < 25
 # spoil: cache['kl'] = 0 * cache['kl']
@@ -547,7 +547,7 @@ assert 8 < cache["kl"].mean() < 25
 # ### The same by the course's model
 #
 # *Before you run the cell:* the course's model starts from the same weights and sees the same images in the same order,
-# with the same noise. After 300 steps, in which digit does its ELBO differ from yours?
+# with the same noise. After 240 steps, in which digit does its ELBO differ from yours?
 
 # %% tags=["answer"]
 course = VAE(n_x=D, n_hidden=(H,), n_z=Z, activation="tanh", rng=rng, dtype="float64")
@@ -565,7 +565,7 @@ assert abs(elbo - elbo_course) < 1e-6
 # spoil: elbo_course = course.objective(x_test, eps_test[::-1])[0].elbo.mean()
 
 # %% [markdown]
-# Two programs agree after 300 steps but for rounding. Rounding is not the same on every machine, and not for every way
+# Two programs agree after 240 steps but for rounding. Rounding is not the same on every machine, and not for every way
 # to write a sum; so the cell asks for a millionth of a nat, and not for the same bits.
 #
 # ## Pictures
@@ -614,7 +614,7 @@ for ax, title, x in zip(axes, titles, (x_mean, x_sample, x_test), strict=True):
     ax.axis("off")
 show(
     fig,
-    "Three sheets of 25 pictures. The means: soft strokes, of which some read as a 0, 2, 3, 7"
+    "Three sheets of 25 pictures. The means: soft strokes, of which some read as a 0, 3, 7"
     " or 9 and others as no digit. The draws: the same shapes, grainy. The images: clean thin strokes.",
 )
 
