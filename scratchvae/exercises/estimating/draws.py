@@ -12,7 +12,7 @@ G = 2001
 
 
 def second_moment(log_posterior, log_q, step):
-    """E_q[w^2] / p(x)^2, an integral as a sum over a grid of that step: (G,), (G,), a number -> a number."""
+    """E_q[w^2] / p(x)^2 as a sum over a grid of that step: (G,), (G,), a number -> a number."""
     return np.sum(np.exp(2 * log_posterior - log_q)) * step
 
 
@@ -104,7 +104,7 @@ SECOND_MOMENT = value(
 
 
 def draws_needed(factor, Z, error):
-    """K for a relative standard error, if each of Z independent latents has E_q[w^2] / p(x)^2 = factor."""
+    """K for a relative standard error, with Z independent latents of that second moment each."""
     return (factor**Z - 1) / error**2
 
 

@@ -110,7 +110,7 @@ LOG_MEAN_EXP = value(
 
 
 def log_weights(log_likelihood, log_prior, log_q):
-    """log w of K draws from q: (K,), and (K, Z) each, an entry for each independent latent -> (K,)."""
+    """log w of K draws from q: (K,), and (K, Z) each, an entry for each latent -> (K,)."""
     return log_likelihood + (log_prior - log_q).sum(axis=1)
 
 

@@ -13,7 +13,7 @@ G, D, H = 801, 3, 7
 
 
 def evidence_on_grid(x, g, z, sigma_x):
-    """p(x) as a sum: x (D,), a grid z (G,), the decoder's g(z) there, (G, D), the noise of a pixel -> a number."""
+    """p(x) as a sum over a grid z (G,), with x (D,), g(z) there (G, D), and the noise sigma_x."""
     squares = ((x - g) ** 2).sum(axis=1) / sigma_x**2  # (G,)
     likelihood = np.exp(-0.5 * squares) / (2 * np.pi * sigma_x**2) ** (len(x) / 2)  # (G,)
     prior = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)  # (G,)
@@ -113,7 +113,7 @@ GRID = value(
 
 
 def kinks_between(left, right, a_left, a_right):
-    """The z between left and right where a unit is 0: its values at both ends, (H,), (H,), straight in between."""
+    """Where between left and right units are 0, from their values at both ends, (H,) each."""
     switches = a_left * a_right < 0  # (H,)
     a, b = a_left[switches], a_right[switches]
     return left + (right - left) * a / (a - b)
@@ -200,9 +200,9 @@ KINKS = value(
 
 
 def piece(px_line, mean, sd, left, right):
-    """The integral of p(x|z) p(z) over z from left to right; p(z|x) is N(mean, sd^2) and p(x) px_line for the line."""
-    share = (math.erf((right - mean) / (sd * math.sqrt(2))) - math.erf((left - mean) / (sd * math.sqrt(2)))) / 2
-    return px_line * share
+    """What a piece adds to p(x); its line has the evidence px_line and the posterior N(mean, sd^2)."""
+    below_right, below_left = (math.erf((end - mean) / (sd * math.sqrt(2))) for end in (right, left))
+    return px_line * (below_right - below_left) / 2
 
 
 def piece_by_legendre(px_line: float, mean: float, sd: float, left: float, right: float) -> dict[str, float]:

@@ -11,7 +11,7 @@ D, Z = 4, 2
 
 
 def moments(W, b, sigma_x):
-    """Mean and covariance of x = W z + b + sigma_x n; z, n ~ N(0, I): W (D, Z), b (D,) -> (D,), (D, D)."""
+    """Mean (D,) and covariance (D, D) of x = W z + b + sigma_x n, with W (D, Z) and b (D,)."""
     return b, W @ W.T + sigma_x**2 * np.eye(len(b))
 
 
