@@ -27,8 +27,8 @@
 # - which evidence there is that a whole model is right, beside a curve that rises.
 #
 # **What you need**
-# - pages 01 to 10. Two hours with the blanks, less if page 09 is fresh; a quarter of an hour to read. It runs in about
-#   twenty seconds.
+# - pages 01 to 10. About 120 minutes with the blanks, less if page 09 is fresh; the reading is a quarter of an hour of
+#   that. It runs in fifteen seconds.
 
 # %%
 from importlib.util import find_spec
