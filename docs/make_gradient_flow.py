@@ -6,7 +6,6 @@ import numpy as np
 
 from scratchvae import VAE, Adam, fit, load_data
 from scratchvae.view.flow import trace_gradients
-from scratchvae.view.png import save_png
 from scratchvae.view.pulls import gather_pulls
 from scratchvae.view.svg import save_svg
 
@@ -35,7 +34,6 @@ def main() -> None:
     eps = np.array([[-0.3, 0.5]], vae.dtype)  # (1, Z)
     flow = trace_gradients(vae, x, eps)
     save_svg(flow.draw(), IMAGES / "gradient-flow.svg", FLOW)
-    save_png(flow.draw(), IMAGES / "gradient-flow.png", dpi=130)  # where no SVG is shown
     pulls = gather_pulls(vae, x[0], vae.draw_eps(2000, rng))
     save_svg(pulls.plane(), IMAGES / "pulls.svg", PLANE)
     save_svg(pulls.histogram(), IMAGES / "noise.svg", NOISE)

@@ -27,7 +27,7 @@
 #
 # **What you need**
 # - matrices, orthonormal directions, eigenvectors, singular values, covariance, the normal density, following a slope
-#   downhill. About 35 minutes with the blanks. It runs in 15 seconds.
+#   downhill. About 45 minutes with the blanks. It runs in 15 seconds.
 
 # %%
 from importlib.util import find_spec

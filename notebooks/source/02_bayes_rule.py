@@ -646,4 +646,4 @@ progress("bayes")
 #   [the linear-Gaussian model](derivations/09_linear_gaussian.ipynb).
 #
 # [Back: autoencoders](01_autoencoders.ipynb) · [Contents](README.md) ·
-# [Next: the intractable evidence](03_the_evidence.ipynb)
+# [Next: the evidence](03_the_evidence.ipynb)

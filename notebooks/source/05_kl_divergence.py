@@ -462,5 +462,5 @@ progress("kl")
 # - David MacKay, *Information Theory, Inference, and Learning Algorithms* (2003), chapters 2 and 33.
 # - [The derivation page](derivations/02_kl.ipynb) on the KL of Gaussians, with its backward pass.
 #
-# [Back: the intractable evidence](03_the_evidence.ipynb) · [Contents](README.md) ·
+# [Back: estimating the evidence](04_estimating_the_evidence.ipynb) · [Contents](README.md) ·
 # [Next: the ELBO](06_the_elbo.ipynb)

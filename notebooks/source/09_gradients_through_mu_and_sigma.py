@@ -27,7 +27,7 @@
 # - that mu and sigma are outputs of the encoder: what is trained are the weights.
 #
 # **What you need**
-# - pages 05, 07 and 08; the balance at the end uses a model of page 03. About 60 minutes with the blanks. It runs in
+# - pages 05, 07 and 08; the balance at the end uses a model of page 03. About 80 minutes with the blanks. It runs in
 #   five seconds.
 
 # %%
@@ -653,7 +653,7 @@ assert (np.abs(after - before)[1:].max(axis=1) > 1e-4).all()  # and they moved
 #
 # ## Further reading
 #
-# - [The derivation of the whole backward pass](../docs/derivations/07_vae_backward.md), with each equation's test.
+# - [The derivation of the whole backward pass](derivations/07_vae_backward.ipynb), with each equation's test.
 # - Diederik Kingma and Max Welling, *Auto-Encoding Variational Bayes* (2014), arXiv 1312.6114, section 2.4 and
 #   appendix B.
 #

@@ -27,7 +27,7 @@
 # - which differences between two machines are rounding, and whether training makes them grow.
 #
 # **What you need**
-# - page 10; for the first blank the log-mean-exp of page 04. About 40 minutes with the blanks. It runs in some ten
+# - page 10; for the first blank the log-mean-exp of page 04. About 35 minutes with the blanks. It runs in some ten
 #   seconds, with a GPU or without one.
 
 # %%
@@ -744,4 +744,5 @@ progress("gpu")
 # - The user guide of CuPy: *Differences between CuPy and NumPy*, *Performance Best Practices*.
 # - David Goldberg, *What Every Computer Scientist Should Know About Floating-Point Arithmetic* (1991).
 #
-# [Back: the latent space](12_the_latent_space.ipynb) · [Contents](README.md)
+# [Back: the latent space](12_the_latent_space.ipynb) · [Contents](README.md) ·
+# [Next: the bug museum](15_the_bug_museum.ipynb)

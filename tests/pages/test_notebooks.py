@@ -113,6 +113,14 @@ def test_links_between_pages_resolve(source):
 
 
 @each_source
+def test_a_page_ends_with_the_way_back_to_the_contents_and_on(source):
+    i, last = SOURCES.index(source), committed(source).cells[-1].source
+    around = [SOURCES[i - 1].stem] * (i > 0), [path.stem for path in SOURCES[i + 1 : i + 2]]
+    expected = [f"{stem}.ipynb" for stem in around[0]] + ["README.md"] + [f"{stem}.ipynb" for stem in around[1]]
+    assert re.findall(r"\[(?:Back: [^\]]+|Contents|Next: [^\]]+)\]\(([^)]+)\)", last) == expected
+
+
+@each_source
 def test_the_rhythm_of_a_page(source):
     text = "\n".join(cell.source for cell in committed(source).cells if cell.cell_type == "markdown")
     for part in (
