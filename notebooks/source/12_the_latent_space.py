@@ -575,8 +575,9 @@ guess = None  # a number between 0.5 and 1
 # > **Often said.** "The VAE learns $p(x)$", as if there were one.
 # >
 # > **What is true.** $p_\text{data}(x)$ made the images; nobody can evaluate it. $p_\theta(x)$ is the model's, with
-# > parameters $\theta$: evidence, bound and draws belong to it. For every set $A$ of images, $P_\theta(A) -
-# > P_\text{data}(A)$ is at most their **total variation**, which is 0 for equal distributions and 1 at most.
+# > parameters $\theta$: evidence, bound and draws belong to it. For every set $A$ of images,
+# > $P_\theta(A) - P_\text{data}(A)$ is at most their **total variation**, which is 0 for equal distributions and 1 at
+# > most.
 # >
 # > **Run this cell.** $A$ has more than so many changes; the number is chosen on other images.
 
