@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -126,6 +127,20 @@ def test_latent_space_compares_four_models_seed_by_seed(tmp_path):
     assert set(values) == {"neither", "noise alone", "KL alone", "both"}
     less = np.subtract(values["both"]["jitter"], values["neither"]["jitter"])
     assert f"{less.mean():.1f} ± {abs(less[0] - less[1]) / 2:.1f} | " in page  # of two values: half their distance
+
+
+def test_warmup_takes_the_gain_pair_by_pair_and_goes_on_with_one_run(tmp_path):
+    short = ["--seeds=2", "--images=300", "--settings", "usual"]
+    results, page = run("warmup.py", *short, "--lengths", "4", "5", folder=tmp_path)
+    assert results["lengths"] == [4, 5]
+    without, with_it = (np.array(results["values"]["usual"][arm]["elbo"]) for arm in ("without", "with"))
+    gains = with_it - without  # (seeds, lengths)
+    for length, (a, b) in zip((4, 5), gains.T, strict=True):
+        assert re.search(
+            rf"^\| {length} \|[^|]*\| {re.escape(f'{(a + b) / 2:.2f} ± {abs(a - b) / 2:.2f}')} \|", page, re.M
+        )
+    alone, _ = run("warmup.py", *short, "--lengths", "5", folder=tmp_path)  # measured once, at its end
+    assert np.isclose(alone["values"]["usual"]["without"]["elbo"], without[:, 1:]).all()
 
 
 def test_lines_names_the_lines_that_cost(tmp_path):
