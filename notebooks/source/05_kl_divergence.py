@@ -245,9 +245,9 @@ assert np.allclose(by_library, by_loop)
 # > **What is true.** It measures how much they *differ*, and is 0 only if they are equal. And it is no distance:
 # > exchanging the two can change it, and a detour can be shorter than the straight way.
 # >
-# > **Run this cell.**
+# > **Run this cell.** Which of the two is larger: from the narrow density to the wide one, or back?
 
-# %% tags=["claim-02"]
+# %% tags=["answer", "claim-02"]
 print(
     "KL(N(0, 1) || N(m, 1)) for m = 0, 1, 2, 3:", *(f"{kl(0, 1, m, 1):.1f}" for m in range(4))
 )

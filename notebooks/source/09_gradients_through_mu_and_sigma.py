@@ -350,7 +350,7 @@ check("gradients.encoder", h_to_weights)
 #
 # This cell runs the backward pass from one end to the other and compares what reaches the first layer with the
 # library: with your functions where they have passed, with the solutions elsewhere. When all twelve cells above say
-# passed, it is all yours.
+# passed, it is all yours. Which weights' gradients does it leave out?
 
 # %%
 h = np.tanh(x @ P["encoder.0.W"] + P["encoder.0.b"])  # (B, H)
@@ -517,8 +517,8 @@ assert (best_var < np.diag(covariance) - 1e-4).all()
 # ## The picture to remember
 #
 # `trace_gradients` follows one example and one latent, so that every number is one gradient. Grey arrows are values on
-# the way forward, coloured ones gradients on the way back. Of $h$, $g$ and the logits one entry is shown. *Add by eye*
-# what arrives at $\mu$.
+# the way forward, coloured ones gradients on the way back. Of $h$, $g$ and the logits one entry is shown. *Add by eye*:
+# what arrives at $\mu$?
 
 # %%
 single = VAE(
@@ -566,7 +566,8 @@ assert np.isclose(flow.gradients["dlogvar"].item(), by_logvar.item(), rtol=1e-6)
 # > and $\partial s/\partial v = (\partial s/\partial \sigma) \cdot \sigma / 2$. Only $v$ may be any real number. All of
 # > it is entry by entry, since the covariance is diagonal.
 # >
-# > **Run this cell.** It takes all three by differences, with $\mu$ and $\epsilon$ held fixed.
+# > **Run this cell.** It takes all three by differences, with $\mu$ and $\epsilon$ held fixed. At which $\sigma$ are
+# > the first two equal?
 
 
 # %% tags=["claim-13"]
@@ -604,6 +605,8 @@ assert changed.sum() == 1  # one entry of logvar, one entry of z
 
 # %% [markdown]
 # ## What is trained
+#
+# *Before you read on:* a step for example 0 alone: how many of the four means will move?
 #
 # > **Often said.** "The mean and the standard deviation are the parameters that we train."
 # >

@@ -139,6 +139,20 @@ def test_the_rhythm_of_a_page(source):
 
 
 @each_source
+def test_every_section_asks(source):
+    """A blank, a guess to write down, or a question; but for those about the page itself or the installation."""
+    asks, section = {}, None
+    for cell in read_source(source).cells:
+        if cell.cell_type == "markdown" and (titles := re.findall(r"^## (.+)$", cell.source, re.M)):
+            section = titles[-1]
+        guess = cell.cell_type == "code" and re.search(r"^\w+ = None", cell.source, re.M)
+        question = cell.cell_type == "markdown" and "?" in cell.source
+        asks[section] = asks.get(section, False) or "blank" in tags(cell) or bool(guess or question)
+    around = {None, "How this page works", "Your progress", "Recap", "On your own", "Further", "Further reading"}
+    assert [name for name, one in asks.items() if not one and name not in around] == []
+
+
+@each_source
 def test_randomness_is_seeded(source):
     text = source.read_text()
     assert not re.findall(r"default_rng\(\s*\)|np\.random\.(?!default_rng|Generator)", text)
