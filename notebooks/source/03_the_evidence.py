@@ -128,8 +128,8 @@ assert np.isclose(by_library, by_grid, rtol=0, atol=1e-8)
 # The posterior of this model is known. As for the one latent of page 02 precisions add: it is normal, with the
 # precision $P = I + W^\top W / \sigma_x^2$ and the mean $P^{-1} W^\top (x - b) / \sigma_x^2$.
 #
-# *Write down a guess:* for five random $z$ each of the three terms on the right is another number, hundreds of nats
-# apart. How far apart are the five sums?
+# *Write down a guess:* for five random $z$ the likelihoods lie hundreds of nats apart. How far apart are the five sums
+# of the three terms?
 
 # %%
 guess = None  # in nats
@@ -156,7 +156,7 @@ print(
 )
 print(f"; your guess: {guess}")
 
-assert np.ptp(terms[:, 0]) > 100
+assert np.ptp(terms[:, 0]) > 200
 # spoil: terms[:, 0] = terms[0, 0]
 assert np.abs(sums - exact).max() < 1e-8
 # spoil: exact += 1e-6
@@ -265,7 +265,9 @@ ax.plot(*g(np.linspace(-3.2, 3.2, 600)[:, None]).T, color=GREY, label="decoder g
 for tick in range(-2, 3):
     at = g(np.array([[float(tick)]]))[0]  # (D,)
     ax.plot(*at, "s", color=GREY, markersize=5)
-    place = (1.8 if tick == -2 else 0.5) * at / np.hypot(*at)  # inside of the ring, but for one
+    place = (
+        (1.8 if tick == -2 else 0.65) * at / np.hypot(*at)
+    )  # inside of the ring, but for one
     ax.text(*place, f"z = {tick}", fontsize=8, ha="center", va="center")
 for i, colour, marker, name, style in (
     (calm, BLUE, "o", "A", "-"),
@@ -461,12 +463,14 @@ show(
 # > of pieces. It gets hard where both come together.
 # >
 # > **Run these cells.** We need a bent decoder with many latents and a *known* evidence. So we build one: $Z$ rings,
-# > each bent by a latent $u_j$ of its own, as above. Then we hide how it was made: $z = Q u$ with a $Z \times Z$
-# > rotation $Q$. As $z$ is, $u$ is $\mathcal{N}(0, I)$, so $\log p(x)$ is the sum over the rings, for every $Q$.
+# > each bent by a latent $u_j$ of its own, as above. Then we hide how it was made: $z = Q u$ with an orthogonal
+# > $Z \times Z$ matrix $Q$, which turns the latents. As $z$ is, $u$ is $\mathcal{N}(0, I)$, so $\log p(x)$ is the sum
+# > over the rings, for every $Q$.
 
 
 # %%
-def rotation(Z, seed):
+def turn(Z, seed):
+    """A random orthogonal matrix."""
     return np.linalg.qr(np.random.default_rng(seed).standard_normal((Z, Z)))[0]  # (Z, Z)
 
 
@@ -476,7 +480,7 @@ def rings(z, Q):
     return np.concatenate([g(u[:, [j]]) for j in range(u.shape[1])], axis=1)
 
 
-Q_2 = rotation(2, 0)
+Q_2 = turn(2, 0)
 axis, step = np.linspace(-5, 5, 301, retstep=True)
 plane = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)  # (G, Z)
 x_2 = x_test[[cut, calm]].reshape(-1)  # (4,)  B on one ring, A on the other
@@ -511,7 +515,7 @@ rng = np.random.default_rng(2)
 highest = z[log_joint.argmax(axis=1)]  # (200,)  of one ring; the rings' posteriors multiply
 off, years = {}, {}
 for Z in (1, 2, 5, 20):
-    Q, errors = rotation(Z, 3), []
+    Q, errors = turn(Z, 3), []
     for _ in range(100):
         i = rng.integers(200, size=Z)  # (Z,)  a point for each ring
         value = log_px_of_tangent(

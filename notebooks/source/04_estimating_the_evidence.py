@@ -337,7 +337,8 @@ def log_weights(log_likelihood, log_prior, log_q):
 check("estimating.log_weights", log_weights)
 
 # %% [markdown]
-# > **Where people stumble.** The weights upside down, proposal over joint. A published importance-weighted VAE did
+# > **Where people stumble.** The weights upside down, proposal over joint. A published importance-weighted VAE
+# > [weighs its draws by their loss](https://github.com/AntixK/PyTorch-VAE/blob/a6896b9/models/iwae.py#L149), which is
 # > that.
 # >
 # > **Run this cell.** One latent, draws from $q = \mathcal{N}(0.5, 1)$, the weights both ways up. *Before that:* which
@@ -410,6 +411,8 @@ assert np.allclose(factors, ratios / np.sqrt(2 * ratios - 1))  # by completing t
 # spoil: factors = factors * 1.001
 assert np.isclose(factors[5], 2 / np.sqrt(3))
 # spoil: factors[5] = factors[6]
+assert factors[0] > factors[-1]  # hardly more than a half is worse than ten times
+# spoil: factors[0] = factors[1]
 assert factors.argmin() == 3  # r = 1, the posterior itself
 # spoil: factors[3] = factors[2]
 assert too_narrow[2] > 1e3 * too_narrow[1] > 1e6 * too_narrow[0]  # it grows without end
@@ -418,10 +421,10 @@ assert off_by_one > 1.3 * factors[5]
 # spoil: off_by_one = factors[5]
 
 # %% [markdown]
-# The factor is $r / \sqrt{2r - 1}$. A $q$ that is ten times too wide costs 2.3 a latent. One that is too narrow, with
-# half the posterior's variance or less, has no finite variance at all: its tails end before the posterior's do, and
-# draws from there are rare and have weights without limit. The mean is right, and its error bar means nothing. So a
-# proposal should err on the wide side.
+# The factor is $r / \sqrt{2r - 1}$. A $q$ that is ten times too wide costs 2.3 a latent. One with half the posterior's
+# variance or less has no finite variance at all: its tails fall so much earlier than the posterior's that draws from
+# there are rare, and have weights without limit. The mean is right, and its error bar means nothing. So a proposal
+# should err on the wide side.
 #
 # ### Still exponential
 #

@@ -125,6 +125,11 @@ DRAWS = value(
             "this takes the mean square for the variance: the squared mean, 1, comes off",
         ),
         Slip(
+            lambda f, Z, e: f**Z / e**2 - 1,
+            "elementwise-factor",
+            "the 1 comes off the second moment, before the division",
+        ),
+        Slip(
             lambda f, Z, e: (f - 1) ** Z / e**2,
             "elementwise-factor",
             "the 1 comes off once, of the product: it is the second moments that multiply",

@@ -1,11 +1,11 @@
 """The blanks of the page on the evidence, in its order."""
 
 from scratchvae.exercises.blank import Blank
-from scratchvae.exercises.evidence import bent, straight
+from scratchvae.exercises.evidence import bent, pieces, straight
 
 BLANKS: dict[str, Blank] = {
     "moments": straight.MOMENTS,
     "grid": bent.GRID,
-    "kinks": bent.KINKS,
-    "piece": bent.PIECE,
+    "kinks": pieces.KINKS,
+    "piece": pieces.PIECE,
 }
