@@ -21,7 +21,7 @@ ITEMS = {
     "claim-06": "The bound needs no name. It is the ELBO, by Jensen and by an exact identity.",
     "claim-07": "Give q the same distribution as p. Not possible in a diagonal family.",
     "claim-08": "Variational inference is all. Half: theta is learned by the same bound; phi is shared by all x.",
-    "claim-09": "The integral is hard because of the dimension. The non-linear decoder makes it hard.",
+    "claim-09": "The integral is hard because of the dimension. Only together with a non-linear decoder.",
     "claim-10": "Sampling is random, so not differentiable. The expectation is differentiable.",
     "claim-11": "Mean and standard deviation are trained. They are outputs; the weights are trained.",
     "claim-12": "Epsilon is fixed. Drawn afresh for each pass, and constant within it.",
