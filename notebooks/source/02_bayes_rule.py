@@ -611,7 +611,7 @@ assert np.isclose(large, normal(1.0, 0.96, 0.2))
 
 # %% [markdown]
 # Here 17 strips were enough. With $Z$ latents a grid of 17 on each axis has $17^Z$ points.
-# [The next page](03_the_evidence.ipynb) shows when the sum gets out of reach, and what can be done.
+# [The next page](03_the_evidence.ipynb) shows when the sum gets out of reach, page 04 what is left.
 #
 # ## Your progress
 
