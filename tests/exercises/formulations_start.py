@@ -72,7 +72,9 @@ FORMULATIONS = {
     "start.joint": [
         joint_by_class,
         joint_by_loops,
-        lambda x, m, v, p: np.log(p * np.exp(-0.5 * ((x[:, None] - m) ** 2).sum(2) / v) / (2 * np.pi * v)),
+        lambda x, m, v, p: (
+            np.log(p) - ((x**2).sum(1)[:, None] - 2 * x @ m.T + (m**2).sum(1)) / 2 / v - np.log(2 * np.pi * v)
+        ),
         lambda x, m, v, p: np.log(p / (2 * np.pi * v)) - 0.5 * np.linalg.norm(x[:, None] - m, axis=2) ** 2 / v,
         lambda x, m, v, p: np.stack(
             [np.log(b) + multivariate_normal(a, s * np.eye(2)).logpdf(x) for a, s, b in zip(m, v, p, strict=True)], 1

@@ -1,6 +1,6 @@
 """A generative model of points in the plane: a normal density for each class.
 
-Sizes: N points, K classes.
+Sizes: N points, C classes.
 """
 
 import math
@@ -9,39 +9,55 @@ import numpy as np
 
 from scratchvae.exercises.blank import Slip, value
 
-N, K = 6, 3
+N, C = 6, 3
 
 
 def log_joint(x, means, variances, p_y):
-    """log p(x, y) for each point and class: x (N, 2), means (K, 2), variances (K,), p_y (K,) -> (N, K)."""
+    """log p(x, y) for each point and class: -> (N, C).
+
+    x (N, 2), means (C, 2), variances (C,), p_y (C,).
+    """
     squares = ((x[:, None] - means) ** 2).sum(axis=2)
     return np.log(p_y) - squares / (2 * variances) - np.log(2 * np.pi * variances)
 
 
 def classes(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Three classes of other means, widths and shares, and points among them."""
+    """Three classes of other means, widths and shares, and points among them; one so far that its density is 0."""
     p_y = rng.permutation([0.15, 0.3, 0.55])
-    variances = rng.permutation([0.3, 0.8, 2.1]) * rng.uniform(0.9, 1.1, K)
-    return rng.normal(0, 1.5, (N, 2)), rng.normal(0, 1.5, (K, 2)), variances, p_y
+    variances = rng.permutation([0.3, 0.8, 2.1]) * rng.uniform(0.9, 1.1, C)
+    x = rng.normal(0, 1.5, (N, 2))
+    x[2] = rng.choice([-1, 1], 2) * rng.uniform(48, 52, 2)
+    return x, rng.normal(0, 1.5, (C, 2)), variances, p_y
 
 
 def log_joint_by_coordinates(
     x: np.ndarray, means: np.ndarray, variances: np.ndarray, p_y: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """A product of two normal densities in one dimension each, point by point and class by class."""
+    """Two normal densities in one dimension each, point by point and class by class."""
 
-    def normal(value: float, mean: float, variance: float) -> float:
-        return math.exp(-((value - mean) ** 2) / (2 * variance)) / math.sqrt(2 * math.pi * variance)
+    def log_normal(value: float, mean: float, variance: float) -> float:
+        return -0.5 * ((value - mean) / math.sqrt(variance)) ** 2 - math.log(math.sqrt(2 * math.pi * variance))
 
     rows = []
     for a, b in x.tolist():
-        densities = [normal(a, m[0], v) * normal(b, m[1], v) for m, v in zip(means.tolist(), variances, strict=True)]
-        rows.append([math.log(p * density) for p, density in zip(p_y, densities, strict=True)])
+        logs = [log_normal(a, m[0], v) + log_normal(b, m[1], v) for m, v in zip(means.tolist(), variances, strict=True)]
+        rows.append([math.log(p) + log for p, log in zip(p_y, logs, strict=True)])
     return {"log p(x, y)": np.array(rows)}
 
 
 def squares(x: np.ndarray, means: np.ndarray) -> np.ndarray:
     return ((x[:, None] - means) ** 2).sum(axis=2)
+
+
+def joint(x: np.ndarray, means: np.ndarray, variances: np.ndarray, p_y: np.ndarray) -> np.ndarray:
+    """The density itself, (N, C): far away it is too small for a float, and 0."""
+    return p_y * np.exp(-squares(x, means) / (2 * variances)) / (2 * np.pi * variances)
+
+
+def log_of(densities: np.ndarray) -> np.ndarray:
+    """Their logarithms, and minus infinity for 0."""
+    with np.errstate(divide="ignore"):
+        return np.log(densities)
 
 
 JOINT = value(
@@ -111,12 +127,18 @@ JOINT = value(
             "p(y) itself is added: its logarithm belongs there",
         ),
         Slip(
-            lambda x, m, v, p: p * np.exp(-squares(x, m) / (2 * v)) / (2 * np.pi * v),
+            joint,
             "missing-term",
             "this is the density: its logarithm is wanted, which stays a number where the density is too small for one",
         ),
         Slip(
-            lambda x, m, v, p: np.log((p * np.exp(-squares(x, m) / (2 * v)) / (2 * np.pi * v)).sum(axis=1)),
+            lambda x, m, v, p: log_of(joint(x, m, v, p)),
+            "non-finite",
+            "minus infinity for a point far away: there the density is too small for a computer, and 0. Take the "
+            "logarithm of each factor, and add",
+        ),
+        Slip(
+            lambda x, m, v, p: log_of(joint(x, m, v, p).sum(axis=1)),
             "shape",
             "this is log p(x), added up over the classes: one number for each class is wanted",
         ),
@@ -130,7 +152,10 @@ JOINT = value(
 
 
 def new_points(y, means, variances, eps):
-    """A point of each class in y: its mean, plus its standard deviation times eps; (N,), ..., eps (N, 2) -> (N, 2)."""
+    """The mean of each class in y, plus its standard deviation times eps: -> (N, 2).
+
+    y (N,), means (C, 2), variances (C,), eps (N, 2).
+    """
     return means[y] + np.sqrt(variances[y])[:, None] * eps
 
 
@@ -141,9 +166,9 @@ def noise(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
 
 def points_by_loop(y: np.ndarray, means: np.ndarray, variances: np.ndarray, eps: np.ndarray) -> dict[str, np.ndarray]:
     x = np.zeros(eps.shape)
-    for n, k in enumerate(y.tolist()):
+    for n, c in enumerate(y.tolist()):
         for i in range(2):
-            x[n, i] = means[k, i] + math.sqrt(variances[k]) * eps[n, i]
+            x[n, i] = means[c, i] + math.sqrt(variances[c]) * eps[n, i]
     return {"x": x}
 
 
