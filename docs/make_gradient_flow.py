@@ -1,4 +1,7 @@
-"""The pictures of the gradients, docs/images/*.svg: python docs/make_gradient_flow.py. It trains for some seconds."""
+"""The pictures of the gradients, docs/images/*.svg: OPENBLAS_NUM_THREADS=1 python docs/make_gradient_flow.py
+
+It trains for some seconds. On one thread, as on page 09, since the last digits depend on it.
+"""
 
 from pathlib import Path
 
@@ -31,7 +34,7 @@ def main() -> None:
     vae = VAE(n_x=784, n_hidden=(100,), n_z=2, rng=rng)
     fit(vae, data.x_train[:3000], data.x_test[:200], epochs=6, optimizer=Adam(lr=2e-3), rng=rng, progress=False)
     x = (data.x_test[:1] >= 128).astype(vae.dtype)  # (1, D)
-    eps = np.array([[-0.3, 0.5]], vae.dtype)  # (1, Z)
+    eps = np.array([[-0.3, 0.8]], vae.dtype)  # (1, Z)  why: another dmu_z than the mean in the second picture
     flow = trace_gradients(vae, x, eps)
     save_svg(flow.draw(), IMAGES / "gradient-flow.svg", FLOW)
     pulls = gather_pulls(vae, x[0], vae.draw_eps(2000, rng))

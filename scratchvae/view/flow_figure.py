@@ -80,7 +80,8 @@ def draw_box(ax: Axes, flow: "Flow", name: str, place: tuple[float, float], reac
     ax.text(place[0], place[1] - 0.11, text if reached else "", ha="center", va="center", size=9, color=GREY)
     size = flow.values[name].shape[1]
     if size > 1 and name not in ("mu", "logvar", "sigma", "eps"):
-        ax.text(place[0], place[1] + 0.36, f"{flow.entries[name] + 1} of {size}", **SMALL)
+        aside = 0.13 * name.startswith("encoder.")  # of the arrow to mu
+        ax.text(place[0] - aside, place[1] + 0.36, f"{flow.entries[name] + 1} of {size}", **SMALL)
 
 
 def colour_of(move: Move, nothing: str) -> str:
@@ -116,7 +117,7 @@ def write_move(ax: Axes, move: Move, place: tuple[float, float], number: str) ->
     """The name of a gradient and its number, beside its arrow."""
     colour = colour_of(move, GREY)
     name = {"dsigma": "dsigma = dz · eps", "deps": "dz · sigma"}.get(move.name, move.name)
-    name = "dh" if move.name.startswith(("dencoder.", "ddecoder.")) else name
+    name = "dh" if move.name.startswith("dencoder.") else name
     text = f"{name}\n{number}"
     if move.name == "deps":
         text = f"{name} = {number}\nexists at eps,\nand is not used"
@@ -148,6 +149,9 @@ def write_notes(ax: Axes, flow: "Flow", plan: Layout, full: bool) -> None:
     ax.text(objective + 0.41, 0.57, f"{formula} =\n{objective_equation(flow)}", **{**SMALL, "ha": "right"})
     if vae:
         ax.text(z - 0.05, 0.62, f"mu + sigma · eps =\n{draw_equation(flow)}", **{**SMALL, "ha": "left"})
+    if vae and flow.values["mu"].shape[1] > 1:
+        summed = [m.name for m in flow.moves if m.name in ("dh_mu", "dh_logvar")]
+        ax.text(plan.boxes["x"][0] + 0.22, -1.35, "\n".join(["summed over latents:", *summed, "kl"]), **SMALL)
     rule = flow.rule.replace("-", "−").replace("^2", "²").replace(" * ", " · ")
     lines = [line for part in rule.split(";") for line in wrap(part.strip(), 44)]
     ax.text(plan.boxes["nll"][0] + 0.28, -0.74, "\n".join(lines), **{**SMALL, "ha": "right", "va": "top"})

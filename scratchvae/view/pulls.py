@@ -17,10 +17,11 @@ from matplotlib.patches import Circle, Ellipse
 from scratchvae.backend import Array, to_numpy
 from scratchvae.vae import VAE
 from scratchvae.view.flow_numbers import fixed
-from scratchvae.view.style import BLUE, GREY, VERMILLION
+from scratchvae.view.style import BLUE, GREY, PALETTE, VERMILLION
 
 BINS = 60
 ARROW = 2.2  # units of z that the longest arrow takes
+GREEN, BROWN = PALETTE[3], PALETTE[9]  # through z, and from the KL: blue and vermillion are signs, as in `flow`
 
 
 class Pulls(NamedTuple):
@@ -50,11 +51,11 @@ class Pulls(NamedTuple):
         for pull, colour, name, label in (
             (
                 through_z,
-                BLUE,
+                GREEN,
                 "z",
                 f"through z {first}, mean of {len(self.dmu_z):,} draws;\none draw scatters by {spread}",
             ),
-            (from_kl, VERMILLION, "kl", f"from the kl {second}, to 0, in every draw"),
+            (from_kl, BROWN, "kl", f"from the kl {second}, to 0, in every draw"),
             (whole, "black", "sum", f"both added {total}"),
         ):
             draw_arrow(ax, self.mu, self.mu + unit * pull, colour, name, label)
@@ -135,11 +136,11 @@ def draw_arrow(ax: Axes, start: np.ndarray, end: np.ndarray, colour: str, name: 
 
 def draw_plane(ax: Axes, mu: np.ndarray, sigma: np.ndarray, inside: np.ndarray) -> None:
     """q(z|x) and the prior as ellipses of one standard deviation, on a page that holds all points of `inside`."""
-    q = Ellipse((mu[0], mu[1]), 2 * sigma[0], 2 * sigma[1], fill=False, edgecolor=BLUE, linestyle="--")
+    q = Ellipse((mu[0], mu[1]), 2 * sigma[0], 2 * sigma[1], fill=False, edgecolor="black", linestyle="--")
     ax.add_patch(q)
     ax.add_patch(Circle((0, 0), 1, fill=False, edgecolor=GREY, linestyle=(0, (4, 3))))
     ax.text(0, -1.03, "prior, 1 σ", ha="center", va="top", size="small", color=GREY)
-    ax.text(mu[0], mu[1] - sigma[1] - 0.03, "q(z|x), 1 σ", ha="center", va="top", size="small", color=BLUE)
+    ax.text(mu[0], mu[1] - sigma[1] - 0.03, "q(z|x), 1 σ", ha="center", va="top", size="small", color="black")
     ax.plot(*mu, "o", color="black", markersize=5, zorder=4)
     points = np.concatenate([inside, mu + sigma * [[-1], [1]], [[-1.15, -1.3], [1.15, 1.15]]])  # (n, 2)
     low, high = points.min(axis=0) - 0.25, points.max(axis=0) + 0.25  # (2,), (2,)
