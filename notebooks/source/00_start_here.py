@@ -28,7 +28,7 @@
 #
 # **What you need**
 # - some Python with NumPy, matrix products, logarithms, the normal density. About 35 minutes with the blanks. It runs
-#   in 15 seconds.
+#   in 20 seconds.
 
 # %%
 from importlib.util import find_spec
