@@ -14,8 +14,8 @@ from scratchvae.view.svg import save_svg
 
 IMAGES = Path(__file__).parent / "images"
 FLOW = (
-    "The graph of a VAE with a number at every arrow. Gradients reach mu and logvar on two ways each, through z and "
-    "from the kl, and add; dz times sigma ends at eps, unused."
+    "The graph of a VAE with a number in every box and at every gradient. Gradients reach mu and logvar on two ways "
+    "each, through z and from the kl, and add; dz times sigma ends at eps, unused."
 )
 PLANE = (
     "The plane of two latents: at mu an arrow from the decoder, one from the kl to the origin, and their sum, the "

@@ -302,7 +302,7 @@ check("gradients.fork", to_mu_and_logvar)
 
 # %%
 dmu, dlogvar = trace["dmu"], trace["dlogvar"]  # (B, Z) each
-print("example 0, latent 0    through z   from the KL   together")
+print("example 0, latent 1    through z   from the KL   together")
 for name in ("dmu", "dlogvar"):
     parts = [trace[f"{name}{part}"][0, 0] for part in ("_z", "_kl", "")]
     print(f"{name:20} {parts[0]:+11.4f} {parts[1]:+13.4f} {parts[2]:+10.4f}")
@@ -535,16 +535,16 @@ eps_1 = np.array([[-1.3]])
 flow = trace_gradients(single, x[:1], eps_1)
 g_of = {name: array.item() for name, array in flow.gradients.items() if array.size == 1}
 print(
-    f"mu:     {g_of['dmu_z']:+.3f} through z, {g_of['dmu_kl']:+.3f} from the KL, {g_of['dmu']:+.3f} in all"
+    f"mu:     {g_of['dmu_z']:+.4f} through z, {g_of['dmu_kl']:+.4f} from the KL, {g_of['dmu']:+.4f} in all"
 )
 print(
-    f"logvar: {g_of['dlogvar_z']:+.3f} through z, {g_of['dlogvar_kl']:+.3f} from the KL, "
-    f"{g_of['dlogvar']:+.3f} in all"
+    f"logvar: {g_of['dlogvar_z']:+.4f} through z, {g_of['dlogvar_kl']:+.4f} from the KL, "
+    f"{g_of['dlogvar']:+.4f} in all"
 )
 show(
     flow.draw(),
-    "The graph of a VAE with a number at every arrow: two gradients reach mu and two logvar, through z "
-    "and from the kl, and their sums are written there; dz times sigma ends at eps, unused.",
+    "The graph of a VAE with a number in every box and at every gradient: two reach mu and two logvar, "
+    "through z and from the kl, and their sums are written there; dz times sigma ends at eps, unused.",
 )
 
 mu_1, logvar_1, _ = single.encode(x[:1])

@@ -41,7 +41,9 @@ def test_below_each_blank_stands_a_locked_cell_that_asserts_its_check(source):
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("nbgrader") is None, reason="needs the extra: pip install -e .[grading]")
-@pytest.mark.parametrize("source", [path for path in SOURCES if path.stem.startswith(KINDS)], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "source", [path for path in SOURCES if path.stem.startswith(KINDS)], ids=lambda path: path.stem
+)
 def test_three_hand_ins_are_graded_and_told_why(source, tmp_path):
     def nbgrader(*command):
         run = [sys.executable, "-m", "nbgrader", *command, source.stem]
