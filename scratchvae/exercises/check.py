@@ -12,6 +12,7 @@ from scratchvae.exercises import (
     autoencoders,
     backprop,
     bayes,
+    collapse,
     elbo,
     estimating,
     evidence,
@@ -23,6 +24,7 @@ from scratchvae.exercises import (
     own,
     reparameterization,
     start,
+    training,
 )
 from scratchvae.exercises.attempt import NotWritten, Trouble, called, fresh, kindly
 from scratchvae.exercises.blank import CLOSE, POINTS, Blank, in_order
@@ -41,6 +43,8 @@ PAGES: dict[str, dict[str, Blank]] = {
     "reparameterization": reparameterization.BLANKS,
     "backprop": backprop.BLANKS,
     "gradients": gradients.BLANKS,
+    "training": training.BLANKS,
+    "collapse": collapse.BLANKS,
     "latent": latent.BLANKS,
     "gpu": gpu.BLANKS,
     "museum": museum.BLANKS,

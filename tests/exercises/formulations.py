@@ -3,6 +3,7 @@
 import formulations_autoencoders
 import formulations_backprop
 import formulations_bayes
+import formulations_collapse
 import formulations_elbo
 import formulations_estimating
 import formulations_evidence
@@ -11,6 +12,7 @@ import formulations_latent
 import formulations_museum
 import formulations_own
 import formulations_start
+import formulations_training
 import numpy as np
 from scipy.integrate import trapezoid
 from scipy.special import rel_entr
@@ -127,6 +129,7 @@ FORMULATIONS = {
     **formulations_autoencoders.FORMULATIONS,
     **formulations_backprop.FORMULATIONS,
     **formulations_bayes.FORMULATIONS,
+    **formulations_collapse.FORMULATIONS,
     **formulations_elbo.FORMULATIONS,
     **formulations_estimating.FORMULATIONS,
     **formulations_evidence.FORMULATIONS,
@@ -135,6 +138,7 @@ FORMULATIONS = {
     **formulations_museum.FORMULATIONS,
     **formulations_own.FORMULATIONS,
     **formulations_start.FORMULATIONS,
+    **formulations_training.FORMULATIONS,
     "kl.table": [
         looped_table,
         lambda q, p: entropy(q, p),
