@@ -696,5 +696,5 @@ progress("latent")
 # - Irina Higgins and others, *beta-VAE* (2017), for the weight of the KL.
 # - Jakub Tomczak and Max Welling, *VAE with a VampPrior* (2018), arXiv 1705.07120, for priors made of blobs.
 #
-# [Back: train a VAE on digits](10_train_a_vae_on_digits.ipynb) · [Contents](README.md) ·
+# [Back: collapse](11_collapse.ipynb) · [Contents](README.md) ·
 # [Next: the same code on a GPU](14_the_same_code_on_a_gpu.ipynb)

@@ -667,7 +667,7 @@ progress("own")
 #
 # ## Further reading
 #
-# - [The whole model, derived line by line](../docs/derivations/07_vae_backward.md), and
+# - [The whole model, derived line by line](derivations/07_vae_backward.ipynb), and
 #   [the library's own](../scratchvae/vae.py), which you can now read.
 # - Diederik Kingma and Max Welling, *Auto-Encoding Variational Bayes* (2014), arXiv 1312.6114. Read it again.
 #
