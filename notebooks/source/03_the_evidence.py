@@ -26,7 +26,7 @@
 # - that the posterior of a network need not be a normal density.
 #
 # **What you need**
-# - page 02, matrices, and what a covariance is. About 45 minutes with the blanks. It runs in some ten seconds.
+# - page 02, matrices, and what a covariance is. About 35 minutes with the blanks. It runs in some ten seconds.
 
 # %%
 from importlib.util import find_spec

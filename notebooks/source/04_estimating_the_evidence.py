@@ -26,7 +26,7 @@
 # - that importance sampling makes the growth slower, and leaves it exponential.
 #
 # **What you need**
-# - page 03, and the variance of a mean. About 45 minutes with the blanks. It runs in some ten seconds.
+# - page 03, and the variance of a mean. About 35 minutes with the blanks. It runs in some ten seconds.
 
 # %%
 from importlib.util import find_spec

@@ -27,7 +27,7 @@
 # - that eps is drawn afresh for each pass and is a constant within it.
 #
 # **What you need**
-# - page 06, and the chain rule. About 40 minutes with the blanks. It runs in a few seconds.
+# - page 06, and the chain rule. About 35 minutes with the blanks. It runs in a few seconds.
 
 # %%
 from importlib.util import find_spec
@@ -364,7 +364,8 @@ assert centred.var() < by_score.var() / 10
 # > **What is true.** `exp(logvar)` is the variance. A sampler that uses it as a standard deviation draws from another
 # > distribution than the one that the KL term talks about. Differences cannot see that. Moments can.
 # >
-# > **Run this cell.** The checker compares draws with the distribution that the KL assumes.
+# > **Run this cell.** The checker compares draws with the distribution that the KL assumes. At which $\sigma$ could even
+# > moments not see it?
 
 
 # %% tags=["stumble-02", "claim-13"]
