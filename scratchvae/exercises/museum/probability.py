@@ -99,6 +99,11 @@ MOMENTS = value(
             "the second takes its standard error from the draws themselves, which are on trial: take the claimed one",
         ),
         Slip(
+            of_u(lambda u, a, b: tuple((v.mean() - m) / v.std() * len(u) ** 0.5 for v, m in ((u, 0), (u**2, 1)))),
+            "elementwise-factor",
+            "both take their standard errors from the draws themselves, which are on trial: take the claimed ones",
+        ),
+        Slip(
             lambda z, mu, sigma: moments(z, mu, sigma**2),
             "elementwise-factor",
             "u divides by the variance: sigma is the standard deviation",
@@ -204,6 +209,11 @@ IDENTITY = value(
             lambda j, q, step, r: parts(j, q, step)[0] - r - parts(j, q, step)[1] / step,
             "factor",
             "in the KL the width of a step is missing",
+        ),
+        Slip(
+            lambda j, q, step, r: parts(j, q, 1)[0] - r - parts(j, q, 1)[1],
+            "missing-term",
+            "p(x) and the KL are integrals: the width of a step is missing from both sums",
         ),
         Slip(
             lambda j, q, step, r: parts(j, q, step)[0] - r - (q - j + parts(j, q, step)[0]).sum() * step,
