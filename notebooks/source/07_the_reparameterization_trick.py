@@ -364,8 +364,8 @@ assert centred.var() < by_score.var() / 10
 # > **What is true.** `exp(logvar)` is the variance. A sampler that uses it as a standard deviation draws from another
 # > distribution than the one that the KL term talks about. Differences cannot see that. Moments can.
 # >
-# > **Run this cell.** The checker compares draws with the distribution that the KL assumes. At which $\sigma$ could even
-# > moments not see it?
+# > **Run this cell.** The checker compares draws with the distribution that the KL assumes. At which $\sigma$ could
+# > even moments not see it?
 
 
 # %% tags=["stumble-02", "claim-13"]
