@@ -123,7 +123,7 @@ check("training.bernoulli", bernoulli_nll)
 
 # %% tags=["blank"]
 def best_sigma(x, m):
-    """The sigma_x that makes the Gaussian nll of all images smallest, m being their means: (B, D) twice -> a number."""
+    """The sigma_x with the smallest nll of all images, whose means are m: (B, D), (B, D) -> a number."""
     raise NotImplementedError
 
 
@@ -132,10 +132,10 @@ check("training.best_sigma", best_sigma)
 # %%
 sigma_of = use("training.best_sigma", best_sigma)
 some = x_train[:50] / 255  # (50, D)
-m = np.tile(some.mean(axis=0), (50, 1))  # (50, D)  a decoder that knows the mean image alone
+means = np.tile(some.mean(axis=0), (50, 1))  # (50, D)  a decoder that knows no more
 scan = np.geomspace(0.05, 2, 2000)
-nlls = [Gaussian(s).nll(some, m)[0].mean() for s in scan]
-best = sigma_of(some, m)
+nlls = [Gaussian(s).nll(some, means)[0].mean() for s in scan]
+best = sigma_of(some, means)
 print(f"best sigma_x: yours {best:.4f}, by a scan {scan[np.argmin(nlls)]:.4f}")
 
 assert np.isclose(scan[np.argmin(nlls)], best, rtol=0.002)
@@ -150,8 +150,9 @@ assert np.isclose(scan[np.argmin(nlls)], best, rtol=0.002)
 # > $\sigma_x$. And $\sigma_x^2 (\text{nll} + \text{kl}) = \tfrac12 \lVert x - m \rVert^2 + \sigma_x^2\, \text{kl}$ + a
 # > constant: $\sigma_x^2$ is the price of a nat of KL in squared error. To leave it out is to choose it.
 # >
-# > **Run this cell.** Your nll and a loop against the library; then the gradients of a VAE with $\sigma_x = 0.3$.
-# > *Before that:* which weight $\beta$ on the KL gives a VAE with $\sigma_x = 1$ the same gradients, up to a factor?
+# > **Run this cell.** Your nll and the formula above against the library; then the gradients of a VAE with
+# > $\sigma_x = 0.3$. *Before that:* which weight $\beta$ on the KL gives a VAE with $\sigma_x = 1$ the same gradients,
+# > up to a factor?
 
 # %%
 guess = None  # a number
@@ -237,7 +238,7 @@ assert integrals["bernoulli"].max() <= 0.5
 
 # %% tags=["blank"]
 def weights(objective):
-    """The derivative of the loss, minus the mean of the objective, by the objective of each example: (B,) -> (B,)."""
+    """The derivatives of the loss, minus the mean of the objectives, by each of them: (B,) -> (B,)."""
     raise NotImplementedError
 
 
@@ -253,7 +254,7 @@ check("training.weights", weights)
 
 # %% tags=["blank"]
 def adam(grad, m, v, t, lr):
-    """Step t of Adam, t = 1, 2, ...: the new averages m and v, and what is taken off the weights; (I,) each."""
+    """Step t = 1, 2, ... of Adam: the new m and v, and what is taken off the weights; (I,) each."""
     raise NotImplementedError
 
 
@@ -287,7 +288,7 @@ assert np.allclose(first, 0.01)  # whatever the gradient is: lr, with its sign
 # spoil: first = np.abs(shift) * 0.01
 
 # %% [markdown]
-# Adam divides the scale away: a wrong factor before the whole loss goes unnoticed.
+# Adam divides the scale away: a factor before the loss goes unnoticed.
 #
 # Training is a loop of four lines. `moves` says which weights may move: all, for now.
 
@@ -431,8 +432,11 @@ def paired(a, b):
 cut, grey = (x_test > 127).astype("float32"), (x_test / 255).astype("float32")  # (M, D)
 other = binarised(x_test, "dynamic", np.random.default_rng(33)).astype("float32")  # (M, D)
 cases = {"dynamic": (held_out, held_out), "threshold": (cut, cut), "grey": (grey, grey)}
-cases |= {"bits seen, others scored": (held_out, other), "bits, grey": (held_out, grey)}
-cases["grey, bits"] = (grey, held_out)
+cases |= {
+    "bits seen, others scored": (held_out, other),
+    "bits seen, grey scored": (held_out, grey),
+}
+cases["grey seen, bits scored"] = (grey, held_out)
 found = {name: elbo_of(*pair) for name, pair in cases.items()}  # (M,) each
 for name, values in found.items():
     print(f"{name:24} {values.mean():8.2f} ± {values.std() / np.sqrt(len(values)):.2f}", end="")
@@ -442,12 +446,12 @@ print("your guess:", guess)
 gains = {name: paired(values, found["dynamic"]) for name, values in found.items()}
 assert gains["threshold"][0] > 10 * gains["threshold"][1]
 # spoil: gains['threshold'] = gains['grey']
-chance, luck = paired(found["bits, grey"], found["bits seen, others scored"])
+chance, luck = paired(found["bits seen, grey scored"], found["bits seen, others scored"])
 assert abs(chance) < 4 * luck < 1  # linear in x: grey is the mean over fresh bits
 # spoil: chance, luck = gains['bits seen, others scored']
 assert gains["bits seen, others scored"][0] < -4
 # spoil: gains['bits seen, others scored'] = gains['grey']
-to_grey, spread = paired(found["grey"], found["bits, grey"])
+to_grey, spread = paired(found["grey"], found["bits seen, grey scored"])
 assert to_grey > 10 * spread
 # spoil: to_grey = -to_grey
 
@@ -467,7 +471,7 @@ assert to_grey > 10 * spread
 
 # %% tags=["blank"]
 def log_weight(nll, z, mu, logvar):
-    """log of p(x, z) / q(z|x), z being a draw from q = N(mu, exp(logvar)): (B,), (B, Z) three times -> (B,)."""
+    """log of p(x, z) / q(z|x) at a draw z from q = N(mu, exp(logvar)): (B,), thrice (B, Z) -> (B,)."""
     raise NotImplementedError
 
 
@@ -490,8 +494,8 @@ assert difference < 1e-2  # of numbers near -120, in float32
 # spoil: difference = np.abs(np.array(by_you) + by_library).max()
 
 # %% [markdown]
-# *Write down a guess:* the elbo is about $-127$. How far above it is $\log p(x)$? `log_evidence` takes the log-mean-exp
-# of $K$ such weights for each image.
+# *Write down a guess:* the elbo is about $-127$. How far above it is $\log p(x)$? For 200 images `log_evidence` takes
+# the log-mean-exp of $K$ such weights for each image.
 
 # %%
 guess = None  # nats
@@ -557,10 +561,10 @@ def written(model, x, eps, pixels, latents):
 rng = np.random.default_rng(5)
 small = VAE(12, (8,), 3, "tanh", rng=rng, dtype="float64")  # D = 12, Z = 3
 x, eps, h = (rng.random((4, 12)) < 0.5).astype(float), small.draw_eps(4, rng), 1e-5
-both = {"sums": (np.sum, np.sum, 1, 1), "mean over pixels": (np.mean, np.sum, 1 / 12, 12)}
-both |= {"over latents": (np.sum, np.mean, 1, 1 / 3), "both": (np.mean, np.mean, 1 / 12, 4)}
+losses = {"sums": (np.sum, np.sum, 1, 1), "mean over pixels": (np.mean, np.sum, 1 / 12, 12)}
+losses |= {"over latents": (np.sum, np.mean, 1, 1 / 3), "both": (np.mean, np.mean, 1 / 12, 4)}
 slopes = {}
-for title, (pixels, latents, factor, beta) in both.items():
+for title, (pixels, latents, factor, beta) in losses.items():
     grads = small.backward(np.full(4, -factor / 4), small.objective(x, eps, beta)[1])
     at_beta_1 = small.backward(np.full(4, -factor / 4), small.objective(x, eps, 1.0)[1])
     way = {name: rng.standard_normal(p.shape) for name, p in small.params.items()}
@@ -569,15 +573,14 @@ for title, (pixels, latents, factor, beta) in both.items():
         for name, p in small.params.items():
             p += shift * way[name]
         ends.append(written(small, x, eps, pixels, latents))
-    slopes[title] = (
-        (ends[0] - ends[1]) / (2 * h),
-        *(sum((g[name] * way[name]).sum() for name in way) for g in (grads, at_beta_1)),
-    )
+    by_differences = (ends[0] - ends[1]) / (2 * h)
+    by_library = [sum((g[name] * way[name]).sum() for name in way) for g in (grads, at_beta_1)]
+    slopes[title] = by_differences, *by_library
     print(
-        "{:17} {:8.5f}; with the beta above {:8.5f}, with 1 {:8.5f}".format(
-            title, *slopes[title]
-        )
+        f"{title:17} {by_differences:8.5f}; library, beta {beta:5.2f}: {by_library[0]:8.5f}",
+        end="",
     )
+    print(f", beta 1: {by_library[1]:8.5f}")
 
 assert all(np.isclose(s[0], s[1], rtol=1e-5) for s in slopes.values())
 # spoil: slopes['both'] = slopes['both'][0], slopes['both'][2]
@@ -656,7 +659,7 @@ show(
 # - $\beta \gg 1$: the code is given up, and the elbo is that of the mean image. Page 11 says when.
 # - Even with sums, most pictures from the prior are not clear after these eight epochs.
 #
-# A weight other than 1 can be a choice. Then it has a name, $\beta$, and a reported value.
+# A weight other than 1 can be a choice, if it has a name, $\beta$, and is reported.
 #
 # ## NaN
 #
@@ -738,10 +741,10 @@ assert not np.isnan(list(still.values())).any()
 # %%
 hot, rng = fresh(n_z=10)
 hot.start_output_bias(x_train.mean(axis=0) / 255)
-optimizer, finite, step = SGD(lr=0.1, momentum=0.0), True, 0
+optimizer, finite, k = SGD(lr=0.1, momentum=0.0), True, 0
 images = batches(x_train, 128, "dynamic", rng, "float32", np)
-while finite and step < 30:
-    x, step = next(images), step + 1  # (B, D)
+while finite and k < 30:
+    x, k = next(images), k + 1  # (B, D)
     with np.errstate(all="ignore"):
         terms, cache = hot.objective(x, hot.draw_eps(len(x), rng))
         top, nll, kl = hot.encode(x)[1].max(), terms.nll.mean(), terms.kl.mean()
@@ -749,7 +752,7 @@ while finite and step < 30:
         optimizer.step(
             hot.params, hot.backward(weights_of(terms.elbo).astype("float32"), cache)
         )
-    print(f"step {step}: largest logvar {top:9.2f}   nll {nll:9.3g}   kl {kl:9.3g}")
+    print(f"step {k}: largest logvar {top:9.2f}   nll {nll:9.3g}   kl {kl:9.3g}")
 lost = np.isnan(hot.params["logvar.W"]).mean()
 print(f"after that step {lost:.0%} of the weights of logvar's head are NaN")
 

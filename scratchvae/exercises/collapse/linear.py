@@ -11,7 +11,7 @@ Z = 6
 
 
 def squared_length(eigenvalues, sigma_x):
-    """The best c^2 of each latent, where c^2 + sigma_x^2 is the model's variance along it: (Z,), a number -> (Z,)."""
+    """The best c^2 of each latent; c^2 + sigma_x^2 is the model's variance: (Z,), a number -> (Z,)."""
     return np.maximum(eigenvalues - sigma_x**2, 0)
 
 
@@ -86,7 +86,7 @@ LENGTH = value(
 
 
 def price(eigenvalues, sigma_x):
-    """The mean KL of each latent of the best linear VAE, in nats; 0 if it has collapsed: (Z,), a number -> (Z,)."""
+    """The mean KL of each latent at its best, 0 if it has collapsed: (Z,), a number -> (Z,)."""
     return np.maximum(0.5 * np.log(eigenvalues / sigma_x**2), 0)
 
 

@@ -11,7 +11,7 @@ n = 8
 
 
 def gain(with_it, without):
-    """The mean of with - without over n pairs, and its standard error, with n - 1: (n,), (n,) -> two numbers."""
+    """The mean of with - without, and its standard error, with n - 1: (n,), (n,) -> two numbers."""
     difference = with_it - without
     return difference.mean(), difference.std(ddof=1) / np.sqrt(len(difference))
 

@@ -11,7 +11,7 @@ B, Z = 5, 3
 
 
 def log_weight(nll, z, mu, logvar):
-    """log of p(x, z) / q(z|x), z being a draw from q = N(mu, exp(logvar)): (B,), (B, Z) three times -> (B,)."""
+    """log of p(x, z) / q(z|x) at a draw z from q = N(mu, exp(logvar)): (B,), thrice (B, Z) -> (B,)."""
     u = (z - mu) ** 2 / np.exp(logvar)
     return -nll + 0.5 * (u + logvar - z**2).sum(axis=1)
 

@@ -104,7 +104,7 @@ BERNOULLI = value(
 
 
 def best_sigma(x, m):
-    """The sigma_x that makes the Gaussian nll of all images smallest, m being their means: (B, D) twice -> a number."""
+    """The sigma_x with the smallest nll of all images, whose means are m: (B, D), (B, D) -> a number."""
     return np.sqrt(np.mean((x - m) ** 2))
 
 

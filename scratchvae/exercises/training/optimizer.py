@@ -13,7 +13,7 @@ B, I = 6, 5  # noqa: E741  the name of the notation
 
 
 def weights(objective):
-    """The derivative of the loss, minus the mean of the objective, by the objective of each example: (B,) -> (B,)."""
+    """The derivatives of the loss, minus the mean of the objectives, by each of them: (B,) -> (B,)."""
     return np.full(len(objective), -1 / len(objective))
 
 
@@ -65,7 +65,7 @@ WEIGHTS = value(
 
 
 def adam(grad, m, v, t, lr):
-    """Step t of Adam, t = 1, 2, ...: the new averages m and v, and what is taken off the weights; (I,) each."""
+    """Step t = 1, 2, ... of Adam: the new m and v, and what is taken off the weights; (I,) each."""
     m = 0.9 * m + 0.1 * grad
     v = 0.999 * v + 0.001 * grad**2
     return m, v, lr * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
