@@ -19,7 +19,7 @@
 # **What you will do**
 # - write a likelihood from logits, the start of the backward pass, Adam, and an importance weight;
 # - train a VAE, read its curves, and estimate $\log p(x)$;
-# - spoil it: with a mean in the wrong place, with a step that is too large.
+# - spoil it: with a mean in the wrong place, with too large a step.
 #
 # **What you will learn**
 # - why the choice of likelihood is the choice of loss;

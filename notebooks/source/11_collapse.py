@@ -283,7 +283,9 @@ show(
 )
 
 # %% [markdown]
-# The fourth latent never had a chance: its eigenvalue, 0.26, is the noise's.
+# The fourth latent never had a chance: its eigenvalue, 0.26, is the noise's. (How many are in use was the same from
+# every start that was tried. That each turns into its own eigenvector takes longer from some of them, and then two
+# share their KL for a while.)
 #
 # ## What beta does
 #
