@@ -112,6 +112,16 @@ SCORE = value(
             "the first lacks a division by sigma: the square of (z - mu) / sigma has an inner derivative",
         ),
         Slip(
+            lambda z, m, s: ((z - m) / s, ((z - m) / s) ** 2 - 1),
+            "elementwise-factor",
+            "both lack a division by sigma: (z - mu) / sigma has an inner derivative, in mu and in sigma",
+        ),
+        Slip(
+            lambda z, m, s: ((z - m) / s**2, -(((z - m) / s) ** 2 + 1) / s),
+            "sign",
+            "the second: a larger sigma makes ((z - mu) / sigma)^2 smaller, and it has a minus in log q",
+        ),
+        Slip(
             lambda z, m, s: ((z - m) / s**2, ((z - m) / s) ** 2 / s),
             "missing-term",
             "the second lacks a term: -log sigma depends on sigma, too",
@@ -176,6 +186,11 @@ SCORE_ESTIMATE = value(
             "the mean of f is multiplied with each score: the mean of a product is wanted, draw by draw",
         ),
         Slip(lambda y, a, b: (-y * a, -y * b), "sign", "both have the wrong sign"),
+        Slip(
+            lambda y, a, b: ((y - y.mean()) * a, (y - y.mean()) * b),
+            "missing-term",
+            "the mean of f is subtracted: a good idea for later, but here f is wanted as it is",
+        ),
         Slip(lambda y, a, b: (y + a, y + b), "missing-term", "a sum, where a product belongs"),
     ),
 )
