@@ -23,8 +23,8 @@ def looped_log_weights(log_likelihood, log_prior, log_q):
 
 
 def mean_under_q(log_posterior, log_q, step):
-    w = np.exp(log_posterior - log_q)
-    return np.sum(np.exp(log_q) * w**2) * step
+    log_w = log_posterior - log_q
+    return np.sum(np.exp(log_q + 2 * log_w)) * step
 
 
 def looped_draws(factor, Z, error):
@@ -45,7 +45,7 @@ FORMULATIONS = {
     ],
     "estimating.second_moment": [
         mean_under_q,
-        lambda p, q, step: np.sum(np.exp(p) ** 2 / np.exp(q)) * step,
+        lambda p, q, step: np.exp(p - q + p).sum() * step,
         lambda p, q, step: trapezoid(np.exp(2 * p - q), dx=step),
         lambda p, q, step: simpson(np.exp(p + p - q), dx=step),
         lambda p, q, step: np.exp(logsumexp(2 * p - q) + np.log(step)),

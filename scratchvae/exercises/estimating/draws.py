@@ -3,6 +3,8 @@
 Sizes: G grid points, Z latents.
 """
 
+from typing import Any
+
 import numpy as np
 
 from scratchvae.exercises.blank import Slip, value
@@ -17,8 +19,8 @@ def second_moment(log_posterior, log_q, step):
 
 
 def two_normals(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
-    """The posterior and q, both normal; q is wider, so that the integral is finite, and nowhere 0 as a float."""
-    z, step = np.linspace(-9, 9, G, retstep=True)  # (G,)
+    """Posterior and q, both normal; q is wider, so that the integral is finite, and far out both are 0 as floats."""
+    z, step = np.linspace(-60, 60, G, retstep=True)  # (G,)
     (m, mu), s = rng.uniform(-1, 1, 2), rng.uniform(0.5, 0.8)
     sigma = s * rng.uniform(1.2, 1.6)
     parts = [-0.5 * (((z - a) / b) ** 2 + LOG_2PI) - np.log(b) for a, b in ((m, s), (mu, sigma))]
@@ -33,6 +35,12 @@ def moment_in_closed_form(log_posterior: np.ndarray, log_q: np.ndarray, step: fl
     return {"second moment": float(np.exp(at - b * b / (4 * a)) * np.sqrt(np.pi / -a) * step)}
 
 
+@np.errstate(all="ignore")
+def densities_first(log_posterior: np.ndarray, log_q: np.ndarray, step: float) -> Any:
+    """0 / 0 far out."""
+    return np.sum(np.exp(log_posterior) ** 2 / np.exp(log_q)) * step
+
+
 SECOND_MOMENT = value(
     second_moment,
     moment_in_closed_form,
@@ -44,6 +52,11 @@ SECOND_MOMENT = value(
         "np.sum(np.exp(2 * log_posterior - ...)) * step",
     ),
     (
+        Slip(
+            densities_first,
+            "non-finite",
+            "far out both densities are 0 as floats, and 0 / 0 is no number: combine the logarithms, then take exp",
+        ),
         Slip(
             lambda p, q, step: np.sum(np.exp(2 * q - p)) * step,
             "transpose",
