@@ -442,7 +442,7 @@ assert not bad.ok
 # > that of the average over $\epsilon$, by Gauss-Hermite quadrature, without any draw. *Before that:* which agree?
 
 # %% tags=["claim-12", "answer"]
-x = images[:1]  # (1, D)
+x = images[2:3]  # (1, D)
 eps_1, eps_2 = vae.draw_eps(1, rng), vae.draw_eps(1, rng)
 
 
