@@ -54,14 +54,14 @@ BLUE, VERMILLION = "#0072B2", "#D55E00"
 # %% [markdown]
 # ## Two places for an array
 #
-# CuPy has NumPy's functions, for arrays that lie in the memory of a GPU. The GPU is called the **device**, the computer
-# around it the **host**. Code of this course asks an array where it belongs, `xp = get_xp(x)`, and gets the module
-# `numpy` or the module `cupy`. From then on it writes `xp.exp(x)`. There is no global setting. `to_numpy(x)` brings an
-# array to the host, and `as_backend(x, xp, dtype)` takes it to the library `xp`.
+# CuPy has most of NumPy's functions, for arrays that lie in the memory of a GPU. The GPU is called the **device**, the
+# computer around it the **host**. Code of this course asks an array where it belongs, `xp = get_xp(x)`, and gets the
+# module `numpy` or the module `cupy`. From then on it writes `xp.exp(x)`. There is no global setting. `to_numpy(x)`
+# brings an array to the host, and `as_backend(x, xp, dtype)` takes it to the library `xp`.
 #
 # Where no GPU answers, this page uses a **stand-in**. It computes with NumPy, but its arrays are of a type of their
-# own. It knows the names and keywords of CuPy 14.2 and no others, refuses what CuPy refuses, and counts what a device
-# would be asked for. It shows nothing of CuPy's arithmetic or speed.
+# own. It knows the names and keywords of CuPy 14.2 and no others, refuses what CuPy refuses and a little more, and
+# counts what a device would be asked for. It shows nothing of CuPy's arithmetic or speed.
 
 # %%
 try:
@@ -74,7 +74,7 @@ except ValueError as message:
 
 # %% [markdown]
 # Take the module from the array, in place of `raise NotImplementedError`, and run the cell. `check` calls your
-# function with arrays of both kinds.
+# function with arrays of both kinds. (Their numbers are small: page 04's maximum may stay out.)
 
 
 # %% tags=["blank"]
@@ -107,8 +107,8 @@ assert get_xp(on_device) is cupy  # it stayed where x lies
 # %% [markdown]
 # ## What a device refuses
 #
-# The processor cannot look into the GPU's memory: something has to be sent over, and that takes time. So CuPy sends
-# nothing unless it is asked to. Some other things it just does not have. NumPy runs all eight lines below.
+# The processor does not compute with what lies in the GPU's memory: it has to be sent over, and that takes time. So
+# CuPy sends no array unless it is asked to. Some other things it just does not have. NumPy runs all eight lines below.
 #
 # *Write down a guess:* which of them raise an error when `a` lies on a device?
 
@@ -201,8 +201,8 @@ assert elbo.dtype == np.float64
 
 # %% [markdown]
 # The error appears in line 4, where an array of the host meets one of the device. To blame is line 3, which made an
-# array on the host. The same line does harm on NumPy, in silence: it makes float64, and all that follows is twice as
-# wide as it should be.
+# array on the host. The same line does harm on NumPy, in silence: it makes float64, and the result is twice as wide as
+# all that went in.
 #
 # Write the draw so that it works in both places. The noise is an argument now.
 
@@ -244,8 +244,8 @@ assert elbo_there.dtype == np.float32
 # %% [markdown]
 # ### Why the noise comes from the host
 #
-# Both libraries have random number generators, and their draws differ. If each drew its own noise, no two results could
-# be compared. So the weights, the order of the batches and the noise are drawn by NumPy, and then moved.
+# Both libraries have random number generators, and their draws differ. If each drew its own noise, results could only
+# be compared on average. So the weights, the order of the batches and the noise are drawn by NumPy, and then moved.
 
 # %%
 data = load_data("mnist-sample")
@@ -312,8 +312,8 @@ assert all(kernels[text, 4] == kernels[text, 400] for text in expressions)
 # spoil: kernels["mu *= 2", 400] = 100
 
 # %% [markdown]
-# A training step has three parts: forward, backward, and Adam. The matrix products, where nearly all multiplications
-# are, stand in the first two.
+# A training step has three parts: forward, backward, and Adam. The matrix products stand in the first two, and with 128
+# images nearly all multiplications are in them.
 #
 # *Write down a guess:* which of the three asks for the most kernels?
 
@@ -356,18 +356,21 @@ assert small == parts
 # spoil: small, _, _ = dict(parts, forward=1), 0, 0
 
 # %% [markdown]
-# The number of kernels is that of the *operations*, not of the numbers in them. A larger batch and wider layers give
-# each kernel more to do, and do not add one.
+# In this count the kernels are those of the *operations*, not of the numbers in them. A larger batch and wider layers
+# give each kernel more to do, and do not add one. (On a GPU an operation may take two: CuPy may add up a whole array in
+# two passes.)
 #
 # ## Waits
 #
-# The host asks for a kernel and goes on before it is done. It waits only where it needs a number: `float(a)`,
-# `print(a)`, `if a > 0`. While it waits it asks for nothing, and when it goes on, the device has nothing left to do. We
-# come back to the lines *b*, *d* and *f* from above.
+# The host asks for a kernel and goes on before it is done. It waits where it has to know a number: `float(a)`,
+# `print(a)`, `if a > 0`, `to_numpy(a)`. While it waits it asks for nothing, and when it goes on, the device has nothing
+# left to do. We come back to the lines *b*, *d* and *f* from above, and add two.
 
 # %%
+lines["i"] = ("str(a), as in print(a)", lambda a, xp: str(a))
+lines["j"] = ("to_numpy(a)", lambda a, xp: to_numpy(a))
 looked = {}
-for letter in "bdf":
+for letter in "bdfij":
     with stand_in() as xp:
         a = xp.asarray(np.arange(3.0))
         _, attempt = lines[letter]
@@ -375,7 +378,7 @@ for letter in "bdf":
         looked[letter] = counts.syncs
 print("waits:", {lines[letter][0]: n for letter, n in looked.items()})
 
-assert looked == {"b": 0, "d": 1, "f": 1}
+assert looked == {"b": 0, "d": 1, "f": 1, "i": 1, "j": 1}
 # spoil: looked["f"] = 0
 
 # %% [markdown]
@@ -439,9 +442,12 @@ print("waits by steps:", waits_of, "  your guess:", guess)
 
 assert waits_of[200] - waits_of[50] == 3  # one look for each 50 steps
 # spoil: waits_of[200] = waits_of[50] + 150
+assert waits_of[50] == 3
+# spoil: waits_of = {steps: n + 1 for steps, n in waits_of.items()}
 
 # %% [markdown]
-# `fit` leaves the losses on the device and looks at those of 50 steps at once. The others are for the test images.
+# `fit` leaves the losses on the device and looks at those of 50 steps at once. Two waits are left: one before the first
+# step, where it looks whether the output bias has been set, and one for the losses of the test images.
 #
 # ## A queue, and a clock
 #
@@ -497,8 +503,8 @@ assert seen[2.0] > 0.9
 
 # %% [markdown]
 # On the left the host is the slow one: the time of a step is the number of kernels times the time to ask for one,
-# however little each does. This is why a GPU can be slow. It pays where each kernel has much to do: large batches and
-# wide layers.
+# however little each does. This is one reason why a GPU can be slow. It pays where each kernel has much to do: large
+# batches and wide layers.
 
 # %%
 asks = sum(parts.values())  # kernels of a training step
@@ -506,7 +512,7 @@ step_times = {work: timeline(5e-6, work * 1e-6, asks)[2][-1] for work in (0.5, 2
 for work, seconds in step_times.items():
     print(f"{asks} kernels of {work:4g} µs each: {1e3 * seconds:.2f} ms")
 
-assert np.isclose(step_times[0.5], step_times[2.0], rtol=0.01)  # for four times the work
+assert np.allclose([step_times[0.5], step_times[2.0]], 5e-6 * asks, rtol=0.01)
 # spoil: step_times[0.5] = step_times[2.0] / 4
 assert np.isclose(step_times[20.0], 20e-6 * asks, rtol=0.01)
 # spoil: step_times[20.0] = step_times[2.0]
@@ -514,7 +520,7 @@ assert np.isclose(step_times[20.0], 20e-6 * asks, rtol=0.01)
 # %% [markdown]
 # Now the stop watch. A machine has `run(n)`, which asks for `n` training steps and returns when they stand in the
 # queue, `wait()`, which returns when nothing is left there, and `clock()`, the time in seconds. The very first step
-# takes much longer: its kernels are compiled.
+# takes much longer: its kernels are compiled, or read from the disk.
 
 
 # %% tags=["blank"]
@@ -531,8 +537,7 @@ check("gpu.seconds", seconds_a_step)
 
 # %% [markdown]
 # `check` times machines whose times are known. Here is a real one: a model that trains, where `to_numpy` of a weight
-# is the wait. With a GPU the cell prints what it took; without one it keeps NumPy's time in `times`, since that is
-# another one on every computer.
+# is the wait. With a GPU the cell prints what it took; without one NumPy's time is only kept, in `times`.
 
 
 # %%
@@ -636,15 +641,15 @@ print(f"host and {'GPU' if on_gpu else 'stand-in'}: {parity:.0e}")
 
 assert 0 < rounding["float64"] < 1e-13 < rounding["float32"] < 1e-5
 # spoil: rounding["float64"] = 0.0
-assert left_out > 100 * rounding["float32"]
+assert left_out > 100 * 1e-4  # of the wider tolerance below
 # spoil: left_out = rounding["float32"]
-assert parity < 1e-4
+assert parity <= (1e-4 if on_gpu else 0)
 # spoil: parity = left_out
 
 # %% [markdown]
 # So two machines agree if they agree within rounding, and the tests of this package ask for $10^{-4}$ in float32 and
 # $10^{-10}$ in float64. A bug as small as one image left out of 128 is far above both. (The stand-in adds in NumPy's
-# order, and differs by 0. That shows that no array strayed across the border, and says nothing about rounding.)
+# order, and differs by 0. That it ran shows that no arrays were mixed; the 0 says nothing about a GPU's rounding.)
 #
 # ### Does training make it grow?
 #
@@ -694,23 +699,23 @@ ax.legend(frameon=False)
 show(
     fig,
     "Ten curves on a logarithmic axis. The five of the step size 0.001 stay below a millionth; the"
-    " five of 0.03 begin near a millionth and climb to about 1 within 120 steps.",
+    " five of 0.03 begin near a millionth and have climbed to about 1 after 130 steps.",
 )
 
 assert np.median(last[0.001]) < 1e-5
 # spoil: last[0.001] = last[0.03]
 assert gaps[0.001].max() < 0.01
 # spoil: gaps[0.001] = gaps[0.03]
-assert np.median(last[0.03]) > 0.01
+assert np.median(last[0.03]) > 0.3
 # spoil: last[0.03] = last[0.001]
-assert gaps[0.03].max() > 0.1
+assert gaps[0.03].max() > 1
 # spoil: gaps[0.03] = gaps[0.001]
 
 # %% [markdown]
-# With the small step these twins stay where rounding put them, and their ELBOs agree. (Among other seeds there are
-# pairs of which a single weight parts by some ten-thousandths.) With the large step they part until weights differ by
-# about 1, and some of their ELBOs are nats apart, although nothing but the order of sums was different. So compare a
-# run on a GPU with one on NumPy by the test ELBO, and only where twins on NumPy agree in theirs.
+# With the small step these twins stay where rounding put them, and their ELBOs agree. (A few other seeds go further: of
+# 200 pairs the furthest was apart by 0.0007.) With the large step they part until weights differ by about 1, and some
+# of their ELBOs are nats apart, although nothing but the order of sums was different. So compare a run on a GPU with
+# one on NumPy by the test ELBO, and only where twins on NumPy agree in theirs.
 
 # %% [markdown]
 # ## Your progress

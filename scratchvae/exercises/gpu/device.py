@@ -21,6 +21,10 @@ REFUSED = {  # words of an error: what they mean
     "Only cupy arrays": "an array of the host meets one of the device",
     "draw on the host": "the device's own generator gives other draws than NumPy's: use those that were handed in",
     "unexpected keyword": "CuPy's function does not have this keyword",
+    "'function' object has no attribute": (
+        "a method of a function is called, such as reduce: CuPy has these for few functions, the stand-in for none; "
+        "write it another way"
+    ),
     "has no attribute": "CuPy does not have this name",
     "does not model": "CuPy may well know this function, but the stand-in does not: write it another way",
 }

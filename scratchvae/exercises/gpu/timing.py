@@ -158,6 +158,16 @@ SECONDS = value(
             "divided by n + 1: the first step is not in the time, so do not count it",
         ),
         Slip(
+            of_a_fresh_one(lambda machine, n: (n - 1) * seconds_a_step(machine, n - 1) / n),
+            "factor",
+            "n - 1 steps are in the time, and it is divided by n: the first step ever is not one of the n",
+        ),
+        Slip(
+            of_a_fresh_one(lambda machine, n: seconds_a_step(machine, n - 1)),
+            "factor",
+            "n - 1 steps are timed: the first step ever is not one of the n",
+        ),
+        Slip(
             of_a_fresh_one(lambda machine, n: -seconds_a_step(machine, n)),
             "sign",
             "before minus after: the later reading is the larger one",
