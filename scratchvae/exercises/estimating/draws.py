@@ -108,6 +108,11 @@ SECOND_MOMENT = value(
             "this is its logarithm: the number itself is wanted",
         ),
         Slip(
+            lambda p, q, step: np.sum(p**2 / q) * step,
+            "elementwise-factor",
+            "square and quotient are of the densities: these are their logarithms",
+        ),
+        Slip(
             lambda p, q, step: np.sum(2 * p - q) * step,
             "elementwise-factor",
             "these are logarithms: exp comes before the sum",
@@ -171,6 +176,11 @@ DRAWS = value(
             lambda f, Z, e: np.sqrt(f**Z - 1) / e,
             "missing-term",
             "this is the square root of K",
+        ),
+        Slip(
+            lambda f, Z, e: float(np.ceil((f**Z - 1) / e**2)),
+            "elementwise-factor",
+            "rounded up to a whole number of draws: leave the formula's number as it is",
         ),
         Slip(
             lambda f, Z, e: (f**Z - 1) * e**2,

@@ -52,7 +52,7 @@ GRID = value(
     evidence_by_simpson,
     bent_curve,
     (
-        "At each point of the grid stands a product of two densities. What is that of D independent pixels with the "
+        "At each point of the grid stands a product of two densities. What is that of D independent data with the "
         "same noise? And what makes an integral of a sum?",
         "sum_g prod_d N(x_d; g_d(z_g), sigma_x^2) N(z_g; 0, 1), times the step of the grid",
         "likelihood = np.exp(...) / (2 * np.pi * sigma_x**2) ** (len(x) / 2); the step is z[1] - z[0]",
@@ -86,12 +86,12 @@ GRID = value(
         Slip(
             on_the_grid(lambda a, b, c, n, step: np.sum(np.exp(a + b)) / c**0.5 / ROOT * step),
             "factor",
-            "the constant of one pixel stands there once: each of the D pixels has it",
+            "the constant of one coordinate stands there once: each of the D has it",
         ),
         Slip(
             on_the_grid(lambda a, b, c, n, step: np.sum(np.exp(a + b)) / c**n / ROOT * step),
             "factor",
-            "the likelihood's constant is squared: each pixel has the square root of 2 pi sigma_x^2",
+            "the likelihood's constant is squared: each coordinate has the square root of 2 pi sigma_x^2",
         ),
         Slip(
             on_the_grid(lambda a, b, c, n, step: np.log(np.sum(np.exp(a + b)) / c ** (n / 2) / ROOT * step)),
@@ -102,6 +102,13 @@ GRID = value(
             lambda x, g, z, s: evidence_on_grid(x, g, z, np.sqrt(s)),
             "elementwise-factor",
             "sigma_x is a standard deviation: its square belongs in the exponent and in the constant",
+        ),
+        Slip(
+            on_the_grid(
+                lambda a, b, c, n, step: np.sum(np.exp(a * (c / 2 / np.pi) ** 0.5 + b)) / c ** (n / 2) / ROOT * step
+            ),
+            "elementwise-factor",
+            "in the exponent the squares are divided by sigma_x: its square belongs there, as in the constant",
         ),
         Slip(
             on_the_grid(lambda a, b, c, n, step: np.sum(np.exp(2 * a + b)) / c ** (n / 2) / ROOT * step),
