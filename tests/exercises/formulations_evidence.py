@@ -1,6 +1,7 @@
 """Correct formulations of the blanks of the page on the evidence."""
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 from scipy.integrate import quad, simpson, trapezoid
@@ -76,9 +77,11 @@ FORMULATIONS = {
         ),
     ],
     "evidence.piece": [
-        lambda p, m, s, a, b: p * (norm(m, s).cdf(b) - norm(m, s).cdf(a)),
+        lambda p, m, s, a, b: p * (NormalDist(m, s).cdf(b) - NormalDist(m, s).cdf(a)),
         lambda p, m, s, a, b: p * (ndtr((b - m) / s) - ndtr((a - m) / s)),
-        lambda p, m, s, a, b: p * quad(norm(m, s).pdf, a, b)[0],
+        lambda p, m, s, a, b: (
+            p * quad(lambda z: math.exp(-(((z - m) / s) ** 2) / 2), a, b)[0] / (s * math.sqrt(2 * math.pi))
+        ),
         lambda p, m, s, a, b: 0.5 * p * (erf((b - m) / np.sqrt(2 * s**2)) - erf((a - m) / np.sqrt(2 * s**2))),
         lambda p, m, s, a, b: (
             p * (math.erfc((a - m) / (math.sqrt(2) * s)) - math.erfc((b - m) / (math.sqrt(2) * s))) / 2

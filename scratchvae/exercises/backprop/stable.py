@@ -86,16 +86,6 @@ NOTHING = "far to the left it is 0, where softplus is small and positive: what i
 OTHER = "softplus has other numbers than it should have"
 
 
-def quietly(answer: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A wrong answer that overflows, without the warning."""
-
-    def quiet(a: Any) -> Any:
-        with np.errstate(all="ignore"):
-            return answer(a)
-
-    return quiet
-
-
 SOFTPLUS = Blank(
     stable_softplus,
     lambda rng: (near_and_far(rng),),
@@ -108,17 +98,17 @@ SOFTPLUS = Blank(
     ),
     (
         Slip(
-            quietly(lambda a: np.log(1 + np.exp(a))),
+            lambda a: np.log(1 + np.exp(a)),
             "non-finite",
             "exp(a) overflows for a large a, and the logarithm of inf is inf: take a out of the logarithm there",
         ),
         Slip(
-            quietly(lambda a: -np.log(1 - 1 / (1 + np.exp(-a)))),
+            lambda a: -np.log(1 - 1 / (1 + np.exp(-a))),
             "non-finite",
             "for a > 37 the probability rounds to 1, and this is -log(0): do not go through it",
         ),
         Slip(
-            quietly(lambda a: a + np.log(1 + np.exp(-a))),
+            lambda a: a + np.log(1 + np.exp(-a)),
             "non-finite",
             "this form is for a > 0: far to the left exp(-a) overflows in its turn",
         ),
@@ -143,7 +133,7 @@ SOFTPLUS = Blank(
             "it falls to 0 on both sides: for a > 0 the a that was taken out is missing",
         ),
         Slip(
-            quietly(lambda a: np.where(a > 0, a, np.log1p(np.exp(a)))),
+            lambda a: np.where(a > 0, a, np.log1p(np.exp(a))),
             "missing-term",
             "for a > 0 there is more than a: what is left of 1 + exp(a) when exp(a) is taken out?",
         ),

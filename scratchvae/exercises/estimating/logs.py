@@ -3,7 +3,6 @@
 Sizes: K draws, R repetitions, Z latents.
 """
 
-from collections.abc import Callable
 
 import numpy as np
 
@@ -29,16 +28,6 @@ def far_apart(rng: np.random.Generator) -> tuple[np.ndarray]:
     return (a,)
 
 
-def quiet(answer: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """A wrong answer that overflows on its way."""
-
-    def silenced(*arguments):
-        with np.errstate(all="ignore"):
-            return answer(*arguments)
-
-    return silenced
-
-
 LOG_MEAN_EXP = value(
     log_mean_exp,
     two_at_a_time,
@@ -51,17 +40,17 @@ LOG_MEAN_EXP = value(
     ),
     (
         Slip(
-            quiet(lambda a: np.log(np.exp(a).mean(axis=0))),
+            lambda a: np.log(np.exp(a).mean(axis=0)),
             "non-finite",
             "e^a is 0 or infinite as a float here: take the largest a of each column out first",
         ),
         Slip(
-            quiet(lambda a: a.max() + np.log(np.exp(a - a.max()).mean(axis=0))),
+            lambda a: a.max() + np.log(np.exp(a - a.max()).mean(axis=0)),
             "non-finite",
             "one maximum for all columns: in a column far below it every e is 0. Each column has its own",
         ),
         Slip(
-            quiet(lambda a: a.min(axis=0) + np.log(np.exp(a - a.min(axis=0)).mean(axis=0))),
+            lambda a: a.min(axis=0) + np.log(np.exp(a - a.min(axis=0)).mean(axis=0)),
             "non-finite",
             "the smallest is taken out, or the mean: then some exponents stay positive, and may overflow",
         ),
