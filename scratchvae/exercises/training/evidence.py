@@ -17,8 +17,9 @@ def log_weight(nll, z, mu, logvar):
 
 
 def a_draw(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """The last nll is that of an image of many pixels: its weight is 0 as a float."""
     mu, logvar, eps = rng.standard_normal((3, B, Z))
-    return rng.normal(3, 2, B), mu + np.exp(logvar / 2) * eps, mu, logvar
+    return np.append(rng.normal(3, 2, B - 1), rng.uniform(800, 900)), mu + np.exp(logvar / 2) * eps, mu, logvar
 
 
 def by_densities(nll: np.ndarray, z: np.ndarray, mu: np.ndarray, logvar: np.ndarray) -> dict[str, np.ndarray]:
@@ -28,7 +29,7 @@ def by_densities(nll: np.ndarray, z: np.ndarray, mu: np.ndarray, logvar: np.ndar
         prior = np.prod(np.exp(-(z[b] ** 2) / 2) / np.sqrt(2 * np.pi))
         sigma = np.sqrt(np.exp(logvar[b]))
         q = np.prod(np.exp(-(((z[b] - mu[b]) / sigma) ** 2) / 2) / (sigma * np.sqrt(2 * np.pi)))
-        log_w.append(np.log(np.exp(-nll[b]) * prior / q))
+        log_w.append(np.log(prior / q) - nll[b])
     return {"log w": np.array(log_w)}
 
 
@@ -90,6 +91,26 @@ LOG_WEIGHT = value(
             lambda n, z, m, v: -n + log_prior(z) - log_q(z, m, v / 2),
             "elementwise-factor",
             "sigma is used for the variance, exp(logvar)",
+        ),
+        Slip(
+            lambda n, z, m, v: -n + 0.5 * ((z - m) ** 2 / np.exp(v / 2) + v - z**2).sum(axis=1),
+            "elementwise-factor",
+            "the square is divided by sigma: the variance is exp(logvar)",
+        ),
+        Slip(
+            lambda n, z, m, v: -n + 0.5 * ((z - m) ** 2 / np.exp(v) + 2 * v - z**2).sum(axis=1),
+            "elementwise-factor",
+            "q is divided by sigma^2 in front: by sigma, whose logarithm is logvar / 2",
+        ),
+        Slip(
+            lambda n, z, m, v: -n + 0.5 * ((z - m) ** 2 / np.exp(v) + v - z**2).sum(),
+            "elementwise-factor",
+            "the sum runs over all images: over the latents of each, axis=1",
+        ),
+        Slip(
+            lambda n, z, m, v: np.log(np.exp(-n + log_prior(z) - log_q(z, m, v))),
+            "non-finite",
+            "a weight is formed first, and is 0 as a float where nll is large: add up the logarithms",
         ),
         Slip(
             lambda n, z, m, v: -n + 0.5 * ((z - m) ** 2 / np.exp(v) - z**2).sum(axis=1),

@@ -95,6 +95,16 @@ BERNOULLI = value(
             "the sign of x times the logit is turned: a large logit makes a 1 probable",
         ),
         Slip(
+            lambda x, a: np.log(1 + np.exp(a)).sum(axis=1),
+            "missing-term",
+            "this is the nll if every pixel is 0: what do those that are 1 take off?",
+        ),
+        Slip(
+            lambda x, a: cross_entropy(x, a).sum(axis=1),
+            "non-finite",
+            "the logits stand where probabilities belong, and a negative number has no logarithm",
+        ),
+        Slip(
             lambda x, a: ((x - sigmoid(a)) ** 2).sum(axis=1),
             "elementwise-factor",
             "this is squared error, the loss of another likelihood",
@@ -158,6 +168,16 @@ BEST_SIGMA = value(
             lambda x, m: np.sqrt(((x - m) ** 2).sum()),
             "factor",
             "this is the root of the sum of all squares: a mean is wanted",
+        ),
+        Slip(
+            lambda x, m: np.sqrt(((x - m) ** 2).sum() / x.shape[1]),
+            "factor",
+            "the squares of all images are divided by the pixels of one",
+        ),
+        Slip(
+            lambda x, m: np.sqrt(((x - m) ** 2).mean(axis=1)).mean(),
+            "elementwise-factor",
+            "a root for each image, and then their mean: the root comes last, after the mean of all squares",
         ),
         Slip(
             lambda x, m: np.sqrt(np.mean((x - m) ** 2) / 2),

@@ -153,6 +153,15 @@ ADAM = value(
             "the step size lr is missing",
         ),
         Slip(
+            lambda g, m, v, t, lr: (
+                after(g, m, v)[0] / (1 - 0.9**t),
+                after(g, m, v)[1] / (1 - 0.999**t),
+                stepped(*after(g, m, v), t, lr)[2],
+            ),
+            "elementwise-factor",
+            "the step is right, but m and v come back divided: the next step goes on from the averages themselves",
+        ),
+        Slip(
             lambda g, m, v, t, lr: stepped(0.9 * m + g, 0.999 * v + g**2, t, lr),
             "elementwise-factor",
             "these are sums: an average gives the new gradient the weight 0.1, and its square 0.001",
@@ -178,4 +187,5 @@ ADAM = value(
             "the step goes along this one gradient: along the average m",
         ),
     ),
+    close=1e-5,  # the 1e-8 beside the root of v itself, as programs have it, is right as well
 )
