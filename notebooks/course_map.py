@@ -15,19 +15,19 @@ PAGE = HERE.parent / "docs" / "course-map.md"
 ITEMS = {
     "claim-01": "q(x|z) approximates p(x|z). No: q(z|x) approximates the posterior p(z|x).",
     "claim-02": "KL measures similarity. No: a dissimilarity, not symmetric, not a metric.",
-    "claim-03": "There is one KL. No: KL(q ‖ p(z|x)) shrinks, KL(q ‖ p(z)) stands in the objective.",
+    "claim-03": "There is one KL. No: KL(q ‖ p(z|x)) is the gap, KL(q ‖ p(z)) stands in the objective.",
     "claim-04": "The first term is the likelihood. No: the expected log-likelihood under q.",
-    "claim-05": "Maximise one term or minimise the other. No: only their sum is the bound.",
+    "claim-05": "Maximise one term or minimise the other. They pull apart, and a weight decides: 1 is the ELBO.",
     "claim-06": "The bound needs no name. It is the ELBO, by Jensen and by an exact identity.",
-    "claim-07": "Give q the same distribution as p. Not possible in a diagonal family.",
+    "claim-07": "Give q the distribution of the posterior. Exact, but a diagonal family seldom holds it.",
     "claim-08": "Variational inference is all. Half: theta is learned by the same bound; phi is shared by all x.",
-    "claim-09": "The integral is hard because of the dimension. Only together with a non-linear decoder.",
+    "claim-09": "The integral is hard because of the dimension. Only together with a joint that is bent.",
     "claim-10": "Sampling is random, so not differentiable. The expectation is differentiable.",
     "claim-11": "Mean and standard deviation are trained. They are outputs; the weights are trained.",
     "claim-12": "Epsilon is fixed. Drawn afresh for each pass, and constant within it.",
     "claim-13": "sigma, variance and log-variance are the same. Say which; the covariance is diagonal.",
     "claim-14": "Sample the latent distribution to generate. z from the prior, then x from p(x|z).",
-    "claim-15": "Smooth because it has a mean and a standard deviation. Because of noise and KL together.",
+    "claim-15": "Smooth because it has a mean and a standard deviation. Not by noise alone: it takes the KL.",
     "claim-16": "p(x) is the data's distribution. The model's, p_theta(x), is not the data's.",
     "claim-17": "A bottleneck must be narrow. Not so; and a linear one spans PCA's subspace.",
     "claim-18": "The loss is a matter of taste. The choice of likelihood is the choice of loss.",
@@ -79,10 +79,11 @@ def page() -> str:
         lines += ["", f"## {title}", "", "| | item | settled in |", "|---|---|---|"]
         for name, text in ITEMS.items():
             if name.startswith(prefix):
-                cells = "; ".join(
+                links = [
                     f"[{source.stem[:2]}, {heading}](../notebooks/{source.stem}.ipynb)"
                     for source, _, heading in found.get(name, [])
-                )
+                ]
+                cells = "; ".join(dict.fromkeys(links))  # each section once
                 item = text.replace("|", chr(92) + "|")
                 lines.append(f"| {int(name[-2:])} | {item} | {cells} |")
     return "\n".join(lines) + "\n"

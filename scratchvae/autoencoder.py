@@ -31,7 +31,8 @@ class AutoencoderCache(NamedTuple):
 class Autoencoder(Model):
     """x -> encoder -> z -> decoder -> logits, trained to maximise log p(x|z) at z = encoder(x); see `Model`.
 
-    There is no prior and no noise: nothing says what the codes look like as a whole, so there is nothing to draw from.
+    There is no prior and no noise: nothing fixes how codes are distributed. A density can be fitted to them afterwards,
+    and then it is another model, from which one can draw.
 
     Shapes    x (B, n_x), z (B, n_z), logits (B, n_x n_params). n_hidden is mirrored in the decoder; () makes it linear.
     """

@@ -146,7 +146,7 @@ def softplus(x: Array) -> tuple[Array, Cache]:
     For x > 0 it is x + log(1 + exp(-x)) = x - log(p); for x < 0 it is -log(1 - p). The larger of p and 1 - p is never
     below 1/2, so the logarithm is safe. The error is of the order of the dtype's epsilon, absolute where y < 1 and
     relative where y > 1; far to the left, where y itself is smaller than that, y is 0. (log1p would keep those digits,
-    and costs ten times as much where NumPy has no vectorised one, as without AVX-512.)
+    and costs up to several times as much where NumPy has no vectorised one, as without AVX-512.)
 
     Shapes    any; y like x.
     Backward  dx = dy p: the derivative of softplus is the sigmoid.

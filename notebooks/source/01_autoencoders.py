@@ -613,8 +613,8 @@ for ax, what, title in zip(axes, (votes, distance), ("votes", "distance"), stric
 axes[1].contour(z_1, z_2, distance.reshape(32, 32), [limit], colors="white")
 show(
     fig,
-    "Two maps over the codes. Votes: few in the middle of the cloud and along lines that "
-    "run outwards from it, ten in most of the rest. Distance: small at the lower right, "
+    "Two maps over the codes; white dots: every tenth image's code. Votes: few in the middle of the "
+    "cloud and along lines that run outwards from it, ten in most of the rest. Distance: small at the lower right, "
     "where 1 is; beyond the white lines, in two corners, it is far.",
 )
 

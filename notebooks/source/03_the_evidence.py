@@ -522,14 +522,14 @@ rng = np.random.default_rng(2)
 highest = z[log_joint.argmax(axis=1)]  # (200,)  of one ring; the rings' posteriors multiply
 off, years = {}, {}
 for Z in (1, 2, 5, 20):
-    Q, errors = turn(Z, 3), []
+    Q, missed_by = turn(Z, 3), []
     for _ in range(100):
         i = rng.integers(200, size=Z)  # (Z,)  a point for each ring
         value = log_px_of_tangent(
             lambda z, Q=Q: rings(z, Q), x_test[i].reshape(-1), Q @ highest[i]
         )
-        errors.append(value - log_px[i].sum())
-    off[Z] = np.sqrt(np.mean(np.square(errors)))
+        missed_by.append(value - log_px[i].sum())
+    off[Z] = np.sqrt(np.mean(np.square(missed_by)))
     years[Z] = 101.0**Z / 1e9 / 3.15e7
     print(f"Z = {Z:2}: tangent off by {off[Z]:.2f} nats (root mean square)", end="")
     print(f"; grid {years[Z]:8.1e} years; {float(len(kinks) + 1) ** Z:.0e} pieces")

@@ -402,26 +402,26 @@ assert means[2] > 1e4 * means[1] > 1e8 * means[0]
 guess = None  # 0.5 or 2
 
 # %% tags=["answer"]
-ratios = np.array([0.51, 0.55, 0.7, 1, 1.5, 2, 5, 10])  # (8,)
+tried = np.array([0.51, 0.55, 0.7, 1, 1.5, 2, 5, 10])  # (8,)
 wide, step = np.linspace(-60, 60, 60_001, retstep=True)  # a narrow q has a long way to go
 log_p = log_normal(wide, 0.96, 0.2)  # (60001,)
 factors = np.array(
-    [moment(log_p, log_normal(wide, 0.96, 0.2 * r), step) for r in ratios]
+    [moment(log_p, log_normal(wide, 0.96, 0.2 * r), step) for r in tried]
 )  # (8,)
 off_by_one = moment(log_p, log_normal(wide, 0.96 + np.sqrt(0.2), 0.4), step)
 too_narrow = {0.5: [], 0.45: []}
 for reach in (5, 10, 20):
-    near = np.abs(wide - 0.96) < reach  # (60001,)
+    within = np.abs(wide - 0.96) < reach  # (60001,)
     for r, found in too_narrow.items():
-        found.append(moment(log_p[near], log_normal(wide[near], 0.96, 0.2 * r), step))
-print("r     ", *(f"{r:8.2f}" for r in ratios))
+        found.append(moment(log_p[within], log_normal(wide[within], 0.96, 0.2 * r), step))
+print("r     ", *(f"{r:8.2f}" for r in tried))
 print("factor", *(f"{f:8.4f}" for f in factors))
 print(f"r = 2, and the mean one standard deviation off: {off_by_one:.4f}")
 for r, found in too_narrow.items():
     print(f"r = {r:.2f}, integrated to 5, 10, 20:", *(f"{f:.1e}" for f in found))
 print("your guess:", guess)
 
-assert np.allclose(factors, ratios / np.sqrt(2 * ratios - 1))  # by completing the square
+assert np.allclose(factors, tried / np.sqrt(2 * tried - 1))  # by completing the square
 # spoil: factors = factors * 1.001
 assert np.isclose(factors[5], 2 / np.sqrt(3))
 # spoil: factors[5] = factors[6]

@@ -341,8 +341,8 @@ def valleys(values):
     return np.stack([means[i + 1], sigmas[j + 1]], axis=1)  # (V, 2)
 
 
-# p, as the library takes a density on a grid; the zeros are for what is not needed here
-target = GridPosterior(z[:, None], step, log_p[None], np.zeros(1), np.zeros(1))
+# the library's descent wants a posterior: its points, their distance, log p there; the rest is not needed
+target = GridPosterior(z[:, None], cell=step, log_density=log_p[None], log_px=None, error=None)
 ends = []
 for mean, spread in ((-2.0, 1.0), (0.0, 1.5), (2.5, 1.0)):
     mu, logvar = best_gaussian(target, np.array([[mean]]), np.array([[2 * np.log(spread)]]))
@@ -372,7 +372,7 @@ for (name, (mean, spread)), colour, style in zip(
 ax.set(xlim=(-5, 5), ylim=(0, 1.15), xlabel="z", ylabel="density", title="Two best fits")
 ax.legend(frameon=False, fontsize=8, loc="upper right")
 levels = (0.45, 0.6, 0.8, 0.93, 1.1, 1.25, 1.5, 2, 3, 5)
-lines = bx.contour(means, sigmas, q_to_p.T, levels, cmap="viridis")
+lines = bx.contour(means, sigmas, q_to_p.T, levels, cmap="viridis", vmax=8)
 bx.clabel(lines, fontsize=7)
 bx.plot(ends[:, 0], ends[:, 1], "o", color=BLUE)
 bx.set(xlabel="mean of q", ylabel="standard deviation of q", title="KL(q ‖ p), in nats")

@@ -654,21 +654,21 @@ show(
 # %%
 thetas = np.linspace(-1, 1, 201)  # (201,)
 log_priors = log_normal(z, 0, 1)  # (8001,)  and log q
-elbos = np.array(
+bounds = np.array(
     [bound_of(log_normal(x, one * z, noise) + log_priors, log_priors, step) for one in thetas]
 )
 log_pxs = log_normal(x, 0, np.sqrt(thetas**2 + noise**2))  # (201,)
-top = elbos.argmax()
+top = bounds.argmax()
 for i in (200, top):
-    print(f"theta = {thetas[i]:.2f}: ELBO {elbos[i]:.3f}, log p(x) {log_pxs[i]:.3f}")
+    print(f"theta = {thetas[i]:.2f}: ELBO {bounds[i]:.3f}, log p(x) {log_pxs[i]:.3f}")
 
 assert abs(thetas[top]) < 1e-9
 # spoil: top = 200
-assert elbos[top] > elbos[200] + 1.9
+assert bounds[top] > bounds[200] + 1.9
 # spoil: top = 200
 assert log_pxs[top] < log_pxs[200] - 1.4
 # spoil: top = 200
-assert np.isclose(log_pxs[top], elbos[top])  # and the gap is closed
+assert np.isclose(log_pxs[top], bounds[top])  # and the gap is closed
 # spoil: top = 200
 
 # %% [markdown]

@@ -394,8 +394,9 @@ assert (factors[:, 0] > 100 * factors[:, 1]).all()
 # of $B$ examples and a column for each of $Z$ latents, and every entry is on its own: the covariance of $q$ is
 # diagonal.
 #
-# > **Often said.** `std = exp(logvar)`. It stands in the code of several well-known examples, and a gradient check
-# > passes: the backward pass is consistent with the wrong forward pass.
+# > **Often said.** `std = exp(logvar)`. It stands in the code of
+# > [several well-known examples](../docs/museum.md), and a gradient check passes: the backward belongs to the wrong
+# > forward.
 # >
 # > **What is true.** `exp(logvar)` is the variance. This sampler draws from another distribution than the one that the
 # > KL term talks about. Differences cannot see that. Moments can.
