@@ -11,6 +11,7 @@ import numpy as np
 from scratchvae.checks.stop import OutOfTime, time_limit
 
 SECONDS = 2.0  # that an answer may take at one point
+JUDGING = 6.0  # that the search for what is wrong with it may take
 
 
 class Trouble(Exception):
@@ -22,15 +23,17 @@ class NotWritten(Exception):
 
 
 @contextmanager
-def kindly() -> Iterator[None]:
-    """Raises NotWritten or Trouble for whatever happens inside."""
+def kindly(
+    seconds: float = SECONDS, late: str = "it did not return: is there a loop that does not end?"
+) -> Iterator[None]:
+    """Raises NotWritten or Trouble for whatever happens inside; late is what is said after so many seconds."""
     try:
-        with time_limit(SECONDS), np.errstate(all="ignore"):
+        with time_limit(seconds), np.errstate(all="ignore"):
             yield
     except (NotImplementedError, NotWritten):
         raise NotWritten from None
     except OutOfTime:
-        raise Trouble(f"it did not return within {SECONDS:g} seconds: is there a loop that does not end?") from None
+        raise Trouble(f"after {seconds:g} seconds {late}") from None
     except Exception as error:
         raise Trouble(in_a_sentence(error)) from None
 

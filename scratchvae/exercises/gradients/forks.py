@@ -105,6 +105,21 @@ FORK = value(
             "factor",
             "dlogvar: the part through z is twice what it should be, the one from the KL is right",
         ),
+        Slip(
+            wrong_fork(lambda m, mk, v, vk, w, beta: (m - beta * w * mk, v - 2 * beta * w * vk)),
+            "factor",
+            "dlogvar: the part from the KL is twice what it should be, the one through z is right",
+        ),
+        Slip(
+            wrong_fork(lambda m, mk, v, vk, w, beta: (m - beta * w * mk, v + beta * w * vk)),
+            "sign",
+            "dlogvar: the part from the KL has the wrong sign",
+        ),
+        Slip(
+            lambda dz, mu, v, eps, w, beta: to_mu_and_logvar(dz, mu, 2 * v, eps, w, beta),
+            "elementwise-factor",
+            "the variance stands where sigma belongs: sigma is exp(logvar / 2)",
+        ),
     ),
 )
 
@@ -228,6 +243,11 @@ ENCODER = value(
             lambda d, h, x: (x.T @ (d * (1 - h**2)), d.sum(axis=0)),
             "elementwise-factor",
             "db lacks the slope of the tanh, which dW has",
+        ),
+        Slip(
+            lambda d, h, x: (x.T @ d, (d * (1 - h**2)).sum(axis=0)),
+            "elementwise-factor",
+            "dW lacks the slope of the tanh, which db has",
         ),
     ),
 )

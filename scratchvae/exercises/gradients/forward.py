@@ -50,6 +50,9 @@ SIGMA = value(
             "elementwise-factor",
             "the exponent was doubled: does a square root double or halve it?",
         ),
+        Slip(
+            np.sqrt, "elementwise-factor", "this is the root of a logarithm, which may be negative: undo the log first"
+        ),
     ),
 )
 
@@ -148,6 +151,21 @@ KL = value(
             lambda m, v: 0.5 * (m**2 + np.exp(v) - 1 - v),
             "shape",
             "one number for each latent: add them up for each example",
+        ),
+        Slip(
+            lambda m, v: 0.5 * (m**2 + np.exp(v) - 1 - v / 2).sum(axis=1),
+            "elementwise-factor",
+            "log sigma stands where log sigma^2 belongs: v is the logarithm of the variance already",
+        ),
+        Slip(
+            lambda m, v: 0.5 * ((m**2 + np.exp(v) - v).sum(axis=1) - 1),
+            "factor",
+            "the -1 is there once for each example: every latent has its own",
+        ),
+        Slip(
+            lambda m, v: 0.5 * ((1 + m**2) * np.exp(-v) - 1 + v).sum(axis=1),
+            "elementwise-factor",
+            "this is KL(N(0, 1) || N(mu, sigma^2)): the mean is to be taken under q",
         ),
         Slip(lambda m, v: -0.5 * (m**2 + np.exp(v) - 1 - v).sum(axis=1), "sign", "it is negative, and a KL never is"),
         Slip(

@@ -94,6 +94,7 @@ DMU = gradient(
             "elementwise-factor",
             "this is the local slope: what arrives from above is forgotten",
         ),
+        Slip(lambda d, e, s: 1, "shape", "this is the local slope: what arrives from above, dz, is multiplied by it"),
         Slip(lambda d, e, s: d * e, "elementwise-factor", "eps is a factor too many: it multiplies sigma, not mu"),
         Slip(lambda d, e, s: d * s, "elementwise-factor", "sigma is a factor too many: it multiplies eps, not mu"),
         Slip(
@@ -144,7 +145,7 @@ DSIGMA = gradient(
         Slip(
             lambda d, e, s: d * s * e,
             "elementwise-factor",
-            "sigma is a factor too many: the derivative of sigma eps by sigma",
+            "sigma is a factor too many: the slope of sigma eps in sigma has none",
         ),
         Slip(
             lambda d, e, s: d * np.abs(e),
