@@ -137,8 +137,8 @@ BEST_SIGMA = value(
     by_halving,
     images_and_means,
     (
-        "Let S be the sum of all squared errors and N the number of all pixels. Where is the derivative of "
-        "S / (2 sigma^2) + N log sigma zero?",
+        "Let S be the sum of all squared errors and n the number of all pixels. Where is the derivative of "
+        "S / (2 sigma^2) + n log sigma zero?",
         "sigma_x^2 = the mean of (x - m)^2 over all images and pixels",
         "np.sqrt(np.mean(...))",
     ),
@@ -197,7 +197,7 @@ BEST_SIGMA = value(
         Slip(
             lambda x, m: np.sqrt(((x - m) ** 2).sum() / (x.size - 1)),
             "factor",
-            "no degree of freedom is lost, since the means were not computed from these errors: divide by N",
+            "no degree of freedom is lost, since the means were not computed from these errors: divide by n",
         ),
     ),
 )
