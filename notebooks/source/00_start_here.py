@@ -28,7 +28,7 @@
 #
 # **What you need**
 # - some Python with NumPy, matrix products, logarithms, the normal density. About 35 minutes with the blanks. It runs
-#   in 20 seconds.
+#   in 15 seconds.
 
 # %%
 from importlib.util import find_spec
@@ -50,6 +50,7 @@ from scratchvae.data.toy import mixture
 from scratchvae.exercises import check, hint, progress, solution, use  # noqa: F401
 from scratchvae.view.notebook import panels, show
 
+threadpool_limits(1, user_api="blas")  # one thread; the last section says why
 COLOURS, MARKERS = ("#0072B2", "#D55E00", "#009E73"), ("o", "s", "^")
 
 # %% [markdown]
@@ -57,7 +58,7 @@ COLOURS, MARKERS = ("#0072B2", "#D55E00", "#009E73"), ("o", "s", "^")
 #
 # This cell trains a **variational autoencoder** (VAE) on 10,000 handwritten digits, in some seconds. Of the labels it
 # is told nothing. One half of it, the **decoder**, makes a picture of $28 \times 28 = 784$ pixels from two numbers,
-# the **code** $z = (z_1, z_2)$.
+# the **code** $z = (z_1, z_2)$; the other half, the **encoder**, says which codes suit an image.
 
 # %%
 data = load_data("mnist-sample")
@@ -166,14 +167,16 @@ assert np.allclose(scores.sum(axis=1), 1)  # every vote goes to one digit
 # spoil: scores[0, 0] += 0.1
 assert 0 < hits[8] < 40  # luck needs a hundred tries and more
 # spoil: hits[8] = hits[0]
-assert hits[1] > 20 * hits[8]
-# spoil: hits[1] = hits[8]
+assert min(hits[0], hits[1]) > 10 * hits[8]
+# spoil: hits[0] = hits[8]
+assert scores[:, 0].max() == 1
+# spoil: scores[:, 0] = 1 - scores[:, 0].max()
 
 # %% [markdown]
 # ## What you steered
 #
-# Write the machine. A matrix product and the larger of 0 and the sum give 200 **hidden** numbers; another product and
-# an S-shaped curve, the **sigmoid**, give each pixel's probability of being lit:
+# Write the machine. A matrix product and the larger of 0 and the sum (`np.maximum`) give 200 **hidden** numbers;
+# another product and an S-shaped curve, the **sigmoid**, give each pixel's probability of being lit:
 #
 # $$h = \max(0,\; z W_h + b_h), \qquad \bar{x} = \frac{1}{1 + e^{-(h W_x + b_x)}} .$$
 
@@ -190,8 +193,8 @@ def decoder(z, W_h, b_h, W_x, b_x):
 check("start.decoder", decoder)
 
 # %% [markdown]
-# *Write down a guess:* steer far off the map, to $z = (12, -5)$, farther out than the code of any image that the model
-# was trained on. Will the picture be grey, noise, black or sharp?
+# *Write down a guess:* steer far off the map, to $z = (12, -5)$, farther out than the encoder puts any image that the
+# model was trained on. Will the picture be grey, noise, black or sharp?
 
 # %%
 guess = None  # "grey", "noise", "black" or "sharp"
@@ -203,23 +206,22 @@ weights = [vae.params[name].astype(float) for name in names]  # W_h, b_h, W_x, b
 apart = np.abs(decoder_of(codes, *weights) - picture(codes)).max()
 print(f"yours and the library's differ by {apart:.0e} at most")
 
-means, _, _ = vae.encode(data.x_train / 255)  # (10000, 2)  where the other half puts images
+means, _, _ = vae.encode(data.x_train / 255)  # (10000, 2)  where the encoder puts images
 farthest = np.linalg.norm(means, axis=1).max()
 far_codes = np.array([[12, -5], [-12, 3], [0, 12], [9, 9], [-9, -9]])  # (5, 2)
 far_pictures = decoder_of(far_codes, *weights)  # (5, 784)
-near_pictures = decoder_of(at_random, *weights)  # (4000, 784)
-grey_near, grey_far = (
-    ((x > 0.05) & (x < 0.95)).mean() for x in (near_pictures, far_pictures)
+grey_map, grey_far = (
+    ((x > 0.05) & (x < 0.95)).mean() for x in (picture(codes), far_pictures)
 )  # the share of pixels that are neither nearly black nor nearly white
 print(f"the farthest image has its code {farthest:.1f} from the middle")
-print(f"grey pixels: {grey_near:.0%} near, {grey_far:.0%} far away; your guess: {guess}")
+print(f"grey pixels: {grey_map:.0%} on the map, {grey_far:.0%} far away; your guess: {guess}")
 
 assert apart < 1e-4
 # spoil: apart = np.abs(decoder_of(codes + 0.01, *weights) - picture(codes)).max()
 assert farthest < 0.8 * np.linalg.norm(far_codes, axis=1).min()
 # spoil: farthest = np.linalg.norm(far_codes, axis=1).max()
-assert grey_far < 0.4 * grey_near
-# spoil: grey_far = grey_near
+assert grey_far < 0.4 * grey_map
+# spoil: grey_far = grey_map
 
 # %%
 fig, axes = panels(5, height=1.7)
@@ -234,15 +236,15 @@ show(
 )
 
 # %% [markdown]
-# Sharper than on the map. A sure answer is no sign that the machine has been there. Remember it for the points below.
+# Sharper than on the map. A sure answer is no sign that the machine has been there.
 #
 # ## What it was trained for
 #
 # Draw a code from $p(z) = \mathcal{N}(0, I)$, two independent normal numbers; decode it; light each pixel with its
 # probability. That makes an image $x$ of bits: the VAE is a distribution $p(x)$. Training should make the $p(x)$ of
-# real images large. It is out of reach (page 03), so a lower bound of $\log p(x)$ is raised instead, the **ELBO**
-# (page 06). Its unit is the **nat**, for natural logarithms. Real pixels are grey; in training each is lit with its
-# grey value as the probability, afresh in each **epoch**, each pass over the images.
+# real images large. It takes an integral over all codes, soon out of reach (page 03), so a lower bound of $\log p(x)$
+# is raised instead, the **ELBO** (page 06). Its unit is the **nat**, for natural logarithms. Real pixels are grey; in
+# training each is lit with its grey value as the probability, afresh in each **epoch**, each pass over the images.
 #
 # *Write down a guess:* a model that flips 784 fair coins has $\log p(x) = -784 \log 2 \approx -543$ nats for every
 # image. Coins that are biased, each as often lit as that pixel in all images, have about $-200$. And the VAE's bound?
@@ -264,8 +266,10 @@ print(f"on average {bound - biased:.0f} nats above the biased coins")
 
 assert np.isclose(fair, -784 * np.log(2))
 # spoil: fair = biased
-assert bound > biased + 30 > fair + 300
-# spoil: bound = fair
+assert abs(biased + 200) < 5
+# spoil: biased = fair
+assert bound > biased + 30
+# spoil: bound = biased
 
 # %% [markdown]
 # ## Two questions about the same data
@@ -416,6 +420,8 @@ plain = fitted[2] / (2 * np.pi * v) * np.exp(-squares / (2 * v))  # (C,)
 
 assert np.isclose(log_far[0], np.log(lifted.sum()) - 5000, rtol=1e-9)
 # spoil: log_far = log_far + 1
+assert abs(log_far[0] + 5001) < 1
+# spoil: log_far = log_far[::-1]
 assert log_far.max() < log_px.min() - 4000
 # spoil: log_far = log_px
 assert plain.sum() == 0  # too small for a float
@@ -423,7 +429,7 @@ assert plain.sum() == 0  # too small for a float
 
 # %% [markdown]
 # About $e^{-5001}$ at the first: unlike any point of the data. Without logarithms the computer would make that 0, and
-# Bayes' rule 0/0. (The opposite need not hold: page 12 shows a black image that is more probable than most digits.)
+# Bayes' rule 0/0. (The converse need not hold: page 12 shows a black image that is more probable than most digits.)
 #
 # And it makes new points: draw a class, then a point of it. Write the second draw, from normal numbers `eps` with mean
 # 0 and variance 1.
@@ -466,16 +472,22 @@ show(fig, "Two panels with three round clouds each, alike at a glance.")
 # %% tags=["answer"]
 print("your draws:", "left" if order[0] == 1 else "right", "  your guess:", guess)
 many, classes = draws(60_000)  # (60000, 2), (60000,)
+middles = np.stack([many[classes == c].mean(axis=0) for c in range(3)])  # (C, 2)
 again = np.array([((many[classes == c] - m[c]) ** 2).mean() for c in range(3)])  # (C,)
+changes = np.stack([real[labels == digit].var(axis=0) for digit in range(10)])  # (10, 784)
 
 assert np.allclose(again, v, rtol=0.05)  # a fit to draws finds the model again
 # spoil: again = again**0.5
+assert np.allclose(middles, m, atol=0.02)
+# spoil: middles = -middles
+assert changes.min(axis=1).max() == 0 < 0.1 < changes.max(axis=1).min()  # in each digit
+# spoil: changes = changes + 0.01
 
 # %% [markdown]
 # ## Where the course is going
 #
-# A round cloud for each class is enough in the plane. Digits form no round clouds in 784 dimensions: there a decoder
-# does what your `new_points` does here.
+# A round cloud for each class is enough for these points. Digits form no round clouds in 784 dimensions (in each,
+# some pixels never change): there a decoder does what your `new_points` does here.
 #
 # | pages | the question |
 # |---|---|
@@ -524,23 +536,31 @@ for number, day in first_version.items():  # an arXiv number starts with year an
 #
 # `python -m scratchvae doctor` answers from a terminal; this cell asks the same. But can it fail? So ask once more,
 # with a library that is broken on purpose: it averages the log-probability of an image over the pixels instead of
-# adding up, a slip that is often made. *Before you run the cell:* the doctor looks at the images, at a KL divergence
-# (page 05), at 784 fair coins, and at the gradients of two models. Which will fail?
+# adding up, a slip that is often made, and the slope follows. *Before you run the cell:* the doctor looks at the
+# images, at a KL divergence (page 05), at 784 fair coins, and at the gradients of two models. Which will fail?
+
+# %%
+right_value, right_slope = Bernoulli.nll, Bernoulli.nll_backward
+
+
+def mean_value(self, x, logits):
+    """Wrong: a mean over pixels."""
+    nll, cache = right_value(self, x, logits)
+    return nll / x.shape[1], cache
+
+
+def mean_slope(self, dnll, cache):
+    """The slope of that mean."""
+    return right_slope(self, dnll / cache[0].shape[1], cache)
+
 
 # %% tags=["stumble-12", "answer"]
-
-
-class Averaged(Bernoulli):
-    """Wrong: a mean over pixels."""
-
-    def nll(self, x, logits):
-        nll, cache = super().nll(x, logits)
-        return nll / x.shape[1], cache
-
-
 failed = {}
-for library in ("sound", "broken"):
-    with patch.object(doctor, "Bernoulli", Averaged if library == "broken" else Bernoulli):
+for library, value, slope in (
+    ("sound", right_value, right_slope),
+    ("broken", mean_value, mean_slope),
+):
+    with patch.multiple(Bernoulli, nll=value, nll_backward=slope):
         lines = list(doctor.checks("numpy"))
     failed[library] = [name for name, holds, _ in lines if not holds]
     print(library)
@@ -553,6 +573,8 @@ assert failed["broken"] == ["784 fair coins = 784 log 2"]  # this one, and no ot
 # spoil: failed['broken'] = failed['sound']
 
 # %% [markdown]
+# The gradients pass: they are compared with the value that is there, right or wrong.
+#
 # ## What repeats exactly, and what does not
 #
 # All randomness here comes from a generator with a seed, handed to the function that needs it. Is that enough for the
@@ -580,20 +602,19 @@ assert max(sums) - min(sums) < 1e-5
 # spoil: sums.add(0.1)
 
 # %% [markdown]
-# In which order a matrix product adds up depends on the processor, on the library, and on how many **threads** share
+# In which order a matrix product adds up can depend on the processor, on the library, and on how many **threads** share
 # the work. Does such a difference matter later? We train a small VAE again and again: as before; with one matrix of the
 # start made larger by one part in 100,000, a nudge; from another seed.
 
 
 # %%
 def train(seed, nudge=0.0):
-    """All weights of a small VAE after five epochs, and its ELBO on held-out images."""
+    """All weights of a small VAE after three epochs, and its ELBO on held-out images."""
     rng = np.random.default_rng(seed)
     small = VAE(784, n_hidden=(100,), n_z=2, rng=rng)
     small.params["decoder.0.W"][...] *= np.float32(1 + nudge)
-    how = {"epochs": 5, "optimizer": Adam(lr=2e-3), "rng": rng, "progress": False}
-    with threadpool_limits(1, user_api="blas"):  # one thread
-        history = fit(small, data.x_train[:2000], data.x_test[:500], **how)
+    how = {"epochs": 3, "optimizer": Adam(lr=2e-3), "rng": rng, "progress": False}
+    history = fit(small, data.x_train[:2000], data.x_test[:500], **how)
     return np.concatenate([p.ravel() for p in small.params.values()]), history["test_elbo"][-1]
 
 
@@ -618,7 +639,9 @@ for name, other in others.items():
     elbo_off[name] = max(abs(a - c) for (_, a), (_, c) in zip(runs, other, strict=False))
     listed = "  ".join(f"{difference:.0e}" for difference in worst[name])
     print(f"{name:11} {elbo_off[name]:11.4f}      {listed}")
-print("your guess:", guess)
+starts = [VAE(784, (100,), 2, rng=np.random.default_rng(seed)).params for seed in range(5)]
+nudge = 1e-5 * max(np.abs(start["decoder.0.W"]).max() for start in starts)
+print(f"the nudge itself: {nudge:.0e} at most; your guess: {guess}")
 products = []
 for threads in (1, 2):
     with threadpool_limits(threads, user_api="blas"):
@@ -631,15 +654,17 @@ assert max(worst["again"]) == 0  # bit for bit
 # spoil: worst['again'] = worst['nudged']
 assert elbo_off["nudged"] < 0.1
 # spoil: elbo_off['nudged'] = elbo_off['other seed']
-assert max(worst["nudged"]) > 100 * min(worst["nudged"])  # lost from one seed, not from another
+assert min(worst["nudged"]) < 2 * nudge  # as small as at the start
+# spoil: worst['nudged'] = worst['nudged'][3:]
+assert max(worst["nudged"]) > 200 * nudge
 # spoil: worst['nudged'] = worst['nudged'][:1]
 assert elbo_off["other seed"] > 1
 # spoil: elbo_off['other seed'] = elbo_off['nudged']
 
 # %% [markdown]
 # So the course promises bits only for the same seed on the same machine, with the same versions and the same number of
-# threads. Otherwise it promises the ELBO within a tolerance, and nothing of a single weight: the same nudge was lost
-# from one seed, and grew a thousandfold from another. And two methods are compared from several seeds.
+# threads. Otherwise it promises the ELBO within a tolerance, and nothing of a single weight: the same nudge stayed
+# small from one seed, and grew several hundredfold from another. And two methods are compared from several seeds.
 #
 # ## Your progress
 

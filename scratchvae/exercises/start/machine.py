@@ -177,6 +177,16 @@ DECODER = value(
             "b_h is not in it",
         ),
         Slip(
+            lambda z, W, b, V, c: logistic(np.maximum(0, z @ W) @ V),
+            "missing-term",
+            "neither b_h nor b_x is in it",
+        ),
+        Slip(
+            lambda z, W, b, V, c: logistic(np.max(z @ W + b, 0) @ V + c),
+            "shape",
+            "np.max(a, 0) is the largest of each column: np.maximum(0, a) compares every entry with 0",
+        ),
+        Slip(
             lambda z, W, b, V, c: logistic(hidden(z, W, b) @ V),
             "missing-term",
             "b_x is not in it",

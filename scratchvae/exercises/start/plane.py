@@ -102,6 +102,16 @@ JOINT = value(
             "the squares are divided by 2 v, not by v",
         ),
         Slip(
+            lambda x, m, v, p: np.log(p) - squares(x, m) / 2 * v - np.log(2 * np.pi * v),
+            "elementwise-factor",
+            "/ 2 * v divides by 2 and multiplies by v: brackets around the 2 v",
+        ),
+        Slip(
+            lambda x, m, v, p: np.log(p) - squares(x, m) / (4 * v) - np.log(2 * np.pi * v),
+            "factor",
+            "half the squares: a mean over the coordinates, or one 2 too many? Their sum over 2 v is wanted",
+        ),
+        Slip(
             lambda x, m, v, p: np.log(p) - squares(x, m) / (2 * v**2) - np.log(2 * np.pi * v),
             "elementwise-factor",
             "variances are variances already: no square on them",
@@ -141,6 +151,11 @@ JOINT = value(
             lambda x, m, v, p: log_of(joint(x, m, v, p).sum(axis=1)),
             "shape",
             "this is log p(x), added up over the classes: one number for each class is wanted",
+        ),
+        Slip(
+            lambda x, m, v, p: log_joint(x, m, v, p) - log_of(joint(x, m, v, p).sum(axis=1, keepdims=True)),
+            "non-finite",
+            "this is log p(y|x), divided by the sum over the classes: Bayes' rule comes after this function",
         ),
         Slip(
             lambda x, m, v, p: (np.log(p) - squares(x, m) / (2 * v) - np.log(2 * np.pi * v)).T,
