@@ -14,10 +14,10 @@
 # # 09 · Gradients through mu and sigma
 #
 # This page follows one gradient from the objective back to the first layer of the encoder, and you write it: twelve
-# short functions. Each is checked as soon as you run its cell, and the check says what is wrong.
+# short functions. Each is checked as soon as you run its cell, and most slips are told by name.
 #
 # **What you will do**
-# - write the draw, the KL, and the derivative of the objective with respect to everything between them and the data;
+# - write the draw, the KL, and the gradients on the way from the objective to the encoder's first weights;
 # - predict which way the noise pushes sigma, and count;
 # - put your functions together, and compare them with the library's backward pass.
 #
@@ -142,7 +142,8 @@ B = 4
 vae = VAE(n_x=6, n_hidden=(5,), n_z=2, activation="tanh", rng=rng, dtype="float64")
 for p in vae.params.values():
     p += 0.3 * rng.standard_normal(p.shape)  # biases away from zero, for a fair test
-x, eps = rng.random((B, 6)), vae.draw_eps(B, rng)  # (B, D), (B, Z)
+x = (rng.random((B, 6)) < 0.5).astype("float64")  # (B, D)  pixels, dark or lit
+eps = vae.draw_eps(B, rng)  # (B, Z)
 
 mu, logvar, _ = vae.encode(x)  # (B, Z) each
 z, (sigma, _) = reparameterize(mu, logvar, eps)
@@ -161,8 +162,8 @@ assert np.allclose((z - mu) / eps, sigma)
 #
 # We differentiate one number, $s = \sum_b w_b\, \text{objective}_b$, the objective with a weight for each example; the
 # mean has $w_b = 1/B$. A name such as `dz` stands for the derivative of $s$ with respect to $z$, and has the shape of
-# $z$. The library's `backward` takes the weights $w$, and a dictionary `trace` in which it leaves every gradient on its
-# way.
+# $z$. The library's `backward` takes the weights $w$, and a dictionary `trace` in which it leaves gradients by
+# name.
 #
 # Both terms stand in the objective with a minus sign, so that each example's nll receives $\text{dnll}_b = -w_b$, and
 # so does its kl. Your first step back is over the nll.
@@ -221,7 +222,7 @@ check("gradients.dsigma", z_to_sigma)
 # respect to $\epsilon$? Is it zero?
 
 
-# %%
+# %% tags=["answer"]
 def mean_objective(mu, logvar, eps, model=vae, x=x):
     """The mean objective when mu, logvar and eps are moved by hand."""
     logits, _ = model.decode(reparameterize(mu, logvar, eps)[0])
@@ -244,12 +245,13 @@ assert np.allclose(deps, dz * sigma, rtol=1e-6, atol=1e-9)
 # spoil: deps = deps * eps
 assert np.abs(deps).min() > 1e-4
 # spoil: deps = 0 * deps
+assert not any("eps" in name for name in trace)  # backward does without it
+# spoil: trace = {**trace, "deps": deps}
 
 # %% [markdown]
 # It is there, and it is $\text{dz} \cdot \sigma$. Nobody uses it. A gradient is passed on to what a thing was computed
-# *from*: behind $\sigma$ stands the encoder with its weights, behind $\epsilon$ stands a random number generator, which
-# has nothing to be trained. So $\epsilon$ is a constant of the pass, and it appears in the gradients of others as a
-# number that is known.
+# *from*: behind $\sigma$ stands the encoder with its weights, behind $\epsilon$ a random number generator, which has
+# nothing to be trained. So $\epsilon$ is a constant of the pass, and a known number in the gradients of others.
 #
 # ### From sigma to logvar
 #
@@ -321,8 +323,8 @@ assert np.allclose(dlogvar, by_logvar, rtol=1e-6, atol=1e-9)
 # %% [markdown]
 # ## The second fork: one hidden layer, two heads
 #
-# $h$ is used by both heads. Then it is one more layer to the weights of the encoder. The gradient of the data itself is
-# never computed: nobody trains the data.
+# $h$ is used by both heads, the layers of $\mu$ and $v$. Then it is one more layer to the weights of the encoder. The
+# gradient of the data is not computed: nobody trains the data.
 
 
 # %% tags=["blank"]
@@ -349,8 +351,8 @@ check("gradients.encoder", h_to_weights)
 # ## Put together
 #
 # This cell runs the backward pass from one end to the other and compares what reaches the first layer with the
-# library: with your functions where they have passed, with the solutions elsewhere. When all twelve cells above say
-# passed, it is all yours. Which weights' gradients does it leave out?
+# library. It calls five of your functions, which build on the other seven, and the solution where one has not
+# passed. Which weights' gradients does it leave out?
 
 # %%
 h = np.tanh(x @ P["encoder.0.W"] + P["encoder.0.b"])  # (B, H)
@@ -368,11 +370,15 @@ assert np.allclose(dW, grads["encoder.0.W"])
 # spoil: dW = dW.T.reshape(dW.shape)
 assert np.allclose(db, grads["encoder.0.b"])
 # spoil: db = 2 * db
+_, h_cache = vae.encoder.forward(x)
+dx, _ = vae.encoder.backward(dh, h_cache, need_dx=False)  # as the library does
+assert dx is None  # the data's
+# spoil: dx = x
 
 # %% [markdown]
-# The library's own gradients are checked in the same way as yours: `check_gradients` moves every weight along a random
-# direction, and compares the change of the objective with what `backward` says. Any code of yours should pass it before
-# it trains.
+# Those of the heads and the decoder, which are as on page 08. `check_gradients` looks at all of them: it moves every
+# weight along a random direction, and compares the change of the objective with what `backward` says. Any code of yours
+# should pass it before it trains.
 
 # %%
 report = check_gradients(vae, x, eps)
@@ -433,17 +439,33 @@ show(
 
 assert (through_z.mean(axis=0) + 5 * error < 0).all()
 # spoil: through_z = abs(through_z)
-assert (share > 0.1).all()
+assert ((through_z > 0) == (gathered["dz"] * draws > 0)).all()  # the same sign
+# spoil: draws = -draws
+assert (share > 0.05).all()
 # spoil: share = 0 * share
+
+# %% tags=["answer"]
+six = (data.x_test[:6].reshape(6, -1) >= 128).astype("float32")  # (6, D)
+of_six = [gather_pulls(digits, one, draws) for one in six]  # the same draws for six images
+shares = np.array([(one.dlogvar_z > 0).mean(axis=0) for one in of_six])  # (6, Z)
+for k in range(2):
+    print(f"latent {k + 1}: share in six images:", shares[:, k].round(2))
+
+assert (np.ptp(shares, axis=0) > 0.1).all()
+# spoil: shares = 0 * shares
+assert np.array_equal(
+    np.sign(trace["dlogvar_kl"]), np.sign(1 - sigma)
+)  # to 1, from either side
+# spoil: sigma = 1 / sigma
 
 # %% [markdown]
 # On average the decoder asks for a smaller $\sigma$ for this image: it would rather know where $z$ is. A single draw
-# may well ask for a larger one: where $\text{dz}$ and $\epsilon$ have the same sign, going further out on that side
+# may well ask for a larger one: where $\text{dz}$ and $\epsilon$ have the same sign, going a little further out
 # explains the image better. How often differs from image to image; training averages over the draws.
 #
 # At $\mu$ both pulls are arrows. *Before you run the cell:* where does the KL's arrow point?
 
-# %%
+# %% tags=["answer"]
 show(
     pulls.plane(),
     "The plane of two latents: at mu an arrow from the decoder, one from the kl to the origin, and "
@@ -466,8 +488,8 @@ assert np.allclose(pulls.dmu_kl[0], -pulls.mu)  # to the origin
 # %% [markdown]
 # ### Where the pulls balance: a case that is known
 #
-# Let the decoder be linear, $l = z W + b$, and the likelihood Gaussian with standard deviation $s_x$. Then the mean
-# over $\epsilon$ of what comes through $z$ is
+# Let the decoder be linear, $l = z W + b$, and the likelihood Gaussian with standard deviation $s_x$. With $w = 1$,
+# the mean over $\epsilon$ of what comes through $z$ is
 #
 # $$\mathbb{E}[\text{dlogvar}_k] = -\frac{\sigma_k^2}{2 s_x^2} \sum_d W_{kd}^2 ,$$
 #
@@ -511,22 +533,22 @@ assert (best_var < np.diag(covariance) - 1e-4).all()
 
 # %% [markdown]
 # It is not. At the balance $\sigma_k^2$ is one over the $k$-th diagonal entry of the posterior's *precision*, which is
-# smaller than the variance wherever latent $k$ is correlated with another: a diagonal $q$ is too narrow there.
+# smaller than the variance wherever latent $k$ is correlated with another: the best diagonal $q$ is too narrow.
 
 # %% [markdown]
 # ## The picture to remember
 #
-# `trace_gradients` follows one example and one latent, so that every number is one gradient. Grey arrows are values on
-# the way forward, coloured ones gradients on the way back. Of $h$, $g$ and the logits one entry is shown. *Add by eye*:
-# what arrives at $\mu$?
+# `trace_gradients` follows one example and one latent: every arrow is one number. Grey arrows are values on the way
+# forward, coloured ones gradients on the way back. Of $h$, $g$ and the logits one entry is shown. *Before you look:*
+# $\epsilon = -1.3$. If dz is positive, which sign has dlogvar through $z$?
 
-# %%
+# %% tags=["answer"]
 single = VAE(
     n_x=6,
     n_hidden=(5,),
     n_z=1,
     activation="tanh",
-    rng=np.random.default_rng(30),
+    rng=np.random.default_rng(374),
     dtype="float64",
 )
 for p in single.params.values():
@@ -589,7 +611,7 @@ for name, by_hand, measured in (
         dsigma / (2 * sigma),
         by_differences(lambda v: of_sigma(np.sqrt(v)), sigma**2),
     ),
-    ("logvar", dlogvar, by_differences(lambda v: of_sigma(np.exp(v / 2)), logvar)),
+    ("logvar", dsigma * sigma / 2, by_differences(lambda v: of_sigma(np.exp(v / 2)), logvar)),
 ):
     print(f"d{name:9} of example 0: {by_hand[0].round(5)}")
     assert np.allclose(by_hand, measured, rtol=1e-6, atol=1e-9)
@@ -612,29 +634,32 @@ assert changed.sum() == 1  # one entry of logvar, one entry of z
 # >
 # > **What is true.** They are *outputs* of the encoder, one pair for each image. What is trained are its weights,
 # > $\phi$, and the decoder's, $\theta$. The gradient at $\mu$ says where $\mu$ should go; it gets there only as far
-# > as shared weights allow, and moving them for one image moves the pairs of all images.
+# > as shared weights allow, and moving them for one image moves the pairs of the others.
 # >
-# > **Run this cell.** It takes one step for example 0 alone, and looks at the means of all four.
+# > **Run this cell.** It takes one step for example 0 alone, and looks at all four pairs.
 
-# %% tags=["claim-11"]
-before, _, _ = vae.encode(x)
+# %% tags=["claim-11", "answer"]
+before = np.stack(vae.encode(x)[:2])  # (2, B, Z)  mu and logvar
 _, cache = vae.objective(x, eps)
 only_first = np.array([-1.0, 0.0, 0.0, 0.0])  # the loss of example 0
 wanted = {}
 step_grads = vae.backward(only_first, cache, trace=wanted)
 SGD(lr=0.05, momentum=0.0).step(vae.params, step_grads)
-after, _, _ = vae.encode(x)
+after = np.stack(vae.encode(x)[:2])  # (2, B, Z)
+moved = np.abs(after - before).max(axis=2)  # (2, B)
 
 for b in range(B):
-    moved = np.abs(after[b] - before[b]).max()
+    wish = np.abs(wanted["dmu"][b]).max()
     print(
-        f"example {b}: gradient at mu {np.abs(wanted['dmu'][b]).max():.3f}, mu moved by {moved:.4f}"
+        f"example {b}: gradient at mu {wish:.3f}; moved by {moved[0, b]:.4f}, logvar {moved[1, b]:.4f}"
     )
 
 assert np.all(wanted["dmu"][1:] == 0)  # nobody asked the other three to move
 # spoil: wanted['dmu'][2] += 0.1
-assert (np.abs(after - before)[1:].max(axis=1) > 1e-4).all()  # and they moved
-# spoil: after = before
+assert np.all(wanted["dlogvar"][1:] == 0)
+# spoil: wanted['dlogvar'][2] += 0.1
+assert (moved > 1e-4).all()  # and they moved, in both
+# spoil: moved[1, 3] = 0
 
 # %% [markdown]
 # ## Recap
