@@ -7,7 +7,7 @@ from scipy.special import expit, log_expit, logsumexp
 from scipy.stats import sem
 
 from scratchvae import kl_to_standard_normal
-from scratchvae.exercises.own import back, halves, layers, terms, training, whole
+from scratchvae.exercises.own import back, halves, kl, layers, likelihood, training, whole
 
 LAYERS = ("encoder.0", "mu", "logvar", "decoder.0", "logits")
 
@@ -120,12 +120,14 @@ def kl_by_loop(mu, logvar):
 
 def forward_in_another_order(params, x, eps, beta):
     mu, logvar, h = halves.encode(params, x)
-    kl = terms.kl_to_prior(mu, logvar)
+    divergence = kl.kl_to_prior(mu, logvar)
     z = mu + np.sqrt(np.exp(logvar)) * eps
     logits, g = halves.decode(params, z)
-    nll = terms.bernoulli_nll(x, logits)
+    nll = likelihood.bernoulli_nll(x, logits)
     names = ("objective", "kl", "nll", "logits", "g", "z", "logvar", "mu", "h", "eps", "x")
-    return dict(zip(names, (-(nll + beta * kl), kl, nll, logits, g, z, logvar, mu, h, eps, x), strict=True))
+    return dict(
+        zip(names, (-(nll + beta * divergence), divergence, nll, logits, g, z, logvar, mu, h, eps, x), strict=True)
+    )
 
 
 def forward_entry_by_entry(params, x, eps, beta):
@@ -229,10 +231,10 @@ def backward_inline(dobjective, params, cache, beta):
 def backward_of_the_two_terms(dobjective, params, cache, beta):
     """Each term by itself, and then the sum over all names."""
     dz, decoder = whole.decoder_backward(
-        terms.bernoulli_nll_backward(-dobjective, cache["x"], cache["logits"]), params, cache
+        likelihood.bernoulli_nll_backward(-dobjective, cache["x"], cache["logits"]), params, cache
     )
     of_nll = whole.encoder_backward(*halves.reparameterize_backward(dz, cache["logvar"], cache["eps"]), params, cache)
-    of_kl = whole.encoder_backward(*terms.kl_backward(-beta * dobjective, cache["mu"], cache["logvar"]), params, cache)
+    of_kl = whole.encoder_backward(*kl.kl_backward(-beta * dobjective, cache["mu"], cache["logvar"]), params, cache)
     return {**decoder, **{name: of_nll[name] + of_kl[name] for name in of_nll}}
 
 

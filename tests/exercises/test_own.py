@@ -167,3 +167,40 @@ def test_first_weights_may_be_drawn_in_any_order_and_way_but_not_twice():
 
     assert "another place holds too" in check("own.initial_params", twice).message
     assert "is not a draw of rng from N(0, 1/I)" in check("own.initial_params", seeded).message
+
+
+@pytest.mark.parametrize("name", ["dense_backward", "kl_backward", "reparameterize_backward"])
+def test_what_a_later_function_takes_apart_is_a_row_of_values(name):
+    """A dict that has passed would stop the page at the first function that unpacks it."""
+    solution = blank_of(f"own.{name}").solution
+    as_dict = check(f"own.{name}", lambda *a: dict(enumerate(solution(*a))))
+    assert "in this order, and not a dict" in as_dict.message
+    assert "in this order, and there" in check(f"own.{name}", lambda *a: solution(*a)[1:]).message
+    assert check(f"own.{name}", lambda *a: list(solution(*a))).passed
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("encode", lambda mu, logvar, h: (mu + 1, logvar + 1, h + 1), "h has other numbers"),
+        ("decode", lambda logits, g: (logits + 1, g + 1), "g has other numbers"),
+        ("adam", lambda param, m, v: (param + 1, 2 * m, v), "m is 2 times"),
+        ("encoder_backward", lambda grads: {name: g + 1 for name, g in grads.items()}, "mu.W has other numbers"),
+        ("decoder_backward", lambda dz, grads: (dz + 1, {n: g + 1 for n, g in grads.items()}), "logits.W has other"),
+        ("backward", lambda grads: {name: g + 1 for name, g in grads.items()}, "logits.W has other numbers"),
+    ],
+)
+def test_of_several_wrong_values_the_one_is_told_of_which_the_others_are_made(name, change, message):
+    solution = blank_of(f"own.{name}").solution
+
+    def answer(*arguments):
+        values = solution(*arguments)
+        return change(*values) if isinstance(values, tuple) else change(values)
+
+    assert message in check(f"own.{name}", answer).message
+
+
+@pytest.mark.parametrize("far", [30, 100, 700])
+def test_an_nll_whose_logits_are_cut_off_is_wrong(far):
+    right = blank_of("own.bernoulli_nll").solution
+    assert check("own.bernoulli_nll", lambda x, logits: right(x, np.clip(logits, -far, far))).state == "wrong"

@@ -1,7 +1,7 @@
 """The blanks of the last page, in its order: a VAE from first weights to pictures. A blank has its function's name."""
 
 from scratchvae.exercises.blank import Blank
-from scratchvae.exercises.own import after, back, halves, layers, terms, training, whole
+from scratchvae.exercises.own import after, back, halves, kl, layers, likelihood, training, whole
 
 BLANKS: dict[str, Blank] = {
     "initial_params": layers.INITIAL_PARAMS,
@@ -11,11 +11,11 @@ BLANKS: dict[str, Blank] = {
     "encode": halves.ENCODE,
     "reparameterize": halves.REPARAMETERIZE,
     "decode": halves.DECODE,
-    "bernoulli_nll": terms.BERNOULLI_NLL,
-    "kl_to_prior": terms.KL_TO_PRIOR,
+    "bernoulli_nll": likelihood.BERNOULLI_NLL,
+    "kl_to_prior": kl.KL_TO_PRIOR,
     "forward": whole.FORWARD,
-    "bernoulli_nll_backward": terms.BERNOULLI_NLL_BACKWARD,
-    "kl_backward": terms.KL_BACKWARD,
+    "bernoulli_nll_backward": likelihood.BERNOULLI_NLL_BACKWARD,
+    "kl_backward": kl.KL_BACKWARD,
     "reparameterize_backward": halves.REPARAMETERIZE_BACKWARD,
     "decoder_backward": whole.DECODER_BACKWARD,
     "encoder_backward": whole.ENCODER_BACKWARD,

@@ -67,6 +67,21 @@ EVALUATE = value(
             "the variance stands where the standard deviation belongs",
         ),
         Slip(
+            evaluate_with(lambda e, n, k: (e.mean(), e.var() / len(e))),
+            "unknown",
+            "this is the error squared: its root is missing",
+        ),
+        Slip(
+            evaluate_with(lambda e, n, k: (e.std() / np.sqrt(len(e)), e.mean())),
+            "transpose",
+            "the two are swapped: the mean comes first",
+        ),
+        Slip(
+            evaluate_with(lambda e, n, k: ((k - n).mean(), (k - n).std() / np.sqrt(len(e)))),
+            "sign",
+            "the KL is added: the ELBO is -nll - kl",
+        ),
+        Slip(
             evaluate_with(lambda e, n, k: (-e.mean(), e.std() / np.sqrt(len(e)))),
             "sign",
             "the mean has the wrong sign: an ELBO of bits is negative",
@@ -129,6 +144,21 @@ SAMPLE = value(
             sample_with(lambda a, p, u: (a, (u < a).astype(float))),
             "unknown",
             "the logits are taken for probabilities: the sigmoid is missing",
+        ),
+        Slip(
+            sample_with(lambda a, p, u: (p, (u < a).astype(float))),
+            "unknown",
+            "u is compared with the logits: it belongs beside the probabilities",
+        ),
+        Slip(
+            sample_with(lambda a, p, u: (a, (u < p).astype(float))),
+            "unknown",
+            "x_mean holds the logits: the probabilities are asked for",
+        ),
+        Slip(
+            sample_with(lambda a, p, u: (1 - p, (u < 1 - p).astype(float))),
+            "sign",
+            "these are the probabilities of a dark pixel: the sigmoid has exp(-l) in it",
         ),
         Slip(
             sample_with(lambda a, p, u: (p, (u > p).astype(float))),
@@ -197,6 +227,16 @@ SHEET = value(
             lambda x, r, c, s: x.reshape(c, r, s, s).transpose(1, 2, 0, 3).reshape(r * s, c * s),
             "transpose",
             "the pictures run down the columns: fill a row first",
+        ),
+        Slip(
+            lambda x, r, c, s: np.block([[x[i * r + j].reshape(s, s) for j in range(c)] for i in range(r)]),
+            "unknown",
+            "a new row begins after `rows` pictures: a row holds as many as there are columns",
+        ),
+        Slip(
+            lambda x, r, c, s: x.reshape(r, c, s, s).transpose(0, 2, 1, 3)[..., ::-1].reshape(r * s, c * s),
+            "transpose",
+            "each picture is mirrored",
         ),
         Slip(
             lambda x, r, c, s: x.reshape(r * c * s, s),

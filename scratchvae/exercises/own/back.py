@@ -11,9 +11,10 @@ import numpy as np
 from scratchvae.exercises.blank import Slip, named
 from scratchvae.exercises.own import oracle
 from scratchvae.exercises.own.halves import reparameterize_backward
+from scratchvae.exercises.own.kl import kl_backward
+from scratchvae.exercises.own.likelihood import bernoulli_nll_backward
 from scratchvae.exercises.own.oracle import B
-from scratchvae.exercises.own.terms import bernoulli_nll_backward, kl_backward
-from scratchvae.exercises.own.whole import BETA, decoder_backward, drawn_cache, encoder_backward
+from scratchvae.exercises.own.whole import BETA, DECODER, ENCODER, decoder_backward, drawn_cache, encoder_backward
 
 
 def backward(dobjective, params, cache, beta):
@@ -33,7 +34,7 @@ def backward(dobjective, params, cache, beta):
 def backward_by_steps(dobjective: Any, params: Any, cache: Any, beta: float) -> dict[str, np.ndarray]:
     x, eps = cache["x"], cache["eps"]
     return oracle.slopes(
-        lambda at: (dobjective * oracle.everything(at, x, eps, beta)["objective"]).sum(), params, params
+        lambda at: (dobjective * oracle.everything(at, x, eps, beta)["objective"]).sum(), params, (*DECODER, *ENCODER)
     )
 
 
@@ -67,6 +68,23 @@ BACKWARD = named(
         "five calls of your ..._backward, in the order nll, decoder, reparameterize, kl, encoder, and one dict of both",
     ),
     (
+        Slip(backward_with(lambda w, beta: (w, -beta * w)), "sign", "the nll has the wrong sign: dnll = -dobjective"),
+        Slip(
+            backward_with(lambda w, beta: (-beta * w, -beta * w)),
+            "factor",
+            "beta stands at both terms, and belongs to the KL alone",
+        ),
+        Slip(backward_with(lambda w, beta: (-beta * w, -w)), "factor", "beta stands at the nll, and belongs to the KL"),
+        Slip(
+            backward_with(lambda w, beta: (-np.ones_like(w), -beta * np.ones_like(w))),
+            "elementwise-factor",
+            "it is the same whatever dobjective is: each example has a weight of its own",
+        ),
+        Slip(
+            backward_with(lambda w, beta: (-w / B, -beta * w / B)),
+            "factor",
+            "all are divided by B: the weights of the examples are in dobjective",
+        ),
         Slip(backward_with(lambda w, beta: (-w, -w)), "factor", "beta is dropped on the way back"),
         Slip(
             backward_with(lambda w, beta: (-w, beta * w)), "sign", "the KL has the wrong sign: dkl = -beta dobjective"
@@ -100,6 +118,14 @@ BACKWARD = named(
             backward_with(fork=lambda m, mk, v, vk: (mk, vk)),
             "missing-term",
             "what comes through z is missing: then the encoder never hears of the images",
+        ),
+        Slip(backward_with(fork=lambda m, mk, v, vk: (m + mk, v)), "missing-term", "dlogvar lacks the KL's part"),
+        Slip(backward_with(fork=lambda m, mk, v, vk: (m, v + vk)), "missing-term", "dmu lacks the KL's part"),
+        Slip(backward_with(fork=lambda m, mk, v, vk: (mk, v + vk)), "missing-term", "dmu lacks what comes through z"),
+        Slip(
+            backward_with(fork=lambda m, mk, v, vk: ((m + mk) / 2, (v + vk) / 2)),
+            "factor",
+            "a mean is taken of the two paths: at a fork gradients add",
         ),
         Slip(
             backward_with(fork=lambda m, mk, v, vk: (m + mk, vk)),

@@ -12,6 +12,7 @@ from scratchvae.exercises.blank import Slip, gradient, value
 from scratchvae.exercises.own import oracle
 from scratchvae.exercises.own.layers import dense
 from scratchvae.exercises.own.oracle import B, Z, bits, drawn_params
+from scratchvae.exercises.own.told import in_a_row, source_first
 
 
 def encode(params, x):
@@ -27,6 +28,11 @@ def encoder_like(mix: Callable[..., Any]) -> Callable[..., Any]:
     return lambda params, x: mix(
         oracle.layer(params, "encoder.0", x), lambda name, h: oracle.layer(params, name, h), params
     )
+
+
+def encoder_above(mix: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, from the right h."""
+    return encoder_like(lambda a, head, params: mix(np.tanh(a), head, params))
 
 
 ENCODE = value(
@@ -64,6 +70,21 @@ ENCODE = value(
             "the heads have a tanh, too: then no mean could lie beyond 1",
         ),
         Slip(
+            encoder_above(lambda h, head, p: (head("mu", h), np.exp(head("logvar", h) / 2), h)),
+            "unknown",
+            "the second value is sigma: the head gives log sigma^2, and whoever needs sigma makes it of that",
+        ),
+        Slip(
+            encoder_above(lambda h, head, p: (head("mu", h), head("logvar", h) - p["logvar.b"] + p["mu.b"], h)),
+            "unknown",
+            "logvar has the bias of mu: a line that was copied?",
+        ),
+        Slip(
+            encoder_above(lambda h, head, p: (head("mu", h), head("mu", h) - p["mu.b"] + p["logvar.b"], h)),
+            "unknown",
+            "logvar has the W of mu: a line that was copied?",
+        ),
+        Slip(
             encoder_like(lambda a, head, p: (head("mu", np.tanh(a)), np.exp(head("logvar", np.tanh(a))), np.tanh(a))),
             "unknown",
             "the second value is the variance: the head gives its logarithm, and whoever needs it takes exp",
@@ -86,6 +107,7 @@ ENCODE = value(
         ),
     ),
 )
+ENCODE = source_first(ENCODE, "h", "mu", "logvar")
 
 
 def reparameterize(mu, logvar, eps):
@@ -108,6 +130,17 @@ REPARAMETERIZE = value(
             "elementwise-factor",
             "the variance stands where the standard deviation belongs",
         ),
+        Slip(
+            lambda m, v, e: m + np.exp(v) / 2 * e,
+            "elementwise-factor",
+            "half the variance stands where sigma belongs: the half is in the exponent",
+        ),
+        Slip(
+            lambda m, v, e: m + np.exp(-v / 2) * e,
+            "elementwise-factor",
+            "this is 1 / sigma: a large logvar should spread the draws",
+        ),
+        Slip(lambda m, v, e: m + np.sqrt(v) * e, "non-finite", "logvar may be negative: it is no variance"),
         Slip(lambda m, v, e: m + v * e, "elementwise-factor", "logvar is taken for sigma: it may even be negative"),
         Slip(lambda m, v, e: m + e, "elementwise-factor", "sigma is missing: every latent has the same spread"),
         Slip(lambda m, v, e: m + np.exp(v / 2), "elementwise-factor", "eps is missing: nothing is drawn"),
@@ -175,6 +208,7 @@ DECODE = value(
         ),
     ),
 )
+DECODE = source_first(DECODE, "g", "logits")
 
 
 def reparameterize_backward(dz, logvar, eps):
@@ -242,3 +276,4 @@ REPARAMETERIZE_BACKWARD = gradient(
         ),
     ),
 )
+REPARAMETERIZE_BACKWARD = in_a_row(REPARAMETERIZE_BACKWARD, "dmu", "dlogvar")

@@ -11,6 +11,7 @@ import numpy as np
 from scratchvae.checks.report import Finding, Report, Row
 from scratchvae.exercises.blank import Blank, Slip, gradient, of_the_names, of_the_shape, value
 from scratchvae.exercises.own.oracle import shapes
+from scratchvae.exercises.own.told import in_a_row
 
 B, I, O = 4, 6, 5  # noqa: E741
 
@@ -129,6 +130,11 @@ INITIAL_PARAMS = Blank(
             "1/I is the variance of a weight, and here it is the standard deviation",
         ),
         Slip(
+            wrong_params(lambda rng, i, o: rng.standard_normal((i, o)) * np.sqrt(i)),
+            "factor",
+            "the weights are multiplied by the root of I: the more a unit adds up, the smaller each is to be",
+        ),
+        Slip(
             wrong_params(lambda rng, i, o: rng.standard_normal((i, o)) / np.sqrt(o)),
             "factor",
             "the number of outputs stands where that of inputs belongs: what does one unit add up?",
@@ -180,6 +186,7 @@ DENSE = value(
         Slip(lambda x, W, b: (x @ W) * b, "missing-term", "the bias is a factor, where it should be added"),
         Slip(lambda x, W, b: x @ W / len(W) + b, "factor", "a mean over the inputs: a layer adds them up"),
         Slip(lambda x, W, b: (x @ W + b).sum(axis=0), "shape", "it is summed over the batch: each row has its own y"),
+        Slip(lambda x, W, b: np.maximum(x @ W + b, 0), "unknown", "there is a relu in it: this layer is straight"),
         Slip(lambda x, W, b: np.tanh(x @ W + b), "unknown", "there is a tanh in it: a head of the encoder has none"),
     ),
 )
@@ -232,6 +239,7 @@ DENSE_BACKWARD = gradient(
         ),
     ),
 )
+DENSE_BACKWARD = in_a_row(DENSE_BACKWARD, "dx", "dW", "db")
 
 
 def tanh_backward(dh, h):
@@ -272,3 +280,4 @@ TANH_BACKWARD = gradient(
         Slip(lambda d, h: d * (h > 0), "elementwise-factor", "this is the slope of a relu"),
     ),
 )
+TANH_BACKWARD = in_a_row(TANH_BACKWARD, "da")

@@ -13,6 +13,7 @@ from scratchvae.exercises.blank import Slip, named, value
 from scratchvae.exercises.own import oracle
 from scratchvae.exercises.own.back import backward
 from scratchvae.exercises.own.oracle import Z, bits, drawn_params
+from scratchvae.exercises.own.told import source_first
 from scratchvae.exercises.own.whole import forward
 
 SIZES = (4, 4, 2, 5)  # of the batches
@@ -87,6 +88,37 @@ ADAM = value(
             "unknown",
             "the corrections are those of the step before: t counts from 1",
         ),
+        Slip(adam_with(hats=lambda m, v, t: (m / (1 - 0.9**t), v)), "missing-term", "v is not corrected, and m is"),
+        Slip(adam_with(hats=lambda m, v, t: (m, v / (1 - 0.999**t))), "missing-term", "m is not corrected, and v is"),
+        Slip(
+            adam_with(hats=lambda m, v, t: (m / (1 - 0.9 * t), v / (1 - 0.999 * t))),
+            "unknown",
+            "the corrections have 0.9 t where 0.9^t belongs: what started at zero has decayed t times",
+        ),
+        Slip(
+            adam_with(hats=lambda m, v, t: (m / (1 - 0.9**t), v / (1 - 0.999**t)), betas=(0.1, 0.001)),
+            "unknown",
+            "past and present are swapped: 0.9 and 0.999 weigh the past",
+        ),
+        Slip(
+            lambda param, grad, m, v, t, lr: (adam(param, grad, m, v, t, lr)[0], m, v),
+            "unknown",
+            "m and v come back as they were given: the next step needs the new ones",
+        ),
+        Slip(
+            lambda param, grad, m, v, t, lr: adam(param, grad, m, v, t, lr)[1:] + adam(param, grad, m, v, t, lr)[:1],
+            "transpose",
+            "the order is param, m and v",
+        ),
+        Slip(
+            lambda param, grad, m, v, t, lr: (
+                *adam(param, grad, m, v, t, lr)[1:],
+                param - adam(param, grad, m, v, t, lr)[0],
+            ),
+            "transpose",
+            "m, v and what is taken off, as on page 10: here the new param comes first",
+        ),
+        Slip(adam_with(root=lambda v: 1 / (1 / np.sqrt(v) + 0)), "unknown", "1e-8 is missing in the denominator"),
         Slip(adam_with(square=False), "unknown", "v is an average of the squares of the gradients"),
         Slip(adam_with(root=lambda v: v + 1e-8), "elementwise-factor", "the root of v_hat is missing"),
         Slip(
@@ -107,6 +139,7 @@ ADAM = value(
         ),
     ),
 )
+ADAM = source_first(ADAM, "m", "v", "param")
 
 
 def train(params, batches, lr):
@@ -162,6 +195,31 @@ def train_with(
     return answer
 
 
+def steps_of(params: Any, batches: Any, lr: float, at_first: bool, per_array: bool) -> Any:
+    """After every step of one array, the weights: counted array by array, or with gradients at the first weights."""
+    first, params, t = params, dict(params), 0
+    m, v = ({name: np.zeros_like(p) for name, p in params.items()} for _ in range(2))
+    for number, (x, eps) in enumerate(batches, start=1):
+        at = first if at_first else params
+        grads = backward(np.full(len(x), -1 / len(x)), at, forward(at, x, eps, 1.0), 1.0)
+        for name, p in params.items():
+            t += 1
+            params[name], m[name], v[name] = adam(p, grads[name], m[name], v[name], t if per_array else number, lr)
+            yield params
+
+
+def counts_arrays(params: Any, batches: Any, lr: float) -> Any:
+    return list(steps_of(params, batches, lr, False, True))[-1]
+
+
+def stays(params: Any, batches: Any, lr: float) -> Any:
+    return list(steps_of(params, batches, lr, True, False))[-1]
+
+
+def one_array(params: Any, batches: Any, lr: float) -> Any:
+    return next(steps_of(params, batches, lr, False, False))
+
+
 TRAIN = named(
     train,
     train_by_the_library,
@@ -197,6 +255,15 @@ TRAIN = named(
             train_with(number=lambda t: t + 1),
             "unknown",
             "adam's first step has the number 2: count from 1",
+        ),
+        Slip(train_with(number=lambda t: t - 1), "non-finite", "adam's first step has the number 0: count from 1"),
+        Slip(counts_arrays, "unknown", "t rises with every array: it counts batches, and is the same for all arrays"),
+        Slip(one_array, "unknown", "it returns after the first array: does the return stand in the inner loop?"),
+        Slip(stays, "unknown", "each gradient is taken at the first weights: take it at the newest"),
+        Slip(
+            train_with(weight=lambda n: 1.0),
+            "sign",
+            "dobjective is 1: adam minimises, so that each of B examples weighs -1/B",
         ),
         Slip(train_with(fresh=True), "unknown", "m and v start from zero again at every batch: keep them"),
         Slip(train_with(steps=1), "unknown", "it returns after the first batch: does the return stand in the loop?"),

@@ -11,13 +11,15 @@ import numpy as np
 from scratchvae.exercises.blank import Slip, named
 from scratchvae.exercises.own import oracle
 from scratchvae.exercises.own.halves import decode, encode, reparameterize
+from scratchvae.exercises.own.kl import kl_to_prior
 from scratchvae.exercises.own.layers import dense_backward, tanh_backward
+from scratchvae.exercises.own.likelihood import bernoulli_nll
 from scratchvae.exercises.own.oracle import B, D, Z, bits, drawn_params
-from scratchvae.exercises.own.terms import bernoulli_nll, kl_to_prior
 
 BETA = 0.7
-DECODER = ("decoder.0.W", "decoder.0.b", "logits.W", "logits.b")
-ENCODER = ("encoder.0.W", "encoder.0.b", "mu.W", "mu.b", "logvar.W", "logvar.b")
+# in the order of the way back, so that the first wrong one is where it begins
+DECODER = ("logits.W", "logits.b", "decoder.0.W", "decoder.0.b")
+ENCODER = ("mu.W", "mu.b", "logvar.W", "logvar.b", "encoder.0.W", "encoder.0.b")
 
 
 def forward(params, x, eps, beta):
@@ -77,6 +79,17 @@ FORWARD = named(
             "objective: beta is dropped",
         ),
         Slip(
+            forward_with(lambda c, beta: {"objective": -beta * (c["nll"] + c["kl"])}),
+            "factor",
+            "objective: beta stands before both terms, and belongs to the KL alone",
+        ),
+        Slip(
+            forward_with(lambda c, beta: {"objective": -beta * c["nll"] - c["kl"]}),
+            "factor",
+            "objective: beta stands before nll, and belongs to the KL",
+        ),
+        Slip(forward_with(lambda c, beta: {"objective": -c["nll"]}), "missing-term", "objective: the KL is missing"),
+        Slip(
             forward_with(lambda c, beta: {"objective": -c["nll"] + beta * c["kl"]}),
             "sign",
             "objective: the KL is added, and it is what a code costs",
@@ -90,6 +103,11 @@ FORWARD = named(
             forward_with(lambda c, beta: {"kl": beta * c["kl"]}),
             "factor",
             "kl has beta in it: kl is in nats, and beta comes in the objective alone",
+        ),
+        Slip(
+            forward_with(lambda c, beta: {"kl": beta * c["kl"], "objective": -c["nll"] - beta**2 * c["kl"]}),
+            "factor",
+            "beta is there twice, in kl and in objective: kl is in nats, without it",
         ),
         Slip(
             forward_with(lambda c, beta: {"objective": -c["nll"] - beta * c["kl"] / Z}),
@@ -125,7 +143,7 @@ def drawn_cache(rng: np.random.Generator) -> tuple[Any, dict[str, Any]]:
 
 def decoder_by_steps(dlogits: Any, params: Any, cache: Any) -> dict[str, np.ndarray]:
     return oracle.slopes(
-        lambda at: (dlogits * oracle.pixels(at, at["dz"])[0]).sum(), {**params, "dz": cache["z"]}, ("dz", *DECODER)
+        lambda at: (dlogits * oracle.pixels(at, at["dz"])[0]).sum(), {**params, "dz": cache["z"]}, (*DECODER, "dz")
     )
 
 
@@ -231,6 +249,7 @@ ENCODER_BACKWARD = named(
         Slip(encoder_with(lambda m, v: m), "missing-term", "what comes through logvar is missing at h"),
         Slip(encoder_with(lambda m, v: v), "missing-term", "what comes through mu is missing at h"),
         Slip(encoder_with(lambda m, v: m - v), "sign", "one is subtracted from the other: at a fork gradients add"),
+        Slip(encoder_with(lambda m, v: m * v), "elementwise-factor", "the two are multiplied: at a fork gradients add"),
         Slip(encoder_with(lambda m, v: (m + v) / 2), "factor", "this is a mean of the two: at a fork gradients add"),
         Slip(
             encoder_with(lambda m, v: m + v, slope=np.ones_like),
