@@ -28,7 +28,7 @@
 #
 # **What you need**
 # - pages 05, 07 and 08; the balance at the end uses a model of page 03. About 80 minutes with the blanks. It runs in
-#   five seconds.
+#   ten seconds.
 
 # %%
 from importlib.util import find_spec
