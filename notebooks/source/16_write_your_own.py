@@ -56,9 +56,9 @@ from scratchvae.view.notebook import panels, show
 # it was given.
 #
 # Your later functions call your earlier ones, by their names. So that an empty or wrong one spoils nothing below it,
-# a line `together.go_on(...)` stands below each section. From there on, a name means *your* function if its check
-# passes, and otherwise the *course's*, which calls yours where it can. The last cells say whose functions run. When
-# you have changed a function, run the section's last cell once more.
+# a line `together.go_on(...)` stands before the first that calls it. From there on, a name means *your* function if its
+# check passes, and otherwise the *course's*, which calls yours where it can. The last cells say whose functions run.
+# When you have changed a function, run the next such line once more.
 #
 # `hint("own.dense")` in a cell of its own asks a question; a second call gives the formula, a third nearly the code,
 # and then `solution("own.dense")` shows one way to write it.
@@ -70,8 +70,8 @@ together = Together("own", globals())
 # ## Layers
 #
 # All weights live in one dict, `params`. Before training they are noise of the right size: the mean square of a
-# layer's outputs should be about that of its inputs. A sum of $I$ terms is to be as large as one of them, so that each
-# weight has the variance $1/I$.
+# layer's outputs should be about that of its inputs. An output is a sum of $I$ products $x_i w_i$, and is to be as
+# large as one $x_i$: so each weight has the variance $1/I$.
 
 
 # %% tags=["blank"]
@@ -210,6 +210,9 @@ check("own.kl_to_prior", kl_to_prior)
 # %% [markdown]
 # Now all of it in a row. What is made on the way is kept in a dict, the **cache**, from which the way back will read.
 
+# %%
+together.go_on("encode", "reparameterize", "decode", "bernoulli_nll", "kl_to_prior")
+
 
 # %% tags=["blank"]
 def forward(params, x, eps, beta):
@@ -231,7 +234,7 @@ check("own.forward", forward)
 guess = None  # nats
 
 # %% tags=["answer"]
-together.go_on("encode", "reparameterize", "decode", "bernoulli_nll", "kl_to_prior", "forward")
+together.go_on("forward")
 data = load_data("mnist-sample")
 grey_train, grey_test = data.x_train[:4000] / 255, data.x_test / 255  # (N, D), (M, D)
 rng = np.random.default_rng(1)
@@ -248,8 +251,11 @@ print(
     f"nll of five first models: {np.round(nlls, 1)}; D log 2 = {coins:.1f}; your guess: {guess}"
 )
 
+tilts = [(x_test * cache["logits"]).sum(axis=1).mean() for cache in untrained]  # of x_d l_d
 assert min(nlls) > coins
 # spoil: nlls = [nll - 60 for nll in nlls]
+assert abs(np.mean(tilts)) < 0.1 * (np.mean(nlls) - coins)
+# spoil: tilts = [nll - coins for nll in nlls]
 
 # %% [markdown]
 # Worse than coins, and that is no accident. A weight is as likely to be $w$ as $-w$, so that over many first models a
@@ -258,7 +264,7 @@ assert min(nlls) > coins
 #
 # ## The way back
 #
-# Five functions turn back one step each, and a sixth puts them together. Your own page 09 may lie beside this one.
+# Five functions turn back one part each, and a sixth puts them together. Your own page 09 may lie beside this one.
 
 
 # %% tags=["blank"]
@@ -319,6 +325,12 @@ check("own.encoder_backward", encoder_backward)
 # And the whole. Each example has a weight of its own, $w_b$ = `dobjective[b]`. *Before you write:* at which two places
 # does $\beta$ belong, in `forward` and here?
 
+# %%
+together.go_on(
+    "bernoulli_nll_backward", "kl_backward", "reparameterize_backward",
+    "decoder_backward", "encoder_backward",
+)  # fmt: skip
+
 
 # %% tags=["blank"]
 def backward(dobjective, params, cache, beta):
@@ -370,10 +382,7 @@ class Mine:
 
 
 # %% tags=["answer"]
-together.go_on(
-    "bernoulli_nll_backward", "kl_backward", "reparameterize_backward",
-    "decoder_backward", "encoder_backward", "backward",
-)  # fmt: skip
+together.go_on("backward")
 rng = np.random.default_rng(2)
 small = initial_params(5, 4, 2, rng)
 for p in small.values():
@@ -437,8 +446,11 @@ def adam(param, grad, m, v, t, lr):
 check("own.adam", adam)
 
 # %% [markdown]
-# The loop takes its batches from outside, images and noise together, so that it can be repeated to the last digit.
+# The loop takes its batches from outside, images and noise together, so that another model can have the same.
 # `batches` makes them: in each epoch a new order, new bits, new noise.
+
+# %%
+together.go_on("adam")
 
 
 # %% tags=["blank"]
@@ -464,7 +476,7 @@ def batches(grey, size, n_z, epochs, rng):
             yield x, rng.standard_normal((len(rows), n_z))
 
 
-together.go_on("adam", "train")
+together.go_on("train")
 
 # %% [markdown]
 # *Write down a guess:* with the step size $\eta = 0.003$, how far does one weight move in the first step, if its
@@ -561,6 +573,8 @@ for x, eps in all_batches:
 elbo_course = course.objective(x_test, eps_test)[0].elbo.mean()
 print(f"yours {elbo:.12f}, the course's {elbo_course:.12f}")
 
+assert len(all_batches) == 240
+# spoil: all_batches = all_batches[1:]
 assert abs(elbo - elbo_course) < 1e-6
 # spoil: elbo_course = course.objective(x_test, eps_test[::-1])[0].elbo.mean()
 
@@ -650,7 +664,7 @@ progress("own")
 #
 # 1. **Order.** Layers, halves, terms, objective; the way back; the optimizer. Each is right before the next needs it.
 # 2. **Cache.** The way back reads what the way forth has left, and draws no noise of its own.
-# 3. **Two paths.** $\beta$ and the sign belong to `dkl` and `dnll`; at `mu` and `logvar` gradients add.
+# 3. **Two paths.** `dnll` and `dkl` carry the minus, `dkl` alone $\beta$; at `mu` and `logvar` their gradients add.
 # 4. **Evidence.** Each part alone; the whole by differences; the whole beside an independent program. A curve that
 #    rises shows that something is climbed, not what.
 # 5. **Size.** About 80 lines hold it all.

@@ -6,6 +6,7 @@ from types import CodeType
 
 import numpy as np
 import pytest
+from build import SOURCES, checked_in, read_source, tags
 from formulations import FORMULATIONS
 
 from scratchvae.exercises import check
@@ -204,3 +205,16 @@ def test_of_several_wrong_values_the_one_is_told_of_which_the_others_are_made(na
 def test_an_nll_whose_logits_are_cut_off_is_wrong(far):
     right = blank_of("own.bernoulli_nll").solution
     assert check("own.bernoulli_nll", lambda x, logits: right(x, np.clip(logits, -far, far))).state == "wrong"
+
+
+def test_the_page_chooses_a_function_before_another_calls_it():
+    """So that an empty one leaves those that call it what they are."""
+    page = next(source for source in SOURCES if source.stem == "16_write_your_own")
+    chosen: set[str] = set()
+    for cell in read_source(page).cells:
+        if cell.cell_type == "code" and "blank" in tags(cell):
+            solution = blank_of(checked_in(cell)[1]).solution
+            assert set(names_in(solution.__code__)) & set(OWN) <= chosen, solution.__name__
+        elif cell.cell_type == "code" and "together.go_on(" in cell.source:
+            chosen |= {name for name in OWN if f'"{name}"' in cell.source}
+    assert chosen == set(OWN)
