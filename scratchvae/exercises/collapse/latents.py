@@ -60,6 +60,11 @@ KL = value(
             "mu and logvar are averaged first: a mean that is 0 on average may say much about each image",
         ),
         Slip(
+            lambda m, v: 0.5 * (m.mean(axis=0) ** 2 + (np.exp(v) - 1 - v).mean(axis=0)),
+            "elementwise-factor",
+            "mu is averaged before it is squared: the mean of the squares is wanted",
+        ),
+        Slip(
             lambda m, v: each(m, 2 * v).mean(axis=0),
             "elementwise-factor",
             "exp(logvar) is the variance already, and its square is used for it",
@@ -117,6 +122,11 @@ ACTIVITY = value(
             lambda mu: mu.var(axis=0) * len(mu),
             "factor",
             "the squares are added up: their mean is wanted",
+        ),
+        Slip(
+            lambda mu: mu.var(axis=0) > 0.01,
+            "elementwise-factor",
+            "this says which latents are active units: the variance itself is wanted",
         ),
         Slip(
             lambda mu: ((mu - mu.mean(axis=1, keepdims=True)) ** 2).mean(axis=0),

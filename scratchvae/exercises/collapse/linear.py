@@ -60,6 +60,11 @@ LENGTH = value(
             "missing-term",
             "the noise is not taken off: the model's variance is c^2 and the noise together",
         ),
+        Slip(
+            lambda e, s: np.maximum(e, s**2),
+            "elementwise-factor",
+            "this is r, the model's variance: c^2 is what it has beyond the noise",
+        ),
         Slip(lambda e, s: e, "missing-term", "the noise has a variance, too: what is left for c^2?"),
         Slip(
             lambda e, s: np.maximum(e - s, 0),
@@ -142,6 +147,11 @@ PRICE = value(
             lambda e, s: np.where(e > s**2, 0.5 * (1 - s**2 / e), 0),
             "missing-term",
             "this is half the mean square of the means: the variance has its terms in the KL, too",
+        ),
+        Slip(
+            lambda e, s: np.where(e > s**2, 0.5 * (s**2 / e - 1 - np.log(s**2 / e)), 0),
+            "missing-term",
+            "the mean square of mu is left out: this is the KL of an image whose code is 0",
         ),
         Slip(
             lambda e, s: 0.5 * np.log(1 + e / s**2),

@@ -91,6 +91,11 @@ GAIN = value(
             "the differences' mean size is no spread: they scatter around their mean",
         ),
         Slip(
+            lambda a, b: ((a - b).std(ddof=1) / np.sqrt(len(a)), (a - b).mean()),
+            "elementwise-factor",
+            "the two are in the other order: the mean, then its standard error",
+        ),
+        Slip(
             lambda a, b: ((a - b).sum(), (a - b).std(ddof=1) / np.sqrt(len(a))),
             "factor",
             "the first is the sum of the differences: their mean is wanted",
