@@ -51,9 +51,9 @@ BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#555555"
 #
 # $$p(x) = \int p(x \mid z)\, p(z)\, dz = \mathbb{E}_{z \sim p(z)}[\,p(x \mid z)\,] .$$
 #
-# So draw $z_1, \dots, z_K$ from the prior, and take the mean of the $K$ likelihoods. This is **prior Monte Carlo**.
-# For any decoder it is right on average. Its **standard error**, the typical distance from $p(x)$, is the standard
-# deviation of one $p(x \mid z)$, divided by $\sqrt K$.
+# So draw $z_1, \dots, z_K$ from the prior, and take the mean of the $K$ likelihoods. This is **prior Monte Carlo**. For
+# any decoder it is right on average (**unbiased**). Its **standard error**, the typical distance from $p(x)$, is the
+# standard deviation of one $p(x \mid z)$, divided by $\sqrt K$.
 #
 # To judge an estimate one needs the truth. We take a model that has it for any number of latents: $Z$ independent
 # copies of the measurement of page 02, $x_j = z_j + \text{noise} = 1.2$, with noise of standard deviation 0.5. For
@@ -323,10 +323,10 @@ assert abs(gaps[500][0] / gaps[500][2] - 1) < 0.25
 # spoil: gaps[500] = (gaps[50][0], *gaps[500][1:])
 
 # %% [markdown]
-# Below. A logarithm is bent downwards: an estimate of half the true value costs 0.69 nats, and one that is too high
-# by as much gains 0.41. For small errors the loss is half the relative variance. So the *logarithm* of a right
-# estimate is, on average, too small: a lower bound of $\log p(x)$. Keep that in mind: page 06 turns this flaw into
-# the method.
+# Below. A logarithm is bent downwards (**Jensen's inequality**): an estimate of half the true value costs 0.69 nats,
+# and one that is too high by as much gains 0.41. For small errors the loss is half the relative variance. So the
+# *logarithm* of a right estimate is, on average, too small: its mean is a lower bound of $\log p(x)$. Keep that in
+# mind: page 06 turns this flaw into the method.
 #
 # ## Draw from a better place
 #
@@ -376,6 +376,9 @@ assert abs(z[log_w.argmax(), 0] - 1.075) < 0.01  # where joint / proposal is lar
 farthest = np.abs(z[:, 0] - 1.075).argmax()
 assert log_w.argmin() == farthest  # upside down
 # spoil: farthest = log_w.argmax()
+ten = np.exp(np.sort(-log_w)[-10:])  # of a million
+assert ten.sum() > 0.9 * np.exp(-log_w).sum()
+# spoil: ten = ten / 2
 
 # %% tags=["answer"]
 means = []

@@ -12,9 +12,9 @@ from scratchvae.exercises.blank import Slip, value
 G, D = 801, 3
 
 
-def evidence_on_grid(x, g, z, sigma_x):
-    """p(x) as a sum over a grid z (G,), with x (D,), g(z) there (G, D), and the noise sigma_x."""
-    squares = ((x - g) ** 2).sum(axis=1) / sigma_x**2  # (G,)
+def evidence_on_grid(x, g_z, z, sigma_x):
+    """p(x) as a sum over a grid z (G,), with x (D,), g_z = g(z) (G, D), and the noise sigma_x."""
+    squares = ((x - g_z) ** 2).sum(axis=1) / sigma_x**2  # (G,)
     likelihood = np.exp(-0.5 * squares) / (2 * np.pi * sigma_x**2) ** (len(x) / 2)  # (G,)
     prior = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)  # (G,)
     return np.sum(likelihood * prior) * (z[1] - z[0])
@@ -87,6 +87,11 @@ GRID = value(
             on_the_grid(lambda a, b, c, n, step: np.sum(np.exp(a + b)) / c**0.5 / ROOT * step),
             "factor",
             "the constant of one coordinate stands there once: each of the D has it",
+        ),
+        Slip(
+            on_the_grid(lambda a, b, c, n, step: np.sum(np.exp(a + b)) / c / ROOT * step),
+            "factor",
+            "the likelihood's constant is that of D = 2: here x may have any number of entries, len(x)",
         ),
         Slip(
             on_the_grid(lambda a, b, c, n, step: np.sum(np.exp(a + b)) / c**n / ROOT * step),
