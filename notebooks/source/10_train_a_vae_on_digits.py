@@ -669,7 +669,7 @@ axes[0].set_yticks([14, 42, 70, 98], [name.replace("over ", "over\n") for name i
 axes[0].tick_params(length=0)
 show(
     fig,
-    "Four rows. Sums, and mean over latents: readable reconstructions but for the 3, crisper in the"
+    "Four rows. Sums, and mean over latents: readable reconstructions but for the 3 and the 6, crisper in the"
     " second; from the prior, some digits among broken strokes, fainter in the second. Both, and"
     " mean over pixels: one grey blur for every image, and from the prior the same with grain.",
 )
