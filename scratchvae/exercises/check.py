@@ -26,7 +26,7 @@ from scratchvae.exercises import (
     start,
     training,
 )
-from scratchvae.exercises.attempt import JUDGING, NotWritten, Trouble, called, fresh, kindly
+from scratchvae.exercises.attempt import JUDGING, NotWritten, Trouble, called, fresh, kindly, names_of
 from scratchvae.exercises.blank import CLOSE, POINTS, Blank, in_order
 from scratchvae.exercises.handed_on import as_the_solution
 from scratchvae.exercises.progress import PROGRESS
@@ -98,7 +98,7 @@ def judged(name: str, blank: Blank, answer: Callable[..., Any]) -> Result:
         return Result(name, "passed")
     if not report.findings:
         return Result(name, "wrong", report.state)
-    return of_a_finding(name, report.findings[0])
+    return of_a_finding(name, report.findings[0], names_of(blank.solution, 1)[0])
 
 
 def same(a: Any, b: Any) -> bool:

@@ -1,5 +1,6 @@
 """What the reader is told of an answer: passed, wrong, or not written yet, in at most four lines."""
 
+import re
 from html import escape
 from typing import Any, NamedTuple
 
@@ -48,8 +49,12 @@ class Result(NamedTuple):
         return framed(TINTS[ROWS[self.state]], [f"<strong>{head}</strong>", *rest])
 
 
-def of_a_finding(blank: str, finding: Finding) -> Result:
-    """A finding without its repair and its numbers. + 0.0 makes 0 of -0."""
+def of_a_finding(blank: str, finding: Finding, upstream: str) -> Result:
+    """A finding without its repair and its numbers. + 0.0 makes 0 of -0.
+
+    upstream: what the reader's function calls the gradient that arrives, which is dy to the checks.
+    """
+    message = re.sub(r"\bdy\b", upstream, finding.message)
     ratio = None if finding.expected in (None, 0) or finding.got is None else finding.got / finding.expected + 0.0
     index = f"[{', '.join(map(str, finding.where))}]" if finding.where else ""
-    return Result(blank, "wrong", finding.message, finding.cause, f"{finding.inputs[0]}{index}", ratio)
+    return Result(blank, "wrong", message, finding.cause, f"{finding.inputs[0]}{index}", ratio)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from scratchvae.exercises import check
+from scratchvae.exercises.check import blank_of
 from scratchvae.layers import softplus
 
 
@@ -59,3 +60,16 @@ def test_the_order_of_a_product_is_told_in_a_sentence_of_its_own():
     assert "c is a row" in check("autoencoders.undo", shift_last).message
     for answer in (inverse_last, shift_last):
         assert "matmul" not in check("autoencoders.undo", answer).message
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("own.tanh_backward", lambda dh, h: dh * dh * (1 - h * h)),
+        ("own.kl_backward", lambda dkl, mu, v: (dkl[:, None] ** 2 * mu, dkl[:, None] * (np.exp(v) - 1) / 2)),
+    ],
+)
+def test_the_gradient_that_arrives_has_the_name_that_the_reader_gave_it(name, answer):
+    message = check(name, answer).message
+    assert blank_of(name).solution.__code__.co_varnames[0] in message
+    assert "dy" not in message
