@@ -19,7 +19,7 @@
 # **What you will do**
 # - draw the same curve three ways: exact, with fresh noise, with noise that is kept;
 # - write the score function's estimator and the pathwise one, and predict which of them scatters more;
-# - find a function for which the other one wins, and one for which the trick is wrong.
+# - see where the other one wins, and where the trick is wrong.
 #
 # **What you will learn**
 # - that the expectation is differentiable although a draw is random;
@@ -102,7 +102,7 @@ def expectation(mu, sigma):
 true_dmu = 2 * mu + np.cos(mu) * np.exp(-(sigma**2) / 2)
 true_dsigma = 2 * sigma - sigma * np.sin(mu) * np.exp(-(sigma**2) / 2)
 
-h = 1e-5  # central differences of the closed form, as a second route
+h = 1e-5  # slopes of the closed form from its values a step h to either side
 by_mu = (expectation(mu + h, sigma) - expectation(mu - h, sigma)) / (2 * h)
 by_sigma = (expectation(mu, sigma + h) - expectation(mu, sigma - h)) / (2 * h)
 grid, step = np.linspace(mu - 12 * sigma, mu + 12 * sigma, 4001, retstep=True)  # (4001,)
@@ -329,8 +329,8 @@ assert misses["a jump at 0"][0] < 5 * errors["a jump at 0"][0]
 #
 # ## Back to the VAE
 #
-# In a VAE the function is $-\text{nll}$, many latents are drawn at once, and what is wanted is the gradient at $\mu$
-# and $\log\sigma^2$. We train one with a single latent on digits; page 10 says how.
+# In a VAE the function is $-\text{nll}$ (the KL needs no draw), many latents are drawn at once, and what is wanted is
+# the gradient at $\mu$ and $\log\sigma^2$. We train one with a single latent on digits; page 10 says how.
 
 # %%
 digits = load_data("mnist-sample")
@@ -440,7 +440,7 @@ assert not bad.ok
 # > that pass, forward and backward, it is a constant like the data.
 # >
 # > **Run this cell.** It takes a gradient twice with one eps, once with another and 2,000 times with fresh ones; and
-# > that of the average over $\epsilon$, by Gauss-Hermite quadrature, without any draw. *Before that:* which agree?
+# > that of the average over $\epsilon$, by quadrature, without any draw. *Before that:* which agree?
 
 # %% tags=["claim-12", "answer"]
 x = images[2:3]  # (1, D)
@@ -454,6 +454,7 @@ def gradients(eps, weights):
 
 
 one = np.ones(1)
+# Gauss-Hermite: sum_k w_k g(node_k) is the mean of g(eps) if sum_k w_k = 1, exact to degree 79
 nodes, node_weights = np.polynomial.hermite_e.hermegauss(40)  # (40,) each
 exact = gradients(nodes[:, None], node_weights / node_weights.sum())  # (H, 1)
 many = np.array([gradients(vae.draw_eps(1, rng), one) for _ in range(2000)])  # (2000, H, 1)
@@ -474,9 +475,9 @@ assert (np.abs(many.mean(axis=0) - exact) < 5 * error).all()
 # %% [markdown]
 # ### What goes wrong when it is drawn twice
 #
-# Suppose that the backward pass draws noise of its own, in place of the one that made $z$. Then `dlogvar` holds
-# another eps, which is independent of `dz` and has mean zero. *What is left, on average, of the path through
-# $\sigma$?* We measure it where the true value is known, and then hand a VAE with that bug to the checker.
+# Suppose that the backward pass draws noise of its own, in place of the one that made $z$. Then the slope in
+# $\sigma$ is $f'(z)$ times another eps, independent of $z$, with mean zero. *What is left, on average, of the path
+# through $\sigma$?* We measure it where the true value is known, and then hand a VAE with that bug to the checker.
 
 
 # %% tags=["answer"]

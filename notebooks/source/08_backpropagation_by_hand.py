@@ -148,8 +148,8 @@ show(
 )
 
 # %% [markdown]
-# Each gradient is the one to its right times the slope between. All are negative: raising any of the three brings $y$
-# nearer to its target.
+# Each gradient is the one to its right times the slope between. All but $\text{dJ}$ are negative: raising $x$, $w$ or
+# $b$ raises $y$, towards its target.
 #
 # ## Measure it
 #
@@ -256,13 +256,13 @@ for name, by_loop, by_product in zip(("dx", "dW", "db"), (dx, dW, db), products,
     # spoil: by_product = by_product / B
 
 # %% [markdown]
-# Turning a factor puts the summed index where a matrix product looks for it: hence the transpose.
+# Turning a factor puts the summed index where a product looks for it: hence the transpose.
 #
 # > **Often said.** "Put the transposes so that the shapes fit."
 # >
 # > **What is true.** What decides is the index that is summed.
 # >
-# > **Run this cell.** Here $W$ is square. *Before you run it:* does Python complain about the wrong one?
+# > **Run this cell.** Here $W$ is square. *Before that:* does Python complain about the wrong one?
 
 
 # %% tags=["stumble-04", "answer"]
@@ -293,8 +293,8 @@ assert off["dy @ W"] > 0.1
 # loss.
 #
 # The **Jacobian** is the table of all slopes, a row for each output, a column for each input. A backward returns `dy`
-# times that table, a **vector-Jacobian product** (*vjp*), and never builds it. Ours has 10 rows and 15 columns. *Write
-# down a guess:* which share of it is zero?
+# times that table, a **vector-Jacobian product** (*vjp*), and never builds it. Ours, for $x$, has 10 rows and 15
+# columns. *Write down a guess:* which share of it is zero?
 
 # %%
 guess = None  # a number between 0 and 1
@@ -377,7 +377,7 @@ print("by hand, by differences and by the library:", ", ".join(by_hand))
 #   =\frac12\left(1+\frac{e^{a/2}-e^{-a/2}}{e^{a/2}+e^{-a/2}}\right)=\frac12\left(1+\tanh\frac{a}{2}\right).$$
 #
 # Its slope is $\frac14 (1-\tanh^2 \frac a2)=y (1-y)$. *Before you run the cells:* a gradient of 1 goes back
-# through ten sigmoids. It leaves no more than how much?
+# through ten sigmoids. How much is left at most?
 
 # %% tags=["answer"]
 a = np.linspace(-4, 4, 400)  # (400,)  an even number of points: none is at the kink
@@ -422,8 +422,8 @@ assert 0.1 * 0.25**10 < left.max() < 0.25**10  # a bound: not all ten can be at 
 #
 # For $f(x)=e^{\sin x}$ we know the slope, $\cos(x)\,e^{\sin x}$, and measure the error of three others over a
 # hundred points. Beside the central difference stand the **forward difference** $(f(x+h)-f(x))/h$, and one that
-# subtracts nothing, the **complex step**: $f(x+ih)=f(x)+ihf'(x)+\dots$, so the imaginary part over $h$ is the slope.
-# *Write down a guess:* which $h$ is best for the central difference, in float64 (16 digits) and float32 (7)?
+# subtracts nothing, the **complex step**: $f(x+ih)=f(x)+ihf'(x)+\dots$, so the imaginary part over $h$ is about
+# the slope. *Write down a guess:* which $h$ is best for the central difference, in float64 (16 digits) and float32 (7)?
 
 # %%
 guess = None  # two numbers
@@ -539,7 +539,7 @@ def simple_check(forward, backward, x, h=1e-6):
 
 
 def dropout(x, seed=None):
-    """Half of the entries are set to 0: other ones in each call if there is no seed."""
+    """About half of the entries are set to 0: other ones in each call if there is no seed."""
     generator = noise if seed is None else np.random.default_rng(seed)
     keep = generator.random(x.shape) < 0.5
     return x * keep, keep
@@ -649,6 +649,8 @@ def the_dense_part(dy, x, W):
 report = check_vjp(student, student_backward, {"x": x, "W": W, "b": b}, title="student's layer")
 told = check("backprop.dense", the_dense_part)
 print(told, report, sep="\n\n")
+# the error is over b's right gradient, that by the complex step over the one that was claimed
+row = report.rows[-1]
 
 shown = {"expected", "got", "repair"} & told.as_dict().keys()
 assert not shown
@@ -657,6 +659,10 @@ assert report.findings[0].expected is not None
 # spoil: report.findings[0] = report.findings[0]._replace(expected=None)
 assert {row.name for row in report.rows if row.status == "wrong"} == {"b"}
 # spoil: report.rows.append(report.rows[-1]._replace(name="W"))
+assert np.isclose(row.error, 1 - 1 / B)
+# spoil: row = row._replace(error=B - 1)
+assert row.second > 0.99 * (B - 1)  # and along one direction, for both entries together
+# spoil: row = row._replace(second=row.error)
 assert np.isclose(report.findings[0].factor, B)
 # spoil: report.findings[0] = report.findings[0]._replace(factor=1 / B)
 
@@ -891,12 +897,15 @@ assert list(np.isfinite(at_the_limit)) == [True, False]
 # spoil: at_the_limit = at_the_limit[::-1]
 assert np.array_equal(np.isfinite(kls), np.array(largest) < limit)
 # spoil: largest.reverse()
+assert np.isnan(terms.nll).any()  # beyond the second limit sigma is infinite, and z with it
+# spoil: terms = terms._replace(nll=terms.kl)
 
 # %% [markdown]
 # Clipping would stop the infinity, and the gradient with it: what is clipped has the slope 0. `fit` does not clip. It
 # looks at the losses every 50 steps and at the end of an epoch, names the first bad step, and says what to do.
 
 # %%
+# nll and kl break at one step here: the message names nll, which stands first
 message, descent = "", SGD(lr=1.0, momentum=0.0)
 try:
     wild = VAE(784, (50,), 2, rng=np.random.default_rng(3))

@@ -60,6 +60,26 @@ AVERAGE = value(
             "missing-term",
             "these draws scatter around 0: where is mu?",
         ),
+        Slip(
+            lambda f, mu, sigma, eps: (mu + sigma * eps).mean(),
+            "missing-term",
+            "f is missing: this is the mean of the draws themselves",
+        ),
+        Slip(
+            lambda f, mu, sigma, eps: f((eps - mu) / sigma).mean(),
+            "elementwise-factor",
+            "this is the way back, from z to eps: here eps is given, and z is made from it",
+        ),
+        Slip(
+            lambda f, mu, sigma, eps: f(mu + np.sqrt(sigma) * eps).mean(),
+            "elementwise-factor",
+            "sigma is the standard deviation already, and not the variance: it needs no root",
+        ),
+        Slip(
+            lambda f, mu, sigma, eps: (f(mu + sigma * eps) * np.exp(-(eps**2) / 2) / np.sqrt(2 * np.pi)).mean(),
+            "elementwise-factor",
+            "a density stands in it: likely draws come more often already, and need no weight",
+        ),
         Slip(lambda f, mu, sigma, eps: f(mu + sigma * eps), "shape", "one number for each draw: take their mean"),
         Slip(lambda f, mu, sigma, eps: f(mu + sigma * eps).sum(), "factor", "a sum, where a mean belongs"),
         Slip(
@@ -140,6 +160,28 @@ SCORE = value(
             lambda z, m, s: ((z - m) / s**2, (((z - m) / s) ** 2 + 1) / s),
             "sign",
             "the second: which sign does log sigma have in log q?",
+        ),
+        Slip(
+            lambda z, m, s: ((z - m) / s**2, ((z - m) / s) ** 2 - 1 / s),
+            "elementwise-factor",
+            "the second: in sigma, 1 / sigma^2 has the slope -2 / sigma^3",
+        ),
+        Slip(
+            lambda z, m, s: ((z - m) / s**2, (((z - m) / s) ** 2 - 1) / (2 * s**2)),
+            "elementwise-factor",
+            "the second is the slope in the variance: wanted is the one in sigma",
+        ),
+        Slip(
+            lambda z, m, s: (0 * z, 0 * z - 1 / s),
+            "zero",
+            "eps is held fixed here: z stays where it is, and (z - mu) / sigma moves with mu and with sigma",
+        ),
+        Slip(
+            lambda z, m, s: tuple(
+                np.exp(-0.5 * ((z - m) / s) ** 2) / np.sqrt(2 * np.pi) / s * d for d in score(z, m, s)
+            ),
+            "elementwise-factor",
+            "these are the slopes of q: wanted are those of log q",
         ),
         Slip(
             lambda z, m, s: ((((z - m) / s) ** 2 - 1) / s, (z - m) / s**2),
@@ -238,6 +280,12 @@ PATH_ESTIMATE = value(
             lambda d, e: (d.mean(), (d * e).mean()),
             "shape",
             "these are means: one number for each draw is wanted, so that their spread can be seen",
+        ),
+        Slip(lambda d, e: (d / len(e), d * e / len(e)), "factor", "these are divided by K: the means are taken later"),
+        Slip(
+            lambda d, e: (d * e, d * (e**2 - 1)),
+            "elementwise-factor",
+            "eps and eps^2 - 1 belong to the score: by how much does z move with mu, and with sigma?",
         ),
         Slip(
             lambda d, e: (d, d * (e**2 - 1)),

@@ -58,6 +58,11 @@ EDGES = value(
             "these are the parts of a itself: wanted is by how much a moves when x, w or b moves by 1",
         ),
         Slip(
+            lambda x, w, b: (0.01 * w, 0.01 * x, 0.01),
+            "factor",
+            "this is how far a moves for a step of 0.01: a slope is the move divided by the step",
+        ),
+        Slip(
             lambda x, w, b: (1, 1, 1),
             "elementwise-factor",
             "x and w are multiplied with each other: a move of one of them is multiplied by the other",

@@ -68,6 +68,8 @@ def of_the_digits(a: np.ndarray, got: np.ndarray, true: np.ndarray) -> Finding |
         cause, message = "precision", NOTHING if (got[lost] == 0).all() else ROUNDED
     elif (got == a)[large].all():
         cause, message = "missing-term", f"for a = {a[large].min():.1f} it returns a alone: {TOO_SOON}"
+    elif (large & ~left).sum() > 1 and np.isfinite(got).all() and np.ptp(got[large & ~left]) == 0:
+        cause, message = "missing-term", CLIPPED
     elif (got[large] == 0).all() and left[large].all():
         cause, message = "missing-term", f"for a = {a[large].max():.1f} it returns 0: exp(a) is small there, and not 0"
     else:
@@ -82,6 +84,7 @@ ROUNDED = (
     "small values have lost their digits: the sum 1 + u keeps few of those of a small u, or none. "
     "np.log1p(u) is log(1 + u) without that sum"
 )
+CLIPPED = "what is clipped is the same for all large a: there softplus should go on growing as a does"
 NOTHING = "far to the left it is 0, where softplus is small and positive: what is left of it there?"
 OTHER = "softplus has other numbers than it should have"
 
@@ -120,7 +123,7 @@ SOFTPLUS = Blank(
         Slip(
             lambda a: np.log(1 + np.exp(np.clip(a, -500, 500))),
             "missing-term",
-            "what is clipped is the same for all large a: there softplus should go on growing as a does",
+            CLIPPED,
         ),
         Slip(
             lambda a: np.maximum(a, 0),
