@@ -80,6 +80,21 @@ AVERAGE = value(
             "elementwise-factor",
             "a density stands in it: likely draws come more often already, and need no weight",
         ),
+        Slip(
+            lambda f, mu, sigma, eps: f(mu + np.exp(sigma) * eps).mean(),
+            "elementwise-factor",
+            "sigma is handed in itself, not its logarithm: it needs no exp",
+        ),
+        Slip(
+            lambda f, mu, sigma, eps: f(mu + np.exp(sigma / 2) * eps).mean(),
+            "elementwise-factor",
+            "sigma is handed in itself, not the log-variance: it needs no exp",
+        ),
+        Slip(
+            lambda f, mu, sigma, eps: f(sigma + mu * eps).mean(),
+            "transpose",
+            "mu and sigma are exchanged: which of them moves the mean?",
+        ),
         Slip(lambda f, mu, sigma, eps: f(mu + sigma * eps), "shape", "one number for each draw: take their mean"),
         Slip(lambda f, mu, sigma, eps: f(mu + sigma * eps).sum(), "factor", "a sum, where a mean belongs"),
         Slip(
@@ -170,6 +185,11 @@ SCORE = value(
             lambda z, m, s: ((z - m) / s**2, (((z - m) / s) ** 2 - 1) / (2 * s**2)),
             "elementwise-factor",
             "the second is the slope in the variance: wanted is the one in sigma",
+        ),
+        Slip(
+            lambda z, m, s: ((z - m) / s**2, (((z - m) / s) ** 2 / 2 - 1) / s),
+            "elementwise-factor",
+            "the second: 1 / sigma^2 has the slope -2 / sigma^3, and its 2 takes the 1/2 away",
         ),
         Slip(
             lambda z, m, s: (0 * z, 0 * z - 1 / s),

@@ -123,6 +123,36 @@ TANH = gradient(
             "elementwise-factor",
             "this slope grows far out, where tanh is flat: look at the sign of y^2",
         ),
+        Slip(
+            lambda dy, y: dy * (1 - y) ** 2,
+            "elementwise-factor",
+            "(1 - y)^2 is 4 far to the left, where tanh is flat: which terms does it square?",
+        ),
+        Slip(
+            lambda dy, y: dy * (1 + y) ** 2,
+            "elementwise-factor",
+            "(1 + y)^2 is 4 far to the right, where tanh is flat",
+        ),
+        Slip(
+            lambda dy, y: dy * (1 - 2 * y),
+            "elementwise-factor",
+            "1 - 2 y falls from 3 to -1: tanh rises everywhere, and is flat far out",
+        ),
+        Slip(
+            lambda dy, y: dy * (2 - y**2),
+            "elementwise-factor",
+            "this slope is 2 at a = 0 and 1 far out, where tanh is flat",
+        ),
+        Slip(
+            lambda dy, y: dy * y**2,
+            "elementwise-factor",
+            "y^2 is 0 at a = 0, where tanh is steepest, and 1 far out, where it is flat",
+        ),
+        Slip(
+            lambda dy, y: dy / (1 - y**2),
+            "elementwise-factor",
+            "dy is divided by the slope: which way does the chain rule use it?",
+        ),
         Slip(lambda dy, y: dy * y, "elementwise-factor", "dy is multiplied by the output: wanted is the slope there"),
         Slip(lambda dy, y: dy * (y > 0), "elementwise-factor", "this is the slope of relu, not that of tanh"),
         Slip(

@@ -116,6 +116,21 @@ SOFTPLUS = Blank(
             "this form is for a > 0: far to the left exp(-a) overflows in its turn",
         ),
         Slip(
+            lambda a: np.maximum(a, 0) + np.log(1 + np.exp(-a)),
+            "non-finite",
+            "what is added to max(a, 0) overflows far to the left: its exponent should never be positive",
+        ),
+        Slip(
+            lambda a: np.maximum(a, 0) + np.log(1 + np.exp(np.abs(a))),
+            "non-finite",
+            "exp(|a|) overflows on both sides: which sign keeps the exponent from being positive?",
+        ),
+        Slip(
+            lambda a: np.where(a < 0, a + np.log(1 + np.exp(-a)), np.log(1 + np.exp(a))),
+            "non-finite",
+            "the two sides are exchanged: each exponential overflows where it is used",
+        ),
+        Slip(
             lambda a: a + np.log1p(np.exp(-np.abs(a))),
             "missing-term",
             "for a < 0 nothing was taken out of the logarithm, and a is added all the same",
