@@ -69,8 +69,8 @@ def reconstruct(x, W_e, b_e, W_d, b_d):
 check("autoencoders.reconstruct", reconstruct)
 
 # %% [markdown]
-# If you are stuck, `hint("autoencoders.reconstruct")` in a cell of its own asks a question; a third hint is nearly
-# the code. Whatever value your function returns, the cells below it run.
+# Stuck? `hint("autoencoders.reconstruct")` in a cell of its own asks a question; a third hint is nearly the code.
+# Whatever value your function returns, the cells below it run.
 #
 # How good is a picture? We take the squared distance from its image.
 
@@ -197,9 +197,10 @@ show(
 # $$\text{error}=\text{total variance}-\sum_k v_k^\top C\,v_k,$$
 #
 # with the covariance matrix $C$ of the images and the **total variance**, their mean squared distance from $m$. The sum
-# weighs the eigenvalues of $C$; as the $v_k$ are orthonormal, no weight is above 1, and all weights add up to $Z$. So
-# the sum is largest when the $v_k$ are the eigenvectors with the $Z$ largest eigenvalues: **principal component
-# analysis** (PCA). And no offset is better than the mean, the point with the smallest mean squared distance.
+# gives the eigenvalue of each eigenvector $u$ of $C$ the weight $\sum_k(v_k^\top u)^2$; as the $v_k$ are orthonormal,
+# no weight is above 1, and all add up to $Z$. So the sum is largest when the $v_k$ are the eigenvectors with the $Z$
+# largest eigenvalues: **principal component analysis** (PCA). And no offset is better than the mean, the point with
+# the smallest mean squared distance.
 
 
 # %% tags=["blank"]
@@ -327,12 +328,12 @@ assert max(excess.values()) < 0.003  # and nearly the same error
 # > **Often said.** "The code must be smaller than the image, or the network just copies."
 # >
 # > **What is true.** With $Z=D$ it *can* copy: $W_e$ and $W_d$ may undo each other. From small weights, these 800 steps
-# > get there only along directions in which the images vary much. Along these it copies anything, digit or not. And a
-# > narrow code is one limit among others: a penalty on the weights works with any width.
+# > get there only along directions of large variance. Along these it copies anything, digit or not. And a narrow code
+# > is one limit among others: a penalty on the weights works with any width.
 # >
-# > **Run this cell.** It trains two with 49 numbers in the code, one with the penalty $\lambda$ times the sum of the
-# > squared weights. *Before you look:* of its squared distance to the mean image, which share is lost of a digit, and
-# > of noise?
+# > **Run this cell.** It trains three with 49 numbers in the code, one for longer, one with the penalty $\lambda$ times
+# > the sum of the squared weights. *Before you look:* of its squared distance to the mean image, which share is lost of
+# > a digit, and of noise?
 #
 # Along a direction with variance $s^2$, with one weight $a$ in the encoder and one $b$ in the decoder, what passes is
 # the **gain** $g=ab$, and the error with its penalty is $s^2(1-g)^2+\lambda(a^2+b^2)$. For a given $g$ the penalty is
@@ -481,7 +482,7 @@ assert list(both) == [True, False, False]  # and both together by black
 # spoil: both = (tried_votes >= 9) & (tried_distances > limit)
 
 # %% [markdown]
-# Black looks like a thin 1, with ten votes *and* near: even both measures together are no proof.
+# Black looks like a thin 1, with ten votes *and* near: even both together are no proof.
 #
 # *Write down a guess:* which digit comes back as itself most often, and which least?
 
@@ -698,7 +699,7 @@ assert 0.25 > of_sound["mean of the pictures"] > of_sound["mean of the images"]
 # (**density**: probability per area).
 #
 # *Write down a guess:* a picture with nine votes or ten is **clear**; here fewer than half of those of held-out images
-# are. How many of those from the box?
+# are. How many from the box?
 
 # %%
 guess = None  # a number between 0 and 1
@@ -747,10 +748,15 @@ print("your guess:", guess)
 
 assert is_far["N(0, I)"] > 0.1 > 0.02 > is_far["N(0, I), centred"]
 # spoil: is_far['N(0, I)'] = is_far['N(0, I), centred']
-assert clear["box"] > 0.65 > clear["real images"] > 0.5 > clear["pictures of these"]
-# spoil: clear['real images'] = clear['box']
-assert abs(good["box"] - good["mixture"]) < 0.08 < good["real images"] - good["mixture"]
+assert clear["real images"] > 0.5 > clear["pictures of these"]
+# spoil: clear['pictures of these'] = clear['real images']
+assert clear["box"] > clear["mixture"] + 0.02
+# spoil: clear['box'] = clear['mixture']
+# with default_rng(11) to (15) for the network the box's share was less by 0.07 to 0.15
+assert good["box"] < good["mixture"] + 0.04
 # spoil: good["box"] = clear["box"]
+assert good["real images"] > max(good["box"], good["mixture"]) + 0.02
+# spoil: good['real images'] = good['mixture']
 assert is_bright["box"] > 0.2 > 0.1 > is_bright["mixture"]
 # spoil: is_bright['box'] = is_bright['mixture']
 assert other["box"] > 1.5 * other["mixture"]
@@ -760,16 +766,17 @@ assert other["box"] > 1.5 * other["mixture"]
 show(
     sheet(made, 4.2),
     "Six rows of ten pictures: real images, the pictures that the network makes of them, and four of"
-    " new ones. More than half of those from N(0, I) have thick white strokes. Most from the box have"
-    " clear, bright strokes; those from the mixture are as grey as the pictures of real images.",
+    " new ones. More than half of those from N(0, I) have thick white strokes. Of those from"
+    " the box eight are clear and four too bright; those from the mixture are as grey as the"
+    " pictures of real images.",
 )
 
 # %% [markdown]
-# Of the box's pictures more are clear than of real images, but many are too bright. *Good* (clear, near, not too
-# bright) are about as many as of the mixture's, and fewer than of real images. The box's digits come in other
+# Of the box's pictures more are clear than of the mixture's, but many are too bright. *Good* (clear, near, not too
+# bright) are about as many here, and fewer from other starts of the network. The box's digits come in other
 # proportions (*other*: the share that would have to change to match pictures of held-out images). All this is decided
 # by the distribution of codes, which training never saw. Fitting one afterwards helps, and can be judged by the
-# density that it gives to codes of held-out images: here against a single normal with their mean and covariance.
+# density that it gives to codes of held-out images: here against a single normal, also fitted to the 3,000.
 
 
 # %%
@@ -817,12 +824,12 @@ progress("autoencoders")
 # 1. **Definition.** Encoder $z = f(x)$, decoder $\hat x = g(z)$, trained for a small error of $\hat x$.
 # 2. **Linear case.** The best one projects on PCA's plane: through the mean, along the rows of $W_d$.
 # 3. **Codes.** The decoder can undo any invertible change of the codes; the error does not see it.
-# 4. **Width.** A wide code copies what varies as the data do; a penalty limits it, too.
+# 4. **Width.** A wide code copies what varies as the data do; a penalty limits it.
 # 5. **Drawing.** No distribution of codes is fixed in advance. One can be fitted afterwards: a second model.
 #
 # ## On your own
 #
-# 1. Which value has $b_d$ at the optimum if the codes have mean 0? And if $b_d$ had to be 0?
+# 1. Which value has $b_d$ at the optimum if the codes have mean 0? Which plane is best if $b_d$ must be 0?
 # 2. Compare with PCA for $Z=10$. After how many steps do the planes agree as well?
 # 3. Start the wide autoencoder from $W_e=W_d=I$. What does it lose of noise, before and after training?
 # 4. Take `n_z=20`: `(n, 2)` becomes `(n, 20)`; of the cells with codes in a plane keep `z_train`, `low` and `high`;

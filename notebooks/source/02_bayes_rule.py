@@ -633,7 +633,7 @@ progress("bayes")
 #
 # 1. Which faces make *fair* most probable? How probable?
 # 2. How common must loaded dice be, for one six to make *loaded* as probable as *fair*? Draw its square.
-# 3. Draw the posterior for the measurement of $z^2$, for $x = 2$ and for $x = -1$. Why is the first no normal density?
+# 3. Draw the posterior for the measurement of $z^2$, for $x = 2$ and for $x = -1$. Why is neither a normal density?
 # 4. Complete the square for a prior $\mathcal{N}(m, s^2)$. Then measure twice: does it matter in which order?
 # 5. *A small project.* Estimate the evidence of the measurement of $z^2$ as a mean height at draws from the prior. Plot
 #    the standard error against the number of draws.

@@ -87,6 +87,11 @@ RECONSTRUCT = value(
             "negative codes are set to zero: this decoder takes any number",
         ),
         Slip(
+            lambda x, W_e, b_e, W_d, b_d: 1 / (1 + np.exp(-((x @ W_e + b_e) @ W_d + b_d))),
+            "elementwise-factor",
+            "the picture is pressed between 0 and 1: this decoder is linear, and ends with its offset",
+        ),
+        Slip(
             lambda x, W_e, b_e, W_d, b_d: (x @ W_e - b_e) @ W_d - b_d,
             "sign",
             "the offsets have the wrong sign",
@@ -193,6 +198,11 @@ HALFWAY = value(
             lambda a, b, f, g: (a + b) / 2,
             "elementwise-factor",
             "this is the mean of the two images: no code has been used",
+        ),
+        Slip(
+            lambda a, b, f, g: g((f(b) - f(a)) / 2),
+            "missing-term",
+            "this is half of the way between the two codes: it begins at the first one",
         ),
         Slip(
             lambda a, b, f, g: g(f((a + b) / 2)),

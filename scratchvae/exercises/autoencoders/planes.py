@@ -80,6 +80,11 @@ PLANE = value(
             "svd returns the directions in the rows of its third value, and these are columns",
         ),
         Slip(
+            lambda x, n: (x.mean(0), projector(np.linalg.svd(x - x.mean(0))[2][:, :n])),
+            "transpose",
+            "svd returns the directions in the rows of its third value: these are its columns",
+        ),
+        Slip(
             lambda x, n: (x.mean(0), projector(np.linalg.eigh(np.corrcoef(x.T))[1][:, -n:])),
             "elementwise-factor",
             "every pixel is divided by its spread: eigenvectors of the covariance are wanted, not of the correlation",
@@ -181,6 +186,16 @@ UNDO = value(
             "A is done once more, where it should be undone",
         ),
         Slip(
+            lambda W, b, A, c: (A @ W, b + c @ W),
+            "transpose",
+            "the decoder is changed as the encoder was: it should undo that, not do it once more",
+        ),
+        Slip(
+            lambda W, b, A, c: (A.T @ W, b - c @ A.T @ W),
+            "transpose",
+            "a transpose undoes A only if its columns are orthonormal: A is any matrix that has an inverse",
+        ),
+        Slip(
             lambda W, b, A, c: (np.linalg.inv(A).T @ W, b - c @ np.linalg.inv(A).T @ W),
             "transpose",
             "the inverse of A is transposed: codes are rows, and A stands to their right",
@@ -216,6 +231,16 @@ UNDO = value(
             lambda W, b, A, c: (np.linalg.inv(A) @ W, b - np.linalg.inv(A) @ W @ c),
             "transpose",
             "the shift c is a row, as codes are: it stands to the left of the matrices",
+        ),
+        Slip(
+            lambda W, b, A, c: (np.linalg.inv(A) @ W, b - np.linalg.inv(A) @ c @ W),
+            "transpose",
+            "the shift c is a row, as codes are: it stands to the left of the inverse of A",
+        ),
+        Slip(
+            lambda W, b, A, c: (W @ np.linalg.inv(A), b),
+            "transpose",
+            "W_d and the inverse of A stand in the wrong order, and the shift c is still to be taken back",
         ),
         Slip(
             lambda W, b, A, c: (np.linalg.inv(A) @ W, b - W @ c),

@@ -182,5 +182,25 @@ NORMAL = value(
             "elementwise-factor",
             "standard deviations stand where variances belong: precisions are what adds",
         ),
+        Slip(
+            lambda x, s: (0.0, 1 + s**2),
+            "missing-term",
+            "this is the evidence, a density of x: wanted is what is known of z when x is",
+        ),
+        Slip(
+            lambda x, s: (0.96, 0.2),
+            "missing-term",
+            "these are the numbers for x = 1.2 and sigma_x = 0.5: here both may be anything",
+        ),
+        Slip(
+            lambda x, s: (0.8 * x, 0.2),
+            "missing-term",
+            "this is right for sigma_x = 0.5 alone: where does the noise come in?",
+        ),
+        Slip(
+            lambda x, s: (x / 2, s**2 / 2),
+            "elementwise-factor",
+            "both are halved, whatever the noise: the more precise of the two should count for more",
+        ),
     ),
 )

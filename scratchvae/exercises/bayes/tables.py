@@ -75,6 +75,11 @@ EVIDENCE = value(
             "elementwise-factor",
             "how often both come together is a product, not a sum",
         ),
+        Slip(
+            lambda prior, likelihood: prior[0] * likelihood[0] + prior[1] * likelihood[1],
+            "missing-term",
+            "these are the first two kinds: a table may have more rows than that",
+        ),
     ),
 )
 
@@ -156,6 +161,11 @@ POSTERIOR = value(
             "shape",
             "this is the evidence: one number for each z is wanted",
         ),
+        Slip(
+            lambda prior, likelihood: likelihood * prior / (likelihood[:2] @ prior[:2]),
+            "factor",
+            "below the line stand the first two kinds alone: the evidence adds up all of them",
+        ),
     ),
 )
 
@@ -228,6 +238,11 @@ LOGS = value(
             lambda a: np.where(a - a.mean() < 0, 0, np.nan),
             "non-finite",
             "the mean (or the smallest) is not enough: the others lie so far above it that exp gives infinity",
+        ),
+        Slip(
+            lambda a: np.exp(a - a[0]) / np.exp(a - a[0]).sum(),
+            "non-finite",
+            "the first one is not always enough: another may lie so far above it that exp gives infinity",
         ),
         Slip(
             lambda a: np.exp(a / a.max()) / np.exp(a / a.max()).sum(),
