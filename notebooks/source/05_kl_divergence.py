@@ -50,12 +50,13 @@ BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#555555"
 # ## The definition, on a table
 #
 # Let $q$ and $p$ be two distributions over the same outcomes. The **Kullback-Leibler divergence** from $q$ to $p$, KL
-# for short, is the mean of the difference of their logarithms, *the mean being taken under $q$*:
+# for short and *relative entropy* elsewhere, is the mean of the difference of their logarithms, *the mean being taken
+# under $q$*:
 #
 # $$\mathrm{KL}(q \,\Vert\, p) = \mathbb{E}_{z \sim q}[\log q(z) - \log p(z)] = \sum_z q(z) \log \frac{q(z)}{p(z)} .$$
 #
-# The unit is the **nat**. An outcome with $q(z) = 0$ adds nothing. One with $q(z) > 0$ and $p(z) = 0$ makes the KL
-# infinite: $q$ allows what $p$ forbids.
+# With the natural logarithm the unit is the **nat**. An outcome with $q(z) = 0$ adds nothing. One with $q(z) > 0$ and
+# $p(z) = 0$ makes the KL infinite: $q$ allows what $p$ forbids.
 #
 # Write it for two tables. The check tries tables in which $q$ has a zero. If you are stuck, `hint("kl.table")` in a
 # cell of its own asks a question; a third hint is nearly the code. Whatever value your function returns, the cells
@@ -277,7 +278,7 @@ assert detour < straight  # a distance would never allow that
 # *Before you run the cells:* sketch where you expect both.
 #
 # The second direction can be solved by hand. $\mathrm{KL}(p \,\Vert\, q)$ depends on $\mu$ and $\sigma$ only through
-# $-\mathbb{E}_p[\log q] = \log \sigma + \mathbb{E}_p[(z - \mu)^2] / (2 \sigma^2)$ and a constant. Set its derivatives
+# $-\mathbb{E}_p[\log q] = \log \sigma + \mathbb{E}_p[(z - \mu)^2] / (2 \sigma^2)$, plus a constant. Set its derivatives
 # with respect to $\mu$ and to $\sigma$ to zero: which $\mu$ and which $\sigma$ are best?
 
 
@@ -386,7 +387,8 @@ show(
 
 # %% [markdown]
 # $\mathrm{KL}(q \,\Vert\, p)$ has three valleys: one at each peak, and one of a wide $q$ over both, which is better
-# than the smaller peak. A descent can end in any of them. $\mathrm{KL}(p \,\Vert\, q)$ has one.
+# than the smaller peak. A descent can end in any of them. $\mathrm{KL}(p \,\Vert\, q)$ has one. Elsewhere the first
+# direction is called *reverse* or *mode-seeking*, the second *forward* or *mass-covering*.
 #
 # Neither direction is wrong; they answer different questions. A VAE wants a $q$ that is close to the posterior
 # $p(z \mid x)$, and it can draw from $q$, not from the posterior. So it takes the mean under $q$:
@@ -402,8 +404,8 @@ show(
 #   p(z \mid x) = \frac{p(x \mid z)\, p(z)}{p(x)},$$
 #
 # and $p(x)$ is the integral of page 03, out of reach for most models. *Before you run the cell:* we leave it out, and
-# put the joint, $p(x \mid z)\, p(z)$, where the posterior belongs. For three
-# densities $q$, by how much is the result off?
+# put the joint, $p(x \mid z)\, p(z)$, where the posterior belongs. For three densities $q$, by how much is the result
+# off?
 
 # %% tags=["answer"]
 z, step = np.linspace(-10, 10, 4001, retstep=True)  # (4001,)
@@ -440,8 +442,8 @@ progress("kl")
 # 3. **Gaussian to prior.** $\frac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 - \log \sigma_j^2)$, summed over the latents.
 # 4. **Direction.** Where two peaks of $p$ lie far apart, the normal $q$ of least $\mathrm{KL}(q \,\Vert\, p)$ sits on
 #    one of them; that of least $\mathrm{KL}(p \,\Vert\, q)$ has the mean and the variance of $p$.
-# 5. **Out of reach.** The KL to the posterior contains $\log p(x)$. With the joint in its place, it is off by a number
-#    that does not depend on $q$.
+# 5. **Out of reach.** The KL to the posterior contains $\log p(x)$. With the joint in the posterior's place, it is off
+#    by a number that does not depend on $q$.
 #
 # ## On your own
 #

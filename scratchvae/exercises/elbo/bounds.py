@@ -56,6 +56,11 @@ JENSEN = value(
             "these are in bits: nats come with the natural logarithm",
         ),
         Slip(
+            lambda p, t: (np.sum(p * np.log(t)), np.log(np.mean(t))),
+            "elementwise-factor",
+            "in the second all values count the same: its mean needs the probabilities, too",
+        ),
+        Slip(
             lambda p, t: (np.sum(p * np.log(t)),) * 2,
             "elementwise-factor",
             "both are the same: in the second the mean comes first",
@@ -140,6 +145,21 @@ BOUND = value(
             lambda j, q, step: np.sum(q * (j - q)) * step,
             "elementwise-factor",
             "each point is weighed by log q: its weight is q itself",
+        ),
+        Slip(
+            lambda j, q, step: np.sum(np.exp(q) * (j + q)) * step,
+            "sign",
+            "log q is added: the joint is divided by q",
+        ),
+        Slip(
+            lambda j, q, step: np.sum(np.exp(q) * (j / q)) * step,
+            "elementwise-factor",
+            "a ratio of logarithms: the logarithm of a ratio is a difference",
+        ),
+        Slip(
+            lambda j, q, step: np.mean(j - q),
+            "elementwise-factor",
+            "the grid points count the same, and are averaged: weigh each by q, and add up, times the width of a step",
         ),
         Slip(
             lambda j, q, step: np.sum(j - q) * step,

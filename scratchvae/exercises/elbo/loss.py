@@ -65,6 +65,21 @@ LOSS = value(
             "a sum over the examples, where a mean belongs",
         ),
         Slip(
+            lambda a, kl: np.sum(kl) - np.mean(a),
+            "elementwise-factor",
+            "the KL is summed over the examples: it takes a mean, as the first term does",
+        ),
+        Slip(
+            lambda a, kl: np.sum(kl) - np.sum(a),
+            "elementwise-factor",
+            "all is added up: the mean over the draws and the mean over the examples are wanted",
+        ),
+        Slip(
+            lambda a, kl: np.mean(-a[:, 0] + kl),
+            "elementwise-factor",
+            "only the first draw counts: there are K, and their mean is wanted",
+        ),
+        Slip(
             lambda a, kl: -a.mean(axis=1) + kl,
             "shape",
             "one number for each example: take their mean",

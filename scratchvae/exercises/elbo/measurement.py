@@ -67,6 +67,21 @@ TERMS = value(
             "the first lacks the logarithm of the density's constant, 2 pi noise^2",
         ),
         Slip(
+            first(lambda mu, s, x, n: -0.5 * (((x - mu) ** 2 + s**2) / n**2 + np.log(n**2))),
+            "missing-term",
+            "the first lacks log 2 pi: no second density is there to take it away",
+        ),
+        Slip(
+            first(lambda mu, s, x, n: -0.5 * (((x - mu) ** 2 - s**2) / n**2 + np.log(2 * np.pi * n**2))),
+            "sign",
+            "the first: sigma^2 is added to the square, since z varies around mu",
+        ),
+        Slip(
+            first(lambda mu, s, x, n: -((x - mu) ** 2 + s**2) / n**2 - np.log(2 * np.pi * n**2)),
+            "factor",
+            "the first is twice what it should be: a 1/2 stands in front of both parts",
+        ),
+        Slip(
             first(lambda mu, s, x, n: 0.5 * (((x - mu) ** 2 + s**2) / n**2 + np.log(2 * np.pi * n**2))),
             "sign",
             "the first has its sign turned: it is the mean of log p(x|z) itself",
@@ -120,6 +135,16 @@ TERMS = value(
             second(lambda mu, s: 0.5 * (mu**2 + s**2 - 1 + np.log(s**2))),
             "sign",
             "the second: its logarithm has the wrong sign, and the KL should grow without limit as q gets narrow",
+        ),
+        Slip(
+            second(lambda mu, s: kl_to(mu, s**2, 0, 1)),
+            "transpose",
+            "the second is the KL from the prior to q: the mean is taken under q",
+        ),
+        Slip(
+            lambda mu, sigma, x, n: (two_terms(mu, sigma, x, n)[0], gap_of(mu, sigma, x, n)),
+            "elementwise-factor",
+            "the second is the KL to the posterior: the ELBO has the one to the prior",
         ),
         Slip(
             second(lambda mu, s: 0.5 * (mu**2 + s - 1 - np.log(s**2))),
@@ -200,6 +225,31 @@ GAP = value(
             lambda mu, sigma, x, n: kl_to(x, n**2 / (1 + n**2), mu, sigma),
             "elementwise-factor",
             "the posterior's mean is not x: the prior pulls it towards 0",
+        ),
+        Slip(
+            lambda mu, sigma, x, n: kl_to(0.96, 0.2, mu, sigma),
+            "elementwise-factor",
+            "N(0.96, 0.2) is the posterior of x = 1.2 with the noise 0.5: what is it for any x and any noise?",
+        ),
+        Slip(
+            lambda mu, sigma, x, n: kl_to(posterior(x, n)[0], 0.2, mu, sigma),
+            "elementwise-factor",
+            "0.2 is the posterior's variance for the noise 0.5 alone",
+        ),
+        Slip(
+            lambda mu, sigma, x, n: kl_to(posterior(x, n)[0], 1 + n**2, mu, sigma),
+            "elementwise-factor",
+            "1 + noise^2 is the variance of x: precisions add to the posterior's, 1 and 1 / noise^2",
+        ),
+        Slip(
+            lambda mu, sigma, x, n: kl_to(x / n**2, posterior(x, n)[1], mu, sigma),
+            "elementwise-factor",
+            "the posterior's mean is not x / noise^2: that is still to be multiplied by its variance",
+        ),
+        Slip(
+            lambda *point: two_terms(*point)[0] - two_terms(*point)[1],
+            "elementwise-factor",
+            "this is the ELBO itself: the gap is what it lacks of log p(x)",
         ),
         Slip(
             lambda mu, sigma, x, n: -kl_to(*posterior(x, n), mu, sigma),

@@ -60,6 +60,11 @@ TABLE = value(
             "the mean is taken under p, and q and p are exchanged: this is part of KL(p || q)",
         ),
         Slip(
+            without_zeros(lambda q, p: np.sum(p * np.log(q / p))),
+            "elementwise-factor",
+            "each outcome is weighed by p: the mean is taken under q",
+        ),
+        Slip(
             without_zeros(lambda q, p: np.sum(q * np.log(p / q))),
             "sign",
             "it is negative, and a KL never is: which of the two stands on top in the logarithm?",
@@ -120,7 +125,8 @@ def estimate_by_sums(log_q: np.ndarray, log_p: np.ndarray) -> dict[str, float]:
 def logarithms_at_draws(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Each time of another number of draws, so that an answer counts them."""
     n = int(rng.integers(4000, 6000))
-    return rng.normal(-1.0, 0.7, n), rng.normal(-1.6, 1.1, n)
+    log_q = rng.normal(-1.0, 0.7, n)  # (K,)
+    return log_q, log_q - rng.normal(0.6, 0.9, n)  # where q is high, p tends to be
 
 
 DRAWS = value(
@@ -158,6 +164,16 @@ DRAWS = value(
             lambda q, p: ((np.exp(q) * (q - p)).mean(), (np.exp(q) * (q - p)).std() / np.sqrt(len(q))),
             "elementwise-factor",
             "each value is weighed by q once more: the draws come from q, so that likely ones are there more often",
+        ),
+        Slip(
+            lambda q, p: ((q - p).mean(), np.sqrt((q.var() + p.var()) / len(q))),
+            "elementwise-factor",
+            "both logarithms are of the same draws, so their variances do not add: how far does log q - log p vary?",
+        ),
+        Slip(
+            lambda q, p: ((q - p).mean(), (q - p).var() / np.sqrt(len(q))),
+            "elementwise-factor",
+            "the variance stands over the root: there belongs the standard deviation",
         ),
         Slip(
             lambda q, p: ((q - p).sum(), (q - p).std() / np.sqrt(len(q))),

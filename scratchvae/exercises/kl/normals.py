@@ -80,6 +80,26 @@ NORMALS = value(
             "the distance of the means is not measured in units of s: the same distance costs less if p is wide",
         ),
         Slip(
+            lambda mu, sigma, m, s: 0.5 * ((sigma**2 + (mu - m) ** 2) / sigma**2 - 1 + np.log(s**2 / sigma**2)),
+            "elementwise-factor",
+            "the mean square is divided by the variance of q: (z - m)^2 stands in log p",
+        ),
+        Slip(
+            lambda mu, sigma, m, s: kl_of_normals(mu, sigma, m, s) + 0.5 * np.log(2 * np.pi),
+            "missing-term",
+            "log 2 pi stands in both logarithms, and their difference loses it",
+        ),
+        Slip(
+            lambda mu, sigma, m, s: 0.5 * ((sigma**2 + (mu - m) ** 2) / s**2 - 1),
+            "missing-term",
+            "the logarithms of the two variances are missing",
+        ),
+        Slip(
+            lambda mu, sigma, m, s: -kl_of_normals(mu, sigma, m, s),
+            "sign",
+            "this is the mean of log p - log q: the difference is turned around",
+        ),
+        Slip(
             lambda mu, sigma, m, s: 0.5 * (mu**2 + sigma**2 - 1 - np.log(sigma**2)),
             "missing-term",
             "this is the KL to N(0, 1): here p has a mean m and a standard deviation s of its own",
@@ -117,6 +137,12 @@ def best_by_slopes(z: np.ndarray, density: np.ndarray, step: float) -> dict[str,
     return {"mean": m, "standard deviation": float(np.exp(log_s))}
 
 
+def moments(z: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Sums with these weights, whatever they sum to, the mean among them: a wrong answer if not to one."""
+    mean = np.sum(z * weights)
+    return mean, np.sqrt(np.sum((z - mean) ** 2 * weights))
+
+
 MATCHED = value(
     best_normal,
     best_by_slopes,
@@ -132,6 +158,36 @@ MATCHED = value(
             lambda z, p, step: (np.sum(z * p), np.sqrt(np.sum((z - np.sum(z * p) * step) ** 2 * p))),
             "factor",
             "a sum over a grid is an integral only with the width of a step",
+        ),
+        Slip(
+            lambda z, p, step: moments(z, p),
+            "elementwise-factor",
+            "neither sum has the width of a step, and without it a sum over a grid is no integral",
+        ),
+        Slip(
+            lambda z, p, step: moments(z, p / G),
+            "elementwise-factor",
+            "np.mean divides by the number of points: an integral is the sum times the width of a step",
+        ),
+        Slip(
+            lambda z, p, step: (np.mean(z * p), np.std(z * p)),
+            "elementwise-factor",
+            "these are the mean and the spread of z times the density: the density is the weight of each z",
+        ),
+        Slip(
+            lambda z, p, step: moments(z, p * step)[::-1],
+            "transpose",
+            "the two are exchanged: the mean comes first",
+        ),
+        Slip(
+            lambda z, p, step: (z[p.argmax()], moments(z, p * step)[1]),
+            "elementwise-factor",
+            "the first is the highest peak of p: the slope in mu is zero at the mean of p",
+        ),
+        Slip(
+            lambda z, p, step: (moments(z, p * step)[0], 2 * np.log(moments(z, p * step)[1])),
+            "elementwise-factor",
+            "the second is log sigma^2: the standard deviation is wanted",
         ),
         Slip(
             lambda z, p, step: (np.sum(z * p) * step, np.sqrt(np.sum((z - np.sum(z * p) * step) ** 2 * p))),
