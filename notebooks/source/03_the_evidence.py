@@ -243,7 +243,7 @@ z, step = np.linspace(-8, 8, 4001, retstep=True)  # (G,)
 by_grid = np.log([on_grid(row, g(z[:, None]), z, sigma_x) for row in x_test])  # (200,)
 
 log_joint = -0.5 * ((x_test[:, None] - g(z[:, None])) ** 2).sum(axis=2) / sigma_x**2  # (200, G)
-log_joint += -0.5 * z**2 - np.log(2 * np.pi * sigma_x**2) - 0.5 * np.log(2 * np.pi)
+log_joint += -0.5 * z**2 - np.log(2 * np.pi * sigma_x**2) - 0.5 * np.log(2 * np.pi)  # D = 2
 posterior = np.exp(log_joint - by_grid[:, None])  # (200, G)  Bayes' rule
 variance = posterior @ z**2 * step - (posterior @ z * step) ** 2  # (200,)
 cut = variance.argmax()  # the point whose posterior is the widest
@@ -344,8 +344,8 @@ assert np.abs(off_line).max() < 1e-6  # straight in between
 # On one piece, $g(z) = c z + d$ with vectors $c$ and $d$. If the decoder were this line for *all* $z$, your first
 # blank would have its evidence, $p_\text{line}(x)$, and the posterior would be a normal density
 # $\mathcal{N}(z; \text{mean}, \text{sd}^2)$. By Bayes' rule their product is the joint, and on the piece that is the
-# joint of the network as well. So what does the piece add to $p(x)$? Python has the integral of the normal density as
-# $\mathrm{erf}(u) = \frac{2}{\sqrt\pi} \int_0^u e^{-t^2}\, dt$, for an infinite $u$ too.
+# joint of the network as well. So what does the piece add to $p(x)$? Python's `math.erf(u)` is
+# $\frac{2}{\sqrt\pi} \int_0^u e^{-t^2}\, dt$, for an infinite $u$ too.
 
 
 # %% tags=["blank"]

@@ -86,6 +86,11 @@ SECOND_MOMENT = value(
             "the square is there, but not the mean under q: each point is weighed by q",
         ),
         Slip(
+            lambda p, q, step: np.mean(np.exp(2 * (p - q))),
+            "non-finite",
+            "a mean over the grid is no mean under q: its points are not drawn from q, so each is weighed by q",
+        ),
+        Slip(
             lambda p, q, step: np.sum(np.exp(p - q)) * step,
             "missing-term",
             "no square, and no mean under q: this is the sum of the weights",
@@ -194,6 +199,11 @@ DRAWS = value(
             lambda f, Z, e: float(np.ceil((f**Z - 1) / e**2)),
             "elementwise-factor",
             "rounded up to a whole number of draws: leave the formula's number as it is",
+        ),
+        Slip(
+            lambda f, Z, e: float(np.floor((f**Z - 1) / e**2)),
+            "elementwise-factor",
+            "rounded down to a whole number of draws: leave the formula's number as it is",
         ),
         Slip(
             lambda f, Z, e: (f**Z - 1) * e**2,

@@ -3,7 +3,6 @@
 Sizes: K draws, R repetitions, Z latents.
 """
 
-
 import numpy as np
 
 from scratchvae.exercises.blank import Slip, value
@@ -158,6 +157,21 @@ LOG_WEIGHTS = value(
             lambda a, p, q: a + (p - q).mean(axis=1),
             "factor",
             "a mean over the latents: densities of independent latents are multiplied, so their logarithms add",
+        ),
+        Slip(
+            lambda a, p, q: (a[:, None] + p - q).sum(axis=1),
+            "elementwise-factor",
+            "the likelihood is added once for each latent: a draw has one, so it stands outside of the sum",
+        ),
+        Slip(
+            lambda a, p, q: (a + p.sum(axis=1)) / q.sum(axis=1),
+            "elementwise-factor",
+            "a quotient of densities is a difference of their logarithms",
+        ),
+        Slip(
+            lambda a, p, q: a + (p - q).sum(axis=1) - np.logaddexp.reduce(a + (p - q).sum(axis=1)),
+            "elementwise-factor",
+            "these sum to 1: divided by their sum they no longer have p(x) as their mean",
         ),
         Slip(
             lambda a, p, q: a + (p - q).sum(),

@@ -125,5 +125,22 @@ GRID = value(
             "missing-term",
             "the exponent of the prior lacks its 1/2",
         ),
+        Slip(
+            on_the_grid(
+                lambda a, b, c, n, step: np.sum(np.exp(a + b)) * (c / 2 / np.pi) ** (n / 4) / c ** (n / 2) / ROOT * step
+            ),
+            "factor",
+            "in the likelihood's constant stands sigma_x: its square belongs there, as in the exponent",
+        ),
+        Slip(
+            lambda x, g, z, s: math.prod(evidence_on_grid(x[[d]], g[:, [d]], z, s) for d in range(len(x))),
+            "elementwise-factor",
+            "an integral for each coordinate: they are independent given z, so multiply at each z, and integrate once",
+        ),
+        Slip(
+            lambda x, g, z, s: sum(evidence_on_grid(x[[d]], g[:, [d]], z, s) for d in range(len(x))),
+            "elementwise-factor",
+            "the densities of the coordinates are added: of independent ones they multiply",
+        ),
     ),
 )

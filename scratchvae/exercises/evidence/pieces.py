@@ -98,6 +98,16 @@ KINKS = value(
             "shape",
             "a unit that switches off counts as well: from positive to negative",
         ),
+        Slip(
+            lambda z, y, a, b: (z + (y - z) * a / (a - b))[(a > 0) & (b < 0)],
+            "shape",
+            "a unit that switches on counts as well: from negative to positive",
+        ),
+        Slip(
+            lambda z, y, a, b: (z + a / (a - b))[a * b < 0],
+            "missing-term",
+            "to the left end a share of the way is added: first multiply it by the length of the way",
+        ),
     ),
 )
 
@@ -174,6 +184,26 @@ PIECE = value(
             lambda p, m, s, a, b: p * (phi(b - m) - phi(a - m)),
             "missing-term",
             "the distances are not in standard deviations yet",
+        ),
+        Slip(
+            lambda p, m, s, a, b: p * (math.erf((b - m) / s) - math.erf((a - m) / s)),
+            "elementwise-factor",
+            "erf is not the normal probability yet: a root of 2 is missing inside of it, and a half outside",
+        ),
+        Slip(
+            lambda p, m, s, a, b: p * (math.erf(b) - math.erf(a)),
+            "missing-term",
+            "where are mean and sd? The t of erf is a distance from the mean, measured in units of sd sqrt(2)",
+        ),
+        Slip(
+            lambda p, m, s, a, b: p * (phi((b - m) / s) - phi((a - m) / s)) / (s * math.sqrt(2)),
+            "elementwise-factor",
+            "a step dz is not a step dt: with t = (z - mean) / (sd sqrt(2)), dz = sd sqrt(2) dt",
+        ),
+        Slip(
+            lambda p, m, s, a, b: p * (phi((b - m) / s) - phi((a - m) / s)) * math.sqrt(math.pi) / 2,
+            "factor",
+            "root of pi over 2 is left: erf holds its 2 / sqrt(pi) already, and the normal density has a constant, too",
         ),
         Slip(
             lambda p, m, s, a, b: p * (phi(b) - phi(a)),
