@@ -242,9 +242,10 @@ show(
 #
 # Draw a code from $p(z) = \mathcal{N}(0, I)$, two independent normal numbers; decode it; light each pixel with its
 # probability. That makes an image $x$ of bits: the VAE is a distribution $p(x)$. Training should make the $p(x)$ of
-# real images large. It takes an integral over all codes, soon out of reach (page 03), so a lower bound of $\log p(x)$
-# is raised instead, the **ELBO** (page 06). Its unit is the **nat**, for natural logarithms. Real pixels are grey; in
-# training each is lit with its grey value as the probability, afresh in each **epoch**, each pass over the images.
+# real images large. It takes an integral over all codes, out of reach for longer codes (page 03), so a lower bound of
+# $\log p(x)$ is raised instead, the **ELBO** (page 06). Its unit is the **nat**, for natural logarithms. Real pixels
+# are grey; in training each is lit with its grey value as the probability, afresh in each **epoch**, each pass over the
+# images.
 #
 # *Write down a guess:* a model that flips 784 fair coins has $\log p(x) = -784 \log 2 \approx -543$ nats for every
 # image. Coins that are biased, each as often lit as that pixel in all images, have about $-200$. And the VAE's bound?
@@ -307,14 +308,14 @@ W, b = np.zeros((2, 3)), np.zeros(3)  # (2, C), (C,)  C = 3 classes
 
 
 def softmax(s):
-    """Probabilities: (N, C) -> (N, C). The largest s of a row is taken off, which cancels."""
+    """Probabilities: (N, C) -> (N, C). The largest s of a row is taken off, lest e^s overflow."""
     e = np.exp(s - s.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
 
 
 for _ in range(200):
     ds = (np.eye(3)[y] - softmax(x @ W + b)) / len(x)  # (N, C)
-    W, b = W + 2 * x.T @ ds, b + 2 * ds.sum(axis=0)
+    W, b = W + 2 * x.T @ ds, b + 2 * ds.sum(axis=0)  # uphill, with the step size 2
 
 # %% [markdown]
 # A generative model: $p(x, y) = p(y)\, p(x \mid y)$, in each class a normal density with its mean $m_y$ and one
@@ -340,7 +341,7 @@ check("start.joint", log_joint)
 # Bayes' rule, page 02, gives the classes back: $p(y \mid x) = p(x, y) / \sum_{y'} p(x, y')$, the softmax of
 # $\log p(x, y)$. So both models are a softmax of three numbers.
 #
-# *Before you run the cell:* add to all three numbers of a point the same one, another for each point. What becomes of
+# *Before you run the cell:* add one number to all three of a point, and another for the next point. What becomes of
 # $p(y \mid x)$? And of $\log \sum_c e^{s_c}$?
 
 # %% tags=["answer"]
@@ -687,7 +688,8 @@ progress("start")
 # 1. Write a search that raises the score of a 4. How high does it get?
 # 2. Which of the two models of the plane would you ask for mislabelled points? Swap ten labels and try.
 # 3. Give each class a variance for each coordinate, or a covariance. Do the draws look more like the data?
-# 4. Give all classes the same variance. Why does the generative model now agree with the discriminative one far out?
+# 4. Give all classes the same variance. Why does the generative model now agree with the discriminative one far out, in
+#    nearly all directions?
 # 5. *A small project.* Fit a normal density a class to the digits, and draw from it. What is missing?
 #
 # ## Further reading

@@ -55,8 +55,9 @@ D = x_train.shape[1]  # 784 pixels; x_train (N, D), x_test (M, D), uint8
 
 # %% [markdown]
 # An image $x$ is a row of $D$ pixels. The encoder gives $q(z \mid x)$, normal, with means $\mu$ and standard
-# deviations $\sigma$, $Z$ numbers each; the decoder gives $p(x \mid z)$. Training raises the ELBO of page 06,
-# $\text{elbo} = -\text{nll} - \text{kl}$, with $\text{nll} = -\log p(x \mid z)$ at a draw of $z$; in nats per image.
+# deviations $\sigma$, $Z$ numbers each; the decoder gives $p(x \mid z)$; the prior $p(z)$ is standard normal. Training
+# raises the ELBO of page 06, $\text{elbo} = -\text{nll} - \text{kl}$, with $\text{nll} = -\log p(x \mid z)$ at a draw
+# of $z$; in nats per image.
 #
 # ## Grey pixels and bits
 #
@@ -246,7 +247,7 @@ assert fitted["continuous-bernoulli"] < fitted["bernoulli"] - 1  # another model
 
 # %% tags=["blank"]
 def weights(objective):
-    """The derivatives of the loss, minus the mean of the objectives, by each of them: (B,) -> (B,)."""
+    """The derivatives of the loss, which is -mean(objective), by each objective: (B,) -> (B,)."""
     raise NotImplementedError
 
 
@@ -343,7 +344,7 @@ assert apart < 1e-6
 # >
 # > **What is true.** Half of it: the decoder's weights $\theta$ are learned by the same bound as the encoder's $\phi$.
 # >
-# > **Run this cell.** Two epochs of $\phi$ alone, of $\theta$ alone, of both. *Before that:* which beat a model that
+# > **Run this cell.** Two epochs of $\phi$ alone, $\theta$ alone, both. *Before that:* which beat a model that
 # > returns the mean image for every $z$, and pays no KL?
 
 # %% tags=["claim-08", "answer"]
@@ -373,7 +374,7 @@ assert elbos["both"].mean > mean_image + 40
 
 # %% [markdown]
 # One half alone comes no further than about the mean image. (± is the standard error: the standard deviation over
-# images by the root of their number.)
+# images divided by the root of their number.)
 #
 # ## A run, and its curves
 #
@@ -422,7 +423,7 @@ assert ahead[0] < 0 < ahead[-1]
 #
 # ### Which numbers may be compared
 #
-# *Write down a guess:* the same weights and images. Which elbo is the highest: with dynamic bits, bits cut at a half,
+# *Write down a guess:* the same weights and images. Which elbo is highest: with dynamic bits, bits cut at a half,
 # or grey pixels?
 
 # %%
@@ -734,7 +735,7 @@ assert np.isfinite(far_left).all()
 # spoil: far_left = far_left * np.inf
 
 # %% [markdown]
-# Some of what an infinity meets makes it NaN, *not a number*. *Write down a guess:* how many of $\infty - \infty$,
+# An infinity can turn into NaN, *not a number*. *Write down a guess:* how many of $\infty - \infty$,
 # $0 \cdot \infty$, $\infty / \infty$, $\infty + \infty$, $\infty + 0$?
 
 # %%
@@ -756,7 +757,7 @@ assert not np.isnan(list(still.values())).any()
 # spoil: still['inf + 0'] = infinity - infinity
 
 # %% [markdown]
-# Now too large a step, on purpose: plain descent with `lr` 0.1.
+# Now too large a step: plain descent with `lr` 0.1.
 
 # %%
 hot, rng = fresh(n_z=10)

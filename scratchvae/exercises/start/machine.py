@@ -207,6 +207,16 @@ DECODER = value(
             "cut off at 0 and 1: the S-shaped curve comes near both, and bends on the way",
         ),
         Slip(
+            lambda z, W, b, V, c: np.maximum(0, hidden(z, W, b) @ V + c),
+            "elementwise-factor",
+            "max(0, ...) stands in both places: a probability comes from the S-shaped curve",
+        ),
+        Slip(
+            lambda z, W, b, V, c: np.tanh(hidden(z, W, b) @ V + c),
+            "elementwise-factor",
+            "tanh is S-shaped as well, but goes from -1 to 1: a probability is 1 / (1 + exp(-a))",
+        ),
+        Slip(
             lambda z, W, b, V, c: np.exp(hidden(z, W, b) @ V + c),
             "elementwise-factor",
             "exp alone may exceed 1: a probability is 1 / (1 + exp(-a))",

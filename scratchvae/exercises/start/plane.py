@@ -82,6 +82,11 @@ JOINT = value(
             "the factor in front of the exponential is missing: a wide cloud is lower at its middle than a narrow one",
         ),
         Slip(
+            lambda x, m, v, p: np.log(p) - squares(x, m) / (2 * v) - np.log(v),
+            "missing-term",
+            "log 2 pi is missing: the same for all classes, so Bayes' rule does not notice, but p(x) does",
+        ),
+        Slip(
             lambda x, m, v, p: np.log(p) - squares(x, m) / (2 * v) - 0.5 * np.log(2 * np.pi * v),
             "elementwise-factor",
             "1 / sqrt(2 pi v) is the factor of one coordinate, and there are two",

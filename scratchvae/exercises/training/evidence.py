@@ -73,6 +73,41 @@ LOG_WEIGHT = value(
             "this is the joint: it is still to be divided by q",
         ),
         Slip(
+            lambda n, z, m, v: -n + 0.5 * ((z - m) ** 2 / np.exp(v) + v).sum(axis=1),
+            "missing-term",
+            "z^2 is missing: the joint is p(x|z) p(z), and p(z) is standard normal",
+        ),
+        Slip(
+            lambda n, z, m, v: -n - 0.5 * (z**2).sum(axis=1),
+            "missing-term",
+            "this is the joint, but for a constant: it is still to be divided by q",
+        ),
+        Slip(
+            lambda n, z, m, v: -n - 0.5 * ((z - m) ** 2 / np.exp(v) + v + z**2).sum(axis=1),
+            "sign",
+            "log q is added: q stands below, so its logarithm is subtracted",
+        ),
+        Slip(
+            lambda n, z, m, v: -n + log_prior(z) + 0.5 * ((z - m) ** 2 / np.exp(v) + v).sum(axis=1),
+            "missing-term",
+            "log 2 pi is in the prior and not in q: in both it cancels",
+        ),
+        Slip(
+            lambda n, z, m, v: -n - 0.5 * (z**2).sum(axis=1) - log_q(z, m, v),
+            "missing-term",
+            "log 2 pi is in q and not in the prior: in both it cancels",
+        ),
+        Slip(
+            lambda n, z, m, v: -n + 0.5 * ((z - m) ** 2 / np.exp(v) - v - z**2).sum(axis=1),
+            "sign",
+            "the sign of logvar is turned: q has 1 / sigma in front, and stands below",
+        ),
+        Slip(
+            lambda n, z, m, v: -n + (0.5 * ((z - m) ** 2 / np.exp(v) + v) - z**2).sum(axis=1),
+            "factor",
+            "the prior has z^2 / 2: the half is missing",
+        ),
+        Slip(
             lambda n, z, m, v: -n - 0.5 * (m**2 + np.exp(v) - 1 - v).sum(axis=1),
             "elementwise-factor",
             "this is the ELBO with the KL in closed form, the mean of log w over draws: each draw has its own weight",
@@ -96,6 +131,11 @@ LOG_WEIGHT = value(
             lambda n, z, m, v: -n + 0.5 * ((z - m) ** 2 / np.exp(v / 2) + v - z**2).sum(axis=1),
             "elementwise-factor",
             "the square is divided by sigma: the variance is exp(logvar)",
+        ),
+        Slip(
+            lambda n, z, m, v: -n + 0.5 * ((z - m) ** 2 / np.exp(v) ** 2 + v - z**2).sum(axis=1),
+            "elementwise-factor",
+            "the square is divided by sigma^4: exp(logvar) is sigma^2 already",
         ),
         Slip(
             lambda n, z, m, v: -n + 0.5 * ((z - m) ** 2 / np.exp(v) + 2 * v - z**2).sum(axis=1),

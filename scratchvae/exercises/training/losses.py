@@ -100,6 +100,26 @@ BERNOULLI = value(
             "this is the nll if every pixel is 0: what do those that are 1 take off?",
         ),
         Slip(
+            lambda x, a: (np.log(1 + np.exp(-a)) - x * a).sum(axis=1),
+            "sign",
+            "1 - p is 1 / (1 + exp(l)): with exp(-l) it would be p",
+        ),
+        Slip(
+            lambda x, a: -(np.log(1 + np.exp(a)) + x * a).sum(axis=1),
+            "sign",
+            "log(1 - p) is minus log(1 + exp(l)): that minus is lost",
+        ),
+        *(
+            Slip(
+                lambda x, a, small=small: (
+                    -(x * np.log(sigmoid(a) + small) + (1 - x) * np.log(1 - sigmoid(a) + small)).sum(axis=1)
+                ),
+                "elementwise-factor",
+                f"nearly right: {small:.0e} is added inside the logarithms; from the logits no such help is needed",
+            )
+            for small in (1e-7, 1e-6)
+        ),
+        Slip(
             lambda x, a: cross_entropy(x, a).sum(axis=1),
             "non-finite",
             "the logits stand where probabilities belong, and a negative number has no logarithm",
@@ -110,6 +130,7 @@ BERNOULLI = value(
             "this is squared error, the loss of another likelihood",
         ),
     ),
+    close=1e-6,  # 1e-8 inside the logarithms, as programs have it, is right as well
 )
 
 

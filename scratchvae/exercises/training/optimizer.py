@@ -13,7 +13,7 @@ B, I = 6, 5  # noqa: E741  the name of the notation
 
 
 def weights(objective):
-    """The derivatives of the loss, minus the mean of the objectives, by each of them: (B,) -> (B,)."""
+    """The derivatives of the loss, which is -mean(objective), by each objective: (B,) -> (B,)."""
     return np.full(len(objective), -1 / len(objective))
 
 
@@ -47,6 +47,11 @@ WEIGHTS = value(
             lambda o: -o / len(o),
             "elementwise-factor",
             "these are the terms of the loss, not its derivatives: a sum has the slope 1 in each term",
+        ),
+        Slip(
+            lambda o: -o,
+            "elementwise-factor",
+            "these are the objectives themselves, turned: how much does the loss change when one of them changes?",
         ),
         Slip(lambda o: -o.mean(), "shape", "this is the loss itself: its derivative by each objective is wanted"),
         Slip(
@@ -124,6 +129,44 @@ ADAM = value(
             "the averages are used as they are: they began at 0, and the first ones are too small",
         ),
         Slip(
+            last(lambda m, v, t, lr: lr * m / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)),
+            "elementwise-factor",
+            "m is used as it is: it began at 0 as well, and is too small by 1 - 0.9^t",
+        ),
+        Slip(
+            last(lambda m, v, t, lr: lr * (m * (1 - 0.9**t)) / (np.sqrt(v * (1 - 0.999**t)) + 1e-8)),
+            "elementwise-factor",
+            "the averages are multiplied by 1 - 0.9^t and 1 - 0.999^t, and shrink still more: divide",
+        ),
+        Slip(
+            last(lambda m, v, t, lr: lr * (m / (1 - 0.9 * t)) / (np.sqrt(v / (1 - 0.999 * t)) + 1e-8)),
+            "non-finite",
+            "0.9 * t is a product, and a power belongs there: 0.9**t",
+        ),
+        Slip(
+            lambda g, m, v, t, lr: (
+                *after(g, m, v),
+                lr * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8),
+            ),
+            "elementwise-factor",
+            "the step is taken with the old averages: this gradient belongs in them first",
+        ),
+        Slip(
+            lambda g, m, v, t, lr: adam(g, m, v, t, lr)[::-1],
+            "transpose",
+            "the three are right, in another order: m, v, and then what is taken off",
+        ),
+        Slip(
+            lambda g, m, v, t, lr: (lambda a, b, step: (b, a, step))(*adam(g, m, v, t, lr)),
+            "transpose",
+            "v comes first here: m belongs before it",
+        ),
+        Slip(
+            lambda g, m, v, t, lr: (lambda a, b, step: (step, a, b))(*adam(g, m, v, t, lr)),
+            "transpose",
+            "the step comes first here: m and v come before it",
+        ),
+        Slip(
             last(lambda m, v, t, lr: lr * (m / (1 - 0.9**t)) / (np.sqrt(v) + 1e-8)),
             "elementwise-factor",
             "v is used as it is: it began at 0 as well, and is too small by 1 - 0.999^t",
@@ -176,6 +219,16 @@ ADAM = value(
             lambda g, m, v, t, lr: stepped(0.1 * m + 0.9 * g, 0.001 * v + 0.999 * g**2, t, lr),
             "elementwise-factor",
             "old and new have changed places: 0.9 and 0.999 belong to what was there before",
+        ),
+        Slip(
+            lambda g, m, v, t, lr: stepped(0.999 * m + 0.001 * g, 0.9 * v + 0.1 * g**2, t, lr),
+            "elementwise-factor",
+            "0.9 and 0.999 have changed places: v forgets more slowly than m",
+        ),
+        Slip(
+            lambda g, m, v, t, lr: stepped(after(g, m, v)[0], 0.999 * v + 0.001 * g, t, lr),
+            "elementwise-factor",
+            "v is an average of squares: the square of the gradient is missing",
         ),
         Slip(
             lambda g, m, v, t, lr: stepped(after(g, m, v)[0], 0.999 * v + 0.001 * np.abs(g), t, lr),
