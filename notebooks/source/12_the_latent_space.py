@@ -157,27 +157,34 @@ one, two = one[y_test[one] != y_test[two]], two[y_test[one] != y_test[two]]  # (
 another, errors = {}, {}
 for name, points, picture in (("pixels", grey, lambda x: x), ("codes", mu, decode)):
     at_ends = judge(picture(points[one]))[0], judge(picture(points[two]))[0]  # (P,) each
-    middle = judge(picture((points[one] + points[two]) / 2))[0]  # (P,)
+    middle, votes = judge(picture((points[one] + points[two]) / 2))  # (P,) each
     new = (middle != at_ends[0]) & (middle != at_ends[1])  # (P,)
     another[name], errors[name] = new.mean(), new.std() / np.sqrt(len(new))
     print(f"through {name:6} {another[name]:.0%} ± {errors[name]:.0%}")
-between = (mu[one] + mu[two])[new] / 2  # (P', Z)  where codes led to another digit
+sure, sure_else = (votes >= 9)[new].mean(), (votes >= 9)[~new].mean()  # of those through codes
+print(f"of these middles {sure:.0%} are clear, of the others {sure_else:.0%}")
+between = (mu[one] + mu[two]) / 2  # (P, Z)
 near = [((z - mu_train) ** 2).sum(axis=1).argpartition(50)[:50] for z in between]
-of_near = data.y_train[:5000][np.array(near)]  # (P', 50)
-ends = np.stack([y_test[one][new], y_test[two][new]], axis=1)  # (P', 2)
-third = (of_near[:, :, None] != ends[:, None]).all(axis=2).mean()
-print(f"of the codes near such a middle {third:.0%} belong to a third digit")
+of_near = data.y_train[:5000][np.array(near)]  # (P, 50)
+ends = np.stack([y_test[one], y_test[two]], axis=1)  # (P, 2)
+third = (of_near[:, :, None] != ends[:, None]).all(axis=2).mean(axis=1)  # (P,)
+there, elsewhere = third[new].mean(), third[~new].mean()
+print(f"codes near them: {there:.0%} of a third digit; near the others: {elsewhere:.0%}")
 print("your guess:", by_pixels, by_codes)
 
 assert another["codes"] > 2 * another["pixels"]
 # spoil: another['codes'] = another['pixels'] + 0.1
 assert another["codes"] > another["pixels"] + 5 * np.hypot(*errors.values())
 # spoil: errors['codes'] = 0.1
-assert third > 0.65
-# spoil: third = 1 - third
+assert sure < 0.15 < 2 * 0.15 < sure_else
+# spoil: sure = sure_else
+assert there > elsewhere + 0.1
+# spoil: elsewhere = there
 
 # %% [markdown]
-# Through codes, here, it is another digit more than twice as often: between two regions of the plane lie others.
+# Through codes, here, it is named as another digit more than twice as often, though seldom clearly: between two regions
+# of the plane lie others. Near such a middle more codes are of a third digit than near the rest. (Of all codes four in
+# five are.)
 #
 # ## Is it smooth?
 #
@@ -200,9 +207,9 @@ check("latent.detour", detour)
 # > The KL keeps $\sigma$ from shrinking, and the means from running away. To see what each does, take one out.
 # >
 # > **Run these cells.** [Four models](../results/latent-space.md), each from twelve seeds: neither (an autoencoder),
-# > noise alone ($\beta = 0$), KL alone (trained at $z = \mu$), both. The **jitter** says how far a picture moves if its
-# > code moves by a tenth of the codes' spread, in % of the distance of two pictures. *Before that:* which measure tells
-# > the four apart, detour or jitter?
+# > noise alone ($\beta = 0$), KL alone (trained at $z = \mu$), both. The **jitter** says how far a picture moves if
+# > noise of a tenth of the codes' spread moves its code, in % of the distance of two pictures. *Before that:* which
+# > measure tells the four apart, detour or jitter?
 
 # %%
 guess = None  # "detour", "jitter", "both" or "neither"
@@ -304,8 +311,8 @@ check("latent.aggregate", aggregate)
 # \mathbb{E}_{q(z \mid x_n)}\!\left[\log \frac{q(z \mid x_n)}{q(z)}\right]}_{\text{information}}
 # + \underbrace{\mathrm{KL}(q(z) \,\Vert\, p(z))}_{\text{mismatch}} .$$
 #
-# The **information** says how well $z$ tells which image it belongs to. Only the **mismatch** is about the mixture.
-# *Write down a guess:* the mean KL is about 5 nats. How many of them are mismatch?
+# The **information** says how well $z$ tells which image it belongs to. Only the **mismatch** compares the mixture
+# with the prior. *Write down a guess:* the mean KL is about 5 nats. How many of them are mismatch?
 
 # %%
 guess = None  # nats
@@ -467,6 +474,10 @@ inner, outer = clear[~out].mean(), clear[out].mean()
 of_holes = holes_of(z[out], mu_train, fresh) * out.mean() / holes_of(z, mu_train, fresh)
 print(f"this page's VAE, |z| > 1.5: {out.mean():.0%} of the draws, {of_holes:.0%} of the holes")
 print(f"clear pictures: {outer:.0%} of those out there, {inner:.0%} of the others")
+ones = {name: (judge(decode(sources[name]))[0] == 1).mean() for name in ("prior", "aggregate")}
+print(
+    "draws named 1:", ", ".join(f"from the {name} {share:.0%}" for name, share in ones.items())
+)
 
 assert clearer.min() > 0
 # spoil: clearer = -clearer
@@ -474,10 +485,13 @@ assert outer > 1.5 * inner
 # spoil: outer = inner
 assert of_holes > 0.6 > 1.5 * out.mean()
 # spoil: of_holes = 1 - of_holes
+assert ones["prior"] > ones["aggregate"] + 0.05
+# spoil: ones['prior'] = ones['aggregate']
 
 # %% [markdown]
 # More often, from all twelve seeds: most holes lie far out, where more pictures are clear. A clear picture is no proof
-# that images lie there. What holes do is to change the proportions: on the map, what red lacks, blue has too much of.
+# that images lie there. What holes do is to change the proportions: the prior draws more often than $q(z)$ where the
+# map is red, and less often where it is blue. Here more of its pictures are named 1.
 #
 # ## Generation takes two draws
 #
@@ -512,7 +526,8 @@ means = decode(mu)  # (M, D)  no draw at all
 varied = draw(mu, logvar, eps, u, decode)  # (M, D)  z ~ q(z|x)
 generated = draw(0 * mu, 0 * logvar, eps, u, decode)  # (M, D)  z ~ p(z)
 same = {}
-for name, x in (("variations", varied), ("generated", generated), ("means", means)):
+named = {"images": bits, "variations": varied, "generated": generated, "means": means}
+for name, x in named.items():
     hit = judge(x)[0] == y_test  # (M,)
     same[name] = hit.mean()
     print(f"{name:10} named as labelled {hit.mean():.1%} ± {hit.std() / np.sqrt(len(hit)):.1%}")
@@ -523,10 +538,13 @@ assert abs(same["generated"] - 0.1) < 0.03  # what guessing gives
 # spoil: same['generated'] = same['variations']
 assert same["means"] - same["variations"] < 0.1
 # spoil: same['means'] = right
+assert same["images"] > 0.8
+# spoil: same['images'] = same['means']
 
 # %% [markdown]
-# Generated images know no label. Of the variations many are named otherwise; the draws are hardly to blame, since the
-# means at $\mu$ do little better: two numbers say little about an image.
+# Generated images know no label. Of the variations many are named otherwise. The images show that bits as such can be
+# named, and the draws are hardly to blame, since the means at $\mu$ do little better: two numbers say little about an
+# image.
 #
 # ### A mean is not a draw
 #
@@ -579,7 +597,7 @@ guess = None  # a number between 0.5 and 1
 # > $P_\theta(A) - P_\text{data}(A)$ is at most their **total variation**, which is 0 for equal distributions and 1 at
 # > most.
 # >
-# > **Run this cell.** $A$ has more than so many changes; the number is chosen on other images.
+# > **Run this cell.** $A$ holds the images with more than so many changes; the number is chosen on others.
 
 # %% tags=["claim-16", "answer"]
 
@@ -611,11 +629,11 @@ assert ink < 0.1  # seen from here they are alike
 # %% [markdown]
 # The amount of ink nearly agrees; the grain gives the model away.
 #
-# ## What a density says
+# ## What $\log p_\theta(x)$ says
 #
 # With $Z = 2$ we can add up $p(x \mid z)\, p(z)$ on a grid, and have $\log p_\theta(x)$. *Before you run the cells:* is
 # it higher for a black image, or for most held-out images? And if the ELBO is taken at $z = \mu$, as `reconstruct(x)`
-# decodes it, and not at a draw: does it stay below?
+# decodes it, and not as a mean over draws: does it stay below?
 
 # %%
 line, width = np.linspace(-5, 5, 141, retstep=True)  # (141,)
@@ -645,27 +663,36 @@ ones, zeros = (log_px[y_test[:200] == digit].mean() for digit in (1, 0))
 print(f"log p(x): black {of_black:.0f}, all {log_px.mean():.0f}, 1 {ones:.0f}, 0 {zeros:.0f}")
 print(f"black is more probable than {blacker:.0%} of the images")
 
-at_mu = vae.objective(some, np.zeros((200, 2), "float32"))[0].elbo  # (200,)
-above, less = (at_mu > log_px).mean(), log_px - at_mu  # (200,)
-error = less.std() / np.sqrt(200)
-print(
-    f"at z = mu: above log p(x) for {above:.0%}, below by {less.mean():.1f} ± {error:.1f} on average"
-)
-
 assert off < 0.3  # importance sampling, page 04, says the same
-# spoil: off = np.median(np.abs(at_mu - log_px))
+# spoil: off = np.median(np.abs(by_draws - of_black))
 assert blacker > 0.8
 # spoil: blacker = (np.median(log_px) > log_px).mean()
 assert ones > zeros + 80
 # spoil: ones, zeros = zeros, ones
+
+# %% tags=["answer"]
+at_mu = vae.objective(some, np.zeros((200, 2), "float32"))[0].elbo  # (200,)
+above, less = (at_mu > log_px).mean(), log_px - at_mu  # (200,)
+error = less.std() / np.sqrt(200)
+print(
+    f"at z = mu: above log p(x) for {above:.0%}, on average {less.mean():.1f} ± {error:.1f} below"
+)
+noise = np.random.default_rng(10).standard_normal((100, 200, 2)).astype("float32")
+at_draws = np.array([vae.objective(some, eps)[0].elbo for eps in noise])  # (100, 200)
+of_one, of_mean = (at_draws > log_px).mean(), (at_draws.mean(axis=0) > log_px).mean()
+print(f"at a draw: above for {of_one:.0%}; the mean over 100 draws: for {of_mean:.0%}")
+
 assert 0.2 < above < 0.6
 # spoil: above = (at_mu > log_px + 3).mean()
 assert less.mean() > 3 * error
 # spoil: less = -less
+assert of_one > 0.2 > 0.05 > of_mean
+# spoil: of_mean = of_one
 
 # %% [markdown]
-# An image with few uncertain pixels has little to say, and a high density: a 1 more than a 0, black more than most. It
-# is no measure of beauty. And at $z = \mu$ the number is no bound, image by image; on average it stays below here.
+# An image with few uncertain pixels has little to say, and is more probable: a 1 more than a 0, black more than most.
+# This is no measure of beauty. And at $z = \mu$ the number is no bound, image by image; on average it stays below here.
+# Nor is it one at a single draw: only the mean over all draws is.
 #
 # ## Your progress
 

@@ -95,6 +95,33 @@ AGGREGATE = value(
             "the densities of the latents are added: given the image they are independent, and multiply",
         ),
         Slip(
+            lambda z, m, v: np.prod(
+                [each_blob(z[:, [j]], m[:, [j]], v[:, [j]]).mean(axis=1) for j in range(Z)], axis=0
+            ),
+            "elementwise-factor",
+            "here each latent is averaged over the images on its own: multiply within each blob first, then average",
+        ),
+        Slip(
+            lambda z, m, v: np.log(each_blob(z, m, v)).mean(axis=1),
+            "elementwise-factor",
+            "this is the mean of the logarithms: the density is the mean of the densities",
+        ),
+        Slip(
+            lambda z, m, v: (each_blob(z, m, v) * np.exp(v.sum(axis=1) / 2)).mean(axis=1),
+            "missing-term",
+            "wide blobs are as high as narrow ones here: before the exponential stands 1 / sigma, once for each latent",
+        ),
+        Slip(
+            lambda z, m, v: (each_blob(z, m, v) * (2 * np.pi) ** ((Z - 1) / 2)).mean(axis=1),
+            "factor",
+            "the 2 pi is there once: each latent has its own",
+        ),
+        Slip(
+            lambda z, m, v: (each_blob(z, m, v) ** 2 * np.exp(v.sum(axis=1) / 2) * (2 * np.pi) ** (Z / 2)).mean(axis=1),
+            "elementwise-factor",
+            "the half in the exponent is missing: a normal has -(z - mu)^2 / (2 variance) there",
+        ),
+        Slip(
             lambda z, m, v: (each_blob(z, m, v) * (2 * np.pi) ** (Z / 2)).mean(axis=1),
             "factor",
             "the 2 pi is missing, once for each latent",
@@ -200,6 +227,21 @@ HOLES = value(
             lambda d, c, f: (distances(d, f).min(axis=1) > np.quantile(distances(f, c).min(axis=1), 0.95)).mean(),
             "elementwise-factor",
             "the draws look for the nearest fresh code: both they and the fresh codes look among codes",
+        ),
+        Slip(
+            lambda d, c, f: (distances(d, c).min(axis=1) > np.quantile(distances(c, f).min(axis=1), 0.95)).mean(),
+            "transpose",
+            "the limit is of codes that look among fresh ones: a fresh code looks for the nearest code",
+        ),
+        Slip(
+            lambda d, c, f: (distances(d, c).min(axis=0) > np.quantile(distances(f, c).min(axis=0), 0.95)).mean(),
+            "transpose",
+            "each code looks for the nearest draw and fresh code: it is those that look, among the codes",
+        ),
+        Slip(
+            lambda d, c, f: (distances(d, c).max(axis=1) > np.quantile(distances(f, c).max(axis=1), 0.95)).mean(),
+            "elementwise-factor",
+            "this is the distance to the farthest code: take the nearest",
         ),
         Slip(
             lambda d, c, f: (distances(f, c).min(axis=1) > np.quantile(distances(d, c).min(axis=1), 0.95)).mean(),

@@ -132,6 +132,11 @@ DETOUR = value(
             "this is the length of the path: divide by the distance of its ends",
         ),
         Slip(
+            lambda p: lengths(np.diff(p, axis=0)).sum() - lengths(p[-1] - p[0]),
+            "elementwise-factor",
+            "this is how much longer the path is: how many times as long is wanted",
+        ),
+        Slip(
             lambda p: lengths(np.diff(p, axis=0)).mean() / lengths(p[-1] - p[0]),
             "factor",
             "the mean step stands where their sum belongs: the result would shrink with the number of points",
