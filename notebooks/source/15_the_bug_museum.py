@@ -363,13 +363,13 @@ def left_over(model, x):
 
 
 # %% [markdown]
-# Two more bugs. One reports the bound at $z = \mu$, as
-# [an author of the VAE paper](https://github.com/pytorch/examples/pull/419) found in an example; the other has the
-# backward without its half. The models have random weights: bad models, and is bad wrong? *Write down a guess:* whose
-# residual is not 0?
+# Two more bugs. `AtMu` reports the bound at $z = \mu$, as
+# [an author of the VAE paper](https://github.com/pytorch/examples/pull/419) found in an example; `NoHalf` has the
+# backward without its half. The models have random weights: bad models, and is bad wrong? *Write down a guess:* of
+# these, the first two bugs, and `Parts`, which is right, whose residual is not 0?
 
 # %%
-guess = None  # a list of names, such as ["Parts", "NoHalf"]
+guess = None  # a list of names, of Parts, NoHalf, MeanKL, VarianceDraw, AtMu
 
 
 # %%
@@ -556,7 +556,7 @@ for number, (name, place) in EIGHT.items():
 # | read-only | is anything written that belongs to the caller? | the same two |
 # | sampler | is the draw what $\mu$ and logvar claim? | `check_sampler` |
 # | evidence | is the bound the ELBO? | `check_evidence` |
-# | likelihood | does `nll` add up to 1? are mean and draws those of its density? | `check_likelihood` |
+# | likelihood | does $e^{-\text{nll}}$ add up to 1? are mean and draws those of its density? | `check_likelihood` |
 # | optimizer | step by step, is it what another computes? | `check_optimizer` |
 #
 # For the evidence a draw, a KL, an nll and an objective become part of a whole VAE; a relu and Adam are asked alone.
@@ -645,8 +645,9 @@ assert needed == set(columns) - {"shapes", "curve", "sampler"}
 # spoil: needed.remove('repeat')
 
 # %% [markdown]
-# Leave out any of six checks, and a bug goes unseen. Only the sampler's seems to be spared: what it sees here the
-# evidence sees, too. Is it needed? Here is a draw that uses one row of noise for the whole batch.
+# Leave out any of six checks, and a bug goes unseen. Of the rest the shapes see nothing, and the curve one that others
+# see. And the sampler? What it sees here the evidence sees, too. Is it needed? Here is a draw that uses one row of
+# noise for the whole batch.
 
 # %%
 guess = None  # "sampler", "evidence", "both" or "neither"

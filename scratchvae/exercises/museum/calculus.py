@@ -106,6 +106,26 @@ SLOPES = value(
             "the step is half of h here: go a whole h to either side",
         ),
         Slip(
+            measured(lambda f, x, u, h: both_slopes(f, x, x, u / np.linalg.norm(u), h)[0]),
+            "elementwise-factor",
+            "the measured slope is that along a u of length 1: take u as it is",
+        ),
+        Slip(
+            lambda f, g, x, u, h: both_slopes(f, g, x, u / np.linalg.norm(u), h),
+            "elementwise-factor",
+            "both slopes are along a u of length 1: take u as it is",
+        ),
+        Slip(
+            claimed(lambda g, u: np.linalg.norm(g)),
+            "elementwise-factor",
+            "the length of the gradient is its slope along itself: the slope along u is wanted",
+        ),
+        Slip(
+            claimed(lambda g, u: g @ u.T),
+            "shape",
+            "the claimed slope is a number: multiply entry by entry, and add all up",
+        ),
+        Slip(
             claimed(lambda g, u: g.sum()),
             "elementwise-factor",
             "the claimed slope does not know the direction: each entry of the gradient counts as much as u moves it",

@@ -99,6 +99,26 @@ MOMENTS = value(
             "the second takes its standard error from the draws themselves, which are on trial: take the claimed one",
         ),
         Slip(
+            of_u(lambda u, a, b: (a, (u.mean() ** 2 - 1) / np.sqrt(2 / len(u)))),
+            "elementwise-factor",
+            "the second squares the mean: the mean of the squares is meant",
+        ),
+        Slip(
+            of_u(lambda u, a, b: (a / len(u), b / len(u))),
+            "factor",
+            "these are what they are off by, times the standard error: divide by it",
+        ),
+        Slip(
+            of_u(lambda u, a, b: (a, b * 2)),
+            "factor",
+            "the second is multiplied by the root of 2: the standard error, root of 2 / K, divides",
+        ),
+        Slip(
+            of_u(lambda u, a, b: tuple((v.mean() - m) / v.std(ddof=1) * len(u) ** 0.5 for v, m in ((u, 0), (u**2, 1)))),
+            "elementwise-factor",
+            "both take the variances from the draws, which are on trial: 1 and 2 are claimed, take these",
+        ),
+        Slip(
             of_u(lambda u, a, b: tuple((v.mean() - m) / v.std() * len(u) ** 0.5 for v, m in ((u, 0), (u**2, 1)))),
             "elementwise-factor",
             "both take their standard errors from the draws themselves, which are on trial: take the claimed ones",
@@ -181,6 +201,16 @@ IDENTITY = value(
             of_parts(lambda p, kl, r: p - r + kl), "sign", "the KL has the wrong sign: ELBO and KL add up to log p(x)"
         ),
         Slip(of_parts(lambda p, kl, r: p + r - kl), "sign", "what is reported has the wrong sign: it is taken off"),
+        Slip(
+            of_parts(lambda p, kl, r: p - kl),
+            "missing-term",
+            "this is the ELBO by the identity: what is reported is still to be taken off",
+        ),
+        Slip(
+            lambda j, q, step, r: parts(j, q, step)[0] - r - (np.exp(q) * (q - j - parts(j, q, step)[0])).sum() * step,
+            "sign",
+            "the log posterior is the joint's logarithm less log p(x): here it is added",
+        ),
         Slip(of_parts(lambda p, kl, r: r + kl - p), "sign", "the sign is turned: log p(x) comes first"),
         Slip(
             of_parts(lambda p, kl, r: abs(p - r - kl)), "sign", "the sign is gone: it says whether too much is reported"
