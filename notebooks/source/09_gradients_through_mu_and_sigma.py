@@ -98,7 +98,7 @@ check("gradients.slopes", slopes)
 # | $z$, from $\mu$, $v$ and $\epsilon$ | the draw: *yours* | $(B, Z)$ |
 # | $g = \tanh(z W_1 + b_1)$ | hidden layer of the decoder | $(B, H)$ |
 # | $l = g W_l + b_l$ | logits: one number a pixel | $(B, D)$ |
-# | $\text{nll} = \sum_d \log(1 + e^{l_d}) - x_d l_d$ | $-\log p(x \mid z)$, Bernoulli | $(B,)$ |
+# | $\text{nll} = \sum_d [\log(1 + e^{l_d}) - x_d l_d]$ | $-\log p(x \mid z)$, Bernoulli | $(B,)$ |
 # | $\text{kl}$, from $\mu$ and $v$ | $\mathrm{KL}(q(z \mid x) \Vert p(z))$, in nats: *yours* | $(B,)$ |
 # | $\text{objective} = -\text{nll} - \text{kl}$ | for one draw; its mean over $\epsilon$ is the ELBO | $(B,)$ |
 
@@ -121,7 +121,7 @@ def draw_z(mu, logvar, eps):
 check("gradients.draw", draw_z)
 
 # %% [markdown]
-# The KL to the standard normal was derived on page 05. Its latents are independent, and independent KLs add up.
+# The KL to the standard normal was derived on page 05. The latents are independent in both, so that their KLs add up.
 
 
 # %% tags=["blank"]
@@ -171,7 +171,7 @@ assert np.allclose((z - mu) / eps, sigma)
 
 # %% tags=["blank"]
 def nll_to_logits(dnll, logits, x):
-    """Back through nll_b = sum_d log(1 + exp(l_bd)) - x_bd l_bd: (B,), (B, D), (B, D) -> (B, D)."""
+    """Back through nll_b = sum_d (log(1 + exp(l_bd)) - x_bd l_bd): (B,), (B, D), (B, D) -> (B, D)."""
     raise NotImplementedError
 
 

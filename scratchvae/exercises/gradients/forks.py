@@ -71,6 +71,29 @@ FORK = value(
             "the KL's parts do not know the weights w: each example has its own, and dz has it already",
         ),
         Slip(
+            wrong_fork(lambda m, mk, v, vk, w, beta: (m - beta * mk / B, v - beta * vk / B)),
+            "elementwise-factor",
+            "the KL's parts have 1/B for a weight: each example has its own, w_b",
+        ),
+        Slip(
+            wrong_fork(lambda m, mk, v, vk, w, beta: (beta * (m - w * mk), beta * (v - w * vk))),
+            "elementwise-factor",
+            "the parts through z have a beta: it stands in front of the KL alone",
+        ),
+        Slip(
+            wrong_fork(lambda m, mk, v, vk, w, beta: (-m - beta * w * mk, -v - beta * w * vk)),
+            "sign",
+            "the parts through z have the wrong sign: the minus of nll is in dz already",
+        ),
+        Slip(
+            lambda dz, mu, v, eps, w, beta: (
+                dz - beta * w[:, None] * mu,
+                dz * eps * v / 2 - beta * w[:, None] * (v**2 - 1) / 2,
+            ),
+            "elementwise-factor",
+            "logvar stands where sigma belongs: sigma is exp(logvar / 2)",
+        ),
+        Slip(
             wrong_fork(lambda m, mk, v, vk, w, beta: (m - beta * w * mk / B, v - beta * w * vk / B)),
             "factor",
             "the KL's parts are divided by the number of rows once more: the weights w are all there is",

@@ -46,6 +46,11 @@ SIGMA = value(
             "this is the log-variance itself, which may be negative; a standard deviation cannot",
         ),
         Slip(
+            lambda v: np.exp(v) / 2,
+            "elementwise-factor",
+            "half the variance is no root of it: where does the square root of an exponential put its 1/2?",
+        ),
+        Slip(
             lambda v: np.exp(2 * v),
             "elementwise-factor",
             "the exponent was doubled: does a square root double or halve it?",
@@ -81,6 +86,11 @@ DRAW = value(
             lambda m, v, e: m + np.exp(v / 2),
             "elementwise-factor",
             "there is no eps in it: the same z every time is not a draw",
+        ),
+        Slip(
+            lambda m, v, e: m - np.exp(v / 2) * e,
+            "sign",
+            "eps is subtracted: z would scatter just so, but its slope in sigma would be -eps",
         ),
         Slip(
             lambda m, v, e: m + v * e,
@@ -231,6 +241,7 @@ SLOPES = value(
             "elementwise-factor",
             "dz/dsigma is 1 only where eps is 1: what is sigma multiplied with?",
         ),
+        Slip(lambda e: (e, e), "elementwise-factor", "dz/dmu: eps multiplies sigma; what is mu multiplied with?"),
         Slip(lambda e: (np.ones_like(e), -e), "sign", "dz/dsigma has the wrong sign"),
         Slip(
             lambda e: (np.ones_like(e), np.zeros_like(e)),

@@ -31,6 +31,11 @@ FROM_KL = gradient(
             "dlogvar is not 0 at sigma = 1, where the KL is smallest: -v has a slope too",
         ),
         Slip(
+            lambda d, m, s: (d[:, None] * m, d[:, None] * (s**2 / 2 - 1)),
+            "elementwise-factor",
+            "dlogvar is not 0 at sigma = 1: -v carries the 1/2, too",
+        ),
+        Slip(
             lambda d, m, s: (d[:, None] * m, d[:, None] * (s**2 - 1)),
             "factor",
             "dlogvar is twice what it should be: the 1/2 in front of the KL stays",

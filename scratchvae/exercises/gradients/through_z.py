@@ -15,7 +15,7 @@ Inputs = dict[str, Any]
 
 
 def nll_to_logits(dnll, logits, x):
-    """Back through nll_b = sum_d log(1 + exp(l_bd)) - x_bd l_bd: (B,), (B, D), (B, D) -> (B, D)."""
+    """Back through nll_b = sum_d (log(1 + exp(l_bd)) - x_bd l_bd): (B,), (B, D), (B, D) -> (B, D)."""
     return dnll[:, None] * (1 / (1 + np.exp(-logits)) - x)
 
 
@@ -43,6 +43,21 @@ DLOGITS = gradient(
             lambda d, a, x: d[:, None] * (a - x),
             "elementwise-factor",
             "the logit is compared with x: which function makes a probability of it?",
+        ),
+        Slip(
+            lambda d, a, x: d[:, None] * (np.exp(a) - x),
+            "missing-term",
+            "exp(l) is the inner derivative alone: what is the slope of the logarithm around it?",
+        ),
+        Slip(
+            lambda d, a, x: d[:, None] * (1 / (1 + np.exp(a)) - x),
+            "elementwise-factor",
+            "1 / (1 + exp(l)) falls as l grows, while the slope of log(1 + exp(l)) rises from 0 to 1",
+        ),
+        Slip(
+            lambda d, a, x: d[:, None] * (1 / (1 + np.exp(-a)) - x) / (1 + np.exp(-a)) / (1 + np.exp(a)),
+            "elementwise-factor",
+            "the sigmoid's own slope is a factor too many: log(1 + exp(l)) has the sigmoid for its slope",
         ),
         Slip(
             lambda d, a, x: d[:, None] / (1 + np.exp(-a)),
