@@ -576,7 +576,7 @@ z_1, z_2 = np.linspace(low, high, 32).T  # (32,) each
 grid = np.stack(np.meshgrid(z_1, z_2), axis=-1).reshape(-1, 2)  # (1024, Z)
 on_grid = decode(grid, net)  # (1024, D)
 _, votes, distance = judge(on_grid)  # (1024,) each
-bright = on_grid.max(axis=1) > 1.2  # (1024,)  some pixel is brighter than white, which is 1
+bright = on_grid.max(axis=1) > 1.2  # (1024,)  some pixel is a fifth above white, which is 1
 outside = 3 * grid - 2 * grid.mean(axis=0)  # (1024, Z)
 _, votes_out, distance_out = judge(decode(outside, net))  # (1024,) each
 to_codes = np.array([((z - z_train) ** 2).sum(axis=1).min() for z in grid])  # (1024,)  squared
@@ -755,7 +755,7 @@ assert clear["box"] > clear["mixture"] + 0.02
 # with default_rng(11) to (15) for the network the box's share was less by 0.07 to 0.15
 assert good["box"] < good["mixture"] + 0.04
 # spoil: good["box"] = clear["box"]
-assert good["real images"] > max(good["box"], good["mixture"]) + 0.02
+assert good["real images"] > max(good["box"], good["mixture"])
 # spoil: good['real images'] = good['mixture']
 assert is_bright["box"] > 0.2 > 0.1 > is_bright["mixture"]
 # spoil: is_bright['box'] = is_bright['mixture']
