@@ -77,6 +77,11 @@ LENGTH = value(
             "this is c: its square is wanted",
         ),
         Slip(
+            lambda e, s: np.minimum(e - s**2, 0),
+            "elementwise-factor",
+            "the smaller of the two is kept, where the larger is wanted: no square is negative",
+        ),
+        Slip(
             lambda e, s: np.maximum(s**2 - e, 0),
             "sign",
             "the other way round: a latent is worth it where the data vary more than the noise",
@@ -152,6 +157,11 @@ PRICE = value(
             lambda e, s: np.where(e > s**2, 0.5 * (s**2 / e - 1 - np.log(s**2 / e)), 0),
             "missing-term",
             "the mean square of mu is left out: this is the KL of an image whose code is 0",
+        ),
+        Slip(
+            lambda e, s: np.where(e > s**2, 0.5 * ((1 - s**2 / e) ** 2 + s**2 / e - 1 - np.log(s**2 / e)), 0),
+            "elementwise-factor",
+            "1 - sigma_x^2 / lambda is squared: it is a mean square already",
         ),
         Slip(
             lambda e, s: 0.5 * np.log(1 + e / s**2),

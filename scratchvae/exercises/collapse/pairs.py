@@ -66,6 +66,11 @@ GAIN = value(
             "the spread of a few differences around their own mean comes out too small: divide by n - 1, ddof=1",
         ),
         Slip(
+            of_the_error(lambda a, b: (a - b).std(ddof=1) / np.sqrt(len(a) - 1)),
+            "factor",
+            "n - 1 is there twice: it belongs in the spread, and the root is that of n",
+        ),
+        Slip(
             of_the_error(lambda a, b: (a - b).std(ddof=1)),
             "factor",
             "the second is the spread of the differences: their mean scatters less, by the root of n",
