@@ -63,14 +63,14 @@ BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#555555"
 #
 # ## A straight decoder: closed form
 #
-# Let the likelihood be a linear map of $z$ with normal noise added:
+# Let $x$ be a linear map of $z$, plus an offset and normal noise, a **linear-Gaussian** model:
 #
 # $$x = W z + b + \sigma_x\, n, \qquad z \sim \mathcal{N}(0, I), \quad n \sim \mathcal{N}(0, I),$$
 #
 # with a matrix $W$ of the shape $(D, Z)$, an offset $b$ of the shape $(D,)$, a number $\sigma_x > 0$ and noise $n$ of
-# the shape $(D,)$, independent of $z$. Then $x$ is a linear map of the normal vector $(z, n)$, so it is normal itself,
-# and no integral has to be done: a mean and a covariance say all. With $C$ for the covariance, $m$ for the mean, and
-# $r = x - m$,
+# the shape $(D,)$, independent of $z$. Then $x$ is a linear map of the normal vector $(z, n)$, plus $b$, so it is
+# normal itself, and no integral has to be done: a mean and a covariance say all. With $C$ for the covariance, $m$ for the
+# mean, and $r = x - m$,
 #
 # $$\log p(x) = -\tfrac12 \left( r^\top C^{-1} r + \log \det C + D \log 2\pi \right).$$
 #
@@ -166,8 +166,9 @@ assert np.abs(sums - exact).max() < 1e-8
 #
 # ## A bent decoder with one latent: a grid
 #
-# The decoder of a VAE is a neural network $g$: $p(x \mid z) = \mathcal{N}(x; g(z), \sigma_x^2 I)$ with a $g$ that is
-# bent. Now $x$ is a *bent* map of a normal vector, and in general not normal. The formula ends here.
+# The decoder of a VAE is a neural network $g$, here with normal noise:
+# $p(x \mid z) = \mathcal{N}(x; g(z), \sigma_x^2 I)$. As a rule $g$ is bent (**nonlinear**). Then $x$ is a *bent* map
+# of a normal vector plus noise, and in general not normal. The formula ends here.
 #
 # We need such a decoder to play with. The data are points around a circle in the plane, so $D = 2$; there is one
 # latent, $Z = 1$. The library trains it in two seconds; how, is the subject of pages 06 to 10. Here only the result
@@ -296,9 +297,9 @@ show(
 # A grid is a sum in place of an integral. How wrong is it? For this network there is an exact answer to compare with.
 #
 # A **relu** is $\max(a, 0)$. As $z$ moves, what enters it moves along a straight line, until some unit switches on or
-# off. So $g$ is made of straight pieces, and it bends at the **kinks**, where a unit's input is 0. Where are those?
-# Between two points without a kink of an earlier layer, a unit's input is straight, so its values at both ends say
-# whether and where it is 0.
+# off. So $g$ is made of straight pieces (**piecewise linear**), and it bends at the **kinks**, where a unit's input is
+# 0. Where are those? Between two points without a kink of an earlier layer, a unit's input is straight, so its values
+# at both ends say whether and where it is 0.
 
 
 # %% tags=["blank"]
@@ -594,8 +595,8 @@ assert worst["bits"] > 0.05
 
 # %% [markdown]
 # None is known. The sigmoid bends the mean of $x$, and $\log p(x \mid z)$ is no parabola in $z$. So "bent" means: the
-# joint, as a function of $z$, is not of the shape of a normal density. A VAE for images is bent, and often has tens of
-# latents.
+# joint, as a function of $z$, is not of the shape of a normal density. A VAE for images nearly always is bent, and
+# often has tens of latents.
 #
 # What is left? The integral is a mean over the prior, and a mean can be estimated from draws.
 #

@@ -18,7 +18,7 @@
 #
 # **What you will do**
 # - write log-sum-exp, importance weights, and the number of draws that an estimate takes;
-# - watch an estimate that is right on average come out too low nearly every time.
+# - see where an estimate that is right on average comes out, time after time.
 #
 # **What you will learn**
 # - why every latent multiplies the number of draws;
@@ -225,7 +225,7 @@ assert abs(measured - prior_factor**3) < 5 * error < 0.2 * measured
 # Every latent that $x$ pins down multiplies the second moment by 2.8 here, and after the first few the draws as well:
 # they grow **exponentially** with $Z$.
 #
-# ## Right on average, and too low
+# ## Right on average
 #
 # *Write down a guess:* 32 latents, 10,000 draws from the prior, done 20 times. How many of the 20 estimates are too
 # low? By how much?

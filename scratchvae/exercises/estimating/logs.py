@@ -171,7 +171,7 @@ LOG_WEIGHTS = value(
         Slip(
             lambda a, p, q: a + (p - q).sum(axis=1) - np.logaddexp.reduce(a + (p - q).sum(axis=1)),
             "elementwise-factor",
-            "these sum to 1: divided by their sum they no longer have p(x) as their mean",
+            "these weights sum to 1: divided by their sum they no longer have p(x) as their mean",
         ),
         Slip(
             lambda a, p, q: a + (p - q).sum(),
