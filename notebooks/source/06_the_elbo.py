@@ -495,8 +495,8 @@ assert below["-nll - kl"] == 2000
 # spoil: below['-nll - kl'] -= 1
 assert 1000 < below["-nll + kl"] < 2000
 # spoil: below['-nll + kl'] = 2000
-assert below[" nll - kl"] == below[" nll + kl"] == 0
-# spoil: below[' nll - kl'] = 1
+assert below[" nll + kl"] == 0 <= below[" nll - kl"] < 20  # the latter is rare
+# spoil: below[' nll - kl'] = 20
 assert shows == close  # above log p(x) exactly where the gap is below 2 kl
 # spoil: close[shows.index(True)] = False
 for m, s in ((0.96, np.sqrt(0.2)), (mu, 1e-3)):  # the posterior, and a q that is narrow enough
