@@ -75,8 +75,8 @@ assert np.allclose(dice_likelihood.sum(axis=1), 1)  # for each z, a distribution
 #
 # $$p(x, z) = p(x \mid z)\, p(z), \qquad p(x) = \sum_z p(x, z) .$$
 #
-# $p(x, z)$ is the **joint** distribution, and $p(x)$ the **evidence** (marginal likelihood). Write the evidence, in place
-# of `raise NotImplementedError`, and run the cell.
+# $p(x, z)$ is the **joint** distribution, and $p(x)$ the **evidence** (marginal likelihood). Write the evidence,
+# in place of `raise NotImplementedError`, and run the cell.
 
 
 # %% tags=["blank"]

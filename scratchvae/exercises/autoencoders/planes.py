@@ -80,7 +80,7 @@ PLANE = value(
             "svd returns the directions in the rows of its third value, and these are columns",
         ),
         Slip(
-            lambda x, n: (x.mean(0), projector(np.linalg.svd(x - x.mean(0))[2][:, :n])),
+            lambda x, n: (x.mean(0), projector(np.linalg.svd(x - x.mean(0), full_matrices=False)[2][:, :n])),
             "transpose",
             "svd returns the directions in the rows of its third value: these are its columns",
         ),
