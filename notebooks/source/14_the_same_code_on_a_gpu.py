@@ -447,7 +447,7 @@ assert waits_of[50] == 3
 
 # %% [markdown]
 # `fit` leaves the losses on the device and looks at those of 50 steps at once. Two waits are left: one before the first
-# step, where it looks whether the output bias has been set, and one for the losses of the test images.
+# step, where it looks whether the output bias has been set, and one an epoch for the losses of the test images.
 #
 # ## A queue, and a clock
 #

@@ -108,5 +108,7 @@ def misplaced(result: Any, number: bool) -> str | None:
     if not isinstance(result, ndarray):
         return "the result lies on the host: it should stay where the first argument lies"
     if result.dtype != np.float32:
-        return f"the result is {result.dtype}, and the first argument float32: something wide has been let in"
+        return (
+            f"the result is {result.dtype}, and the first argument float32: something wide has been let in, as on NumPy"
+        )
     return None
