@@ -133,7 +133,7 @@ assert least > 0  # and of any codes
 # %% [markdown]
 # They disagree. How are the two related? In the KL, $\sigma^2 - 1 - \log \sigma^2 \ge 0$, and the mean of $\mu_j^2$ is
 # the activity $a$ plus the square of a mean. So $\text{kl}_j \ge a / 2$, for any encoder: an active unit pays 0.005 nat
-# at least, and may do next to nothing more. This page counts latents above 0.1 nat.
+# at least, and perhaps little more. This page counts latents above 0.1 nat.
 
 # %%
 fig, ax = panels(height=2.5, xlabel="activity $a$", ylabel="KL, nats")
@@ -159,10 +159,10 @@ show(
 # > **Run the cells below.** This section and the next derive and train the first case; the rest is about the second.
 #
 # The first is exact in a linear VAE: $x = W z + b + \sigma_x \cdot \text{noise}$, with $W$ of the shape $(D, Z)$ and
-# the offset $b$ at the mean of the data. Let the covariance matrix of the data have the eigenvectors $V_j$ and the
-# eigenvalues $\lambda_j$: along $V_j$ the data have the variance $\lambda_j$. Give latent $j$ the column $c\, V_j$ of
-# $W$, where $c$ is a number. Variances of independent parts add, so along $V_j$ the model's $x$ has the variance
-# $r = c^2 + \sigma_x^2$. The mean log-density of data of the variance $\lambda$ under it is
+# the offset $b$ at the mean of the data. Let the covariance matrix of the data have the eigenvectors $V_j$, of length
+# 1, and the eigenvalues $\lambda_j$: along $V_j$ the data have the variance $\lambda_j$. Give latent $j$ the column
+# $c\, V_j$ of $W$, where $c$ is a number. Variances of independent parts add, so along $V_j$ the model's $x$ has the
+# variance $r = c^2 + \sigma_x^2$. The mean log-density of data of the variance $\lambda$ under it is
 #
 # $$-\tfrac12 \left( \log 2\pi + \log r + \frac{\lambda}{r} \right), \quad \text{with the slope} \quad
 #   \frac{\lambda - r}{2 r^2} \text{ in } r .$$
@@ -187,7 +187,7 @@ check("collapse.length", squared_length)
 # The *bound* agrees. The posterior has the precision matrix $W^\top W / \sigma_x^2 + I$. The columns are orthogonal, so
 # the matrix is diagonal, and a diagonal $q$ can equal the posterior: no gap.
 #
-# The *price*. Precisions add (page 02), so an active latent has the posterior variance
+# The *price*. Precisions add (page 02), so a latent with $c > 0$ has the posterior variance
 # $1 / (1 + c^2 / \sigma_x^2) = \sigma_x^2 / (\sigma_x^2 + c^2) = \sigma_x^2 / \lambda_j$, and the posterior mean
 #
 # $$\mu_j = \frac{\sigma_x^2}{\lambda_j} \cdot \frac{c\, V_j^\top (x - b)}{\sigma_x^2}
@@ -317,7 +317,7 @@ assert of_digits.max() < 784 / 2
 
 # %% [markdown]
 # The last line is "squared error, averaged over pixels, plus KL", where $1 / (2 \sigma_x^2) = 1/D$: not one direction
-# of the digits is worth a latent to a linear VAE. For bits and a deep decoder there is no formula, but there is a
+# of the digits is worth a latent to a linear VAE. For bits and a decoder with hidden layers there is no formula, but a
 # price, too:
 
 # %%
@@ -344,8 +344,8 @@ assert counts[-1] == 0
 #
 # ## Lost on the way
 #
-# The second case. How many latents did our first VAE have after one epoch? Then take its most active latent, which is
-# worth its price, and give it up on both sides: weights to zero.
+# The second case. How many latents of our first VAE were above 0.1 nat after one epoch? Then take its most active
+# latent, which is worth its price, and give it up on both sides: weights to zero.
 
 
 # %% tags=["answer"]
@@ -360,9 +360,9 @@ def give_up(model, j, first):
 in_use = [int((kl_per_latent(m, held_out) > 0.1).sum()) for m in (rough(epochs=1), vae)]
 print(f"latents above 0.1 nat: after one epoch {in_use[0]}, after eight {in_use[1]}")
 before = evaluate_terms(vae, held_out, np.random.default_rng(1))["elbo"].mean
-given_up = VAE(784, (150, 150), 20, rng=np.random.default_rng(0))
-for name, p in given_up.params.items():
-    p[...] = vae.params[name]
+given_up, kept = (VAE(784, (150, 150), 20, rng=np.random.default_rng(0)) for _ in range(2))
+for name, p in vae.params.items():
+    given_up.params[name][...] = kept.params[name][...] = p
 j = int(np.argmax(moves))
 give_up(given_up, j, "decoder.0.W")
 after = evaluate_terms(given_up, held_out, np.random.default_rng(1))["elbo"].mean
@@ -400,23 +400,27 @@ assert left < 1e-3 * largest
 # None. The encoder's gradient is exactly zero, since the decoder does not listen and the KL is at its minimum. The
 # decoder's is noise: turn the sign of the latent's $\epsilon$, as likely as not, and the gradient turns its sign. Its
 # mean is exactly zero, since the encoder does not speak. That leaves the noise. Does it bring the latent back, in four
-# more epochs?
+# more epochs? And what do they give a copy that has kept it?
 
 # %% tags=["answer"]
-how = {"optimizer": Adam(lr=4e-3), "batch_size": 50, "rng": np.random.default_rng(8)}
-fit(given_up, x_train, x_test[:2], epochs=4, progress=False, **how)
+reached = {}
+for arm, model in (("given up", given_up), ("kept", kept)):
+    how = {"optimizer": Adam(lr=4e-3), "batch_size": 50, "rng": np.random.default_rng(8)}
+    fit(model, x_train, x_test[:2], epochs=4, progress=False, **how)
+    reached[arm] = evaluate_terms(model, held_out, np.random.default_rng(1))["elbo"].mean
+    print(f"{arm:8}: KL {kl_per_latent(model, held_out)[j]:.4f} nat; elbo {reached[arm]:.1f}")
 later = kl_per_latent(given_up, held_out)[j]
-reached = evaluate_terms(given_up, held_out, np.random.default_rng(1))["elbo"].mean
-print(f"KL of that latent {later:.4f} nat; elbo {reached:.1f}")
 
 assert later < 0.1
 # spoil: later = kl_per_latent(vae, held_out)[j]
-assert reached > before  # by the other latents
-# spoil: reached = after + 20
+assert 0 < reached["kept"] - reached["given up"] < 2
+# spoil: reached['kept'] = before
+assert reached["given up"] > after + 20  # by the other latents
+# spoil: reached['given up'] = after
 
 # %% [markdown]
-# It stays lost, and the elbo is above what it was with it: the others stood in. *Before you run the cell:* does a
-# linear VAE with $Z = 3$, where no other can stand in, get its largest latent back?
+# It stays lost, and costs less than two nats now: the others stand in. *Before you run the cell:* does a linear VAE
+# with $Z = 3$, which has no latent to spare, get its largest back?
 
 # %% tags=["answer"]
 three = linear_vae(1.0, epochs=600, Z=3)
@@ -430,9 +434,12 @@ print("KL before", kl_of(mu, logvar).round(3), " after", back.round(3), " given 
 
 assert back[gone] > 0.3
 # spoil: back = np.zeros(3)
+assert np.argmax(back) != gone  # another is the largest now
+# spoil: gone = np.argmax(back)
 
 # %% [markdown]
-# It does. Noise moves it off zero; the missing gradient alone does not keep a latent lost.
+# It is in use again, but no longer the largest: another took that place. Noise moves it off zero; the missing gradient
+# alone does not keep a latent lost.
 #
 # ## Warm-up
 #
@@ -510,7 +517,7 @@ told = table["gentle"][0][eight][0], *(held[last][0] for held, _, _ in table.val
 assert np.allclose(told, [6.5, 0.5, 2, 5], atol=0.3)
 # spoil: told = told[::-1]
 more = [counts[1][last] - counts[0][last] for _, _, counts in table.values()]
-assert np.allclose(more[:2], [2, 4], atol=0.5)
+assert np.allclose(more, [2, 4, 6], atol=0.5)
 # spoil: more = more[::-1]
 
 # %%
@@ -534,7 +541,7 @@ show(
 )
 
 # %% [markdown]
-# In *gentle* steps no latent is lost in eight epochs, and yet warm-up gains six nats: that is speed. It melts. After 64
+# In *gentle* steps no latent is lost in eight epochs, and yet warm-up gains 6.5 nats: that is speed. It melts. After 64
 # epochs half a nat is left on held-out images, and on training images nothing that can be told from zero, with two
 # latents fewer without it. So it is in *usual* steps, but for two nats on held-out images and four latents. In *rough*
 # steps without warm-up latents are lost in the first twelve epochs, and their number stays; warm-up saves half of them,
@@ -598,8 +605,8 @@ progress("collapse")
 # 3. **Beta.** With a weight on the KL of a Gaussian VAE, $\beta \sigma_x^2$ stands in the place of $\sigma_x^2$.
 # 4. **Lost latents.** Once encoder and decoder have both given one up, its mean gradient is zero; noise may bring it
 #    back, or not.
-# 5. **Warm-up.** Mostly early speed. Where steps are rough, also latents, and nats that stay; none that is not worth
-#    its price.
+# 5. **Warm-up.** Mostly early speed. In the end also latents, the more the rougher the steps, and in rough steps nats
+#    that stay on training images, too; no latent that is not worth its price.
 #
 # ## On your own
 #
@@ -608,8 +615,8 @@ progress("collapse")
 #    number of active units?
 # 3. Train the VAE of $\beta = 16$ for 12 epochs, with a warm-up over eight and without. Compare
 #    $\text{nll} + 16\, \text{kl}$. Was the price too high?
-# 4. *A small project.* A free allowance: count the KL of a latent only above 0.1 nat. Which latents does it save? Is
-#    what is maximised still a bound?
+# 4. *A small project.* **Free bits**: count the KL of a latent only above 0.1 nat. Which latents does it save? Is what
+#    is maximised still a bound?
 #
 # ## Further reading
 #
