@@ -34,7 +34,7 @@ def plane_by_powers(x: np.ndarray, n_z: int) -> dict[str, np.ndarray]:
     """Without eigenvectors: a frame that the covariance turns, made orthonormal again, until it rests."""
     mean = sum(x) / len(x)
     frame = np.eye(x.shape[1])[:, :n_z]
-    for _ in range(400):
+    for _ in range(100):
         frame, _ = np.linalg.qr((x - mean).T @ ((x - mean) @ frame))
     return {"mean": mean, "P": frame @ frame.T}
 
