@@ -30,7 +30,7 @@ class Result(NamedTuple):
         if self.message:
             lines.append(self.message)
         if self.ratio is not None:
-            lines.append(f"worst at {self.where}: {self.ratio:.4g} times what it should be")
+            lines.append(f"worst at {self.where}: {as_much(self.ratio)}")
         if not self.passed:
             lines.append(f'hint("{self.blank}") helps')
         return lines
@@ -47,6 +47,13 @@ class Result(NamedTuple):
 
         head, *rest = map(escape, self.lines)
         return framed(TINTS[ROWS[self.state]], [f"<strong>{head}</strong>", *rest])
+
+
+def as_much(ratio: float) -> str:
+    """A ratio in words; one that four digits cannot tell from 1 by what is too much."""
+    if abs(ratio - 1) < 5e-4:
+        return f"off by {abs(ratio - 1):.0e} of itself; a small constant inside a log, a root or a division?"
+    return f"{ratio:.4g} times what it should be"
 
 
 def of_a_finding(blank: str, finding: Finding, upstream: str) -> Result:

@@ -73,3 +73,10 @@ def test_the_gradient_that_arrives_has_the_name_that_the_reader_gave_it(name, an
     message = check(name, answer).message
     assert blank_of(name).solution.__code__.co_varnames[0] in message
     assert "dy" not in message
+
+
+def test_what_is_nearly_right_is_not_one_times_what_it_should_be():
+    result = check("kl.table", lambda q, p: np.sum(q * np.log((q + 1e-6) / (p + 1e-6))))
+    assert result.state == "wrong"
+    assert "of itself; a small constant" in str(result)
+    assert "times" not in str(result)
