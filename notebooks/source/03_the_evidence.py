@@ -69,8 +69,8 @@ BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#555555"
 #
 # with a matrix $W$ of the shape $(D, Z)$, an offset $b$ of the shape $(D,)$, a number $\sigma_x > 0$ and noise $n$ of
 # the shape $(D,)$, independent of $z$. Then $x$ is a linear map of the normal vector $(z, n)$, plus $b$, so it is
-# normal itself, and no integral has to be done: a mean and a covariance say all. With $C$ for the covariance, $m$ for the
-# mean, and $r = x - m$,
+# normal itself, and no integral has to be done: a mean and a covariance say all. With $C$ for the covariance,
+# $m$ for the mean, and $r = x - m$,
 #
 # $$\log p(x) = -\tfrac12 \left( r^\top C^{-1} r + \log \det C + D \log 2\pi \right).$$
 #
@@ -297,9 +297,9 @@ show(
 # A grid is a sum in place of an integral. How wrong is it? For this network there is an exact answer to compare with.
 #
 # A **relu** is $\max(a, 0)$. As $z$ moves, what enters it moves along a straight line, until some unit switches on or
-# off. So $g$ is made of straight pieces (**piecewise linear**), and it bends at the **kinks**, where a unit's input is
-# 0. Where are those? Between two points without a kink of an earlier layer, a unit's input is straight, so its values
-# at both ends say whether and where it is 0.
+# off. So $g$ is made of straight pieces (**piecewise linear**), and it bends at the **kinks**, where a unit's
+# input is 0. Where are those? Between two points without a kink of an earlier layer, a unit's input is straight, so its
+# values at both ends say whether and where it is 0.
 
 
 # %% tags=["blank"]
