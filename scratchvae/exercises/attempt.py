@@ -1,6 +1,7 @@
 """Calling what somebody has just written: whatever it does is told in a sentence."""
 
 import copy
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from scratchvae.checks.stop import OutOfTime, time_limit
 
 SECONDS = 2.0  # that an answer may take at one point
 JUDGING = 6.0  # that the search for what is wrong with it may take
+LIBRARIES = ("scratchvae", "site-packages", "dist-packages", sysconfig.get_path("stdlib"))  # not the reader's lines
 
 
 class Trouble(Exception):
@@ -40,7 +42,7 @@ def kindly(
 
 def in_a_sentence(error: Exception) -> str:
     """Which error, at which line of the reader's."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "scratchvae" not in f.filename]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not any(name in f.filename for name in LIBRARIES)]
     line = f" at the line `{frames[-1].line}`" if frames and frames[-1].line else ""
     return f"{type(error).__name__}{line}: {' '.join(str(error).split())}"
 

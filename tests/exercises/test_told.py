@@ -80,3 +80,14 @@ def test_what_is_nearly_right_is_not_one_times_what_it_should_be():
     assert result.state == "wrong"
     assert "of itself; a small constant" in str(result)
     assert "times" not in str(result)
+
+
+def test_an_error_inside_numpy_is_told_at_the_readers_line():
+    def total(q, p):
+        return np.erf(q).sum()
+
+    def shaped(q, p):
+        return np.apply_along_axis(lambda row: row @ np.ones(99), 0, q)
+
+    assert "`return np.erf(q).sum()`" in check("kl.table", total).message
+    assert "np.ones(99)" in check("kl.table", shaped).message
