@@ -19,10 +19,10 @@
 # **What you will do**
 # - write 21 functions, about 80 lines: first weights, layers, both halves, both terms, every gradient, Adam, training;
 # - predict what the model does before it is trained, at its first step, and at its last;
-# - have the whole checked by differences, and compared with the course's model after every step was taken.
+# - have the whole checked by differences, and the trained one compared with the course's.
 #
 # **What you will learn**
-# - that the whole model is about 80 lines of NumPy;
+# - that the whole model is about 80 lines of NumPy, below its `def`s;
 # - in which order its parts can be written, so that each is right before the next one needs it;
 # - which evidence there is that a whole model is right, beside a curve that rises.
 #
@@ -52,8 +52,8 @@ from scratchvae.view.notebook import panels, show
 # ## How this page works
 #
 # The model is that of page 09: one hidden layer of $H$ tanh units in each half, $Z$ latents, $D$ pixels that are 0 or
-# 1, a batch of $B$ images. You write no class. A function gets arrays and returns arrays; it writes into none that
-# it was given.
+# 1, a batch of $B$ images. You write no class. A function gets arrays, or a dict of them, and returns such; it writes
+# into none that it was given.
 #
 # Your later functions call your earlier ones, by their names. So that an empty or wrong one spoils nothing below it,
 # a line `together.go_on(...)` stands before the first that calls it. From there on, a name means *your* function if its
@@ -70,8 +70,9 @@ together = Together("own", globals())
 # ## Layers
 #
 # All weights live in one dict, `params`. Before training they are noise of the right size: the mean square of a
-# layer's outputs should be about that of its inputs. An output is a sum of $I$ products $x_i w_i$, and is to be as
-# large as one $x_i$: so each weight has the variance $1/I$.
+# layer's outputs should be about that of its inputs. An output is a sum of $I$ products $x_i w_i$, one for each input.
+# Weights that are independent, with the mean 0, make its mean square that of the $x_i$, times $I$, times the variance of
+# a weight: so that is to be $1/I$.
 
 
 # %% tags=["blank"]
@@ -185,7 +186,7 @@ check("own.decode", decode)
 #
 # A lit pixel has the probability $p = 1 / (1 + e^{-l})$, with $l$ its logit, so that
 #
-# $$\text{nll} = -\log p(x \mid z) = \sum_d \log(1 + e^{l_d}) - x_d\, l_d .$$
+# $$\text{nll} = -\log p(x \mid z) = \sum_d \bigl( \log(1 + e^{l_d}) - x_d\, l_d \bigr) .$$
 #
 # Written as it stands, it overflows at $l = 800$. Yours should not.
 
@@ -431,6 +432,9 @@ assert apart[1.0] < 1e-12
 
 # %% [markdown]
 # ## Adam, and the loop
+#
+# As on page 10: both averages start at zero, are too small at first, and are corrected for it before the step; to the
+# root in the denominator $10^{-8}$ is added.
 
 
 # %% tags=["blank"]
@@ -646,7 +650,7 @@ assert abs(lit[2] / lit[0] - 1) < 0.1
 
 # %% [markdown]
 # More ink, here. The decoder is not at fault: from the images' own codes it draws the right amount within a tenth, as
-# the gradient of its last bias, $\sum_b p_b - x_b$, asks for. But codes from the prior are not distributed as the
+# the gradient of its last bias, $\sum_b (p_b - x_b)$, asks for. But codes from the prior are not distributed as the
 # images' codes are together: that was page 12.
 #
 # ## Whose model is it?
@@ -657,8 +661,8 @@ print(together)
 progress("own")
 
 # %% [markdown]
-# When both lines say 21, every line from the first weights to the pictures is yours; `load_data`, the checks and the
-# frame of the figure are not. If a line above was the course's, write it, and run the page from there.
+# When both lines say 21, every function from the first weights to the pictures is yours; `load_data`, `batches`, the
+# checks and the frame of the figure are not. If a line above was the course's, write it, and run the page from there.
 #
 # ## Recap
 #
@@ -667,14 +671,14 @@ progress("own")
 # 3. **Two paths.** `dnll` and `dkl` carry the minus, `dkl` alone $\beta$; at `mu` and `logvar` their gradients add.
 # 4. **Evidence.** Each part alone; the whole by differences; the whole beside an independent program. A curve that
 #    rises shows that something is climbed, not what.
-# 5. **Size.** About 80 lines hold it all.
+# 5. **Size.** About 80 lines below 21 `def`s hold it all.
 #
 # ## On your own
 #
 # 1. Replace tanh by relu. Which functions change? What may `check_gradients` now say of kinks?
 # 2. Give each half a second hidden layer. Write the layers in a list and a loop before you write them twice.
-# 3. Write the Gaussian likelihood of page 10 in place of the Bernoulli: two functions. Which constant may you not leave
-#    out if you want to compare ELBOs?
+# 3. Write the Gaussian likelihood of page 10 in place of the Bernoulli: two functions, and a draw for `sample`. Which
+#    constant may you not leave out if you want to compare ELBOs?
 # 4. Leave out the bias at the mean image. How many steps does the model need to make up for it?
 # 5. *A small project.* Train yours on your own images, and write down for another reader what must be said so that your
 #    number can be repeated.

@@ -12,6 +12,7 @@ from scratchvae.exercises.blank import Slip, value
 from scratchvae.exercises.own import oracle
 from scratchvae.exercises.own.halves import decode
 from scratchvae.exercises.own.oracle import B, D, Z, bits, drawn_params
+from scratchvae.exercises.own.told import without_dice
 from scratchvae.exercises.own.whole import forward
 
 MANY = 2000  # examples, so that it does not matter whether N or N - 1 is divided by
@@ -70,6 +71,31 @@ EVALUATE = value(
             evaluate_with(lambda e, n, k: (e.mean(), e.var() / len(e))),
             "unknown",
             "this is the error squared: its root is missing",
+        ),
+        Slip(
+            evaluate_with(lambda e, n, k: (e.mean(), e.std(ddof=1))),
+            "factor",
+            "the second is how far one image's ELBO is from the mean: that of a mean of N is smaller",
+        ),
+        Slip(
+            evaluate_with(lambda e, n, k: (e.mean(), e.std(ddof=1) / len(e))),
+            "factor",
+            "the error is divided by N, and not by its root",
+        ),
+        Slip(
+            evaluate_with(lambda e, n, k: (e.mean(), e.var(ddof=1) / np.sqrt(len(e)))),
+            "unknown",
+            "a variance is divided by the root of N: that belongs to a standard deviation",
+        ),
+        Slip(
+            evaluate_with(lambda e, n, k: (e.mean(), e.var(ddof=1) / len(e))),
+            "unknown",
+            "this is the variance of the mean: the error is its root",
+        ),
+        Slip(
+            evaluate_with(lambda e, n, k: (-n.mean(), n.std(ddof=1) / np.sqrt(len(n)))),
+            "missing-term",
+            "this is -nll alone, without the KL",
         ),
         Slip(
             evaluate_with(lambda e, n, k: (e.std() / np.sqrt(len(e)), e.mean())),
@@ -182,6 +208,9 @@ SAMPLE = value(
             "tanh is no probability: it goes from -1 to 1",
         ),
     ),
+)
+SAMPLE = without_dice(
+    SAMPLE, "two calls with the same arguments differ: what is uniform is handed in, as u, and nothing is drawn here"
 )
 
 

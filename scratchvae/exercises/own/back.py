@@ -14,6 +14,7 @@ from scratchvae.exercises.own.halves import reparameterize_backward
 from scratchvae.exercises.own.kl import kl_backward
 from scratchvae.exercises.own.likelihood import bernoulli_nll_backward
 from scratchvae.exercises.own.oracle import B
+from scratchvae.exercises.own.told import without_dice
 from scratchvae.exercises.own.whole import BETA, DECODER, ENCODER, decoder_backward, drawn_cache, encoder_backward
 
 
@@ -85,6 +86,13 @@ BACKWARD = named(
             "factor",
             "all are divided by B: the weights of the examples are in dobjective",
         ),
+        Slip(
+            lambda dobjective, params, cache, beta: backward_with(lambda w, beta: (-cache["nll"], -beta * cache["kl"]))(
+                dobjective, params, cache, beta
+            ),
+            "elementwise-factor",
+            "nll and kl stand where their gradients belong: dnll is what sum_b dobjective_b objective_b gains with nll",
+        ),
         Slip(backward_with(lambda w, beta: (-w, -w)), "factor", "beta is dropped on the way back"),
         Slip(
             backward_with(lambda w, beta: (-w, beta * w)), "sign", "the KL has the wrong sign: dkl = -beta dobjective"
@@ -112,12 +120,12 @@ BACKWARD = named(
         Slip(
             backward_with(fork=lambda m, mk, v, vk: (m, v)),
             "missing-term",
-            "what comes from the KL is missing: mu and logvar are used twice",
+            "the KL has no part in dmu and dlogvar; of two dicts that are joined, the later replaces the first",
         ),
         Slip(
             backward_with(fork=lambda m, mk, v, vk: (mk, vk)),
             "missing-term",
-            "what comes through z is missing: then the encoder never hears of the images",
+            "what comes through z is missing; of two dicts that are joined, the later replaces the first",
         ),
         Slip(backward_with(fork=lambda m, mk, v, vk: (m + mk, v)), "missing-term", "dlogvar lacks the KL's part"),
         Slip(backward_with(fork=lambda m, mk, v, vk: (m, v + vk)), "missing-term", "dmu lacks the KL's part"),
@@ -138,4 +146,8 @@ BACKWARD = named(
             "eps is drawn again on the way back: the noise of the forward pass is in the cache",
         ),
     ),
+)
+BACKWARD = without_dice(
+    BACKWARD,
+    "two calls with the same arguments differ: the noise of the forward pass is in the cache, and none is drawn here",
 )

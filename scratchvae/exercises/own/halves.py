@@ -12,7 +12,7 @@ from scratchvae.exercises.blank import Slip, gradient, value
 from scratchvae.exercises.own import oracle
 from scratchvae.exercises.own.layers import dense
 from scratchvae.exercises.own.oracle import B, Z, bits, drawn_params
-from scratchvae.exercises.own.told import in_a_row, source_first
+from scratchvae.exercises.own.told import in_a_row, source_first, without_dice
 
 
 def encode(params, x):
@@ -101,6 +101,23 @@ ENCODE = value(
             "the hidden layer has no bias",
         ),
         Slip(
+            encoder_above(lambda h, head, p: (h, head("mu", h), head("logvar", h))),
+            "transpose",
+            "h comes last: the order is mu, logvar, h",
+        ),
+        Slip(
+            encoder_like(
+                lambda a, head, p: (head("mu", np.maximum(a, 0)), head("logvar", np.maximum(a, 0)), np.maximum(a, 0))
+            ),
+            "unknown",
+            "this is a relu: the hidden layer of this page has a tanh",
+        ),
+        Slip(
+            encoder_like(lambda a, head, p: (head("mu", a), head("logvar", a), np.tanh(a))),
+            "missing-term",
+            "the heads read what comes before the tanh: they belong behind it",
+        ),
+        Slip(
             encoder_like(lambda a, head, p: (head("mu", np.tanh(a)), head("logvar", np.tanh(a)), a)),
             "missing-term",
             "h is given before its tanh: the backward pass needs what comes after it",
@@ -144,11 +161,25 @@ REPARAMETERIZE = value(
         Slip(lambda m, v, e: m + v * e, "elementwise-factor", "logvar is taken for sigma: it may even be negative"),
         Slip(lambda m, v, e: m + e, "elementwise-factor", "sigma is missing: every latent has the same spread"),
         Slip(lambda m, v, e: m + np.exp(v / 2), "elementwise-factor", "eps is missing: nothing is drawn"),
+        Slip(
+            lambda m, v, e: m * e + np.exp(v / 2),
+            "elementwise-factor",
+            "eps is at the wrong place: what spreads is sigma, and mu is where the middle is",
+        ),
+        Slip(
+            lambda m, v, e: (m + e) * np.exp(v / 2),
+            "elementwise-factor",
+            "mu is multiplied by sigma, too: the middle of the draws is mu",
+        ),
+        Slip(lambda m, v, e: m + np.exp(2 * v) * e, "elementwise-factor", "this is sigma to the fourth: take the root"),
         Slip(lambda m, v, e: m - np.exp(v / 2) * e, "sign", "eps has the wrong sign: it is a draw, but not this one"),
         Slip(lambda m, v, e: m + np.exp(v / 2) * e[:1], "batch-sum", "all examples share the noise of the first"),
         Slip(lambda m, v, e: m + np.exp(v / 2) * e[:, :1], "unknown", "all latents share the noise of the first"),
         Slip(lambda m, v, e: m, "zero", "this is the mean: the noise has no influence"),
     ),
+)
+REPARAMETERIZE = without_dice(
+    REPARAMETERIZE, "two calls with the same arguments differ: the noise is handed in, as eps, and none is drawn here"
 )
 
 
@@ -188,7 +219,7 @@ DECODE = value(
         Slip(
             decoder_like(lambda a, last, p: (np.tanh(last(np.tanh(a))), np.tanh(a))),
             "unknown",
-            "there is a tanh behind the logits: then no pixel could be surer than 88 %",
+            "there is a tanh behind the logits: then no probability could be above 73 %",
         ),
         Slip(
             decoder_like(lambda a, last, p: (last(np.tanh(a)) - p["logits.b"], np.tanh(a))),

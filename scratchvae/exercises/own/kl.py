@@ -84,6 +84,31 @@ KL_TO_PRIOR = value(
             "logvar is taken for the variance: it is a logarithm already, and may be negative",
         ),
         Slip(
+            lambda m, v: 0.5 * (m**2 + v**2 - 1 - np.log(v**2)).sum(axis=1),
+            "elementwise-factor",
+            "logvar is taken for sigma: it is log sigma^2",
+        ),
+        Slip(
+            lambda m, v: 0.5 * (m**2 + np.exp(2 * v) - 1 - 2 * v).sum(axis=1),
+            "elementwise-factor",
+            "logvar is taken for log sigma: it is log sigma^2, and its exp is sigma^2",
+        ),
+        Slip(
+            lambda m, v: 0.5 * (m**2 + np.exp(v) - 1 - np.log(v)).sum(axis=1),
+            "non-finite",
+            "a logarithm of logvar: it is a logarithm already",
+        ),
+        Slip(
+            lambda m, v: 0.5 * (m + np.exp(v) - 1 - v).sum(axis=1),
+            "elementwise-factor",
+            "the square of mu is missing: a mean of -1 costs as much as one of 1",
+        ),
+        Slip(
+            lambda m, v: 0.5 * (m**2 + np.exp(v) - 1 - v).sum(axis=0),
+            "shape",
+            "it is summed over the examples: the latents are axis 1",
+        ),
+        Slip(
             lambda m, v: 0.5 * (m**2 + np.exp(v) - 1 + v).sum(axis=1),
             "sign",
             "the log-variance has the wrong sign: a narrow q should cost something",

@@ -140,6 +140,16 @@ INITIAL_PARAMS = Blank(
             "the number of outputs stands where that of inputs belongs: what does one unit add up?",
         ),
         Slip(
+            wrong_params(lambda rng, i, o: rng.standard_normal((i, o)) * np.sqrt(2 / i)),
+            "factor",
+            "the variance is 2/I, which suits a relu, where half of the inputs are 0: here it is 1/I",
+        ),
+        Slip(
+            wrong_params(lambda rng, i, o: rng.standard_normal((i, o)) * np.sqrt(2 / (i + o))),
+            "factor",
+            "the variance is 2/(I + O), a mean of both ways: here it is 1/I",
+        ),
+        Slip(
             wrong_params(lambda rng, i, o: np.zeros((i, o))),
             "zero",
             "all weights are zero: then all hidden units are alike, and remain so",

@@ -35,6 +35,24 @@ def clipped(x: Any, a: Any) -> Any:
     return -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1)
 
 
+def lifted(by: float) -> Slip:
+    """Something small in each logarithm."""
+    return Slip(
+        lambda x, a: -(x * np.log(sigmoid(a) + by) + (1 - x) * np.log(1 - sigmoid(a) + by)).sum(axis=1),
+        "unknown",
+        f"{by:g} in the logarithms: finite, and wrong wherever the model gives a pixel less than that",
+    )
+
+
+def held(at: float) -> Slip:
+    """No logit above that in exp, which changes the objective."""
+    return Slip(
+        lambda x, a: (np.log(1 + np.exp(np.clip(a, -at, at))) - x * a).sum(axis=1),
+        "unknown",
+        f"logits are clipped at {at:g}: finite, and wrong beyond it, where log(1 + exp(l)) goes on as l",
+    )
+
+
 BERNOULLI_NLL = value(
     bernoulli_nll,
     lambda x, logits: {"nll": np.where(x == 1, np.logaddexp(0, -logits), np.logaddexp(0, logits)).sum(axis=1)},
@@ -70,6 +88,33 @@ BERNOULLI_NLL = value(
             clipped,
             "unknown",
             "the probabilities are clipped: finite, and wrong wherever the model is surer than the clip allows",
+        ),
+        *map(lifted, (1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12)),
+        *map(held, (30.0, 50.0, 100.0, 500.0, 700.0)),
+        Slip(
+            lambda x, a: (np.maximum(a, 0) - x * a).sum(axis=1),
+            "missing-term",
+            "the larger of l and 0 is there, and log(1 + exp(-|l|)) is not",
+        ),
+        Slip(
+            lambda x, a: (np.log1p(np.exp(-np.abs(a))) - x * a).sum(axis=1),
+            "missing-term",
+            "log(1 + exp(-|l|)) is there, and the larger of l and 0 is not",
+        ),
+        Slip(
+            lambda x, a: (np.logaddexp(0, a) - x).sum(axis=1),
+            "missing-term",
+            "x stands by itself: in the second term it is multiplied by the logit",
+        ),
+        Slip(
+            lambda x, a: (np.logaddexp(0, a) + x * a).sum(axis=1),
+            "sign",
+            "x l is added: a lit pixel should ask for a large logit",
+        ),
+        Slip(
+            lambda x, a: (np.logaddexp(0, a) - x * a).sum(axis=0),
+            "shape",
+            "it is summed over the examples: sum along axis 1",
         ),
         Slip(
             lambda x, a: (np.logaddexp(0, a) - x * a).mean(axis=1),

@@ -1,5 +1,6 @@
 """What is told of an answer before its numbers, and which of its wrong values is told first."""
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,9 +26,34 @@ def in_a_row(blank: Blank, *names: str) -> Blank:
     return blank._replace(judge=judge)
 
 
-def of_the_values(text: str) -> Report:
+def without_dice(blank: Blank, text: str) -> Blank:
+    """Two calls with the same arguments give the same numbers, but for rounding; else something is drawn inside."""
+
+    def judge(answer: Callable[..., Any], rng: np.random.Generator) -> Report:
+        point = blank.arguments(copy.deepcopy(rng))
+        first, second = (numbers_in(answer(*copy.deepcopy(point))) for _ in range(2))
+        if first.shape == second.shape and not np.allclose(first, second, rtol=1e-9, atol=1e-12, equal_nan=True):
+            return of_the_values(text, "noise-redrawn")
+        return blank.judge(answer, rng)
+
+    return blank._replace(judge=judge)
+
+
+def numbers_in(values: Any) -> np.ndarray:
+    """All that a function has returned, in a row; nothing of what is no number."""
+    if isinstance(values, Mapping):
+        values = list(values.values())
+    if isinstance(values, tuple | list):
+        return np.concatenate([np.zeros(0), *map(numbers_in, values)])
+    try:
+        return np.asarray(values, dtype=np.float64).ravel()
+    except (TypeError, ValueError):
+        return np.zeros(0)
+
+
+def of_the_values(text: str, cause: str = "shape") -> Report:
     report = Report("")
-    report.rows, report.findings = [Row("values", (), np.nan, "wrong")], [Finding(("values",), "shape", text)]
+    report.rows, report.findings = [Row("values", (), np.nan, "wrong")], [Finding(("values",), cause, text)]
     return report
 
 

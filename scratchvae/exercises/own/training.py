@@ -12,7 +12,7 @@ from scratchvae import Adam
 from scratchvae.exercises.blank import Slip, named, value
 from scratchvae.exercises.own import oracle
 from scratchvae.exercises.own.back import backward
-from scratchvae.exercises.own.oracle import Z, bits, drawn_params
+from scratchvae.exercises.own.oracle import D, Z, bits, drawn_params
 from scratchvae.exercises.own.told import source_first
 from scratchvae.exercises.own.whole import forward
 
@@ -119,6 +119,48 @@ ADAM = value(
             "m, v and what is taken off, as on page 10: here the new param comes first",
         ),
         Slip(adam_with(root=lambda v: 1 / (1 / np.sqrt(v) + 0)), "unknown", "1e-8 is missing in the denominator"),
+        Slip(adam_with(betas=(0.1, 0.001)), "unknown", "0.1 and 0.001 weigh the past: they belong to the present"),
+        Slip(
+            lambda param, grad, m, v, t, lr: adam_with(hats=lambda *new: (m / (1 - 0.9**t), v / (1 - 0.999**t)))(
+                param, grad, m, v, t, lr
+            ),
+            "unknown",
+            "the step is made with the old m and v: renew them first",
+        ),
+        Slip(
+            adam_with(hats=lambda m, v, t: (m * (1 - 0.9**t), v * (1 - 0.999**t))),
+            "factor",
+            "the corrections make m and v smaller: they are too small already",
+        ),
+        Slip(
+            lambda param, grad, m, v, t, lr: adam_with(hats=lambda m, v, t: (grad, v / (1 - 0.999**t)))(
+                param, grad, m, v, t, lr
+            ),
+            "missing-term",
+            "the gradient itself stands over the root: there belongs its average",
+        ),
+        Slip(
+            lambda param, grad, m, v, t, lr: (
+                param - adam(param, grad, m, v, t, lr)[0],
+                *adam(param, grad, m, v, t, lr)[1:],
+            ),
+            "missing-term",
+            "this is what is taken off: the new param is asked for",
+        ),
+        Slip(lambda param, grad, m, v, t, lr: adam(param, grad, m, v, t, 1.0), "factor", "lr is missing"),
+        Slip(
+            lambda param, grad, m, v, t, lr: (
+                param - lr * (0.9 * m + grad) / (np.sqrt(0.999 * v + grad**2) + 1e-8),
+                0.9 * m + grad,
+                0.999 * v + grad**2,
+            ),
+            "factor",
+            "these are sums: in an average the present weighs what the past leaves, 0.1 and 0.001",
+        ),
+        *(
+            Slip(adam_with(root=lambda v, e=e: np.sqrt(v) + e), "unknown", f"{e:g} in the denominator, and it is 1e-8")
+            for e in (1e-6, 1e-7, 1e-10)
+        ),
         Slip(adam_with(square=False), "unknown", "v is an average of the squares of the gradients"),
         Slip(adam_with(root=lambda v: v + 1e-8), "elementwise-factor", "the root of v_hat is missing"),
         Slip(
@@ -220,6 +262,35 @@ def one_array(params: Any, batches: Any, lr: float) -> Any:
     return next(steps_of(params, batches, lr, False, False))
 
 
+def plain_descent(params: Any, batches: Any, lr: float) -> Any:
+    for x, eps in batches:
+        grads = backward(np.full(len(x), -1 / len(x)), params, forward(params, x, eps, 1.0), 1.0)
+        params = {name: p - lr * grads[name] for name, p in params.items()}
+    return params
+
+
+def shared_moments(params: Any, batches: Any, lr: float) -> Any:
+    """m and v are one dict."""
+    params, v = dict(params), {name: np.zeros_like(p) for name, p in params.items()}
+    for t, (x, eps) in enumerate(batches, start=1):
+        grads = backward(np.full(len(x), -1 / len(x)), params, forward(params, x, eps, 1.0), 1.0)
+        for name, p in params.items():
+            params[name], _, v[name] = adam(p, grads[name], v[name], v[name], t, lr)
+    return params
+
+
+def own_weights(params: Any, batches: Any, lr: float) -> Any:
+    """The objective itself as dobjective."""
+    params = dict(params)
+    m, v = ({name: np.zeros_like(p) for name, p in params.items()} for _ in range(2))
+    for t, (x, eps) in enumerate(batches, start=1):
+        cache = forward(params, x, eps, 1.0)
+        grads = backward(-cache["objective"] / len(x), params, cache, 1.0)
+        for name, p in params.items():
+            params[name], m[name], v[name] = adam(p, grads[name], m[name], v[name], t, lr)
+    return params
+
+
 TRAIN = named(
     train,
     train_by_the_library,
@@ -264,6 +335,14 @@ TRAIN = named(
             train_with(weight=lambda n: 1.0),
             "sign",
             "dobjective is 1: adam minimises, so that each of B examples weighs -1/B",
+        ),
+        Slip(plain_descent, "unknown", "this is plain gradient descent: the steps are adam's"),
+        Slip(shared_moments, "unknown", "m and v are the same dict, and one writes over the other: make two"),
+        Slip(own_weights, "elementwise-factor", "the objective is handed back as its own gradient: each weighs -1/B"),
+        Slip(
+            train_with(weight=lambda n: -1 / n / D),
+            "factor",
+            "dobjective is divided by the number of pixels, too: Adam hides nearly all of it; each weighs -1/B",
         ),
         Slip(train_with(fresh=True), "unknown", "m and v start from zero again at every batch: keep them"),
         Slip(train_with(steps=1), "unknown", "it returns after the first batch: does the return stand in the loop?"),

@@ -15,6 +15,7 @@ from scratchvae.exercises.own.kl import kl_to_prior
 from scratchvae.exercises.own.layers import dense_backward, tanh_backward
 from scratchvae.exercises.own.likelihood import bernoulli_nll
 from scratchvae.exercises.own.oracle import B, D, Z, bits, drawn_params
+from scratchvae.exercises.own.told import without_dice
 
 BETA = 0.7
 # in the order of the way back, so that the first wrong one is where it begins
@@ -55,6 +56,12 @@ def forward_with(change: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
 
 def at_the_mean(params: Any, x: Any, eps: Any, beta: float) -> dict[str, Any]:
     return {**oracle.everything(params, x, 0 * eps, beta), "eps": eps}
+
+
+def swapped_in_nll(params: Any, x: Any, eps: Any, beta: float) -> dict[str, Any]:
+    c = oracle.everything(params, x, eps, beta)
+    nll = (np.logaddexp(0, x) - x * c["logits"]).sum(axis=1)
+    return {**c, "nll": nll, "objective": -nll - beta * c["kl"]}
 
 
 FORWARD = named(
@@ -119,8 +126,32 @@ FORWARD = named(
             "factor",
             "objective: nll is divided by the number of pixels, and the KL is not",
         ),
+        Slip(
+            forward_with(lambda c, beta: {"objective": c["nll"] - beta * c["kl"]}),
+            "sign",
+            "objective: nll is added, and it is what the pixels cost",
+        ),
+        Slip(
+            forward_with(lambda c, beta: {"objective": (-c["nll"] - beta * c["kl"]).sum()}),
+            "shape",
+            "objective is a sum over the batch: a number for each example, (B,)",
+        ),
+        Slip(
+            forward_with(lambda c, beta: {"h": c["g"], "g": c["h"]}),
+            "transpose",
+            "h and g are swapped: h is the encoder's hidden layer, g the decoder's",
+        ),
+        Slip(
+            forward_with(lambda c, beta: {"logits": 1 / (1 + np.exp(-c["logits"]))}),
+            "unknown",
+            "logits holds the probabilities: bernoulli_nll and its backward want the logits",
+        ),
+        Slip(swapped_in_nll, "transpose", "nll: bernoulli_nll gets x first, and then the logits"),
         Slip(at_the_mean, "missing-term", "z is mu: the decoder should see the draw"),
     ),
+)
+FORWARD = without_dice(
+    FORWARD, "two calls with the same arguments differ: the noise is handed in, as eps, and none is drawn here"
 )
 
 
@@ -163,6 +194,21 @@ def decoder_with(
     return answer
 
 
+def decoder_of(
+    read: str = "g", at: str = "g", z: str = "z", dlogits_too: bool = False, turned: bool = False
+) -> Callable[..., Any]:
+    """A wrong answer: other names of the cache, a tanh too many, or the two arguments of tanh_backward swapped."""
+
+    def answer(dlogits: Any, params: Any, cache: Any) -> Any:
+        d = tanh_backward(dlogits, cache["logits"]) if dlogits_too else dlogits
+        dg, dW, db = dense_backward(d, cache[read], params["logits.W"])
+        da = tanh_backward(cache[at], dg) if turned else tanh_backward(dg, cache[at])
+        dz, dW_0, db_0 = dense_backward(da, cache[z], params["decoder.0.W"])
+        return dz, {"logits.W": dW, "logits.b": db, "decoder.0.W": dW_0, "decoder.0.b": db_0}
+
+    return answer
+
+
 def without_dz(dlogits: Any, params: Any, cache: Any) -> Any:
     return decoder_with()(dlogits, params, cache)[1]
 
@@ -195,6 +241,16 @@ DECODER_BACKWARD = named(
             "unknown",
             "logits.W: its layer has read g after the tanh",
         ),
+        Slip(decoder_of(read="h"), "unknown", "logits.W: its layer has read g; h is the encoder's"),
+        Slip(decoder_of(at="h"), "unknown", "the slope of tanh is taken at h, the encoder's: here it is that at g"),
+        Slip(decoder_of(read="h", at="h"), "unknown", "h stands for g: h is the encoder's hidden layer"),
+        Slip(decoder_of(z="mu"), "unknown", "decoder.0.W: its layer has read z, the draw, and not mu"),
+        Slip(
+            decoder_of(dlogits_too=True),
+            "elementwise-factor",
+            "there is a slope of tanh at the logits: the last layer has no tanh behind it",
+        ),
+        Slip(decoder_of(turned=True), "transpose", "tanh_backward gets dg first, and then g"),
         Slip(without_dz, "shape", "dz is missing: return dz, grads"),
     ),
     first="dz",
@@ -255,6 +311,30 @@ ENCODER_BACKWARD = named(
             encoder_with(lambda m, v: m + v, slope=np.ones_like),
             "elementwise-factor",
             "the slope of the encoder's tanh is forgotten",
+        ),
+        Slip(
+            lambda dmu, dlogvar, params, cache: encoder_with(lambda m, v: m + v, lambda h: 1 - cache["g"] ** 2)(
+                dmu, dlogvar, params, cache
+            ),
+            "unknown",
+            "the slope of tanh is taken at g, the decoder's: here it is that at h",
+        ),
+        Slip(
+            lambda dmu, dlogvar, params, cache: encoder_backward(dmu + dlogvar, dmu + dlogvar, params, cache),
+            "unknown",
+            "dmu and dlogvar are added before the heads: each goes through its own, and they add at h",
+        ),
+        Slip(
+            lambda dmu, dlogvar, params, cache: encoder_backward(dlogvar, dmu, params, cache),
+            "transpose",
+            "dmu and dlogvar are swapped",
+        ),
+        Slip(
+            lambda dmu, dlogvar, params, cache: encoder_backward(
+                dmu, dlogvar, {**params, "logvar.W": params["mu.W"]}, cache
+            ),
+            "unknown",
+            "what comes through logvar meets the W of mu: a line that was copied?",
         ),
         Slip(
             encoder_with(lambda m, v: m + v, mean=True),
