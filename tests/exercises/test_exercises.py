@@ -102,12 +102,9 @@ def test_whatever_an_answer_does_is_told_in_a_sentence():
 @pytest.mark.parametrize("name", NAMES)
 def test_feedback_comes_within_a_third_of_a_second(name):
     for answer in (blank_of(name).solution, *(slip.answer for slip in blank_of(name).slips)):
-        seconds = []
-        for _ in range(3):  # why: another process may have the core for a while
-            began = time.perf_counter()
-            check(name, answer)
-            seconds.append(time.perf_counter() - began)
-        assert min(seconds) < 0.3
+        began = time.process_time()  # why not the wall's clock: another process may have the core for a while
+        check(name, answer)
+        assert time.process_time() - began < 0.3
 
 
 def test_a_result_is_four_lines_at_most_and_holds_no_number_that_is_wanted():
