@@ -679,7 +679,7 @@ progress("own")
 # 2. Give each half a second hidden layer. Write the layers in a list and a loop before you write them twice.
 # 3. Write the Gaussian likelihood of page 10 in place of the Bernoulli: two functions, and a draw for `sample`. Which
 #    constant may you not leave out if you want to compare ELBOs?
-# 4. Leave out the bias at the mean image. How many steps does the model need to make up for it?
+# 4. Leave out the bias at the mean image. How many more steps does the model need for the same ELBO?
 # 5. *A small project.* Train yours on your own images, and write down for another reader what must be said so that your
 #    number can be repeated.
 #

@@ -12,7 +12,7 @@ from scratchvae.exercises.blank import Slip, value
 from scratchvae.exercises.own import oracle
 from scratchvae.exercises.own.halves import decode
 from scratchvae.exercises.own.oracle import B, D, Z, bits, drawn_params
-from scratchvae.exercises.own.told import without_dice
+from scratchvae.exercises.own.told import in_a_row, without_dice
 from scratchvae.exercises.own.whole import forward
 
 MANY = 2000  # examples, so that it does not matter whether N or N - 1 is divided by
@@ -197,6 +197,11 @@ SAMPLE = value(
             "x_sample is the mean cut at a half: nothing is drawn, and u has no influence",
         ),
         Slip(
+            sample_with(lambda a, p, u: (p, (u < 0.5).astype(float))),
+            "unknown",
+            "u is compared with a half: that is a coin for each pixel, whatever the decoder says",
+        ),
+        Slip(
             sample_with(lambda a, p, u: ((u < p).astype(float), p)),
             "transpose",
             "the two are swapped: the mean comes first",
@@ -210,7 +215,8 @@ SAMPLE = value(
     ),
 )
 SAMPLE = without_dice(
-    SAMPLE, "two calls with the same arguments differ: what is uniform is handed in, as u, and nothing is drawn here"
+    in_a_row(SAMPLE, "x_mean", "x_sample"),
+    "two calls with the same arguments differ: what is uniform is handed in, as u, and nothing is drawn here",
 )
 
 

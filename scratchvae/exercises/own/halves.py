@@ -101,6 +101,11 @@ ENCODE = value(
             "the hidden layer has no bias",
         ),
         Slip(
+            encoder_above(lambda h, head, p: (h @ p["mu.W"], h @ p["logvar.W"], h)),
+            "missing-term",
+            "the heads have no bias",
+        ),
+        Slip(
             encoder_above(lambda h, head, p: (h, head("mu", h), head("logvar", h))),
             "transpose",
             "h comes last: the order is mu, logvar, h",
@@ -124,7 +129,7 @@ ENCODE = value(
         ),
     ),
 )
-ENCODE = source_first(ENCODE, "h", "mu", "logvar")
+ENCODE = in_a_row(source_first(ENCODE, "h", "mu", "logvar"), "mu", "logvar", "h")
 
 
 def reparameterize(mu, logvar, eps):
@@ -226,6 +231,16 @@ DECODE = value(
             "missing-term",
             "the logits have no bias",
         ),
+        Slip(
+            decoder_like(lambda a, last, p: (last(np.tanh(a - p["decoder.0.b"])), np.tanh(a - p["decoder.0.b"]))),
+            "missing-term",
+            "the hidden layer has no bias",
+        ),
+        Slip(
+            decoder_like(lambda a, last, p: (np.maximum(last(np.tanh(a)), 0), np.tanh(a))),
+            "unknown",
+            "there is a relu behind the logits: then no pixel could be darker than a coin",
+        ),
         Slip(decoder_like(lambda a, last, p: (np.tanh(a), last(np.tanh(a)))), "transpose", "logits and g are swapped"),
         Slip(
             decoder_like(lambda a, last, p: (last(np.tanh(a)), a)),
@@ -239,7 +254,7 @@ DECODE = value(
         ),
     ),
 )
-DECODE = source_first(DECODE, "g", "logits")
+DECODE = in_a_row(source_first(DECODE, "g", "logits"), "logits", "g")
 
 
 def reparameterize_backward(dz, logvar, eps):

@@ -94,6 +94,11 @@ KL_TO_PRIOR = value(
             "logvar is taken for log sigma: it is log sigma^2, and its exp is sigma^2",
         ),
         Slip(
+            lambda m, v: 0.5 * (m**2 + np.exp(v) ** 2 - 1 - v).sum(axis=1),
+            "elementwise-factor",
+            "sigma to the fourth stands where sigma squared belongs: exp(logvar) is squared already",
+        ),
+        Slip(
             lambda m, v: 0.5 * (m**2 + np.exp(v) - 1 - np.log(v)).sum(axis=1),
             "non-finite",
             "a logarithm of logvar: it is a logarithm already",

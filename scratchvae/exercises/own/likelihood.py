@@ -102,6 +102,11 @@ BERNOULLI_NLL = value(
             "log(1 + exp(-|l|)) is there, and the larger of l and 0 is not",
         ),
         Slip(
+            lambda x, a: (np.where(a > 0, a, np.log1p(np.exp(a))) - x * a).sum(axis=1),
+            "missing-term",
+            "above 0, log(1 + exp(l)) is more than l: log(1 + exp(-l)) is left",
+        ),
+        Slip(
             lambda x, a: (np.logaddexp(0, a) - x).sum(axis=1),
             "missing-term",
             "x stands by itself: in the second term it is multiplied by the logit",

@@ -168,6 +168,12 @@ ADAM = value(
             "elementwise-factor",
             "1e-8 stands under the root: there it is 1e-4, as large as many gradients",
         ),
+        Slip(adam_with(betas=(0.9, 0.99)), "unknown", "the past weighs 0.99 in v, and it is 0.999"),
+        Slip(
+            adam_with(hats=lambda m, v, t: (m / (1 - 0.9), v / (1 - 0.999))),
+            "unknown",
+            "the corrections are those of the first step, whatever t is",
+        ),
         Slip(adam_with(betas=(0.999, 0.9)), "unknown", "0.9 and 0.999 are swapped: v remembers longer than m"),
         Slip(
             keeps_the_corrected,
