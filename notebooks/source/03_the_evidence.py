@@ -221,8 +221,8 @@ def evidence_on_grid(x, g_z, z, sigma_x):
 check("evidence.grid", evidence_on_grid)
 
 # %% [markdown]
-# The latents form a line, the data a circle. The decoder has to cut the circle open somewhere. *Write down a guess:*
-# how many peaks has the posterior of a point at the cut?
+# The latents form a line, the data a circle. Going around it once, the decoder cuts it open somewhere. *Write down a
+# guess:* how many peaks has the posterior of a point at the cut?
 
 # %%
 guess = None  # a number
@@ -254,7 +254,7 @@ for name, i in (("A, a usual point", calm), ("B, at the cut", cut)):
     print(f"{name}: log p(x) = {by_grid[i]:.3f}, posterior's peaks at {peaks(posterior[i])}")
 print("your guess:", guess)
 
-assert np.allclose(posterior.sum(axis=1) * step, 1, atol=1e-3)  # as near as a grid comes
+assert np.allclose(posterior.sum(axis=1) * step, 1, atol=1e-3)  # both are sums over this grid
 # spoil: posterior = 1.01 * posterior
 assert len(peaks(posterior[calm])) == 1
 # spoil: posterior[calm] = posterior[cut]
@@ -560,7 +560,8 @@ assert pieces[20] > 1e30
 # *Before you run the cell:* the decoder is one linear layer, and $x$ are bits: $x_d$ is 1 with the probability
 # $\mathrm{sigmoid}(W_d z + b_d)$, as for black and white pixels (**Bernoulli**), where
 # $\mathrm{sigmoid}(a) = 1 / (1 + e^{-a})$. Is there a closed form? **Laplace's approximation** is a parabola through
-# the highest point of $\log p(x, z)$, with its curvature there; for normal noise it gives $\log p(x)$ exactly.
+# the highest point of $\log p(x, z)$, with its curvature there; for this layer with normal noise it gives
+# $\log p(x)$ exactly.
 
 # %% tags=["answer"]
 W, b = np.array([4.0, -3.0, 2.0]), np.array([1.0, 0.5, -1.0])  # (D,) each: Z = 1, D = 3
