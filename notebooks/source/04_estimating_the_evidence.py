@@ -21,9 +21,9 @@
 # - see where an estimate that is right on average comes out, time after time.
 #
 # **What you will learn**
-# - why every latent multiplies the number of draws;
+# - why every latent that $x$ pins down multiplies the number of draws;
 # - which way up an importance weight goes, and on which side a proposal should err;
-# - that importance sampling makes the growth slower, and leaves it exponential.
+# - that a good proposal makes the growth slower, and leaves it exponential.
 #
 # **What you need**
 # - page 03, and the variance of a mean. About 35 minutes with the blanks. It runs in some ten seconds.
@@ -290,7 +290,7 @@ assert nearest < np.median(a) - 10  # Z = 32: none of the 200,000 draws above is
 
 # %% [markdown]
 # With 32 latents none of our 200,000 draws came near. Once in more than a billion runs of 10,000 draws one
-# would, and its weight would be so huge that the mean over *all* runs is right.
+# would, and its weight would be so huge that half of the mean over *all* runs comes from it.
 #
 # ### The logarithm of a mean, and the mean of logarithms
 #
@@ -442,10 +442,10 @@ assert off_by_one > 1.3 * factors[5]
 # spoil: off_by_one = factors[5]
 
 # %% [markdown]
-# The factor is $r / \sqrt{2r - 1}$. A $q$ with ten times the posterior's variance costs 2.3 a latent. With half of it
-# or less the variance of the weights is infinite: the tails of $q$ fall so much earlier than the posterior's that
-# draws from there are rare, and have weights without limit. The mean is right, and its error bar means nothing. So a
-# proposal should err on the wide side.
+# The factor is $r / \sqrt{2r - 1}$. A $q$ with ten times the posterior's variance costs 2.3 a latent. In the tails the
+# weights grow without limit for every $r < 1$; with a half or less their squares grow as fast as $q$ falls, or faster,
+# so their variance is infinite. The mean is right, and its error bar means nothing. So a proposal should err on the
+# wide side.
 #
 # ### Still exponential
 #
@@ -506,7 +506,8 @@ show(
 
 # %% [markdown]
 # Importance sampling has moved the wall, not taken it down: the right picture is the left one, some ten times further
-# out. Only the posterior itself has the factor 1, since a variance is 0 only if the weight is constant.
+# out, with a tenth of the draws. Only the posterior itself has the factor 1, since a variance is 0 only if the weight
+# is constant.
 #
 # ## A wish
 #
@@ -524,12 +525,12 @@ progress("estimating")
 # ## Recap
 #
 # 1. **Prior Monte Carlo.** The mean of $p(x \mid z)$ over draws from the prior: right on average.
-# 2. **Log-sum-exp.** $m + \log \frac1K \sum_k e^{a_k - m}$ with $m = \max_k a_k$: the same number, without underflow.
+# 2. **Log-sum-exp.** $m + \log \frac1K \sum_k e^{a_k - m}$ with $m = \max_k a_k$: the same number, never $\log 0$.
 # 3. **Cost.** The relative variance of a weight is $\int p(z \mid x)^2 / q(z)\, dz - 1$; independent latents multiply,
 #    so the draws grow exponentially.
 # 4. **Too low.** Rare huge weights make the mean right; the logarithm of an estimate is too small on average.
 # 5. **Importance weights.** Joint over proposal. A proposal near the posterior makes the factor of a latent smaller;
-#    only the posterior makes it 1. Too narrow, and there is no variance.
+#    only the posterior makes it 1. Too narrow, and the variance is infinite.
 #
 # ## On your own
 #
