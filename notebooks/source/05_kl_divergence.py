@@ -270,10 +270,10 @@ assert detour < straight  # a distance would never allow that
 # Let $p$ have two peaks: 0.65 of its mass is $\mathcal{N}(-1.5, 0.5^2)$, and 0.35 is $\mathcal{N}(1.8, 0.6^2)$. Let
 # $q = \mathcal{N}(\mu, \sigma^2)$ be a single normal density. The best $q$ depends on the direction of the KL.
 #
-# - $\mathrm{KL}(q \,\Vert\, p)$ is a mean under $q$. It is large if $q$ has mass where $p$ is very small. A peak of $p$
-#   where $q$ is almost zero adds almost nothing. If $p$ is a posterior, looking for the $q$ that makes this KL small is
-#   called **variational inference**.
-# - $\mathrm{KL}(p \,\Vert\, q)$ is a mean under $p$. It is large if $p$ has mass where $q$ is very small.
+# - $\mathrm{KL}(q \,\Vert\, p)$ is a mean under $q$. It is large if $q$ has much mass where $p$ is far smaller. A peak
+#   of $p$ where $q$ is almost zero adds almost nothing. If $p$ is a posterior, looking for the $q$ that makes this KL
+#   small is called **variational inference**.
+# - $\mathrm{KL}(p \,\Vert\, q)$ is a mean under $p$. It is large if $p$ has much mass where $q$ is far smaller.
 #
 # *Before you run the cells:* sketch where you expect both.
 #
