@@ -323,9 +323,9 @@ assert misses["a jump at 0"][0] < 5 * errors["a jump at 0"][0]
 
 # %% [markdown]
 # The score function multiplies a noisy factor by all of $f$, whatever its level; the slope $f'$ does not see the
-# level. So the path is no law: it wins where $f$ is smooth on the scale of $\sigma$. At a jump it is not noisy but
-# *wrong*: all of the change of this $F$ comes from draws that cross the jump, and no slope tells of them. A kink, as in
-# relu, does no harm.
+# level, but grows with wiggles. So the path is no law: it wins where $f$ is smooth on the scale of $\sigma$. At a jump
+# it is not noisy but *wrong*: all of the change of this $F$ comes from draws that cross the jump, and no slope tells of
+# them. A kink, as in relu, does no harm.
 #
 # ## Back to the VAE
 #
@@ -533,8 +533,7 @@ assert loss[-1] < loss[0] - 3
 # spoil: loss = loss[::-1]
 
 # %% [markdown]
-# The encoder's uncertainty is then, on average, trained by the KL alone, which pulls $\sigma$ to 1. The loss still
-# falls.
+# The slope at `logvar` is then, on average, the KL's alone, which pulls $\sigma$ to 1. The loss still falls.
 #
 # ## Your progress
 
