@@ -442,10 +442,10 @@ assert off_by_one > 1.3 * factors[5]
 # spoil: off_by_one = factors[5]
 
 # %% [markdown]
-# The factor is $r / \sqrt{2r - 1}$. A $q$ with ten times the posterior's variance costs 2.3 a latent. In the tails the
-# weights grow without limit for every $r < 1$; with a half or less their squares grow as fast as $q$ falls, or faster,
-# so their variance is infinite. The mean is right, and its error bar means nothing. So a proposal should err on the
-# wide side.
+# The factor is $r / \sqrt{2r - 1}$. Ten times the posterior's variance costs 2.3 a latent. In the tails the weights
+# grow without limit for every $r < 1$; with a half or less their squares grow as fast as $q$ falls, or faster, so
+# their variance is infinite. The mean is right, but any error bar computed is too small. So a proposal should err on
+# the wide side.
 #
 # ### Still exponential
 #
