@@ -50,7 +50,7 @@ from scratchvae.data.toy import mixture
 from scratchvae.exercises import check, hint, progress, solution, use  # noqa: F401
 from scratchvae.view.notebook import panels, show
 
-threadpool_limits(1, user_api="blas")  # one thread; the last section says why
+threadpool_limits(1, user_api="blas")  # one thread; "What repeats exactly" says why
 COLOURS, MARKERS = ("#0072B2", "#D55E00", "#009E73"), ("o", "s", "^")
 
 # %% [markdown]
