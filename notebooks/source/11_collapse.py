@@ -543,9 +543,9 @@ show(
 # %% [markdown]
 # In *gentle* steps no latent is lost in eight epochs, and yet warm-up gains 6.5 nats: that is speed. It melts. After 64
 # epochs half a nat is left on held-out images, and on training images nothing that can be told from zero, with two
-# latents fewer without it. So it is in *usual* steps, but for two nats on held-out images and four latents. In *rough*
-# steps without warm-up latents are lost in the first twelve epochs, and their number stays; warm-up saves half of them,
-# and five nats with them.
+# latents fewer without it. So it ends in *usual* steps, but for two nats on held-out images and four latents. In
+# *rough* steps without warm-up latents are lost in the first twelve epochs, and their number stays; warm-up saves half
+# of them, and five nats with them.
 #
 # *Write down a guess:* after 64 epochs, which is better: rough steps with warm-up, or gentle steps without?
 
