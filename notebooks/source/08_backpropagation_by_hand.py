@@ -879,7 +879,7 @@ wild = VAE(784, (50,), 2, rng=np.random.default_rng(3))
 largest, kls = [], []
 with np.errstate(all="ignore"):
     while not kls or (np.isfinite(kls[-1]) and len(kls) < 20):
-        _, logvar, _ = wild.encode(pixels)
+        mu, logvar, _ = wild.encode(pixels)  # (B, Z) each
         terms, cache = wild.objective(pixels, wild.draw_eps(100, rng))
         largest.append(logvar.max())
         kls.append(terms.kl.max())
@@ -899,10 +899,12 @@ assert np.array_equal(np.isfinite(kls), np.array(largest) < limit)
 # spoil: largest.reverse()
 assert np.isnan(terms.nll).any()  # beyond the second limit sigma is infinite, and z with it
 # spoil: terms = terms._replace(nll=terms.kl)
+assert np.abs(mu).max() > 1e4  # no clip of logvar holds these
+# spoil: mu = np.zeros(2)
 
 # %% [markdown]
-# Clipping would stop the infinity, and the gradient with it: what is clipped has the slope 0. `fit` does not clip. It
-# looks at the losses every 50 steps and at the end of an epoch, names the first bad step, and says what to do.
+# Clipping would stop the gradient: what is clipped has the slope 0. Here the means run away, too. `fit` does not clip.
+# It looks at the losses every 50 steps and at the end of an epoch, names the first bad step, and says what to do.
 
 # %%
 # nll and kl break at one step here: the message names nll, which stands first
