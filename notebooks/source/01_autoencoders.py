@@ -278,7 +278,8 @@ def undo(W_d, b_d, A, c):
 check("autoencoders.undo", undo)
 
 # %% [markdown]
-# *Before you run the cell:* codes a hundred times as large, and shifted by a thousand. What happens to the error?
+# *Before you run the cell:* codes sheared, a hundred times as large, and shifted by a thousand. What happens to
+# the error?
 
 # %% tags=["answer"]
 A, c = np.array([[100.0, 30.0], [0.0, 100.0]]), np.array([1000.0, -1000.0])  # (Z, Z), (Z,)
@@ -336,7 +337,7 @@ assert max(excess.values()) < 0.003  # and nearly the same error
 # > a digit, and of noise?
 #
 # Along a direction with variance $s^2$, with one weight $a$ in the encoder and one $b$ in the decoder, what passes is
-# the **gain** $g=ab$, and the error with its penalty is $s^2(1-g)^2+\lambda(a^2+b^2)$. For a given $g$ the penalty is
+# the **gain** $g=ab$, and the error with its penalty is $s^2(1-g)^2+\lambda(a^2+b^2)$. For $g\ge0$ the penalty is
 # smallest at $a=b$, where it is $2\lambda g$. The slope is zero at $g=1-\lambda/s^2$; if that is negative, $g=0$ is
 # best. So directions with a variance below $\lambda$ are not used at all.
 
@@ -578,7 +579,9 @@ on_grid = decode(grid, net)  # (1024, D)
 _, votes, distance = judge(on_grid)  # (1024,) each
 bright = on_grid.max(axis=1) > 1.2  # (1024,)  some pixel is a fifth above white, which is 1
 outside = 3 * grid - 2 * grid.mean(axis=0)  # (1024, Z)
-_, votes_out, distance_out = judge(decode(outside, net))  # (1024,) each
+far_out = decode(outside, net)  # (1024, D)
+_, votes_out, distance_out = judge(far_out)  # (1024,) each
+distance_cut = judge(np.clip(far_out, 0, 1))[2]  # (1024,)  cut off at black and white
 to_codes = np.array([((z - z_train) ** 2).sum(axis=1).min() for z in grid])  # (1024,)  squared
 empty = to_codes > np.median(to_codes)  # (1024,)
 
@@ -590,7 +593,9 @@ for name, here in (("near codes", ~empty), ("empty half", empty)):
         f"{bright[here].mean():.0%} too bright"
     )
 print(
-    f"three times as far out: {votes_out.mean():.1f} votes, {(distance_out > limit).mean():.0%} far"
+    f"three times as far out: {votes_out.mean():.1f} votes, "
+    f"{(distance_out > limit).mean():.0%} far, "
+    f"{(distance_cut > limit).mean():.0%} if cut off at black and white"
 )
 
 assert votes[empty].mean() > votes[~empty].mean()
@@ -603,6 +608,8 @@ assert votes_out.mean() > 8
 # spoil: votes_out = votes_out / 2
 assert (distance_out > limit).mean() > 0.6
 # spoil: distance_out = distance
+assert (distance_cut > limit).mean() < 0.7 * (distance_out > limit).mean()  # a bound helps
+# spoil: distance_cut = distance_out
 
 # %% tags=["answer"]
 fig, axes = panels(2, height=3.1, xlabel="$z_1$", ylabel="$z_2$")
@@ -620,8 +627,8 @@ show(
 )
 
 # %% [markdown]
-# Here the empty half makes *clearer* pictures, and few are far. But a decoder with relu goes on in
-# straight lines: strokes become brighter than white, and farther out pictures are far while votes still agree.
+# Here the empty half makes *clearer* pictures, and few are far. But the last layer has no bound:
+# strokes become brighter than white, and farther out pictures are far while votes still agree.
 #
 # ## Halfway between two digits
 #
