@@ -77,8 +77,7 @@ def backward_with_other_noise(correct: Posterior) -> Posterior:
     """z is drawn with one noise array, and another one is stored for the backward
 
     Origin  [kwj2104/Simple-Variational-Autoencoder](https://github.com/kwj2104/Simple-Variational-Autoencoder)
-    Effect  On average dlogvar gets nothing from the reconstruction: sigma is trained by the KL alone, and the loss
-            still falls.
+    Effect  On average dlogvar gets nothing from the reconstruction, only from the KL, and the loss still falls.
     Cause   noise-redrawn
     """
     rng = np.random.default_rng(0)
