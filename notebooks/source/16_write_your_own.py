@@ -52,12 +52,12 @@ from scratchvae.view.notebook import panels, show
 # ## How this page works
 #
 # The model is that of page 09: one hidden layer of $H$ tanh units in each half, $Z$ latents, $D$ pixels that are 0 or
-# 1, a batch of $B$ images. You write no class. A function gets arrays, or a dict of them, and returns such; it writes
-# into none that it was given.
+# 1, a batch of $B$ images. You write no class. What a function gets and returns is mostly arrays, or dicts of them; it
+# writes into none that it was given.
 #
 # Your later functions call your earlier ones, by their names. So that an empty or wrong one spoils nothing below it,
 # a line `together.go_on(...)` stands before the first that calls it. From there on, a name means *your* function if its
-# check passes, and otherwise the *course's*, which calls yours where it can. The last cells say whose functions run.
+# check passes, and otherwise the *course's*, which calls yours where it can. The last cell says whose functions run.
 # When you have changed a function, run the next such line once more.
 #
 # `hint("own.dense")` in a cell of its own asks a question; a second call gives the formula, a third nearly the code,
@@ -71,8 +71,8 @@ together = Together("own", globals())
 #
 # All weights live in one dict, `params`. Before training they are noise of the right size: the mean square of a
 # layer's outputs should be about that of its inputs. An output is a sum of $I$ products $x_i w_i$, one for each input.
-# Weights that are independent, with the mean 0, make its mean square that of the $x_i$, times $I$, times the variance of
-# a weight: so that is to be $1/I$.
+# Weights that are independent, with the mean 0, make its mean square that of the $x_i$, times $I$, times the variance
+# of a weight: so that is to be $1/I$.
 
 
 # %% tags=["blank"]
@@ -295,8 +295,7 @@ def reparameterize_backward(dz, logvar, eps):
 check("own.reparameterize_backward", reparameterize_backward)
 
 # %% [markdown]
-# The next two need what the layers below them have read: it is in the cache. Call `dense_backward` and
-# `tanh_backward`.
+# The next two need what each of their layers has read: it is in the cache. Call `dense_backward` and `tanh_backward`.
 
 
 # %% tags=["blank"]
@@ -632,13 +631,16 @@ for ax, title, x in zip(axes, titles, (x_mean, x_sample, x_test), strict=True):
     ax.axis("off")
 show(
     fig,
-    "Three sheets of 25 pictures. The means: soft strokes, of which some read as a 0, 3, 7"
+    "Three sheets of 25 pictures. The means: soft strokes, of which some read as a 0, 3, 6"
     " or 9 and others as no digit. The draws: the same shapes, grainy. The images: clean thin strokes.",
 )
 
 _, again = sample(trained, cache["z"], rng.random((2000, D)))  # from the images' own codes
-lit = [pictures.mean() for pictures in (x_test, x_sample, again)]
+moved = rng.standard_normal((2000, Z)) + cache["z"].mean(axis=0)  # (2000, Z)  by their mean
+_, nearer = sample(trained, moved, rng.random((2000, D)))
+lit = [pictures.mean() for pictures in (x_test, x_sample, again, nearer)]
 print("lit: images {:.3f}, draws {:.3f}, from the images' own codes {:.3f}".format(*lit))
+print(f"from the prior's codes, moved by the mean of those: {lit[3]:.3f}")
 print("your guess:", guess)
 
 assert round(100 * lit[0]) == 12
@@ -647,11 +649,16 @@ assert lit[1] > 1.1 * lit[0]
 # spoil: lit[1] = again.mean()
 assert abs(lit[2] / lit[0] - 1) < 0.1
 # spoil: lit[2] = x_sample.mean()
+assert round(100 * grey_train.mean()) == 13 < 100 * lit[1]
+# spoil: lit[1] = again.mean()
+assert lit[3] < lit[0]
+# spoil: lit[3] = x_sample.mean()
 
 # %% [markdown]
-# More ink, here. The decoder is not at fault: from the images' own codes it draws the right amount within a tenth, as
-# the gradient of its last bias, $\sum_b (p_b - x_b)$, asks for. But codes from the prior are not distributed as the
-# images' codes are together: that was page 12.
+# More ink, here, and more than the 13 % of the images that it learned from. The decoder is not at fault: from the
+# images' own codes it draws the right amount within a tenth. But codes from the prior are not distributed as those of
+# all images together: that was page 12. Here it is the mean: that of the images' codes is not 0, and with the prior's
+# moved there, the surplus is gone.
 #
 # ## Whose model is it?
 
