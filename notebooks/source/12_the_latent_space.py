@@ -587,8 +587,8 @@ assert error < 0.05  # the mean of many draws is the mean
 # ## The model's distribution is not the data's
 #
 # Draws are grainy: about a third of the means' pixels are grey, of the images' a tenth, and each is drawn on its own.
-# *Write down a guess:* if you count where neighbouring pixels of a row differ, how often can you tell an image of bits from a draw of the model, given as many
-# of each?
+# *Write down a guess:* if you count where neighbouring pixels of a row differ, how often can you tell an image of bits
+# from a draw of the model, given as many of each?
 
 # %%
 guess = None  # a number between 0.5 and 1

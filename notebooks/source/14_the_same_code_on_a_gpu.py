@@ -108,7 +108,8 @@ assert get_xp(on_device) is cupy  # it stayed where x lies
 # ## What a device refuses
 #
 # The processor does not compute with what lies in the GPU's memory: it has to be sent over, and that takes time. So
-# CuPy sends no array to compute with unless it is asked to (an array of indices it sends). Some other things it just does not have. NumPy runs all eight lines below.
+# CuPy sends no array to compute with unless it is asked to (an array of indices it sends). Some other things it just
+# does not have. NumPy runs all eight lines below.
 #
 # *Write down a guess:* which of them raise an error when `a` lies on a device?
 
@@ -357,8 +358,8 @@ assert small == parts
 
 # %% [markdown]
 # In this count the kernels are those of the *operations*, not of the numbers in them. A larger batch and wider layers
-# give most kernels more to do, and do not add one. (On a GPU an operation may take two: CuPy may add up a whole array in
-# two passes.)
+# give most kernels more to do, and do not add one. (On a GPU an operation may take two: CuPy may add up a whole array
+# in two passes.)
 #
 # ## Waits
 #
@@ -446,8 +447,9 @@ assert waits_of[50] == 3
 # spoil: waits_of = {steps: n + 1 for steps, n in waits_of.items()}
 
 # %% [markdown]
-# `fit` leaves the losses on the device and looks at those of 50 steps at once, or of what is left of an epoch. Two waits are left: one before the first
-# step, where it looks whether the output bias has been set, and one an epoch for the losses of the test images.
+# `fit` leaves the losses on the device and looks at those of 50 steps at once, or of what is left of an epoch. Two
+# waits are left: one before the first step, where it looks whether the output bias has been set, and one an epoch for
+# the losses of the test images.
 #
 # ## A queue, and a clock
 #
