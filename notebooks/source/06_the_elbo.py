@@ -620,7 +620,7 @@ print("step  log p(x)     ELBO      gap")
 for i in range(begin, end + 1):
     print(f"{at[i]:4.0f} {above[i]:9.2f} {under[i]:8.2f} {along[i]:8.2f}")
 
-assert (np.diff(under[begin : end + 1]) > 0).all()  # from each tenth step to the next the ELBO rises,
+assert (np.diff(under[begin : end + 1]) > 0).all()  # every tenth step it is higher,
 # spoil: under[end] = under[begin]
 assert (np.diff(along[begin : end + 1]) > 0).all()  # and the gap grows
 # spoil: along[end] = along[begin]
