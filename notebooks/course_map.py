@@ -6,6 +6,7 @@ A cell that settles an item carries its name as a tag: `# %% tags=["claim-02"]`.
 """
 
 from pathlib import Path
+from urllib.parse import quote
 
 import jupytext
 
@@ -80,7 +81,7 @@ def page() -> str:
         for name, text in ITEMS.items():
             if name.startswith(prefix):
                 links = [
-                    f"[{source.stem[:2]}, {heading}](../notebooks/{source.stem}.ipynb)"
+                    f"[{source.stem[:2]}, {heading}](../notebooks/{source.stem}.ipynb#{quote(heading.replace(' ', '-'))})"
                     for source, _, heading in found.get(name, [])
                 ]
                 cells = "; ".join(dict.fromkeys(links))  # each section once
