@@ -488,27 +488,29 @@ assert np.allclose(pulls.dmu_kl[0], -pulls.mu)  # to the origin
 # %% [markdown]
 # ### Where the pulls balance: a case that is known
 #
-# Let the decoder be linear, $l = z W + b$, and the likelihood Gaussian with standard deviation $s_x$. With $w = 1$,
-# the mean over $\epsilon$ of what comes through $z$ is
+# Let the decoder be linear, $l = z W + b$, and the likelihood Gaussian with standard deviation $\sigma_x$. With
+# $w = 1$, the mean over $\epsilon$ of what comes through $z$ is
 #
-# $$\mathbb{E}[\text{dlogvar}_k] = -\frac{\sigma_k^2}{2 s_x^2} \sum_d W_{kd}^2 ,$$
+# $$\mathbb{E}[\text{dlogvar}_k] = -\frac{\sigma_k^2}{2 \sigma_x^2} \sum_d W_{kd}^2 ,$$
 #
 # since in $\tfrac12 \text{dz}_k \sigma_k \epsilon_k$ only the term with $\epsilon_k^2$ has a mean that is not zero. It
 # is never positive. The KL sends $\tfrac12 (1 - \sigma_k^2)$, and the sum is zero at
 #
-# $$\sigma_k^2 = \frac{1}{1 + \sum_d W_{kd}^2 / s_x^2}.$$
+# $$\sigma_k^2 = \frac{1}{1 + \sum_d W_{kd}^2 / \sigma_x^2}.$$
 #
 # *Before you run the cell:* is that the variance of latent $k$ under the exact posterior?
 
 # %% tags=["answer"]
-s_x, K = 0.7, 50_000
-linear = VAE(6, (), 2, likelihood=Gaussian(s_x), rng=np.random.default_rng(2), dtype="float64")
+sigma_x, K = 0.7, 50_000
+linear = VAE(
+    6, (), 2, likelihood=Gaussian(sigma_x), rng=np.random.default_rng(2), dtype="float64"
+)
 W, b = linear.params["logits.W"], linear.params["logits.b"]  # (Z, D), (D,)
 x_row = np.random.default_rng(3).standard_normal((1, 6))  # (1, D)
-exact = LinearGaussian(W=W.T, mean=b, sigma=s_x)
+exact = LinearGaussian(W=W.T, mean=b, sigma=sigma_x)
 covariance = np.linalg.inv(exact.posterior_precision)  # (Z, Z)
 best_mu = exact.posterior(x_row)[0][0]  # (Z,)
-best_var = 1 / (1 + (W**2).sum(axis=1) / s_x**2)  # (Z,)
+best_var = 1 / (1 + (W**2).sum(axis=1) / sigma_x**2)  # (Z,)
 
 noise = np.random.default_rng(4).standard_normal((K, 2))
 logits, decode_cache = linear.decode(best_mu + np.sqrt(best_var) * noise)  # (K, D)

@@ -75,7 +75,7 @@ def backward_moves(
         for above, below in pairwise(("logits", *down))
     ]
     if "dmu" in gradients:
-        edges += [("objective", "kl", "dkl", f"-{beta:g}"), *latent_edges()]
+        edges += [("objective", "kl", "dkl", f"{0 - beta:g}"), *latent_edges()]  # why 0 - beta: no -0
     edges += list(encoder_edges("dmu" in gradients, hidden[0]))
     here = {"dh_mu": last_encoded(hidden), "dh_logvar": last_encoded(hidden)}
     moves = []
