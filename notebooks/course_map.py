@@ -81,7 +81,8 @@ def page() -> str:
         for name, text in ITEMS.items():
             if name.startswith(prefix):
                 links = [
-                    f"[{source.stem[:2]}, {heading}](../notebooks/{source.stem}.ipynb#{quote(heading.replace(' ', '-'))})"
+                    f"[{source.stem[:2]}, {heading}]"
+                    f"(../notebooks/{source.stem}.ipynb#{quote(heading.replace(' ', '-'))})"
                     for source, _, heading in found.get(name, [])
                 ]
                 cells = "; ".join(dict.fromkeys(links))  # each section once

@@ -7,7 +7,7 @@ from scipy.special import expit, log_expit, logsumexp
 from scipy.stats import sem
 
 from scratchvae import kl_to_standard_normal
-from scratchvae.exercises.own import back, halves, kl, layers, likelihood, training, whole
+from scratchvae.exercises.own import back, halves, kl, layers, likelihood, noise, objective, steps, whole
 
 LAYERS = ("encoder.0", "mu", "logvar", "decoder.0", "logits")
 
@@ -233,7 +233,7 @@ def backward_of_the_two_terms(dobjective, params, cache, beta):
     dz, decoder = whole.decoder_backward(
         likelihood.bernoulli_nll_backward(-dobjective, cache["x"], cache["logits"]), params, cache
     )
-    of_nll = whole.encoder_backward(*halves.reparameterize_backward(dz, cache["logvar"], cache["eps"]), params, cache)
+    of_nll = whole.encoder_backward(*noise.reparameterize_backward(dz, cache["logvar"], cache["eps"]), params, cache)
     of_kl = whole.encoder_backward(*kl.kl_backward(-beta * dobjective, cache["mu"], cache["logvar"]), params, cache)
     return {**decoder, **{name: of_nll[name] + of_kl[name] for name in of_nll}}
 
@@ -296,8 +296,8 @@ def train_with_a_state(params, batches, lr):
     state = {name: (p, 0 * p, 0 * p) for name, p in params.items()}
     for t, (x, eps) in zip(count(1), batches, strict=False):
         now = {name: one[0] for name, one in state.items()}
-        grads = back.backward(-np.ones(len(x)) / len(x), now, whole.forward(now, x, eps, 1), 1)
-        state = {name: training.adam(p, grads[name], m, v, t, lr) for name, (p, m, v) in state.items()}
+        grads = back.backward(-np.ones(len(x)) / len(x), now, objective.forward(now, x, eps, 1), 1)
+        state = {name: steps.adam(p, grads[name], m, v, t, lr) for name, (p, m, v) in state.items()}
     return {name: one[0] for name, one in state.items()}
 
 
@@ -305,9 +305,9 @@ def train_in_place(params, batches, lr):
     params = {name: p.copy() for name, p in params.items()}
     m, v = ({name: np.zeros(p.shape) for name, p in params.items()} for _ in range(2))
     for i, (x, eps) in enumerate(batches):
-        grads = back.backward(np.repeat(-1 / len(x), len(x)), params, whole.forward(params, x, eps, 1.0), 1.0)
+        grads = back.backward(np.repeat(-1 / len(x), len(x)), params, objective.forward(params, x, eps, 1.0), 1.0)
         for name in params:
-            new, m[name], v[name] = training.adam(params[name], grads[name], m[name], v[name], i + 1, lr)
+            new, m[name], v[name] = steps.adam(params[name], grads[name], m[name], v[name], i + 1, lr)
             params[name][...] = new
     return params
 
@@ -315,10 +315,10 @@ def train_in_place(params, batches, lr):
 def train_on_the_negative(params, batches, lr):
     params, moments, t = dict(params), {}, 1
     for x, eps in batches:
-        grads = back.backward(np.full(len(x), 1 / len(x)), params, whole.forward(params, x, eps, 1.0), 1.0)
+        grads = back.backward(np.full(len(x), 1 / len(x)), params, objective.forward(params, x, eps, 1.0), 1.0)
         for name in list(params):
             m, v = moments.get(name, (0.0, 0.0))
-            params[name], *moments[name] = training.adam(params[name], -grads[name], m, v, t, lr)
+            params[name], *moments[name] = steps.adam(params[name], -grads[name], m, v, t, lr)
         t += 1
     return params
 
@@ -327,10 +327,8 @@ def train_with_a_division(params, batches, lr):
     params = dict(params)
     m = v = {name: np.zeros_like(p) for name, p in params.items()}
     for t, batch in enumerate(batches, 1):
-        grads = back.backward(-np.ones(len(batch[0])), params, whole.forward(params, *batch, 1.0), 1.0)
-        new = {
-            name: training.adam(params[name], grads[name] / len(batch[0]), m[name], v[name], t, lr) for name in params
-        }
+        grads = back.backward(-np.ones(len(batch[0])), params, objective.forward(params, *batch, 1.0), 1.0)
+        new = {name: steps.adam(params[name], grads[name] / len(batch[0]), m[name], v[name], t, lr) for name in params}
         params, m, v = ({name: one[k] for name, one in new.items()} for k in range(3))
     return params
 
@@ -341,14 +339,14 @@ def train_by_recursion(params, batches, lr, t=1, m=None, v=None):
     if not batches:
         return params
     (x, eps), *rest = batches
-    grads = back.backward(np.full(len(x), -1 / len(x)), params, whole.forward(params, x, eps, 1.0), 1.0)
-    new = {name: training.adam(p, grads[name], m[name], v[name], t, lr) for name, p in params.items()}
+    grads = back.backward(np.full(len(x), -1 / len(x)), params, objective.forward(params, x, eps, 1.0), 1.0)
+    new = {name: steps.adam(p, grads[name], m[name], v[name], t, lr) for name, p in params.items()}
     parts = [{name: one[k] for name, one in new.items()} for k in range(3)]
     return train_by_recursion(parts[0], rest, lr, t + 1, *parts[1:])
 
 
 def elbo_of(params, x, eps):
-    return whole.forward(params, x, eps, 1.0)["objective"]
+    return objective.forward(params, x, eps, 1.0)["objective"]
 
 
 def evaluate_in_parts(params, x, eps):
@@ -357,7 +355,7 @@ def evaluate_in_parts(params, x, eps):
 
 
 def evaluate_from_the_terms(params, x, eps):
-    cache = whole.forward(params, x, eps, 3.0)
+    cache = objective.forward(params, x, eps, 3.0)
     elbo = -cache["nll"] - cache["kl"]
     return [elbo.mean(), elbo.std(ddof=1) / len(elbo) ** 0.5]
 
@@ -470,7 +468,7 @@ FORMULATIONS = {
         forward_in_another_order,
         forward_entry_by_entry,
         forward_inline,
-        lambda p, x, eps, beta: {k: np.asarray(v).tolist() for k, v in whole.forward(p, x, eps, beta).items()},
+        lambda p, x, eps, beta: {k: np.asarray(v).tolist() for k, v in objective.forward(p, x, eps, beta).items()},
         lambda p, x, eps, beta: dict(sorted(forward_inline(p, x, eps, beta).items())),
     ],
     "own.decoder_backward": [

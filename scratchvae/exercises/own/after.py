@@ -11,9 +11,9 @@ import numpy as np
 from scratchvae.exercises.blank import Slip, value
 from scratchvae.exercises.own import oracle
 from scratchvae.exercises.own.halves import decode
+from scratchvae.exercises.own.objective import forward
 from scratchvae.exercises.own.oracle import B, D, Z, bits, drawn_params
 from scratchvae.exercises.own.told import in_a_row, without_dice
-from scratchvae.exercises.own.whole import forward
 
 MANY = 2000  # examples, so that it does not matter whether N or N - 1 is divided by
 

@@ -10,12 +10,13 @@ import numpy as np
 
 from scratchvae.exercises.blank import Slip, named
 from scratchvae.exercises.own import oracle
-from scratchvae.exercises.own.halves import reparameterize_backward
 from scratchvae.exercises.own.kl import kl_backward
 from scratchvae.exercises.own.likelihood import bernoulli_nll_backward
+from scratchvae.exercises.own.noise import reparameterize_backward
+from scratchvae.exercises.own.objective import BETA
 from scratchvae.exercises.own.oracle import B
 from scratchvae.exercises.own.told import without_dice
-from scratchvae.exercises.own.whole import BETA, DECODER, ENCODER, decoder_backward, drawn_cache, encoder_backward
+from scratchvae.exercises.own.whole import DECODER, ENCODER, decoder_backward, drawn_cache, encoder_backward
 
 
 def backward(dobjective, params, cache, beta):
