@@ -90,8 +90,7 @@ def value(
             text = (
                 f"{n} value{'s' * (n > 1)} should be returned, {' and '.join(expected[0])}, and there are {len(got[0])}"
             )
-            report.rows, report.findings = [Row("values", (), np.nan, "wrong")], [Finding(("values",), "shape", text)]
-            return report
+            return of_the_values(text)
         for i, name in enumerate(expected[0]):
             pairs = [(e[name], g[i]) for e, g in zip(expected, got, strict=True)]
             compare(report, name, pairs, close)
@@ -117,13 +116,19 @@ def named(
         got = [by_name(answer(*map(copy.deepcopy, point)), first) for point in points]
         wanted = expected[0].keys()
         if (text := of_the_names(got[0], wanted, first)) is not None:
-            report.rows, report.findings = [Row("values", (), np.nan, "wrong")], [Finding(("values",), "shape", text)]
-            return report
+            return of_the_values(text)
         for name in wanted:
             compare(report, name, [(e[name], g.get(name)) for e, g in zip(expected, got, strict=True)], CLOSE)
         return report
 
     return Blank(solution, draw, judge, hints, slips)
+
+
+def of_the_values(text: str, cause: str = "shape") -> Report:
+    """What is told of all that was returned, before any number is looked at."""
+    report = Report("")
+    report.rows, report.findings = [Row("values", (), np.nan, "wrong")], [Finding(("values",), cause, text)]
+    return report
 
 
 def by_name(values: Any, first: str) -> Any:

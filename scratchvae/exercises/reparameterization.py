@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from scratchvae.exercises.blank import Blank, Slip, value
-from scratchvae.exercises.score import SCORE, SCORE_ESTIMATE
+from scratchvae.exercises.score import SCORE, SCORE_ESTIMATE, K
 from scratchvae.exercises.steps import slope
-
-K = 60
 
 
 def f(z: Any) -> Any:

@@ -7,7 +7,7 @@ from scipy.special import expit, log_expit, logsumexp
 from scipy.stats import sem
 
 from scratchvae import kl_to_standard_normal
-from scratchvae.exercises.own import back, halves, kl, layers, likelihood, noise, objective, steps, whole
+from scratchvae.exercises.own import adam, back, halves, kl, layers, likelihood, noise, objective, whole
 
 LAYERS = ("encoder.0", "mu", "logvar", "decoder.0", "logits")
 
@@ -297,7 +297,7 @@ def train_with_a_state(params, batches, lr):
     for t, (x, eps) in zip(count(1), batches, strict=False):
         now = {name: one[0] for name, one in state.items()}
         grads = back.backward(-np.ones(len(x)) / len(x), now, objective.forward(now, x, eps, 1), 1)
-        state = {name: steps.adam(p, grads[name], m, v, t, lr) for name, (p, m, v) in state.items()}
+        state = {name: adam.adam(p, grads[name], m, v, t, lr) for name, (p, m, v) in state.items()}
     return {name: one[0] for name, one in state.items()}
 
 
@@ -307,7 +307,7 @@ def train_in_place(params, batches, lr):
     for i, (x, eps) in enumerate(batches):
         grads = back.backward(np.repeat(-1 / len(x), len(x)), params, objective.forward(params, x, eps, 1.0), 1.0)
         for name in params:
-            new, m[name], v[name] = steps.adam(params[name], grads[name], m[name], v[name], i + 1, lr)
+            new, m[name], v[name] = adam.adam(params[name], grads[name], m[name], v[name], i + 1, lr)
             params[name][...] = new
     return params
 
@@ -318,7 +318,7 @@ def train_on_the_negative(params, batches, lr):
         grads = back.backward(np.full(len(x), 1 / len(x)), params, objective.forward(params, x, eps, 1.0), 1.0)
         for name in list(params):
             m, v = moments.get(name, (0.0, 0.0))
-            params[name], *moments[name] = steps.adam(params[name], -grads[name], m, v, t, lr)
+            params[name], *moments[name] = adam.adam(params[name], -grads[name], m, v, t, lr)
         t += 1
     return params
 
@@ -328,7 +328,7 @@ def train_with_a_division(params, batches, lr):
     m = v = {name: np.zeros_like(p) for name, p in params.items()}
     for t, batch in enumerate(batches, 1):
         grads = back.backward(-np.ones(len(batch[0])), params, objective.forward(params, *batch, 1.0), 1.0)
-        new = {name: steps.adam(params[name], grads[name] / len(batch[0]), m[name], v[name], t, lr) for name in params}
+        new = {name: adam.adam(params[name], grads[name] / len(batch[0]), m[name], v[name], t, lr) for name in params}
         params, m, v = ({name: one[k] for name, one in new.items()} for k in range(3))
     return params
 
@@ -340,7 +340,7 @@ def train_by_recursion(params, batches, lr, t=1, m=None, v=None):
         return params
     (x, eps), *rest = batches
     grads = back.backward(np.full(len(x), -1 / len(x)), params, objective.forward(params, x, eps, 1.0), 1.0)
-    new = {name: steps.adam(p, grads[name], m[name], v[name], t, lr) for name, p in params.items()}
+    new = {name: adam.adam(p, grads[name], m[name], v[name], t, lr) for name, p in params.items()}
     parts = [{name: one[k] for name, one in new.items()} for k in range(3)]
     return train_by_recursion(parts[0], rest, lr, t + 1, *parts[1:])
 

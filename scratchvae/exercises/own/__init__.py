@@ -2,6 +2,7 @@
 
 from scratchvae.exercises.blank import Blank
 from scratchvae.exercises.own import (
+    adam,
     after,
     back,
     halves,
@@ -10,7 +11,6 @@ from scratchvae.exercises.own import (
     likelihood,
     noise,
     objective,
-    steps,
     training,
     whole,
 )
@@ -32,7 +32,7 @@ BLANKS: dict[str, Blank] = {
     "decoder_backward": whole.DECODER_BACKWARD,
     "encoder_backward": whole.ENCODER_BACKWARD,
     "backward": back.BACKWARD,
-    "adam": steps.ADAM,
+    "adam": adam.ADAM,
     "train": training.TRAIN,
     "evaluate": after.EVALUATE,
     "sample": after.SAMPLE,

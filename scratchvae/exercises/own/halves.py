@@ -1,4 +1,4 @@
-"""Encoder, draw and decoder, and what draw and encoder do with a gradient.
+"""Encoder, draw and decoder.
 
 Sizes: B batch, D pixels, H hidden units, Z latents.
 """

@@ -1,4 +1,4 @@
-"""Adam, and the loop around it.
+"""Training: the loop around Adam's step.
 
 Sizes: B batch, D pixels, Z latents.
 """
@@ -11,10 +11,10 @@ import numpy as np
 from scratchvae import Adam
 from scratchvae.exercises.blank import Slip, named
 from scratchvae.exercises.own import oracle
+from scratchvae.exercises.own.adam import adam
 from scratchvae.exercises.own.back import backward
 from scratchvae.exercises.own.objective import forward
 from scratchvae.exercises.own.oracle import D, Z, bits, drawn_params
-from scratchvae.exercises.own.steps import adam
 
 SIZES = (4, 4, 2, 5)  # of the batches
 LR = 0.01
