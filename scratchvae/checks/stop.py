@@ -3,16 +3,18 @@
 A browser has no alarms and no threads, but Python can call a function before every instruction: slow, and it works.
 """
 
+import contextlib
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import Any
 
 EVERY = 0.002  # seconds from one alarm to the next: code that swallows the first one meets another
+EXITS = (__file__, contextlib.__file__)  # where the exits of a `with` are written
 LOOKS = 100  # instructions from one look at the clock to the next
 
 
@@ -20,8 +22,7 @@ class OutOfTime(BaseException):
     """The time is over. No Exception: a loop with `except Exception` in it is to end as well."""
 
 
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
+def time_limit(seconds: float) -> AbstractContextManager[None]:
     """with time_limit(0.3): f()    raises OutOfTime if f takes longer.
 
     Neither way ends a single call of compiled code. Where there are no alarms only the functions that the body calls
@@ -29,8 +30,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     """
     if not seconds > 0:
         raise ValueError(f"seconds should be a positive number, got {seconds}")
-    with alarm(seconds) if has_alarms() else watch(seconds):
-        yield
+    return Alarm(seconds) if has_alarms() else watch(seconds)
 
 
 def has_alarms() -> bool:
@@ -39,25 +39,29 @@ def has_alarms() -> bool:
     return here and hasattr(signal, "setitimer") and sys.platform != "emscripten"
 
 
-@contextmanager
-def alarm(seconds: float) -> Iterator[None]:
+class Alarm(AbstractContextManager[None]):
     """The same by SIGALRM. An alarm that somebody else had set rings when it would have, or right after."""
-    over = False
 
-    def ring(number: int, frame: FrameType | None) -> None:
-        if not over:
-            raise OutOfTime(f"took more than {seconds:g} seconds")
+    def __init__(self, seconds: float):
+        self.seconds, self.over = seconds, False
 
-    start, handler = time.monotonic(), signal.signal(signal.SIGALRM, ring)
-    delay, interval = signal.setitimer(signal.ITIMER_REAL, seconds, EVERY)
-    try:
-        yield
-    finally:
-        over = True  # why: an alarm that rings from here on would end the clearing up
+    def ring(self, number: int, frame: FrameType | None) -> None:
+        # why: on the way out the next alarm waits for the first call, which may be the exit of a `with`; a generator
+        # or an alarm whose exit is cut off at its first line is never closed, and rings on into whoever comes after
+        if not self.over and frame and frame.f_code.co_filename not in EXITS:
+            raise OutOfTime(f"took more than {self.seconds:g} seconds")
+
+    def __enter__(self) -> None:
+        self.start, self.handler = time.monotonic(), signal.signal(signal.SIGALRM, self.ring)
+        self.before = signal.setitimer(signal.ITIMER_REAL, self.seconds, EVERY)
+
+    def __exit__(self, *error: object) -> None:
+        self.over = True
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
+        signal.signal(signal.SIGALRM, self.handler)
+        delay, interval = self.before
         if delay:
-            signal.setitimer(signal.ITIMER_REAL, max(1e-6, delay - time.monotonic() + start), interval)
+            signal.setitimer(signal.ITIMER_REAL, max(1e-6, delay - time.monotonic() + self.start), interval)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def kindly(
 ) -> Iterator[None]:
     """Raises NotWritten or Trouble for whatever happens inside; late is what is said after so many seconds."""
     try:
-        with time_limit(seconds), np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), time_limit(seconds):
             yield
     except (NotImplementedError, NotWritten):
         raise NotWritten from None

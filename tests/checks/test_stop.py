@@ -35,6 +35,22 @@ def test_a_loop_without_end_is_ended_in_time(loop, alarms, monkeypatch):
     assert 0.25 < time.monotonic() - start < 1.5
 
 
+def test_no_alarm_rings_after_the_end(monkeypatch):
+    """On a busy machine the next alarm is due while the first one is on its way out."""
+    monkeypatch.setattr(stop, "EVERY", 2e-5)
+
+    @contextlib.contextmanager
+    def within():
+        with time_limit(0.0005):
+            yield
+
+    for limit in (lambda: time_limit(0.0005), within) * 200:
+        with contextlib.suppress(OutOfTime), limit():
+            forever()
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+        assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+
+
 def test_in_a_thread_there_are_no_alarms():
     seen = []
 
