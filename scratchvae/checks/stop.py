@@ -4,6 +4,7 @@ A browser has no alarms and no threads, but Python can call a function before ev
 """
 
 import contextlib
+import math
 import signal
 import sys
 import threading
@@ -40,26 +41,32 @@ def has_alarms() -> bool:
 
 
 class Alarm(AbstractContextManager[None]):
-    """The same by SIGALRM. An alarm that somebody else had set rings when it would have, or right after."""
+    """The same by SIGALRM. An alarm that somebody else had set rings when it would have, or right after.
+
+    Where nobody had, this handler stays and does nothing.
+    """
 
     def __init__(self, seconds: float):
-        self.seconds, self.over = seconds, False
+        self.seconds, self.end = seconds, math.inf
 
     def ring(self, number: int, frame: FrameType | None) -> None:
         # why: on the way out the next alarm waits for the first call, which may be the exit of a `with`; a generator
         # or an alarm whose exit is cut off at its first line is never closed, and rings on into whoever comes after
-        if not self.over and frame and frame.f_code.co_filename not in EXITS:
+        if time.monotonic() >= self.end and frame and frame.f_code.co_filename not in EXITS:
             raise OutOfTime(f"took more than {self.seconds:g} seconds")
 
     def __enter__(self) -> None:
         self.start, self.handler = time.monotonic(), signal.signal(signal.SIGALRM, self.ring)
         self.before = signal.setitimer(signal.ITIMER_REAL, self.seconds, EVERY)
+        self.end = self.start + self.seconds  # why last: until here, and from the exit on, no alarm is of this limit
 
     def __exit__(self, *error: object) -> None:
-        self.over = True
+        self.end = math.inf
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, self.handler)
         delay, interval = self.before
+        # why: a last alarm may still be on its way, through another thread, and the default is to end the process
+        if delay or self.handler != signal.SIG_DFL:
+            signal.signal(signal.SIGALRM, self.handler)
         if delay:
             signal.setitimer(signal.ITIMER_REAL, max(1e-6, delay - time.monotonic() + self.start), interval)
 
