@@ -195,9 +195,10 @@ def of_the_numbers(name: str, expected: np.ndarray, got: np.ndarray) -> Finding:
         cause, message = "unknown", f"{name} has other numbers than it should have"
     elif np.isclose(c, -1):
         cause, message = "sign", f"{name} has the wrong sign"
-    elif not c:
-        cause, message = "zero", f"{name} is zero everywhere"
+    elif abs(c) < CLOSE:
+        cause, message = "zero", f"{name} is zero{' everywhere' if expected[0].ndim else ''}"
     else:
-        cause, message = "factor", f"{name} is {c:.4g} times what it should be, in every entry"
+        where = "in every entry" if expected[0].ndim else "each time"
+        cause, message = "factor", f"{name} is {c:.4g} times what it should be, {where}"
     place = tuple(int(i) for i in worst[1:])
     return Finding((name,), cause, message, "", None, place, float(expected[worst]), float(got[worst]))

@@ -411,6 +411,15 @@ def curve(function):
 
 FACTORS = {
     "minus": Plant("a_constant", *but(0, lambda dy, x, W: -dy @ W.T), layer, nothing, "x", "sign", "minus"),
+    "minus twice": Plant(
+        "a_constant",
+        *but(0, lambda dy, x, W: -2 * dy @ W.T),
+        layer,
+        nothing,
+        "x",
+        "factor",
+        "minus twice what it should be: the sign is wrong, and a factor 1/2 is missing",
+    ),
     "mean over the batch": Plant(
         "a_constant", *but(1, lambda dy, x, W: x.T @ dy / len(x)), layer, nothing, "W", "factor", "the batch has 5 rows"
     ),

@@ -91,3 +91,15 @@ def test_an_error_inside_numpy_is_told_at_the_readers_line():
 
     assert "`return np.erf(q).sum()`" in check("kl.table", total).message
     assert "np.ones(99)" in check("kl.table", shaped).message
+
+
+def test_one_number_is_not_said_to_be_wrong_in_every_entry():
+    moments = blank_of("kl.matched").solution
+    wrong = check("kl.matched", lambda *a: (3 * moments(*a)[0], moments(*a)[1]))
+    assert wrong.message == "mean is 3 times what it should be, each time"
+
+
+def test_what_is_left_by_rounding_is_zero():
+    logarithms = blank_of("elbo.jensen").solution
+    wrong = check("elbo.jensen", lambda p, t: (logarithms(p, t)[0], np.log(np.sum(p))))
+    assert (wrong.cause, wrong.message) == ("zero", "logarithm of the mean is zero")

@@ -165,6 +165,8 @@ def constant_words(t: Told) -> tuple[str, str, str]:
     found = next(filter(None, origins), None)
     look = "look for a constant that only the forward or only the backward has"
     how, why, repair = found or (f"{1 / size:.6g} times", look, "")
+    if minus:
+        why, repair = f"the sign is wrong, and {why}", repair and f"{repair}, and change the sign"
     return minus + how, why, repair or f"multiply by {number(c).removesuffix(' * ')}"
 
 
