@@ -553,7 +553,7 @@ for number, (name, place) in EIGHT.items():
 # | word | asks | by |
 # |---|---|---|
 # | differences | is the backward the derivative of the forward? | `check_vjp`, `check_gradients` |
-# | read-only | is anything written that belongs to the caller? | the same two, `check_evidence`, `check_optimizer` |
+# | read-only | is anything written that belongs to the caller? | all of these |
 # | sampler | is the draw what $\mu$ and logvar claim? | `check_sampler` |
 # | evidence | is the bound the ELBO? | `check_evidence` |
 # | likelihood | does $e^{-\text{nll}}$ add up to 1? are mean and draws those of its density? | `check_likelihood` |
