@@ -108,8 +108,8 @@ assert get_xp(on_device) is cupy  # it stayed where x lies
 # ## What a device refuses
 #
 # The processor does not compute with what lies in the GPU's memory: it has to be sent over, and that takes time. So
-# CuPy sends no array to compute with unless it is asked to (an array of indices it sends). Some other things it just
-# does not have. NumPy runs all eight lines below.
+# in arithmetic CuPy sends no array unless it is asked to (an array of indices it sends). Some other things it just does
+# not have. NumPy runs all eight lines below.
 #
 # *Write down a guess:* which of them raise an error when `a` lies on a device?
 
