@@ -435,7 +435,7 @@ print(
     f"mean {one_draw.mean():.4f}, log p(x) {log_px:.4f}, below it {share:.1%}; guess: {guess}"
 )
 
-# A draw lies above log p(x) if z is nearer to x than this; its probability, in closed form:
+# A draw lies above log p(x) if z is nearer to x than this; the share below, in closed form:
 near = noise * np.sqrt(2 * (log_normal(x, x, noise) - to_prior - log_px))
 low, high = ((x + side * near - mu) / (sigma * math.sqrt(2)) for side in (-1, 1))
 exact = 1 - (math.erf(high) - math.erf(low)) / 2
