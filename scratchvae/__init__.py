@@ -3,27 +3,27 @@
 Read the modules in this order; each uses only those above it.
 
     chapter                                     module           notebook
-    the array-backend switch                    backend          11
+    the array-backend switch                    backend          14
     what an argument must be                    arguments
-    dense layers and activations, backward      layers           07
-    densities, KL, the reparameterized draw     gaussian         04, 06
-    p(x|z) and its constants                    likelihoods      09
-    what the two models are made of             model            01, 05
+    dense layers and activations, backward      layers           08
+    densities, KL, the reparameterized draw     gaussian         05, 07
+    p(x|z) and its constants                    likelihoods      10
+    what the two models are made of             model            01, 06
     the deterministic ancestor                  autoencoder      01
-    the VAE: where the terms meet               vae              05, 08
-    the bound with many draws                   iwae             03
-    following the gradient                      optim            09
-    order, bits, the move to the backend        batches          09
-    what training is asked to do                recipe           09
+    the VAE: where the terms meet               vae              06, 09
+    the bound with many draws                   iwae             04, 10
+    following the gradient                      optim            10
+    order, bits, the move to the backend        batches          10
+    what training is asked to do                recipe           10
     arrays read without trusting them           npz
     a folder that one process writes to         run_folder
     what a checkpoint says, and who believes it manifest
     a run on disk                               checkpoint
     going on with a run that was stopped        resume
     how a run went, and the files that tell it  record
-    epochs                                      training         09
-    how good a trained model is                 evaluation       03, 10
-    the oracle: evidence that is known          exact            03, 05
+    epochs                                      training         10
+    how good a trained model is                 evaluation       10, 12
+    the oracle: evidence that is known          exact            03, 06
 
 From npz to record nothing is mathematics: it is what keeps a run on disk whole, and can be read on another day.
 

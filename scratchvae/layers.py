@@ -176,7 +176,9 @@ ACTIVATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 
 
 def glorot_uniform(n_in: int, n_out: int, rng: np.random.Generator) -> np.ndarray:
-    """W_io ~ Uniform(-limit, limit), limit = sqrt(6 / (I + O)): keeps the variance of tanh and sigmoid layers level.
+    """W_io ~ Uniform(-limit, limit), limit = sqrt(6 / (I + O)), so that the variance of W is 2 / (I + O).
+
+    It lies between 1 / I, which keeps the variance of a linear layer level, and 1 / O, which does so for its dx.
 
     Shapes    (I, O).
     Source    Glorot & Bengio (2010), eq. 16.

@@ -1,7 +1,7 @@
 """fit: epochs of stochastic gradient ascent on an objective, with everything that a run needs around it.
 
-This file and `evaluation.py` are the only places where examples are averaged. The loss, which appears here alone, is
--objective.mean(); that is why `backward` is called with the weights -1 / B.
+This file and `evaluation.py` are the only places where terms are averaged over examples. The loss, which appears here
+alone, is -objective.mean(); that is why `backward` is called with the weights -1 / B.
 
 Sizes: B batch, D data, N rows of a data set, N_test of the held-out one.
 """

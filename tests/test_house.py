@@ -1,11 +1,15 @@
 """The house itself: imports go down the reading order, files and functions stay small, randomness has one door."""
 
 import ast
+import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import scratchvae
 
 PACKAGE = Path(__file__).parent.parent / "scratchvae"
 CORE = ["backend", "arguments", "layers", "gaussian", "likelihoods", "model", "autoencoder", "vae", "iwae", "optim"]
@@ -66,6 +70,28 @@ def test_imports_go_down_the_reading_order(file):
         return
     for name in imported(file):
         assert order.index(name) <= order.index(own), f"{own} imports {name}, which is read later"
+
+
+def chapters_used(page):
+    """The modules that define what a page of the course imports from the package, and their base classes."""
+    for node in ast.walk(tree(page)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "scratchvae":
+            for alias in node.names:
+                thing = getattr(importlib.import_module(node.module), alias.name)
+                for part in getattr(thing, "__mro__", [thing]):
+                    yield from getattr(part, "__module__", "").split(".")[1:2]
+
+
+def test_a_chapter_names_pages_that_use_it():
+    rows = [re.split(r"  +", line.strip()) for line in scratchvae.__doc__.splitlines()]
+    named = {row[1]: row[2].split(", ") for row in rows if len(row) == 3 and row[0] != "chapter"}
+    assert named.keys() <= set(CORE)
+    assert len(named) == 14
+    for chapter, numbers in named.items():
+        pages = [page for number in numbers for page in PACKAGE.parent.glob(f"notebooks/source/{number}_*.py")]
+        assert len(pages) == len(numbers)
+        asked = "training" if chapter == "recipe" else chapter  # it is what `fit` looks over
+        assert any(asked in chapters_used(page) for page in pages), f"{chapter} is not on {numbers}"
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))

@@ -37,7 +37,7 @@ class Dataset:
 
 
 def as_rows(x: np.ndarray, what: str) -> tuple[np.ndarray, tuple[int, int] | None]:
-    """x as (N, D), and the shape of its images: that of (N, h, w), or a square one where D allows it, or None.
+    """x as (N, D), and the shape of its images: that of (N, h, w), or a square one where D is 16, 25, 36, ..., or None.
 
     Raises    DataError: no rows, another number of axes, neither uint8 nor float.
     """

@@ -88,8 +88,8 @@ def grid_error(log_density: np.ndarray, cell: float) -> np.ndarray:
     edge     the mass beyond the grid, if the density goes on falling as it does at the edge; infinite if it rises.
 
     It is an estimate, not a bound. Both sums may by chance miss the kinks of a relu decoder by nearly as much: with
-    random decoders of that kind, one row in seven is off by more than this (see `piecewise_posterior`). A second mode
-    beyond the edge is not seen at all.
+    random decoders of that kind, one row in ten or so is off by more than this (see `piecewise_posterior`). A second
+    mode beyond the edge is not seen at all.
 
     Shapes    log_density (B, n) or (B, n, n), its sum over the grid times cell being 1; error (B,).
     Units     nats.

@@ -52,8 +52,9 @@ def piecewise_posterior(vae: VAE, x: np.ndarray) -> PiecewisePosterior:
     """log p(x) = log sum_r integral over piece r of p(x|z) p(z), and the mean and variance of p(z|x) from the same sum.
 
     Nothing is approximated: the posterior may be as narrow, as far out and as bent as it likes. What remains is
-    rounding, nearly all of it in log p(x|z), a sum of D squares. It is right to 1e-14 of its size, and so is log_px.
-    Where several pieces share the posterior, it makes their shares uncertain by as much, and with them the moments.
+    rounding, nearly all of it in log p(x|z), a sum of D squares. It is right to 1e-14 of what is added, and so is
+    log_px. Where several pieces share the posterior, it makes their shares uncertain by as much, and with them the
+    moments.
 
     Shapes    x (B, D) floats.
     Units     nats per example.

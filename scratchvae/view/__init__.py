@@ -1,4 +1,4 @@
-"""Pictures. Matplotlib is imported in here only, when somebody asks for one.
+"""Pictures. Matplotlib is imported in here and in `checks.figure` only, when somebody asks for one.
 
 plots     the pictures of a run, from curves, scatter, profiles (rows that are not images) and tiles (images)
 latent    of the latent space: interpolation, traversal; sheets of images

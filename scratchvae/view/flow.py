@@ -52,7 +52,7 @@ class Flow(NamedTuple):
     def draw(self, step: int | None = None) -> Figure:
         """The computation graph after `step` moves, or after all of them: values in grey, gradients coloured by sign.
 
-        The width of a coloured arrow is proportional to its number; the figure says in which scale.
+        The width of a coloured arrow is proportional to its number, down to a thinnest one; the figure shows the scale.
         """
         return draw_flow(self, len(self.moves) if step is None else step)
 
