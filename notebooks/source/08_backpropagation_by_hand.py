@@ -148,7 +148,7 @@ show(
 )
 
 # %% [markdown]
-# Each gradient is the one to its right times the slope between. All but $\text{dJ}$ are negative: raising $x$, $w$ or
+# Each gradient but $\text{dJ}$ is the one to its right times the slope between, and negative: raising $x$, $w$ or
 # $b$ raises $y$, towards its target.
 #
 # ## Measure it
