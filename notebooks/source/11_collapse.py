@@ -586,8 +586,8 @@ assert all(abs(mine - theirs) < 1 for mine, theirs in here.values())  # the tabl
 # spoil: here['with'] = here['with'][0], here['without'][1]
 
 # %% [markdown]
-# After 64 epochs, gentle steps do more for rough runs than a warm-up, for usual ones as much; after eight they are far
-# behind. Against the first kind of collapse warm-up does not help:
+# After 64 epochs, on held-out images, gentle steps do more for rough runs than a warm-up, for usual ones as much; after
+# eight they are far behind. Against the first kind of collapse warm-up does not help:
 
 # %%
 again = found(linear_vae(2.7, warmup=375))  # (Z,)
