@@ -663,9 +663,9 @@ assert elbo_off["other seed"] > 1
 # spoil: elbo_off['other seed'] = elbo_off['nudged']
 
 # %% [markdown]
-# So the course promises bits only for the same seed on the same machine, with the same versions and the same number of
-# threads. Otherwise it promises the ELBO within a tolerance, and nothing of a single weight: the same nudge stayed
-# small from one seed, and grew several hundredfold from another. And two methods are compared from several seeds.
+# So the course promises bits only for the same seed on the same machine, with the same versions and number of threads.
+# From that seed elsewhere it promises the ELBO within a tolerance, and nothing of a single weight: the same nudge
+# stayed small from one seed, and grew several hundredfold from another. And two methods are compared from several seeds.
 #
 # ## Your progress
 
@@ -680,8 +680,8 @@ progress("start")
 # 3. **Generative.** A model of $p(x)$ or $p(x, y)$: it makes new $x$, classifies by Bayes' rule, and says how usual an
 #    $x$ is. Work in logarithms.
 # 4. **Nats.** Log-probabilities in natural logarithms, added over pixels, averaged over images.
-# 5. **What repeats.** Bits on one machine with one seed, the same versions and threads. The ELBO nearly. Single weights
-#    need not.
+# 5. **What repeats.** Bits on one machine with one seed, the same versions and threads. Elsewhere the ELBO nearly.
+#    Single weights need not.
 #
 # ## On your own
 #
