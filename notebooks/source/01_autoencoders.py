@@ -339,7 +339,7 @@ assert max(excess.values()) < 0.003  # and nearly the same error
 # Along a direction with variance $s^2$, with one weight $a$ in the encoder and one $b$ in the decoder, what passes is
 # the **gain** $g=ab$, and the error with its penalty is $s^2(1-g)^2+\lambda(a^2+b^2)$. For $g\ge0$ the penalty is
 # smallest at $a=b$, where it is $2\lambda g$. The slope is zero at $g=1-\lambda/s^2$; if that is negative, $g=0$ is
-# best. So directions with a variance below $\lambda$ are not used at all.
+# best. So directions with a variance below $\lambda$ are not used.
 
 # %% tags=["claim-17", "answer"]
 penalty = 0.03
@@ -608,8 +608,9 @@ assert votes_out.mean() > 8
 # spoil: votes_out = votes_out / 2
 assert (distance_out > limit).mean() > 0.6
 # spoil: distance_out = distance
-assert (distance_cut > limit).mean() < 0.7 * (distance_out > limit).mean()  # a bound helps
-# spoil: distance_cut = distance_out
+still_far = (distance_cut[distance_out > limit] > limit).mean()  # of the far, even cut off
+assert 0.3 < still_far < 0.7
+# spoil: still_far = 1
 
 # %% tags=["answer"]
 fig, axes = panels(2, height=3.1, xlabel="$z_1$", ylabel="$z_2$")
@@ -628,7 +629,7 @@ show(
 
 # %% [markdown]
 # Here the empty half makes *clearer* pictures, and few are far. But the last layer has no bound:
-# strokes become brighter than white, and farther out pictures are far while votes still agree.
+# strokes become brighter than white. Farther out most are far, half of them even cut off, while votes still agree.
 #
 # ## Halfway between two digits
 #
@@ -759,7 +760,8 @@ assert clear["real images"] > 0.5 > clear["pictures of these"]
 # spoil: clear['pictures of these'] = clear['real images']
 assert clear["box"] > clear["mixture"] + 0.02
 # spoil: clear['box'] = clear['mixture']
-# with default_rng(11) to (15) for the network the box's share was less by 0.07 to 0.15
+# with default_rng(11) to (24) for the network the box's share was less by 0.03 to 0.23, but
+# with (22) and (24) it was more, by 0.06 and 0.02
 assert good["box"] < good["mixture"] + 0.04
 # spoil: good["box"] = clear["box"]
 assert good["real images"] > max(good["box"], good["mixture"])
@@ -780,7 +782,7 @@ show(
 
 # %% [markdown]
 # Of the box's pictures more are clear than of the mixture's, but many are too bright. *Good* (clear, near, not too
-# bright) are about as many here, and fewer from other starts of the network. The box's digits come in other
+# bright) are about as many here, and fewer from most of the network's other starts. The box's digits come in other
 # proportions (*other*: the share that would have to change to match pictures of held-out images). All this is decided
 # by the distribution of codes, which training never saw. Fitting one afterwards helps, and can be judged by the
 # density that it gives to codes of held-out images: here against a single normal, also fitted to the 3,000.
@@ -830,7 +832,7 @@ progress("autoencoders")
 #
 # 1. **Definition.** Encoder $z = f(x)$, decoder $\hat x = g(z)$, trained for a small error of $\hat x$.
 # 2. **Linear case.** The best one projects on PCA's plane: through the mean, along the rows of $W_d$.
-# 3. **Codes.** The decoder can undo any invertible change of the codes; the error does not see it.
+# 3. **Codes.** The decoder can undo any invertible linear change of the codes; the error does not see it.
 # 4. **Width.** A wide code copies what varies as the data do; a penalty limits it.
 # 5. **Drawing.** No distribution of codes is fixed in advance. One can be fitted afterwards: a second model.
 #
