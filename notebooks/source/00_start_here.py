@@ -664,8 +664,8 @@ assert elbo_off["other seed"] > 1
 
 # %% [markdown]
 # So the course promises bits only for the same seed on the same machine, with the same versions and number of threads.
-# From that seed elsewhere it promises the ELBO within a tolerance, and nothing of a single weight: the same nudge
-# stayed small from one seed, and grew several hundredfold from another. And two methods are compared from several seeds.
+# From that seed elsewhere it promises an ELBO within a tolerance, and nothing of a single weight: the same nudge stayed
+# small from one seed, and grew several hundredfold from another. And two methods are compared from several seeds.
 #
 # ## Your progress
 
