@@ -17,6 +17,7 @@ from scratchvae.checks.report import Finding, Report, Row
 
 POINTS = 3  # at which an answer is compared
 CLOSE = 1e-7  # of an answer to a value, relative to the largest entry
+DICE = "two calls with the same arguments differ: what is random here is handed in, and none is drawn inside"
 
 
 class Slip(NamedTuple):
@@ -85,7 +86,7 @@ def value(
         points = [draw(rng) for _ in range(POINTS)]
         expected = [right(*point) for point in points]
         n = len(expected[0])
-        got = [in_order(answer(*point), n) for point in points]
+        got = [in_order(answer(*copy.deepcopy(point)), n) for point in points]
         if any(len(values) != n for values in got):
             text = (
                 f"{n} value{'s' * (n > 1)} should be returned, {' and '.join(expected[0])}, and there are {len(got[0])}"
@@ -94,6 +95,8 @@ def value(
         for i, name in enumerate(expected[0]):
             pairs = [(e[name], g[i]) for e, g in zip(expected, got, strict=True)]
             compare(report, name, pairs, close)
+        if not report.ok and differ(got[0], in_order(answer(*copy.deepcopy(points[0])), n)):
+            return of_the_values(DICE, "noise-redrawn")
         return report
 
     return Blank(solution, draw, judge, hints, slips)
@@ -122,6 +125,24 @@ def named(
         return report
 
     return Blank(solution, draw, judge, hints, slips)
+
+
+def differ(first: Any, second: Any) -> bool:
+    """What two calls with the same arguments returned is not the same, but for rounding."""
+    one, other = numbers_in(first), numbers_in(second)
+    return one.shape == other.shape and not np.allclose(one, other, rtol=1e-9, atol=1e-12, equal_nan=True)
+
+
+def numbers_in(values: Any) -> np.ndarray:
+    """All that a function has returned, in a row; nothing of what is no number."""
+    if isinstance(values, Mapping):
+        values = list(values.values())
+    if isinstance(values, tuple | list):
+        return np.concatenate([np.zeros(0), *map(numbers_in, values)])
+    try:
+        return np.asarray(values, dtype=np.float64).ravel()
+    except (TypeError, ValueError):
+        return np.zeros(0)
 
 
 def of_the_values(text: str, cause: str = "shape") -> Report:

@@ -1,5 +1,7 @@
 """What is told of an answer that is right but for its last digits, or whose products stand in the wrong order."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -103,3 +105,20 @@ def test_what_is_left_by_rounding_is_zero():
     logarithms = blank_of("elbo.jensen").solution
     wrong = check("elbo.jensen", lambda p, t: (logarithms(p, t)[0], np.log(np.sum(p))))
     assert (wrong.cause, wrong.message) == ("zero", "logarithm of the mean is zero")
+
+
+def redrawn(eps):
+    return np.random.default_rng().standard_normal(eps.shape)
+
+
+@pytest.mark.parametrize("name", ["start.draw", "gradients.draw", "reparameterization.average", "latent.draws"])
+def test_noise_of_ones_own_is_told(name):
+    solution = blank_of(name).solution
+    where = list(inspect.signature(solution).parameters).index("eps")
+
+    def answer(*arguments):
+        return solution(*arguments[:where], redrawn(arguments[where]), *arguments[where + 1 :])
+
+    answer.__signature__ = inspect.signature(solution)
+    result = check(name, answer)
+    assert (result.state, result.cause) == ("wrong", "noise-redrawn")

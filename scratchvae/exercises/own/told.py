@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from scratchvae.checks.report import Report
-from scratchvae.exercises.blank import Blank, in_order, of_the_values
+from scratchvae.exercises.blank import Blank, differ, in_order, of_the_values
 
 
 def in_a_row(blank: Blank, *names: str) -> Blank:
@@ -31,24 +31,11 @@ def without_dice(blank: Blank, text: str) -> Blank:
 
     def judge(answer: Callable[..., Any], rng: np.random.Generator) -> Report:
         point = blank.arguments(copy.deepcopy(rng))
-        first, second = (numbers_in(answer(*copy.deepcopy(point))) for _ in range(2))
-        if first.shape == second.shape and not np.allclose(first, second, rtol=1e-9, atol=1e-12, equal_nan=True):
+        if differ(*(answer(*copy.deepcopy(point)) for _ in range(2))):
             return of_the_values(text, "noise-redrawn")
         return blank.judge(answer, rng)
 
     return blank._replace(judge=judge)
-
-
-def numbers_in(values: Any) -> np.ndarray:
-    """All that a function has returned, in a row; nothing of what is no number."""
-    if isinstance(values, Mapping):
-        values = list(values.values())
-    if isinstance(values, tuple | list):
-        return np.concatenate([np.zeros(0), *map(numbers_in, values)])
-    try:
-        return np.asarray(values, dtype=np.float64).ravel()
-    except (TypeError, ValueError):
-        return np.zeros(0)
 
 
 def source_first(blank: Blank, *names: str) -> Blank:
