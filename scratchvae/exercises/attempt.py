@@ -50,14 +50,35 @@ def in_a_sentence(error: Exception) -> str:
 def called(answer: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """What the answer returns for copies of its arguments."""
     copies = [fresh(argument) for argument in arguments]
-    with kindly():
-        result = answer(*copies)
-        if all(one is None or one is ... for one in (result if isinstance(result, tuple) else (result,))):
-            raise NotWritten
+    try:
+        with kindly():
+            result = answer(*copies)
+    except NotWritten:
+        if has_lines(answer, empty):
+            raise Trouble("raise NotImplementedError is still reached, here or in what it calls: take it out") from None
+        raise
+    if all(one is None or one is ... for one in (result if isinstance(result, tuple) else (result,))):
+        if result is None and has_lines(answer, nothing):
+            raise Trouble("it returns nothing: is there a line that begins with return, and is it reached?")
+        raise NotWritten
     for name, given, argument in zip(names_of(answer, len(copies)), copies, arguments, strict=True):
         if written_into(given, argument):
             raise Trouble(f"it writes into its argument {name}, which belongs to the caller: make a new array")
     return result
+
+
+def empty() -> None:
+    raise NotImplementedError
+
+
+def nothing() -> None:
+    pass
+
+
+def has_lines(answer: Callable[..., Any], without: Callable[[], None]) -> bool:
+    """Does it do more than one of these two? Then it has more instructions; a docstring is none."""
+    code = getattr(answer, "__code__", None)
+    return code is not None and len(code.co_code) > len(without.__code__.co_code)
 
 
 def fresh(argument: Any) -> Any:

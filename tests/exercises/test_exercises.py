@@ -71,7 +71,17 @@ def test_an_empty_blank_is_neutral(name):
     def empty(*arguments):
         raise NotImplementedError
 
-    for answer in (None, empty, lambda *arguments: None, lambda *arguments: ..., lambda *arguments: (None, None)):
+    def docstring(*arguments):
+        """What it should do."""
+
+    for answer in (
+        None,
+        empty,
+        docstring,
+        lambda *arguments: None,
+        lambda *arguments: ...,
+        lambda *arguments: (None, None),
+    ):
         result = check(name, answer)
         assert (result.state, result.message) == ("not written yet", ""), result
         assert not result.passed
@@ -89,9 +99,18 @@ def test_whatever_an_answer_does_is_told_in_a_sentence():
         dz *= eps * sigma / 2
         return dz
 
+    def still_raises(dz, eps, sigma):
+        dlogvar = dz * eps * sigma / 2  # noqa: F841
+        raise NotImplementedError
+
+    def no_return(dz, eps, sigma):
+        dlogvar = dz * eps * sigma / 2  # noqa: F841
+
     assert "a loop that does not end" in check("gradients.dlogvar", no_end).message
     assert check("gradients.dlogvar", breaks).message.startswith("ValueError at the line `return dz @ eps`: ")
     assert "it writes into its argument dz" in check("gradients.dlogvar", writes).message
+    assert "raise NotImplementedError is still reached" in check("gradients.dlogvar", still_raises).message
+    assert "is there a line that begins with return" in check("gradients.dlogvar", no_return).message
     assert "takes 2 positional arguments" in check("gradients.dlogvar", lambda a, b: a).message
     assert "leave the () out" in check("gradients.dlogvar", np.ones(3)).message
     for anything in ("sigma", {"sigma": 1}, [1, [2]], object()):
