@@ -1,6 +1,6 @@
 """What an argument must be, and the one line that says so: what was expected, what came, what to do.
 
-A model calls `as_floats` once, on entry; everything below it may then trust its arrays.
+A model calls `as_floats` on entry; everything below it may then trust its arrays.
 """
 
 import math
@@ -12,7 +12,7 @@ from scratchvae.backend import Array, as_backend, get_xp
 
 
 def as_floats(array: Array, name: str, shape: tuple[int | str, ...], like: Array) -> Array:
-    """An argument of a model, checked and converted once, on entry: floats in like's dtype, on like's library.
+    """An argument of a model, checked and converted on entry: floats in like's dtype, on like's library.
 
     Shapes    shape says what is expected; a letter, such as "B", stands for any size from 1 up.
     Raises    ValueError: another shape, integers (images are to be scaled to [0, 1] first), no array at all.
@@ -38,7 +38,7 @@ def as_floats(array: Array, name: str, shape: tuple[int | str, ...], like: Array
 def as_array(array: Any, name: str) -> Array:
     """array itself if it is one of NumPy's or CuPy's; a list of numbers, or what another library can hand over, as one.
 
-    Raises    ValueError: a masked array, whose mask would be lost, or something that is no array.
+    Raises    ValueError: a masked array, whose mask would be lost, or something that NumPy makes no array of.
     """
     require_unmasked(array, name)
     if isinstance(array, np.ndarray | np.generic) or get_xp(array) is not np:
@@ -58,7 +58,7 @@ def require_unmasked(array: Any, name: str) -> None:
 
 
 def require_count(value: Any, name: str, least: int = 1) -> int:
-    """value itself if it is a whole number of at least 1, or of at least another; a ValueError that says so if not."""
+    """value as a Python int if it is a whole number of at least `least`; a ValueError that says so if not."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{name} should be a whole number of at least {least}, got {value!r}")
     return int(value)

@@ -2,7 +2,7 @@
 
     meta            what it is, in words and numbers: see `manifest`
     params/...      the model's parameters, by name
-    optimizer/...   the optimizer's running averages, by slot and parameter
+    optimizer/...   the optimizer's sums and averages, by slot and parameter
     sha256          the hash of all the above: one changed number is noticed
 
 No clock time is in it: the same run gives the same bytes. What is written has passed the checks of what is read, so a
@@ -202,7 +202,7 @@ def build_likelihood(config: dict[str, Any]) -> Likelihood:
 
 
 def build_optimizer(stored: dict[str, Any]) -> Optimizer:
-    """The optimizer as it was, but for its running averages."""
+    """The optimizer as it was, but for its sums and averages."""
     config = {key: value for key, value in stored["config"].items() if key != "name"}
     optimizer: Optimizer = OPTIMIZERS[stored["config"]["name"]](lr=stored["lr"], **config)
     optimizer.steps = stored["steps"]
@@ -310,7 +310,7 @@ def check_state(stored: dict[str, Any] | None, state: Arrays, params: Arrays) ->
 
 
 def slots_of(optimizer: Optimizer) -> list[str]:
-    """The names of the running averages that an optimizer keeps of a parameter: those that one step leaves."""
+    """The names of the sums and averages that an optimizer keeps of a parameter: those that one step leaves."""
     with np.errstate(all="ignore"):
         optimizer.step({"p": np.zeros(1)}, {"p": np.zeros(1)})
     return [name.removesuffix(".p") for name in optimizer.state]

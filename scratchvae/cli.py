@@ -100,7 +100,7 @@ def run(argv: Sequence[str] | None) -> int:
         code, text = 2, f"this needs more memory than there is: {error}; ask for less"
     except OSError as error:
         code, text = 2, os_complaint(error, args.verb)
-    except ValueError as error:  # the package's own complaints are all ValueErrors with one line of text
+    except ValueError as error:  # the rest of the package's own complaints, in one line of text
         code, text = 2, str(error)
     print(f"scratchvae {args.verb}: {' '.join(text.split())}", file=sys.stderr)
     return code

@@ -1,7 +1,7 @@
 """How good is a trained model: the ELBO with its standard error, log p(x) by sampling, what each latent does.
 
-This file and `training.py` are the only places where terms are averaged over examples. The standard errors are over
-examples.
+This file and `training.py` are the only places in the core where terms are averaged over examples. The standard errors
+are over examples.
 
 Sizes: N rows of a data set, B batch, D data, Z latent, K draws.
 """

@@ -34,7 +34,7 @@ def kl_to_standard_normal(mu: Array, logvar: Array) -> tuple[Array, Cache]:
     """KL(N(mu, sigma^2) || N(0, I)) = 1/2 sum_j (mu_j^2 + sigma_j^2 - 1 - logvar_j), with sigma^2 = exp(logvar).
 
     Shapes    mu, logvar (B, Z); kl (B,).
-    Units     nats per example, summed over the latents; >= 0, and 0 only for mu = 0, logvar = 0.
+    Units     nats per example, summed over the latents; but for rounding >= 0, and 0 only for mu = 0, logvar = 0.
     Backward  dmu = dkl mu;  dlogvar = dkl (sigma^2 - 1) / 2.
     Source    Kingma & Welling (2014), App. B; [eq: kl-standard-normal], [eq: kl-standard-normal-backward].
     """

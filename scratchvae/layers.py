@@ -401,7 +401,7 @@ def mlp(
 ) -> Chain:
     """A multilayer perceptron: for each width in n_hidden the layers named, the first of which makes the width.
 
-    Each is built as Layer(n_in, n_out, rng=, init=, dtype=, backend=); init is what suits the activation among them.
+    All but activations are built as Layer(n_in, n_out, rng=, init=, dtype=, backend=); init suits the activation.
     The first is called by its number, 0, 1, ..., the others after it: layers = ("dense", "layer-norm", "relu") has the
     parameters "0.W", "0.b", "0.layer-norm.gain", "0.layer-norm.b", "1.W", ..., with the name "encoder" before them
     "encoder.0.W", ... Without widths the chain is empty.

@@ -276,7 +276,7 @@ class ContinuousBernoulli:
         """
         xp = get_xp(logits)
         uniforms = uniforms_like(logits, rng)  # (B, D)
-        size = xp.maximum(xp.abs(logits), 1e-6)  # (B, D)  why: 0/0 at l = 0, where the draw is the uniform number
+        size = xp.maximum(xp.abs(logits), 1e-6)  # (B, D)  why: 0/0 at l = 0, where the draw is uniform
         falling = -xp.log1p(uniforms * xp.expm1(-size)) / size  # (B, D)  a draw for the logit -|l|
         return xp.where(logits < 0, falling, 1 - falling)
 

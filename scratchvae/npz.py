@@ -33,7 +33,7 @@ class Unreadable(ValueError):
 
 
 def printable(text: str) -> str:
-    """text with a ? for whatever breaks a line, steers a terminal, hides, or cannot be encoded: names may hold it."""
+    """text with a ? for all that Python calls unprintable: what breaks a line, steers a terminal, cannot be encoded."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 

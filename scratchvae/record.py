@@ -30,7 +30,7 @@ class Run(NamedTuple):
 
     @property
     def training(self) -> dict[str, Any]:
-        """All but the model that makes it this run and no other, in words and numbers; a resumed run has the same."""
+        """What makes it this run beside model, optimizer and generator, in words and numbers; the same when resumed."""
         objective = None if self.objective is self.model else config_of(self.objective)
         return {**self.recipe._asdict(), "objective": objective, "data": self.data}
 

@@ -1,10 +1,10 @@
-"""A run folder: held by one process at a time, and no file in it is ever half written.
+"""A run folder: held by one process at a time, and none of these files is ever half written.
 
     config.json      what the run was started with
     checkpoint.npz   the run itself: see `checkpoint`
     metrics.csv      the checkpoint's history as a table, and the seconds that an epoch took
 
-The checkpoint is the truth, and the other two are views of it, written anew from it when a run goes on.
+The checkpoint is the truth, and the other two are views of it, but for the seconds, written anew when a run goes on.
 """
 
 import json

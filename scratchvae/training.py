@@ -1,7 +1,7 @@
 """fit: epochs of stochastic gradient ascent on an objective, with everything that a run needs around it.
 
-This file and `evaluation.py` are the only places where terms are averaged over examples. The loss, which appears here
-alone, is -objective.mean(); that is why `backward` is called with the weights -1 / B.
+This file and `evaluation.py` are the only places in the core where terms are averaged over examples. The loss, which
+appears here alone, is -objective.mean(); that is why `backward` is called with the weights -1 / B.
 
 Sizes: B batch, D data, N rows of a data set, N_test of the held-out one.
 """
@@ -38,7 +38,7 @@ LARGE = 100.0  # data far beyond this are rarely meant to be trained on as they 
 
 
 class NonFiniteObjective(ArithmeticError):
-    """The objective became NaN or infinite; the message names the first bad step, counted from 1, and the term."""
+    """The objective became NaN or infinite; the message names the term, and the first bad step or held-out images."""
 
     def __init__(self, message: str, step: int | None = None) -> None:
         super().__init__(message)
@@ -77,7 +77,7 @@ def fit(
                      resume the run in it goes on from its last epoch, with the step size that it had, and ends as if
                      it had never been stopped.
     progress         a bar for each epoch on standard output, if that is a terminal, then a line.
-    config           what else config.json and the checkpoint are to say of the run.
+    config           what config.json says of the run in place of model and training; the checkpoint keeps all three.
 
     Units     nats per example. The history's train_elbo is a mean over an epoch in which the weights moved (the elbo
               itself, whatever beta is); the test columns are taken at the end of the epoch, with one draw of eps. An
@@ -115,7 +115,7 @@ def fit(
 def one_epoch(run: Run, x_train: np.ndarray, held_out: np.ndarray, epoch: int, title: str) -> dict[str, float]:
     """Train for one epoch, look at the held-out rows, and return the row of the history.
 
-    Raises    NonFiniteObjective: with the step, the term, and what may help.
+    Raises    NonFiniteObjective: with the term, the step or the held-out images, and what may help.
     """
     own = run.objective is run.model
     try:

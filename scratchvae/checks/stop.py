@@ -43,7 +43,7 @@ def has_alarms() -> bool:
 class Alarm(AbstractContextManager[None]):
     """The same by SIGALRM. An alarm that somebody else had set rings when it would have, or right after.
 
-    Where nobody had, this handler stays and does nothing.
+    Where nobody had, and the handler was the default, this one stays and does nothing.
     """
 
     def __init__(self, seconds: float):

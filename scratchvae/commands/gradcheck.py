@@ -88,7 +88,7 @@ def table(reports: list[Report]) -> list[str]:
 
 
 def summary(counts: Counter[str]) -> str:
-    """7 checked, 2 wrong, 1 not written yet, 1 not run: what is none is left out."""
+    """7 checked, 2 wrong, 1 not written yet, 1 not run: behind the first two what is none is left out."""
     checked = counts["ok"] + counts["wrong"] + counts["untested"]
     parts = [f"{checked} checked", f"{counts['wrong'] or 'none'} wrong"]
     return ", ".join(

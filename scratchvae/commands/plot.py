@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def pairs(seen: HeldOut) -> tuple[np.ndarray, np.ndarray]:
-    """Which held-out images to join, five pairs at most: the first of each class, 0 with 5, 1 with 6, and so on."""
+    """Which held-out images to join, five pairs at most: the first of each class, of ten 0 with 5, 1 with 6, ..."""
     y = seen.data.y_test
     first = np.array([]) if y is None else np.unique(y, return_index=True)[1]
     chosen = first[:10] if len(first) > 1 else np.arange(min(10, len(seen.x)))

@@ -6,7 +6,7 @@
     piecewise          a relu decoder, one latent, Gaussian noise: a finite sum over its linear pieces
     gap                the gap between log p(x) and the ELBO, split in two
 
-All of it is NumPy, float64, on the host.
+All of it is NumPy, float64, on the host, but for what `grid` and `gap` ask the model itself, in its own dtype.
 """
 
 from scratchvae.exact.gap import Gap, best_gaussian, expected_elbo, split_gap

@@ -1,6 +1,6 @@
 """What lies between log p(x) and the ELBO: what the family of q cannot do, and what the encoder has not learned.
 
-NumPy, float64. Sizes: B batch, D data, Z latent, G grid points.
+NumPy, float64 but for what the model computes in its own dtype. Sizes: B batch, D data, Z latent, G grid points.
 """
 
 from typing import NamedTuple

@@ -1,6 +1,6 @@
 """Any decoder with one or two latents: evidence and posterior as sums over a grid, with an estimate of their error.
 
-NumPy, float64. Sizes: B batch, D data, Z latent, G grid points.
+NumPy, float64 but for what the model computes in its own dtype. Sizes: B batch, D data, Z latent, G grid points.
 """
 
 import math
@@ -88,8 +88,8 @@ def grid_error(log_density: np.ndarray, cell: float) -> np.ndarray:
     edge     the mass beyond the grid, if the density goes on falling as it does at the edge; infinite if it rises.
 
     It is an estimate, not a bound. Both sums may by chance miss the kinks of a relu decoder by nearly as much: with
-    random decoders of that kind, one row in ten or so is off by more than this (see `piecewise_posterior`). A second
-    mode beyond the edge is not seen at all.
+    random decoders of that kind, one row in twenty to one in five is off by more than this and rounding (see
+    `piecewise_posterior`). A second mode beyond the edge is not seen at all, nor is what a float32 model rounds.
 
     Shapes    log_density (B, n) or (B, n, n), its sum over the grid times cell being 1; error (B,).
     Units     nats.

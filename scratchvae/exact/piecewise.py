@@ -53,8 +53,8 @@ def piecewise_posterior(vae: VAE, x: np.ndarray) -> PiecewisePosterior:
 
     Nothing is approximated: the posterior may be as narrow, as far out and as bent as it likes. What remains is
     rounding, nearly all of it in log p(x|z), a sum of D squares. It is right to 1e-14 of what is added, and so is
-    log_px. Where several pieces share the posterior, it makes their shares uncertain by as much, and with them the
-    moments.
+    log_px, down to a sigma_x of a hundredth of x; below, x less the decoder's mean has lost more digits. Where several
+    pieces share the posterior, it makes their shares uncertain by as much, and with them the moments.
 
     Shapes    x (B, D) floats.
     Units     nats per example.

@@ -1,4 +1,4 @@
-"""Calling what somebody has just written: whatever it does is told in a sentence."""
+"""Calling what somebody has just written: whatever goes wrong is told in a sentence, but for what ends Python."""
 
 import copy
 import sysconfig
@@ -28,7 +28,7 @@ class NotWritten(Exception):
 def kindly(
     seconds: float = SECONDS, late: str = "it did not return: is there a loop that does not end?"
 ) -> Iterator[None]:
-    """Raises NotWritten or Trouble for whatever happens inside; late is what is said after so many seconds."""
+    """Raises NotWritten or Trouble for every Exception inside; late is what is said after so many seconds."""
     try:
         with np.errstate(all="ignore"), time_limit(seconds):
             yield
@@ -82,7 +82,7 @@ def has_lines(answer: Callable[..., Any], without: Callable[[], None]) -> bool:
 
 
 def fresh(argument: Any) -> Any:
-    """A copy of arrays, of what holds them, and of a generator, which goes on from where the original stands."""
+    """A copy of arrays, of dicts and lists, and of a generator, which goes on from where the original stands."""
     return copy.deepcopy(argument) if isinstance(argument, np.ndarray | dict | list | np.random.Generator) else argument
 
 

@@ -29,7 +29,7 @@ class Slip(NamedTuple):
 
 
 class Blank(NamedTuple):
-    """One idea, one to five lines."""
+    """One idea, mostly in one to five lines."""
 
     solution: Callable[..., Any]
     arguments: Callable[[np.random.Generator], tuple[Any, ...]]  # what it is called with, drawn at random
@@ -128,13 +128,13 @@ def named(
 
 
 def differ(first: Any, second: Any) -> bool:
-    """What two calls with the same arguments returned is not the same, but for rounding."""
+    """Two calls with the same arguments returned as many numbers, and not the same ones, but for rounding."""
     one, other = numbers_in(first), numbers_in(second)
     return one.shape == other.shape and not np.allclose(one, other, rtol=1e-9, atol=1e-12, equal_nan=True)
 
 
 def numbers_in(values: Any) -> np.ndarray:
-    """All that a function has returned, in a row; nothing of what is no number."""
+    """All that a function has returned, in a row; nothing of what float64 does not take."""
     if isinstance(values, Mapping):
         values = list(values.values())
     if isinstance(values, tuple | list):
@@ -153,7 +153,7 @@ def of_the_values(text: str, cause: str = "shape") -> Report:
 
 
 def by_name(values: Any, first: str) -> Any:
-    """A dict, or an array and a dict in one; whatever else it is, as it is."""
+    """A dict, or an array and a dict in one; an empty one for a dict that lacks its array; anything else as it is."""
     if first and isinstance(values, tuple | list) and len(values) == 2 and isinstance(values[1], Mapping):
         return {first: values[0], **values[1]}
     return {} if first and isinstance(values, Mapping) else values
@@ -209,7 +209,7 @@ def of_the_shape(name: str, shape: tuple[int, ...], got: list[Any]) -> Finding |
 
 
 def of_the_numbers(name: str, expected: np.ndarray, got: np.ndarray) -> Finding:
-    """One number times what it should be, or another number in every entry; where it is worst."""
+    """One number times what it should be in every entry, or else other numbers; where it is worst."""
     worst = np.unravel_index(np.abs(got - expected).argmax(), expected.shape)
     c = float((got * expected).sum() / (expected * expected).sum())
     if np.abs(got - c * expected).max() > CLOSE * np.abs(expected).max():

@@ -34,7 +34,7 @@ def plug_in() -> Cupy:
 
 @contextmanager
 def stand_in() -> Iterator[Cupy]:
-    """For a while the name cupy means the stand-in, and the counts begin at zero; then all is as it was before."""
+    """For a while the name cupy means the stand-in, and the counts begin at zero; then it means what it did before."""
     before = sys.modules.get("cupy")
     counts.clear()
     try:

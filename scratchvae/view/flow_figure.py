@@ -60,7 +60,7 @@ def points_per_unit(flow: "Flow") -> float:
 
 
 def round_above(number: float) -> float:
-    """The least of 1, 2, 5, 10, 20, 50, ... that is not below the number; 1 for a zero."""
+    """The least of ..., 0.1, 0.2, 0.5, 1, 2, 5, ... that is not below the number; 1 for a zero."""
     if number == 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(number))
@@ -90,7 +90,7 @@ def colour_of(move: Move, nothing: str) -> str:
 
 
 def draw_move(ax: Axes, move: Move, plan: Layout, scale: float) -> None:
-    """An arrow: grey forward; backward blue where raising the thing raises the objective, else vermillion."""
+    """An arrow: grey forward; backward blue where raising it raises the objective, vermillion where it lowers it."""
     corners = route(plan.boxes, move.source, move.target, plan.right)
     width = VALUE if move.forward else max(THINNEST, abs(move.number) * scale)
     colour = GREY if move.forward else colour_of(move, PALE)

@@ -29,7 +29,7 @@ def fixed(number: float, places: int, sign: bool = False) -> str:
 
 
 def alone(number: float, sign: bool = False) -> str:
-    """A number that is part of no sum: in three digits, with a power of ten where it would be long."""
+    """A number that is part of no sum: in three digits, or all before the point; in two and a power of ten if long."""
     if number != 0 and not 1e-3 <= abs(number) < 1e6:
         return f"{number:{'+' * sign}.1e}".replace("-", "−")
     return fixed(number, decimals([number]), sign)

@@ -58,8 +58,8 @@ def traversal(
 ) -> Figure:
     """Decoder means E[x|z] with one latent moved from -3 to 3 and the others kept at mu of an input: a latent a row.
 
-    The rows are ordered by the latents' KL, averaged over x. A latent that says nothing about x has a KL near 0, and
-    its row does not change. A mark stands at the value that the latent has in mu.
+    The rows are ordered by the latents' KL, averaged over x. A trained latent that says nothing about x has a KL near
+    0, and its row hardly changes. A mark stands at the value that the latent has in mu.
 
     Shapes    x (B, D); its first row is the input that the traversal starts from.
     Units     z in standard deviations of the prior; KL in nats.

@@ -1,8 +1,8 @@
 """The pictures of a run: learning curves, reconstructions, samples, the manifold and the latents.
 
-Every function returns a matplotlib Figure of its own; there is no pyplot and no global state. Rows x are uint8, bits or
-floats; `write_pictures` binarises them for the encoder as in training. The pictures of images take `greys`, the grey
-scale that all pictures of a run share; without it they have one of their own.
+Every function that draws returns a matplotlib Figure of its own; there is no pyplot and no global state. Rows x are
+uint8, bits or floats; `write_pictures` binarises them for the encoder as in training. The pictures of images take
+`greys`, the grey scale that all pictures of a run share; without it they have one of their own.
 
 Sizes: N rows of a data set, B batch, D data, Z latent; images are (h, w) with h w = D.
 """

@@ -1,6 +1,6 @@
 """What all pictures have in common: their colours, their size, and words that no name can break.
 
-Colours are those of Okabe & Ito, which colour-blind readers can tell apart, with a darker yellow, a grey and a brown of
+Colours are those of Okabe & Ito, which colour-blind readers can tell apart, with a darker yellow, greys and a brown of
 our own; colour is never the only cue.
 """
 

@@ -30,7 +30,7 @@ def check_file(path: str | Path, seconds: float = SECONDS) -> Iterator[Report]:
     A module-level examples = {"f": {"x": array}} gives arguments; of a class {"Layer": {"init": {...}, "x": array}}.
     What cannot be run has a row that is untested, with the reason.
 
-    Raises    ValueError, in one line: no such file, one that cannot be imported, one without pairs.
+    Raises    ValueError, in one line, with the first report: no such file, one not to be imported, one without pairs.
     """
     path = Path(path)
     with loaded(path, seconds) as (module, trouble):
