@@ -1,4 +1,4 @@
-"""check_package: every derivative, distribution and bound of this package. Whatever is registered is checked.
+"""check_package: every derivative, distribution and bound that models are made of. Whatever is registered is checked.
 
 Sizes: B batch, D data, H hidden, Z latent.
 """

@@ -203,7 +203,7 @@ def listed(names: list[str]) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """One line of so many characters at most: a longer one loses its middle."""
+    """One line of so many characters at most, two or more: a longer one loses its middle."""
     line = " ".join(text.split())
     return line if len(line) <= most else f"{line[: most // 2 - 1]}…{line[len(line) - (most - most // 2) :]}"
 

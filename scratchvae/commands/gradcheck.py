@@ -1,4 +1,4 @@
-"""gradcheck: every derivative and every bound of this package, or what a file of yours computes by hand."""
+"""gradcheck: every derivative and every bound that models are made of, or what a file of yours computes by hand."""
 
 import argparse
 import json

@@ -63,7 +63,7 @@ def best_gaussian(posterior: GridPosterior, mu: np.ndarray, logvar: np.ndarray) 
     """
     rate = np.ones((len(mu), 1))  # (B, 1)
     kl = posterior.kl_from(mu, logvar)[:, None]  # (B, 1)
-    for _ in range(300):  # a dozen are enough, as a rule
+    for _ in range(300):  # a few dozen are enough, as a rule
         log_q = diagonal_log_density(posterior.z, mu, logvar)  # (B, G)
         excess = np.exp(log_q) * (log_q - posterior.log_density) * posterior.cell  # (B, G)
         sigma = np.exp(0.5 * logvar)  # (B, Z)

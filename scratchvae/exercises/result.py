@@ -50,7 +50,7 @@ class Result(NamedTuple):
 
 
 def as_much(ratio: float) -> str:
-    """A ratio in words; one that four digits cannot tell from 1 by what is too much."""
+    """A ratio in words; one within half a thousandth of 1 by how much it is off."""
     if abs(ratio - 1) < 5e-4:
         return f"off by {abs(ratio - 1):.0e} of itself; a small constant inside a log, a root or a division?"
     return f"{ratio:.4g} times what it should be"

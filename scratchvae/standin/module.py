@@ -39,7 +39,7 @@ def full(shape, fill_value, dtype=None):
 
 
 def concatenate(tup, axis=0):
-    """One kernel for more than eight arrays of one dtype, else one an array."""
+    """One kernel for more than eight arrays of one dtype, as in CuPy up to 2 MiB each on average, else one an array."""
     arrays = list(tup)
     if not all(isinstance(a, ndarray) for a in arrays):
         raise TypeError("Only cupy arrays can be concatenated")

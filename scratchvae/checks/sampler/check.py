@@ -37,7 +37,7 @@ def check_sampler(
     cannot see what this one sees: the wrong distribution may well have the right derivative.
 
     Shapes    mu, logvar (B, Z), a few rows with different values; of dtype float32, z has to be so too.
-    Raises    ValueError: logvar is 0 everywhere, where sigma, sigma^2 and 1 cannot be told apart.
+    Raises    ValueError: logvar is 0 everywhere, or nearly, where sigma, sigma^2 and 1 cannot be told apart.
 
     Example
         >>> report = check_sampler(lambda mu, logvar, eps: mu + 0.3 + np.exp(logvar / 2) * eps, [[0.5]], [[1.0]])
