@@ -8,7 +8,7 @@ from scratchvae.commands.options import whole
 from scratchvae.commands.saved import HeldOut, add_data, add_run, held_out, open_run
 from scratchvae.vae import VAE
 
-HELP = "draw the pictures of a run again, and add interpolation and traversal"
+HELP = "draw the pictures of a run again, and add interpolation and, for a VAE, traversal"
 EXAMPLE = """examples:
   python -m scratchvae plot runs/mnist-sample-vae-2
   python -m scratchvae plot runs/mnist-sample-vae-2 --seed 1"""

@@ -88,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("data", "mnist-sample, mnist, fashion-mnist, or a path: .npz, .npy, IDX folder", metavar="NAME")
     option("model", "what to train", choices=list(MODELS))
     option("likelihood", "p(x|z), and so the loss", choices=list(LIKELIHOODS))
-    option("sigma", "standard deviation of the gaussian likelihood, in the data's units (default 1)", type=positive)
+    option("sigma", "standard deviation of the gaussian likelihood; uint8 is pixel / 255 (default 1)", type=positive)
     option("activation", "of the hidden layers", choices=list(ACTIVATIONS))
     option("layers", "of what a hidden layer is made, instead of --activation", type=layer_names, metavar="dense,relu")
     option("hidden", "widths of the encoder's hidden layers, mirrored in the decoder", type=widths, metavar="400,200")

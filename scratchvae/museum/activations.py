@@ -136,7 +136,7 @@ def sigmoid_slope_before_the_activation(correct: Pair) -> Pair:
     """The slope of the sigmoid, y (1 - y), is computed from x
 
     Origin  classic slip
-    Effect  x (1 - x) is negative for half of all inputs and has no bound: the steps go anywhere.
+    Effect  x (1 - x) is negative below 0 and above 1, without a bound: the steps go anywhere.
     Cause   elementwise-factor
     """
 
@@ -156,8 +156,8 @@ def tanh_slope_without_the_square(correct: Pair) -> Pair:
     """The slope of tanh, 1 - y^2, is written 1 - y
 
     Origin  classic slip
-    Effect  Too small for y > 0 and too large for y < 0: at y = -1 it is 2, where the true slope is 0. Saturated units,
-            which should rest, get the largest steps.
+    Effect  Too small for y > 0 and too large for y < 0: at y = -1 it is 2, where the true slope is 0. Units that are
+            saturated there, which should rest, get the largest steps.
     Cause   elementwise-factor
     """
 
@@ -249,7 +249,7 @@ def softplus_that_overflows(correct: Pair) -> Pair:
     """softplus as log(1 + exp(x)), word for word
 
     Origin  classic slip
-    Effect  Right up to x = 709 in float64 and 88 in float32; beyond that it is infinite, and the next loss is NaN.
+    Effect  Right up to x = 709 in float64 and 88 in float32; beyond that it is infinite, and so is the loss.
     Cause   non-finite
     """
 

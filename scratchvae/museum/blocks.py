@@ -315,7 +315,7 @@ def words_that_come_twice(correct: Pair) -> Pair:
             [pytorch#1528](https://github.com/pytorch/pytorch/issues/1528),
             [nn-zero-to-hero#57](https://github.com/karpathy/nn-zero-to-hero/issues/57)
     Effect  With a list of places += writes to each place once: of a word's gradients the last one is kept. The
-            commonest words, which have the most, learn the slowest.
+            commonest words, which have the most, lose the most.
     Cause   batch-sum
     """
 
@@ -359,7 +359,7 @@ def no_path_through_time(correct: Pair) -> Pair:
     """Each step of a recurrent network is differentiated as if it were the last one
 
     Origin  [qixianbiao/RNN#2](https://github.com/qixianbiao/RNN/issues/2)
-    Effect  What a state does to later states is not learned: the network has a memory, and nobody trains it.
+    Effect  No gradient reaches a step from the later ones: the network has a memory, and nobody trains what goes in.
     Cause   missing-term
     """
 

@@ -280,7 +280,8 @@ def decay_in_the_layer(correct: Pair) -> Pair:
     """A weight decay is added to dW, and the forward knows nothing of it
 
     Origin  classic slip
-    Effect  No derivative of this forward. With Adam the decay is divided by the gradient's size, and hardly decays.
+    Effect  No derivative of this forward. With Adam the decay is divided by the gradient's size: where that
+            is large, hardly anything decays.
     Cause   missing-term
     """
 
@@ -343,8 +344,8 @@ def slope_forgotten_in_a_layer(correct: Pair) -> Pair:
     """The backward of a layer with a sigmoid leaves its slope out
 
     Origin  [NeuralNetworkFromScratch PR 3](https://github.com/Bot-Academy/NeuralNetworkFromScratch/pull/3)
-    Effect  The slope is positive, so every sign is right, and the network still learns: at least four times too fast,
-            most of all where its units are saturated and should rest.
+    Effect  The slope is positive, so every da has the right sign, and the network still learns. But da is at least four
+            times too large, most of all where units are saturated and should rest.
     Cause   elementwise-factor
     """
 

@@ -23,7 +23,7 @@ CHECKS = {
 CHAPTERS = {
     "activations": ("Activations", "A curve and its slope, and who may write into an array."),
     "layers": ("Layers", "The dense layer with and without an activation, what a layer keeps, and forks."),
-    "blocks": ("Blocks", "What other networks are made of, where one output depends on many inputs."),
+    "blocks": ("Blocks", "What other networks are made of; often one output depends on many inputs."),
     "gaussian": ("Gaussian", "The draw from q(z|x) and its KL to the prior. Most famous VAE bugs live here."),
     "likelihoods": ("Likelihoods", "What the decoder's output means, with its constants, its mean and its draws."),
     "vae": ("VAE", "Whole models, where the terms meet, and the importance-weighted bound."),
@@ -59,9 +59,9 @@ LABELS = """\
 
 Each bug has a label, written by hand: its title; its **effect**, that is, what it does to the numbers; where it was
 seen (its **origin**); and the **cause** that a report should name. What is *off here* was measured on the museum's own
-small example. Below each label, folded, stand the wrong line (-) and the right one (+), and the report that the check
-really gives, with fewer digits: a row that is ok stands without its numbers, which are rounding and differ from one
-machine to the other.
+small example. How fast something learns is said of plain gradient descent. Below each label, folded, stand the wrong
+line (-) and the right one (+), and the report that the check really gives, with fewer digits: a row that is ok stands
+without its numbers, which are rounding and differ from one machine to the other.
 """
 
 OUTRO = """\

@@ -161,8 +161,8 @@ def biases_without_gradient(correct: Model) -> Model:
     """The gradients of all biases are left at the zeros that they started from
 
     Origin  a course template of KIT, whose checker counted 0/0 as a pass
-    Effect  Every layer goes through the origin for ever. A test that divides 0 by 0, or starts from zero biases and
-            compares their size, is content.
+    Effect  Every bias stays where it started; at 0, its layer goes through the origin for ever. A test that divides 0
+            by 0, or starts from zero biases and compares their size, is content.
     Cause   zero
     """
 
@@ -270,7 +270,8 @@ def weights_that_underflow(correct: Pair) -> Pair:
 
     Origin  [Importance_Weighted_Autoencoders#2](https://github.com/xqding/Importance_Weighted_Autoencoders/issues/2)
             asks whether it is needed
-    Effect  An image of MNIST has log w near -100, a bad draw -800: exp of that is 0, and log(0) is the bound.
+    Effect  An image of MNIST has log w near -100, a bad draw -800: exp of that is 0, and where all draws
+            are bad the bound is log(0).
     Cause   non-finite
     """
 
