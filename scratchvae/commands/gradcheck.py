@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=SECONDS,
         metavar="SECONDS",
-        help=f"for importing FILE, and for each pair in it (default: {SECONDS:g})",
+        help=f"for importing FILE, for each pair in it, and again for why one is wrong (default: {SECONDS:g})",
     )
 
 

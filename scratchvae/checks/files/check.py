@@ -24,15 +24,19 @@ CONVENTION = (
 )
 
 
-def check_file(path: str | Path, seconds: float = SECONDS) -> Iterator[Report]:
-    """A report for every pair, in the order of the file; importing it and each pair have so many seconds.
+def check_file(path: str | Path, seconds: float = SECONDS) -> list[Report]:
+    """A report for every pair, in the order of the file; importing it, each verdict and its reasons have so many seconds.
 
     A module-level examples = {"f": {"x": array}} gives arguments; of a class {"Layer": {"init": {...}, "x": array}}.
     What cannot be run has a row that is untested, with the reason.
 
-    Raises    ValueError, in one line, with the first report: no such file, one not to be imported, one without pairs.
+    Raises    ValueError, in one line: no such file, one that cannot be imported, one without pairs.
     """
-    path = Path(path)
+    return list(one_by_one(Path(path), seconds))
+
+
+def one_by_one(path: Path, seconds: float) -> Iterator[Report]:
+    """The same, and from the first to the last of them nobody hears what is printed."""
     with loaded(path, seconds) as (module, trouble):
         found = [pair for pair in pairs(module) if not pair.is_base]
         if not found and trouble:

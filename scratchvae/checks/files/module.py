@@ -1,6 +1,7 @@
 """Somebody's file as a module: imported quietly, in bounded time, and with one line about what went wrong.
 
-Quietly means: nothing printed, nothing read from the keyboard, no window, and every generator left as it was.
+Quietly means: what Python prints is not heard, input() is not answered, no window opens, and the generators that all
+share are left as they were. What speaks to the system itself, as os.system does, is heard.
 """
 
 import builtins
@@ -86,7 +87,7 @@ def forget(names: set[str], folders: list[str]) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Whatever happens in this block, nobody hears of it."""
+    """What Python prints, warns or draws in this block, nobody hears of or sees."""
 
     def ask(prompt: object = "") -> str:
         raise Asked

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from scratchvae.arguments import require_count
 from scratchvae.checks.optimizer.clips import norms_of
 from scratchvae.checks.optimizer.moves import ALLOWED, SHAPES, Steps, joined, of_one_length
 from scratchvae.checks.optimizer.steps import explain_steps
@@ -32,11 +33,14 @@ def check_optimizer(
     two steps by a sign, as Lion does, many more steps are compared, since each tells little. The error of a row is
     relative to the move. One slip is one finding, in all parameters that it moves wrongly.
 
+    Raises    ValueError: steps below 1.
+
     Example
         >>> from scratchvae.optim import SGD
         >>> check_optimizer(SGD(lr=0.1, momentum=0.0), SGD(lr=0.2, momentum=0.0)).findings[0].cause
         'factor'
     """
+    steps = require_count(steps, "steps")
     rng = np.random.default_rng(SEED) if rng is None else rng
     report = Report(type(optimizer).__name__, unit="relative error")
     got = {name: rng.standard_normal(shape) for name, shape in SHAPES.items()}
