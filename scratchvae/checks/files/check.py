@@ -25,7 +25,7 @@ CONVENTION = (
 
 
 def check_file(path: str | Path, seconds: float = SECONDS) -> list[Report]:
-    """A report for every pair, in the order of the file; importing it, each verdict and its reasons have so many seconds.
+    """A report for every pair, in the order of the file; importing it, each verdict and each why have so many seconds.
 
     A module-level examples = {"f": {"x": array}} gives arguments; of a class {"Layer": {"init": {...}, "x": array}}.
     What cannot be run has a row that is untested, with the reason.
