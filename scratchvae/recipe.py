@@ -47,7 +47,7 @@ class Recipe(NamedTuple):
 
 
 def checked_recipe(batch_size: int, beta: float, warmup: int, binarise: str) -> Recipe:
-    """The options of an epoch, each a plain Python number; a ValueError names the one that is out of range."""
+    """The options of an epoch as plain Python numbers; a ValueError names one out of range, but for binarise."""
     batch_size, beta = require_count(batch_size, "batch_size"), require_positive(beta, "beta", or_zero=True)
     return Recipe(batch_size, beta, require_count(warmup, "warmup", least=0), binarise)
 

@@ -54,7 +54,7 @@ class Record:
 
     @property
     def kept(self) -> dict[str, Any]:
-        """What a checkpoint holds beside the model and the history."""
+        """What a checkpoint holds beside the model, the epoch and the history."""
         training = {**self.run.training, "schedule": A_FUNCTION if callable(self.schedule) else self.schedule}
         return {"optimizer": self.run.optimizer, "rng": self.run.rng, "training": training, "run": self.config}
 

@@ -1,7 +1,7 @@
 """A blank: what the reader writes, how an answer is judged, what people write instead, and three hints.
 
 An answer is judged at random points, by differences or by an independent route to the same numbers, so that every
-correct formulation passes. Special points would hide mistakes: at mu = logvar = 0 most wrong answers look right.
+correct formulation passes. Special points would hide mistakes: at mu = logvar = 0 half of the slips look right.
 
 Sizes: B batch, Z latents.
 """
