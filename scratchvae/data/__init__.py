@@ -38,7 +38,7 @@ def load_data(name: str | Path, seed: int = 0) -> Dataset:
             x_test, _ = as_rows(arrays["x_test"], "x_test")
             return Dataset("mnist-sample", x_train, x_test, arrays["y_train"], arrays["y_test"], image_shape)
     if name in SOURCES:
-        from scratchvae.data.download import obtain  # why: urllib takes as long to import as half of NumPy
+        from scratchvae.data.download import obtain  # why: urllib takes as long to import as a third of NumPy
 
         return to_dataset(obtain(str(name)), str(name), str(name))
     if not Path(name).suffix and not os.path.exists(name):
