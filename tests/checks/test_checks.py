@@ -216,6 +216,22 @@ def test_one_entry_one_percent_off_in_a_large_array(shape, rng):
     assert finding.ratio == pytest.approx(1 / 1.01, rel=1e-6)
 
 
+@pytest.mark.parametrize("places", [[(37, 5)], [(i, i) for i in range(60)]])
+def test_a_few_entries_of_a_large_elementwise_gradient_are_not_all_of_it(places, rng):
+    """Each entry of y depends on one of x: what is right must be among what is asked."""
+
+    def spoiled(dy, x):
+        dx = 2 * x * dy
+        for place in places:
+            dx[place] *= 1.5
+        return dx
+
+    finding = only(check_vjp(lambda x: (x * x, x), spoiled, {"x": rng.standard_normal((200, 100))}))
+    assert (finding.cause, finding.where in places) == ("unknown", True)
+    assert "wrong in one entry alone" in finding.message
+    assert "that were measured" in finding.message
+
+
 def test_numpys_mnist_tutorial_takes_the_mask_from_the_output():
     """relu' computed as output >= 0: true everywhere. The wrong layer's mask is told from the right one."""
     finding = only(check_vjp(lambda x: (np.maximum(x, 0),) * 2, lambda dy, y: dy * (y >= 0), {"x": X}))

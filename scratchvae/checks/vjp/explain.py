@@ -116,6 +116,8 @@ def explain(
         right = [name for name in x if name not in index]
         nothing = [(nothing_known(index, numbers, right, lines.lines), frozenset(index))]
         vague = [(claim, names) for claim, names in smallest_cover(said) if claim.cause != "unknown" or not lines.lines]
+        if any(n.wrong for n in few_wrong(index, numbers)):
+            vague = []  # why: which few entries are wrong says more
         return told_of(about, chosen or vague or nothing)
 
 
@@ -180,8 +182,13 @@ def nothing_known(
     index: Mapping[str, np.ndarray], numbers: Mapping[str, Numbers], right: list[str], lines: str
 ) -> Claim:
     """No cause; but which entries alone are wrong, which gradients are right, and which lines it may be, help."""
-    few = [(n.wrong, n.of, n.where) for n in numbers.values() if n.wrong <= n.of // 5 and len(index) == 1]
+    few = [(n.wrong, n.of, n.where) for n in few_wrong(index, numbers)]
     return Claim("unknown", "unknown", detail=(few, right, lines))
+
+
+def few_wrong(index: Mapping[str, np.ndarray], numbers: Mapping[str, Numbers]) -> list[Numbers]:
+    """Those of the one wrong input, if few of its entries are wrong."""
+    return [n for n in numbers.values() if n.wrong <= n.of // 5 and len(index) == 1]
 
 
 def finding(about: Telling, claim: Claim, names: list[str]) -> Finding:

@@ -133,7 +133,7 @@ def fewest_numbers(case: Case) -> int:
 def outputs(
     pair: Pair, x: Values, shape: tuple[int, ...], index: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]
 ) -> np.ndarray:
-    """Which entries of y to ask: all of them, or a sample with those that the worst entry of each input depends on."""
+    """Which entries of y to ask: all, or a sample with those on which measured entries depend, above all the worst."""
     size, rng = int(np.prod(shape)), np.random.default_rng(0)
     if size <= OUTPUTS:
         return np.arange(size)
@@ -142,7 +142,10 @@ def outputs(
     for name, g in pair.grads(x, dy).items():
         if name in index and g is not None and g.shape == x[name].shape:
             worst = int(np.abs(columns[name] @ dy.ravel() - g.ravel()[index[name]]).argmax())
-            chosen |= set(np.argsort(-np.abs(columns[name][worst]))[: OUTPUTS // 4].tolist())
+            sizes = np.abs(columns[name])  # (m, M)
+            strongest = np.argsort(-sizes[worst])[: OUTPUTS // 4]
+            chosen |= set(strongest[sizes[worst][strongest] > 0].tolist())
+            chosen |= set(sizes.argmax(axis=1)[: OUTPUTS // 4].tolist())  # why: what is right there is evidence, too
     return np.array(sorted(chosen))
 
 

@@ -3,6 +3,8 @@
 Each function takes a Told and returns the message and the repair.
 """
 
+import math
+
 import numpy as np
 
 from scratchvae.checks.report import listed
@@ -195,8 +197,9 @@ def unknown(t: Told) -> tuple[str, str]:
     text = f"{t.it} {t.be} wrong, and no simple repair explains {'all of them' if len(t.names) > 1 else 'it'}"
     if few and few[0][0]:
         ((wrong, of_all, where),) = few
+        sample = f", of {of_all}{' that were measured' if of_all < math.prod(t.shapes[0]) else ''}"
         one = f"in one entry alone, [{', '.join(map(str, where))}]"
-        text += f"; it is wrong {one if wrong == 1 else f'in {wrong} of {of_all} entries alone'}"
+        text += f"; it is wrong {one if wrong == 1 else f'in {wrong} entries alone'}{sample}"
     if right:
         text += f"; {gradients(right)} {'are' if len(right) > 1 else 'is'} right"
     if lines:
