@@ -28,7 +28,7 @@ from scratchvae.vae import VAE, EncodeCache
 
 
 class WeightsCache(NamedTuple):
-    """What `log_importance_weights` leaves its backward; but in encode rows are draws times examples, (K B, ...)."""
+    """What `log_importance_weights` leaves its backward; rows are draws times examples, but in encode."""
 
     K: int
     B: int

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 EVERY = 0.002  # seconds from one alarm to the next: code that swallows the first one meets another
-EXITS = (__file__, contextlib.__file__)  # where the exits of a `with` are written
+EXITS = (__file__, contextlib.__file__)  # where the exits of a time limit and of a contextmanager are written
 LOOKS = 100  # instructions from one look at the clock to the next
 
 

@@ -110,7 +110,10 @@ def named(
     slips: tuple[Slip, ...] = (),
     first: str = "",
 ) -> Blank:
-    """Values by name, a dict, judged as `value` judges; with first, an array of that name comes before the dict."""
+    """Values by name, a dict, judged as `value` judges, but for noise of one's own.
+
+    With first an array of that name comes before the dict.
+    """
 
     def judge(answer: Callable[..., Any], rng: np.random.Generator) -> Report:
         report = Report("")

@@ -29,7 +29,7 @@ def row_reconstructions(model: Model, x: np.ndarray) -> Figure:
     """Rows x and their decoder means E[x|z], at z = mu for a VAE, at the code z = f(x) otherwise.
 
     Two features span a plane; of one, E[x|z] stands over x. Of other rows six are shown, feature by feature, and below
-    them what the error of every feature is over 2,000 rows, as a share of the feature's standard deviation.
+    them what the error of every feature is over up to 2,000 rows, as a share of the feature's standard deviation.
 
     Shapes    x (N, D).
     """

@@ -26,6 +26,18 @@ def test_the_cause_is_named(name, monkeypatch):
         assert plant.words in f"{finding.message} || {finding.repair}", str(report)
 
 
+@pytest.mark.parametrize(("c", "sign"), [(-0.7, False), (0.7, True)])
+def test_the_sign_of_a_setting_that_is_missing_is_not_told_as_another_fault(c, sign):
+    def backward(dy, y):
+        return (-dy if sign else dy) * (1 - y * y)
+
+    x = {"x": np.random.default_rng(0).standard_normal((4, 3))}
+    (finding,) = check_vjp(lambda x, c: (c * np.tanh(x), np.tanh(x)), backward, x, constants={"c": c}).findings
+    assert finding.message.startswith("dx is minus 1.42857 times")
+    assert ("the sign is wrong" in finding.message) == sign
+    assert finding.repair == f"multiply by c{', and change the sign' * sign}"
+
+
 @pytest.mark.parametrize("name", PLANTED)
 def test_beside_the_lines_it_is_one_finding_about_the_same_gradients(name):
     plant = PLANTED[name]

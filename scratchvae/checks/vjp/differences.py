@@ -48,7 +48,7 @@ def length(weights: np.ndarray, a: np.ndarray) -> np.ndarray:
 
 
 def exact(x: np.ndarray, e: np.ndarray) -> np.ndarray:
-    """e rounded such that x +- 4e is exact, if x is larger than e and no power of two lies between; else nearly so."""
+    """e rounded such that x +- 4e is exact, if no power of two lies between these two; else nearly so."""
     return (8 * x + e) - 8 * x
 
 

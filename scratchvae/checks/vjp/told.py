@@ -165,7 +165,10 @@ def constant_words(t: Told) -> tuple[str, str, str]:
     found = next(filter(None, origins), None)
     look = "look for a constant that only the forward or only the backward has"
     how, why, repair = found or (f"{1 / size:.6g} times", look, "")
-    if minus:
+    parts = t.tried.formula() if t.tried.names else None
+    numbers = [*t.amounts.items(), *t.means.items(), *t.unproven.items(), *((name, a) for name, a, _ in parts or ())]
+    signed = any(a < 0 and name in f"{why} {repair}" for name, a in numbers)  # why: its own sign may be the minus
+    if minus and not signed:
         why, repair = f"the sign is wrong, and {why}", repair and f"{repair}, and change the sign"
     return minus + how, why, repair or f"multiply by {number(c).removesuffix(' * ')}"
 
