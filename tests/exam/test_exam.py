@@ -5,19 +5,37 @@ import re
 from pathlib import Path
 
 import pytest
-from marks import CHECKS, PAPERS, marks, page
+from marks import CHECKS, PAPERS, exceptions, marks_of, row, rows
 
 PAGE = (Path(__file__).parents[2] / "docs" / "exam.md").read_text()
+RUN = "run: python tests/exam/marks.py > docs/exam.md"
 
 
 @pytest.mark.slow
-def test_the_counts_are_those_of_a_run():
-    assert page(list(marks())) == PAGE, "run: python tests/exam/marks.py > docs/exam.md"
+@pytest.mark.parametrize("paper", PAPERS)
+def test_the_counts_and_what_is_said_are_those_of_a_run(paper):
+    found = marks_of(paper)
+    lines = [*rows(paper, found), *exceptions(found)]
+    assert lines == [line for line in PAGE.splitlines() if line in lines], RUN
+    names = {f"- {item.name} (" for other in PAPERS for item in importlib.import_module(other).ITEMS}
+    own = {f"- {mark.item.name} (" for mark in found}
+    told = [line for line in PAGE.splitlines() if line.startswith(tuple(names)) and line.startswith(tuple(own))]
+    assert told == [*exceptions(found)], RUN
+
+
+def numbers_of(line):
+    return [int(n) for n in re.findall(r"(?<=\| )\d+(?= \|)", line)]
+
+
+def test_the_last_line_is_the_sum_of_the_others():
+    lines = re.findall(r"^\| \w+, \w+ \| `\w+` \|.*$", PAGE, re.M)
+    total = [sum(column) for column in zip(*map(numbers_of, lines), strict=True)]
+    assert row("all | ", total) in PAGE.splitlines()
 
 
 def test_the_checks_are_worth_believing():
-    (counts,) = re.findall(r"^\| all \| (.*) \|$", PAGE, re.M)
-    wrong, caught, causes, one_finding, right, _, accused = map(int, counts.split(" | "))
+    (line,) = (line for line in PAGE.splitlines() if line.startswith("| all "))
+    wrong, caught, causes, one_finding, right, _, accused = numbers_of(line)
     assert caught >= 0.98 * wrong
     assert causes >= 0.85 * wrong
     assert one_finding >= 0.9 * wrong

@@ -24,6 +24,7 @@ from scratchvae.checks.sampler.draw import Draw, all_together, entry_by_entry
 from scratchvae.checks.sampler.instead import DRAW, Measured
 from scratchvae.checks.sampler.instead import findings as of_the_numbers
 from scratchvae.checks.sampler.law import MIXING, Point, Question, law_of
+from scratchvae.gaussian import LOG_2PI
 
 NOISES = 24
 BOUND = "elbo = -nll - kl"
@@ -107,13 +108,19 @@ def of_the_parts(b: Bound, drawn: Drawn) -> list[Finding]:
         found.append(other)
     else:
         found += drawn.findings
-        fits_a_prior = AS_AGREED in readings or (not readings and other_prior(b, drawn))
+        fits_a_prior = AS_AGREED in readings or is_of_the_noise(b, drawn) or (not readings and other_prior(b, drawn))
         found += [] if fits_a_prior else [of_the_kl(b, drawn, readings)]
     right = b.nll_of(drawn.z)  # (E, B)
     if not close(nll, right):
         found.append(wrong_nll(nll, right, drawn.z, b.x, inner(b.model), b.likelihood))
     wrong = wrong_sum("elbo", b.terms["elbo"], nll, kl)
     return [*found, wrong] if wrong else found
+
+
+def is_of_the_noise(b: Bound, drawn: Drawn) -> bool:
+    """Is log q(z) written in terms of eps, which is right for every right draw: is the draw alone wrong?"""
+    log_q = -0.5 * ((b.eps**2 + LOG_2PI).sum(axis=1)[:, None] + b.heads[1].sum(axis=1))  # (E, B)
+    return bool(drawn.findings) and close(b.terms["kl"] + log_normal(drawn.z), log_q)
 
 
 def of_another_q(b: Bound, drawn: Drawn) -> Finding | None:
@@ -262,7 +269,8 @@ def of_the_kl(b: Bound, drawn: Drawn, readings: list[Reading]) -> Finding:
         return Finding(("elbo",), "missing-term", "the kl is missing from the bound", BOUND)
     if finding.message.endswith("a constant"):
         text = finding.message.replace("the kl", "the kl or the nll in the bound")
-        return finding._replace(inputs=("elbo",), message=text)
+        repair = f"{finding.repair}; nll with all of its constant"
+        return finding._replace(inputs=("elbo",), message=text, repair=repair)
     if finding.cause in ("sign", "factor") and finding.message.startswith("the kl"):
         return finding._replace(inputs=("elbo",), message=f"in the bound {finding.message}")
     return finding

@@ -236,5 +236,5 @@ def of_the_weights(weights: dict[str, float], constant: float) -> Finding | None
     text = f"the kl is off by the same {nats(constant)} for every z: a constant"
     halves = constant / (0.5 * LOG_2PI)
     of_pi = abs(halves - round(halves)) < ALLOWED
-    others = "each with its 0.5 * log(2 pi) or both without" if of_pi else "log q(z) with its - sum log sigma"
+    others = "each with its 0.5 * log(2 pi) or both without" if of_pi else "nothing beside them"
     return Finding(("kl",), "missing-term", text, f"{how}, {others}")

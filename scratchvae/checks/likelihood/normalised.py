@@ -218,8 +218,12 @@ def sums_over_pixels(p: Any, masses: list[Mass], rng: np.random.Generator) -> Cl
     if np.allclose(alone, sums, rtol=SUM):
         text = "the nll of an image changes with the other images of the batch: rows meet in it"
         return claim._replace(finding=Finding(("nll",), "shape", text, "sums and means along axis 1 alone"))
+    if np.ptp(more := whole - sums) <= SUM * np.abs(more).max():
+        text = f"the nll of {D} pixels is off from the sum of theirs by the same {nats(more.mean())} in every row"
+        text = f"{text}: a constant is counted once, and not for each pixel, or the other way round"
+        return claim._replace(finding=Finding(("nll",), "missing-term", text, "the constant of each pixel, once each"))
     c = ratio(whole, sums)
-    how, repair = "has nothing of them", "a sum over the pixels of a row, axis 1"
+    how, repair = "is not theirs in any simple way", "a sum over the pixels of a row, axis 1"
     if c:
         how, repair = off_by(c, {"D": D}, sure=True)  # why: of one pixel it is right
     text = f"the nll of {D} pixels is not the sum of theirs: it {how}"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchvae.checks.amounts import off_by, same
+from scratchvae.checks.amounts import nats, off_by, same
 from scratchvae.checks.likelihood.density import Mass, Pixel
 from scratchvae.checks.likelihood.elsewhere import MANY, ORDER, rows_of
 from scratchvae.checks.likelihood.lattices import attempt
@@ -86,6 +86,9 @@ def of_the_normaliser(masses: list[Mass]) -> Finding | None:
         return Finding(("nll",), "missing-term", "a normalising term is missing", REPAIR)
     table = np.stack([seen.written, np.ones(len(rows))], axis=1)  # (L, 2)
     c, constant = np.linalg.lstsq(table, seen.right, rcond=None)[0].tolist()
+    if fits(seen.written + constant, seen.right):
+        text = f"but for a constant the terms in the logits are right: {nats(constant)} a pixel are missing"
+        return Finding(("nll",), "missing-term", text if constant > 0 else text.replace("missing", "too many"), REPAIR)
     if c and fits(table @ [c, constant], seen.right):
         how, repair = off_by(1 / c)
         cause = "sign" if same(c, -1.0) else "factor"

@@ -19,6 +19,7 @@ from scratchvae.checks.likelihood.variants import Changed, multiplied
 from scratchvae.checks.report import Finding, Report
 from scratchvae.checks.vjp.check import check_vjp
 from scratchvae.checks.vjp.differences import TOLERANCE
+from scratchvae.checks.vjp.scope import numbers_of_class
 
 STEP = 1e-4  # of a logit
 CLOSE = 1e-4  # of two slopes, relative to the largest: what differences of a total leave
@@ -49,9 +50,19 @@ def slope(p: Any, masses: list[Mass], rng: np.random.Generator) -> Claim:
     if row.status == "untested":  # why: some entries were not seen, and those that were decide
         error = error or math.nan
     wrong = report.findings or row.status not in ("ok", "untested")
-    finding = report.findings[0]._replace(inputs=("nll_backward",)) if report.findings else None
+    finding = asked(report.findings[0], p)._replace(inputs=("nll_backward",)) if report.findings else None
     note = (row.note + widened(dlogits)).removeprefix("; ")
     return Claim("nll_backward", math.inf if wrong else error, TOLERANCE, note, finding)
+
+
+def asked(finding: Finding, p: Any) -> Finding:
+    """Of a constant that is a number of the likelihood's own, or one over it, whether it is that."""
+    c = abs(finding.factor or 0.0) if finding.cause == "factor" else 0.0
+    numbers = {**numbers_of_class(p), **getattr(p, "__dict__", {})} if c else {}
+    for name, a in numbers.items():
+        if type(a) in (int, float) and a > 0 and min(abs(c - a), abs(c - 1 / a)) < 1e-6 * c:
+            return finding._replace(message=f"{finding.message}; {name} is {a:g} here: is it that?")
+    return finding
 
 
 def beside_a_wrong_nll(report: Report, masses: list[Mass]) -> Report:

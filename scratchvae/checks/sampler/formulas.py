@@ -108,3 +108,47 @@ MEANS = (
     Formula("mu minus its mean over the latents", lambda m, v: m - mean_over(m, -1), "missing-term"),
     Formula("mu minus its mean over the rows", lambda m, v: m - mean_over(m, -2), "missing-term"),
 )
+
+
+class Draw(NamedTuple):
+    """All of a draw as it is written by mistake: its mean, and what eps is multiplied with."""
+
+    formula: str
+    why: str
+    cause: str
+    values: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+DRAWS = (
+    Draw(
+        "logvar + exp(mu / 2) * eps",
+        "mu and logvar have changed places",
+        "transpose",
+        lambda m, v: (v, np.exp(0.5 * m)),
+    ),
+    Draw(
+        "(mu + sigma) * eps",
+        "mu is inside of the brackets, and the mean of z is 0",
+        "missing-term",
+        lambda m, v: (0 * m, m + sigma(v)),
+    ),
+    Draw("sigma + mu * eps", "mu and sigma have changed places", "transpose", lambda m, v: (sigma(v), m)),
+    Draw(
+        "mu + sigma + eps",
+        "+ stands where * belongs, before eps",
+        "elementwise-factor",
+        lambda m, v: (m + sigma(v), np.ones(m.shape)),
+    ),
+    Draw(
+        "mu * sigma * eps",
+        "* stands where + belongs, behind mu",
+        "missing-term",
+        lambda m, v: (0 * m, m * sigma(v)),
+    ),
+    Draw(
+        "mu * sigma + eps",
+        "+ and * have changed places",
+        "elementwise-factor",
+        lambda m, v: (m * sigma(v), np.ones(m.shape)),
+    ),
+)

@@ -14,7 +14,7 @@ import numpy as np
 
 from scratchvae.checks.amounts import number, times
 from scratchvae.checks.report import Finding
-from scratchvae.checks.sampler.formulas import MEANS, SPREADS, Formula
+from scratchvae.checks.sampler.formulas import DRAWS, MEANS, SPREADS, Formula
 
 EXACT = 1e-7  # relative: what a formula may leave over, where measuring is exact
 OF_THE_MEAN, OF_THE_SPREAD = 1e-9, 1e-4  # relative: how far off they may be; a tiny constant under a root is no fault
@@ -221,12 +221,10 @@ def of_both(m: Measured) -> Said | None:
     s, d, sigma = m.spread, m.shift, m.sigma
     mean_error = m.shift_error + EXACT * (np.abs(m.mu) + sigma)
     with np.errstate(all="ignore"):
-        if fits(d, m.logvar, mean_error) and fits(np.abs(s), np.exp(0.5 * m.mu), m.spread_error):
-            return Said("z is logvar + exp(mu / 2) * eps: mu and logvar have changed places", "transpose")
-        if fits(d, 0 * d, mean_error) and fits(np.abs(s), np.abs(m.mu + sigma), m.spread_error):
-            return Said("z is (mu + sigma) * eps: mu is inside of the brackets, and the mean of z is 0", "missing-term")
-        if fits(d, sigma, mean_error) and fits(np.abs(s), np.abs(m.mu), m.spread_error):
-            return Said("z is sigma + mu * eps: mu and sigma have changed places", "transpose")
+        for draw in DRAWS:
+            shift, times_eps = draw.values(m.mu, m.logvar)
+            if fits(d, shift, mean_error) and fits(np.abs(s), np.abs(times_eps), m.spread_error):
+                return Said(f"z is {draw.formula}: {draw.why}", draw.cause)
         whole = s / sigma  # (K, B, Z)  what the whole draw is multiplied with, if it is
         if fits(d, whole * m.mu, mean_error * np.maximum(1, np.abs(whole))):
             if c := constant(s, sigma, m.spread_error):

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from scratchvae.checks.vjp.case import Claim
-from scratchvae.checks.vjp.changes import CURVES, Change
+from scratchvae.checks.vjp.changes import CURVES
 from scratchvae.checks.vjp.followed import Point
+from scratchvae.checks.vjp.operation import Change
 from scratchvae.checks.vjp.trials import all_right
 from scratchvae.checks.vjp.watched import Here, Setting, Watch, gradients, of_the_forward, with_it
 

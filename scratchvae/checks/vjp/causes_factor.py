@@ -12,6 +12,7 @@ from scratchvae.checks.vjp.word import ONE, Word
 
 FEW = 300  # numbers that a first look compares
 NEARLY = 1e-4
+MINUS = 0.15
 MOSTLY = 0.75  # so much of what a mask hides must be there without it
 OF_DY = (Word("dy, the upstream gradient,", "dy", 0.8), Word("mask dy > 0", "(dy > 0)", 1.5))
 
@@ -61,6 +62,7 @@ def array_factors(case: Case, seen: Seen, right: np.ndarray, got: np.ndarray) ->
                 or (single and ONE not in (u_word, v_word))
                 or (v_word == ONE and says_nothing(u, got))
                 or (u_word == ONE and says_nothing(v, right))
+                or (ONE not in (u_word, v_word) and u.size > 1 and ratio(u, v) is not None)  # why: they are one word
                 or not told_apart(u, v, right, got)
                 or hidden_by(u_word, u, v, right)
                 or (u_word == ONE and hides_little(v, right))
@@ -121,6 +123,7 @@ def is_nice(c: float | None) -> bool:
 
 
 def factor_claim(u: Word, v: Word, place: str, c: float) -> Claim:
+    u, v = reduced(u, v)
     kind = "lacks" if v == ONE else "too many" if u == ONE else "in place of"
     slopes = u.cost < 1 and v.name.startswith("the slope")  # why: another one for that of the forward is a usual slip
     cost = (
@@ -128,12 +131,23 @@ def factor_claim(u: Word, v: Word, place: str, c: float) -> Claim:
         + (1.4 if slopes else u.cost + v.cost)
         + (0.6 if u.cost < 1 and v.name.endswith("^2") else 0.0)  # why: T (1 - T) for T^2 is 1 - T for T
         + {"out": 0.0, "in": 0.1, "mid": 0.2}[place]
-        + (0.3 if abs(abs(c) - 1) > 1e-6 else 0.0)
+        + (0.3 if abs(abs(c) - 1) > 1e-6 else MINUS if c < 0 else 0.0)  # why: |x| is -x where all are negative
         + (
             1.0 if " - " in u.name + v.name and (u.name in v.name or v.name in u.name) else 0.0
         )  # why: p for p - t lacks t
     )
     return Claim("elementwise-factor", kind, (u, v), place, c, cost=cost)
+
+
+def reduced(u: Word, v: Word) -> tuple[Word, Word]:
+    """u and v without what they have in common: (1 - a) over (1 - a^2) is one over (1 + a)."""
+    for one, square in ((u, v), (v, u)):
+        a = square.name.removeprefix("(1 - ").removesuffix("^2)")
+        if square.name == f"(1 - {a}^2)" and one.name in (f"(1 - {a})", f"{a} (1 - {a})"):
+            left = ONE if one.name == f"(1 - {a})" else Word(a, a, one.cost)
+            more = Word(f"(1 + {a})", f"(1 + {a})", square.cost)
+            return (left, more) if square == v else (more, left)
+    return u, v
 
 
 def at_place(case: Case, seen: Seen, place: str) -> Iterator[tuple[Word, np.ndarray]]:

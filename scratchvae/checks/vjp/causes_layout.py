@@ -150,7 +150,8 @@ def untransposed(case: Case, seen: Seen) -> Iterator[Claim]:
         return
     slopes = [word for word in case.words if word.name.startswith("the slope") and (case.values[word.name] != 0).all()]
     for name, W in case.arrays.items():
-        for axis in {0, len(seen.shape) - 1} if square(W) else ():
+        spans = [spanned_with_its_transpose(M) for M in (W, W.T)] if square(W) else []
+        for axis in {0, len(seen.shape) - 1} if spans else ():
             for word in [ONE, *slopes] if seen.shape[axis] == len(W) else ():
                 full = aligned(np.ones(()) if word == ONE else case.values[word.name], seen.shape)
                 if full is None:
@@ -159,7 +160,8 @@ def untransposed(case: Case, seen: Seen) -> Iterator[Claim]:
                     np.moveaxis(a.T.reshape(-1, *seen.shape) / full, axis + 1, 0).reshape(len(W), -1)
                     for a in (seen.right, seen.got)
                 )  # (n, any)
-                if any(are_both_of_one(M, right, got) for M in (W, W.T)):
+                both = np.concatenate([right, got])  # (2 n, any)
+                if any(np.abs(both - U @ (U.T @ both)).max() <= EXPLAINED * np.abs(both).max() for U in spans):
                     yield Claim("transpose", "untransposed", (word,), detail=(name,), cost=1.3 + word.cost)
 
 
@@ -167,11 +169,10 @@ def is_one(c: float | None) -> bool:
     return c is not None and abs(c - 1) < EXPLAINED
 
 
-def are_both_of_one(M: np.ndarray, right: np.ndarray, got: np.ndarray) -> bool:
-    """Is right = M s and got = M^T s for one s?"""
-    table, both = np.concatenate([M, M.T]), np.concatenate([right, got])  # (2 n, n), (2 n, any)
-    left = both - table @ np.linalg.lstsq(table, both, rcond=None)[0]
-    return bool(np.abs(left).max() <= EXPLAINED * np.abs(both).max())
+def spanned_with_its_transpose(M: np.ndarray) -> np.ndarray:
+    """U (2 n, rank), orthonormal: right = M s and got = M^T s for one s if right over got is in what U spans."""
+    U, s, _ = np.linalg.svd(np.concatenate([M, M.T]), full_matrices=False)
+    return U[:, s > 1e-12 * s[0]]
 
 
 def square(W: np.ndarray) -> bool:

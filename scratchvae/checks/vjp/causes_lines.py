@@ -110,10 +110,10 @@ def a_softmax(case: Case, seen: Seen) -> Iterator[Claim]:
     for line, s in seen.beside.items():
         for name, A in case.arrays.items():
             for axis in (-1, 0) if A.shape == seen.shape == s.shape[1:] and A.ndim else ():
-                if are_shares(np.moveaxis(A, axis, -1)):
+                if A.shape[axis] > 1 and are_shares(np.moveaxis(A, axis, -1)):
                     total = (s * A).sum(axis=axis + (axis == 0), keepdims=True)
                     if c := ratio(seen.right, seen.picked(A * (s - total))):
-                        yield Claim("missing-term", "softmax", detail=(name, line, axis), factor=c, cost=2.3)
+                        yield Claim("missing-term", "softmax", detail=(name, line, axis), factor=c, cost=2.3 + odd(c))
 
 
 def a_norm(case: Case, seen: Seen) -> Iterator[Claim]:
@@ -127,12 +127,12 @@ def a_norm(case: Case, seen: Seen) -> Iterator[Claim]:
     words = [(w, a) for w in case.words if w.cost < SIMPLE and (a := case.values[w.name]).shape == seen.shape]
     for line, s in seen.beside.items():
         for axis in (0, -1) if s.shape[1:] == seen.shape and len(seen.shape) > 1 else ():
-            for u, a in [(ONE, np.ones(())), *words]:
+            for u, a in [(ONE, np.ones(())), *words] if seen.shape[axis] > 1 else ():
                 total = a * (s * a).sum(axis=axis + (axis == 0), keepdims=True)
                 if c := ratio(left, seen.picked(total)):
                     front = "" if u == ONE else f"{u.formula} * "
                     formula = f"{front}({front}{line}).sum(axis={axis}, keepdims=True)"
-                    cost = 2.2 + u.cost / 4 + (NAMELESS if line.startswith("(what ") else 0.0)
+                    cost = 2.2 + odd(c) + u.cost / 4 + (NAMELESS if line.startswith("(what ") else 0.0)
                     yield Claim("missing-term", "norm", (), "", c, (line, axis, formula), cost=cost)
 
 

@@ -40,7 +40,7 @@ def may_be_one(seen: Seen, row: np.ndarray, count: int) -> bool:
 
 def wrong_axis(case: Case, seen: Seen) -> Iterator[Claim]:
     """dy (B,) meets (B, D) without [:, None]: if B = D it broadcasts along the columns, and no shape tells."""
-    if len(case.shape) != 1 or seen.shape != case.shape * 2 or not seen.fits:
+    if len(case.shape) != 1 or case.shape[0] < 2 or seen.shape != case.shape * 2 or not seen.fits:
         return
     B = case.shape[0]
     rows, columns = (np.broadcast_to(case.dys.reshape(-1, *axes), (len(case.dys), B, B)) for axes in ((B, 1), (1, B)))

@@ -6,15 +6,19 @@ Each hypothesis yields a change, and what computes the value that the operation 
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from scratchvae.checks.vjp.operation import Change, Changed, Operation, done
 from scratchvae.checks.vjp.scope import grouped, opposite, transposed
 
 FITTING = 60  # matrix products that are tried
+LOG = 2.2  # a factor inside a log is a term
+ONE_MORE = 1.9  # what a 1 more costs, or less: (1 - y) (1 + y) is a slope
+AGAIN = 0.3  # what it costs that a number is there already
 NAMES = 20  # that are tried beside an operand; of more those that came last
 COUNTERPARTS: dict[Any, tuple[str, str, Any]] = {
     np.add: ("+", "-", np.subtract),
@@ -35,62 +39,6 @@ CURVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "np.sign": np.sign,
     "np.abs": np.abs,
 }
-
-
-class Operand(NamedTuple):
-    """What an operation is done with, how it is written, and the operation done with something else."""
-
-    text: str
-    value: np.ndarray
-    put: Callable[[np.ndarray], Any]
-    shape: tuple[int, ...]  # up to which it may be spread
-
-
-class Operation(NamedTuple):
-    """What is computed at a site: function(*operands), and how the operands are written."""
-
-    function: Callable[..., Any]
-    ufunc: Any  # the plain function of NumPy behind it
-    operands: Sequence[Any]
-    texts: Sequence[str]
-    result: np.ndarray
-    text: str
-    names: Mapping[str, np.ndarray]  # what is known there, by the name that one would write
-    numbers: Mapping[str, float]  # those of the names that are plain numbers, handed in
-    axis: int | tuple[int, ...] | None = None  # along which it goes
-
-    def only(self, change: "Change") -> "Operation":
-        """With no more names than this change needs."""
-        return self._replace(names={name: a for name, a in self.names.items() if name in change.word})
-
-    @property
-    def parts(self) -> Iterator[Operand]:
-        """Its operands, those that are arrays of floats; and all of it, as if that were done with by doing nothing."""
-        for i, (a, text) in enumerate(zip(self.operands, self.texts, strict=True)):
-            if isinstance(a, np.ndarray | np.floating) and np.asarray(a).dtype.kind == "f":
-                shape = (
-                    self.result.shape if isinstance(self.ufunc, np.ufunc) and self.ufunc.signature is None else a.shape
-                )
-                yield Operand(text, np.asarray(a), partial(self.with_operand, i), shape)
-        if self.text:
-            yield Operand(self.text, self.result, lambda value: value, self.result.shape)
-
-    def with_operand(self, place: int, value: np.ndarray) -> Any:
-        return self.function(*(value if i == place else a for i, a in enumerate(self.operands)))
-
-
-class Change(NamedTuple):
-    """One change: that of the operand `old`, or of all of it, which is then written `new`."""
-
-    cause: str
-    kind: str
-    old: str
-    word: str
-    new: str
-    cost: float
-
-
-Changed = Iterator[tuple[Change, Callable[[], Any]]]
 
 
 def another_operator(op: Operation) -> Changed:
@@ -130,8 +78,9 @@ def one_operand_alone(op: Operation) -> Changed:
 def another_function(op: Operation) -> Changed:
     """np.cos(a) in place of np.sin(a)."""
     if len(op.operands) == 1 and op.ufunc in CURVES.values():
+        positive = bool((np.asarray(op.operands[0]) >= 0).all())
         for name, curve in CURVES.items():
-            new = f"{name}({op.texts[0]})"
+            new = op.texts[0] if curve is np.abs and positive else f"{name}({op.texts[0]})"
             change = Change("elementwise-factor", "instead", op.text, new, new, 1.2)
             yield change, partial(curve, np.asarray(op.operands[0]))
 
@@ -179,8 +128,25 @@ def another_number(op: Operation) -> Changed:
     sizes = {abs(a) for a, is_plain in zip(op.operands, plain, strict=True) if is_plain}
     for name, u in op.numbers.items() if len(sizes) == 1 and 0 not in sizes else ():
         new = [math.copysign(u, a) if is_plain else a for a, is_plain in zip(op.operands, plain, strict=True)]
-        change = Change("factor", "number", f"{sizes.copy().pop():g}", name, name, 1.2)
-        yield change, partial(op.function, *new)
+        old = op.texts[plain.index(True)] if sum(plain) == 1 else f"{sizes.copy().pop():g}"
+        yield Change("factor", "number", old, name, name, 1.2), partial(op.function, *new)
+    if op.ufunc in (np.add, np.subtract, np.multiply, np.divide) and sum(plain) == 1 and len(plain) == 2:
+        yield from an_array_for_a_number(op, plain.index(True))
+
+
+def an_array_for_a_number(op: Operation, place: int) -> Changed:
+    """u in place of a plain number, or times or divided by it."""
+    n, text = op.operands[place], op.texts[place]
+    for name, u in op.names.items():
+        if np.ndim(u) and n and spread(u, op.result.shape) is not None:
+            new = f"-{name}" if n < 0 else name
+            change = Change("elementwise-factor", "number", text, new, new, 1.5)
+            yield change, partial(op.with_operand, place, math.copysign(1, n) * u)
+            if abs(n) != 1:
+                times = Change("elementwise-factor", "beside", text, name, f"{text} * {name}", 1.6)
+                yield times, partial(op.with_operand, place, n * u)
+                divided = Change("elementwise-factor", "too many", text, name, f"{text} / {name}", 1.6)
+                yield divided, partial(done, partial(op.with_operand, place), np.divide, n, u)
 
 
 def a_clip(op: Operation) -> Changed:
@@ -213,22 +179,30 @@ def a_name_beside(op: Operation) -> Changed:
         for name, u in known.items():
             if (full := spread(u, shape)) is None or (text == op.text and op.ufunc in (np.multiply, np.divide)):
                 continue
-            cause, less = ("factor", 0.4) if name in op.numbers else ("elementwise-factor", 0.0)
+            cause = "factor" if name in op.numbers else "elementwise-factor"
+            open_ = " or 2" if op.numbers.get(name) == 2 and isinstance(op.numbers[name], int) else ""
+            less = 0.4 * (name in op.numbers and not open_)  # why: a setting that is forgotten is a usual slip
             for word, value, cost in factors(name, full, op.text):
-                cost -= less  # why: a setting that is forgotten is a usual slip
-                times = Change(cause, "beside", text, word, f"{grouped(text)} * {word}", 1.4 + cost)
+                cost += AGAIN * (name in op.numbers and name in op.text)  # why: another length may be the two of them
+                cost += LOG * (op.ufunc is np.log) - less
+                times = Change(cause, f"beside{open_}", text, word, f"{grouped(text)} * {word}", 1.4 + cost)
                 yield times, partial(done, put, np.multiply, a, value)
-                divided = Change(cause, "too many", text, word, f"{grouped(text)} / {grouped(word)}", 1.6 + cost)
+                if word == text:
+                    change = Change("elementwise-factor", "instead", text, "1", "1", 1.5)
+                    yield change, partial(put, np.ones(a.shape))
+                    continue
+                divided = Change(
+                    cause, f"too many{open_}", text, word, f"{grouped(text)} / {grouped(word)}", 1.6 + cost
+                )
                 yield divided, partial(done, put, np.divide, a, value)
 
 
-def done(put: Callable[[np.ndarray], Any], does: Callable[..., Any], *operands: Any) -> Any:
-    return put(does(*operands))
-
-
 def a_term_beside(op: Operation) -> Changed:
-    """a + u, a - u, or a + u w, a - u w, in place of a."""
+    """a + 1, a - 1, a + u, a - u, or a + u w, a - u w, in place of a."""
     for text, a, put, shape in op.parts:
+        for sign, does in (("+", np.add), ("-", np.subtract)):
+            change = Change("missing-term", "term", text, f"{sign}1", f"({text} {sign} 1)", ONE_MORE)
+            yield change, partial(done, put, does, a, 1.0)
         terms = {name: full for name, u in op.names.items() if (full := spread(u, shape)) is not None}
         pairs = itertools.combinations(list(terms.items())[:NAMES], 2)
         products = {f"{p} * {q}": u * v for (p, u), (q, v) in pairs}

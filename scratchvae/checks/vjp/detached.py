@@ -17,8 +17,8 @@ from scratchvae.backend import to_numpy
 from scratchvae.checks.report import listed
 from scratchvae.checks.vjp.call import copied
 from scratchvae.checks.vjp.case import Claim
-from scratchvae.checks.vjp.changes import Change, Operation
 from scratchvae.checks.vjp.followed import SITES, Point
+from scratchvae.checks.vjp.operation import Change, Operation
 from scratchvae.checks.vjp.tape import Site, Tape, plain
 
 STEP = 1e-5  # of the differences, relative to an input

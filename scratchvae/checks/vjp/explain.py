@@ -35,7 +35,7 @@ from scratchvae.checks.vjp.origins import amounts, means, sizes, sure_sizes, unp
 from scratchvae.checks.vjp.point import Hints, cases_at, other_settings
 from scratchvae.checks.vjp.sentences import told
 from scratchvae.checks.vjp.settings import Settings, held
-from scratchvae.checks.vjp.told import Told, size_in
+from scratchvae.checks.vjp.told import Told, gradients, size_in
 from scratchvae.checks.vjp.tried import Tried, tried
 
 GENERAL: dict[str, Hypothesis] = {
@@ -50,6 +50,7 @@ NAMES: dict[str, Hypothesis] = {
 }
 HYPOTHESES = GENERAL | LINES | CHANGES | NAMES  # about gradients, values on the way, operations there, and names
 SURE = 1.65  # a claim about gradients that costs less is told; a dearer one only if no line is a better reason
+HERE = 2.0  # what it costs that a claim holds for the numbers alone that were handed in
 UNEVEN = "elementwise-factor"
 OF_GRADIENTS = {  # and what is not asked about values on the way
     *("a_constant", "nothing_there", "another_shape", "another_order", "two_factors", "a_missing_mask"),
@@ -103,7 +104,8 @@ def explain(
         chosen = smallest_cover(said, VAGUE)
         settings = Settings(pair, x, index, hints)
         about = Telling(pair, x, case, index, numbers, lambda claim, name: settings.front(claim, name, said, general))
-        if len(chosen) == 1 and chosen[0][1] == frozenset(index) and is_sure(chosen[0][0]):
+        here = any(claim.kind != "constant" and about.front(claim, min(names)) is None for claim, names in chosen)
+        if len(chosen) == 1 and chosen[0][1] == frozenset(index) and is_sure(chosen[0][0]) and not here:
             return told_of(about, chosen)
         families = ({n: h for n, h in general.items() if n not in OF_GRADIENTS}, own, small, names)
         lines = by_lines_at([*again], settings.cases, *families)
@@ -111,14 +113,17 @@ def explain(
         if not chosen and not (lines.claim and lines.claim.cost <= CHEAP):
             chosen = by_rows(pair, x, index, worst, general)
         whole = frozenset().union(*(names for _, names in chosen)) == frozenset(index)
-        if lines.claim and (not whole or lines.claim.cost <= sum(cost_of(claim) for claim, _ in chosen)):
+        cost = sum(cost_of(claim) for claim, _ in chosen) + HERE * here
+        if lines.claim and (not whole or lines.claim.cost + HERE * lines.here <= cost):
             return [at_line(case, lines, list(index), numbers)]
         right = [name for name in x if name not in index]
         nothing = [(nothing_known(index, numbers, right, lines.lines), frozenset(index))]
+        if chosen and not whole and all(claim.cause == "unknown" for claim, _ in chosen):
+            chosen = []  # why: what is said of some inputs alone would leave the others without a word
         vague = [(claim, names) for claim, names in smallest_cover(said) if claim.cause != "unknown" or not lines.lines]
         if any(n.wrong for n in few_wrong(index, numbers)):
             vague = []  # why: which few entries are wrong says more
-        return told_of(about, chosen or vague or nothing)
+        return beside_others(told_of(about, chosen or vague or nothing), list(index))
 
 
 def by_lines_at(cases: list[Case], others: list[Case], *families: Mapping[str, Hypothesis]) -> Found:
@@ -129,8 +134,14 @@ def by_lines_at(cases: list[Case], others: list[Case], *families: Mapping[str, H
 
 def is_sure(claim: Claim) -> bool:
     """A simple claim; one of what stands in place of the slope of the forward; one about a part of an objective."""
-    of_the_slope = claim.kind == "in place of" and claim.words[0].cost < 1
-    return claim.cost < SURE or of_the_slope or claim.kind in ("objective", "fork") or claim.kind.endswith(" of")
+    other = claim.kind == "in place of"
+    of_the_slope = other and claim.words[0].cost < 1
+    return (
+        claim.cost < SURE
+        or of_the_slope
+        or claim.kind in ("objective", "fork")
+        or (claim.kind.endswith(" of") and not other)
+    )
 
 
 def cost_of(claim: Claim) -> float:
@@ -141,6 +152,14 @@ def cost_of(claim: Claim) -> float:
 def told_of(about: Telling, chosen: list[Believed]) -> list[Finding]:
     """What is believed, a finding each."""
     return [finding(about, claim, [name for name in about.entries if name in names]) for claim, names in chosen]
+
+
+def beside_others(found: list[Finding], names: list[str]) -> list[Finding]:
+    """With those of the wrong inputs that no finding speaks of, in the first of them."""
+    if left := [name for name in names if not any(name in finding.inputs for finding in found)]:
+        text = f"{found[0].message}; {gradients(left)} {'are' if len(left) > 1 else 'is'} wrong, too"
+        found = [found[0]._replace(message=f"{text}, which this does not explain"), *found[1:]]
+    return found
 
 
 def at_line(case: Case, lines: Found, names: list[str], numbers: Mapping[str, Numbers]) -> Finding:
@@ -155,13 +174,19 @@ def at_line(case: Case, lines: Found, names: list[str], numbers: Mapping[str, Nu
         about = about._replace(names=["it"], shapes=[lines.shape], called=lines.where)
     message, repair = told(about)
     repair += size_in(repair, about)
-    if lines.maybe:
+    if lines.maybe and not message.endswith("is it that?"):
         message = f"{message}; {' or '.join(lines.maybe[:2])} is as much here: is it that?"
     if lines.minus:
         message = f"{message}; or a minus is missing, or there twice, in {lines.minus}"
+    if lines.helper and lines.claim.kind == "constant":
+        message = f"{message}; in {lines.helper}, or where it is called"
+    if lines.others:
+        message = f"{message}; or in {lines.others}"
     if lines.here:
         repair = f"{repair}, while {held(case.pair)}"
-        message = f"{message}, while {held(case.pair)}" if lines.claim.kind == "constant" else message
+        message = (
+            f"{message}, while {held(case.pair)}" if lines.claim.kind == "constant" and message[-1] != "?" else message
+        )
     uneven = lines.claim.cause == "factor" and lines.fixed and is_uneven(case)
     return with_numbers(Finding(tuple(names), UNEVEN if uneven else lines.claim.cause, message, repair), numbers)
 

@@ -18,6 +18,7 @@ from scratchvae.checks.vjp.cover import VAGUE, opinions, simpler
 from scratchvae.checks.vjp.detached import PATH, claim_of_it, detached
 from scratchvae.checks.vjp.followed import Held, Point, Solved, leading, point_at, same, solved
 from scratchvae.checks.vjp.repeats import repeats_added
+from scratchvae.checks.vjp.scope import is_sum
 from scratchvae.checks.vjp.tape import Site
 from scratchvae.checks.vjp.trials import (
     Changes,
@@ -31,6 +32,7 @@ from scratchvae.checks.vjp.words import vocabulary
 
 FEW, MANY = 4, 99  # lines that are told
 ODD = 0.7
+LATER = 0.1  # what it costs that it has a factor: a line before or behind may do without
 CHEAP = 2.2  # a claim that costs more may not be the best
 EVIDENCE = 12  # numbers that a claim has to explain, in all points
 
@@ -40,7 +42,8 @@ class Found(NamedTuple):
 
     lines: where a single slip could be; here: it holds for the numbers that were handed in, and not for others; maybe:
     numbers known there, of which one would do in place of its constant; minus: other lines at which one would do;
-    fixed: the value does not depend on dy.
+    others: those at which the same factor would do; fixed: the value does not depend on dy; helper: the
+    function that the line is in, if that is not the backward itself.
     """
 
     claim: Claim | None = None
@@ -50,6 +53,8 @@ class Found(NamedTuple):
     here: bool = False
     maybe: tuple[str, ...] = ()
     minus: str = ""
+    others: str = ""
+    helper: str = ""
     fixed: bool = False
 
 
@@ -109,11 +114,13 @@ def the_simplest(found: Sequence[tuple[Claim, Site, tuple[int, ...]]], held: lis
     elsewhere = not site.is_returned and file != Path(getattr(written, "co_filename", file)).name
     maybe = [number_of(c) for c, other, _ in found if other == site and claim.kind == "constant"]
     maybe = list(dict.fromkeys(filter(None, maybe)))
-    minus = other_signs(found, claim, site)
+    minus, others = other_signs(found, claim, site), other_factors(found, claim, site)
     values = [run.values for each in held if each.site == site for run in each.points[0].runs]
     still = bool(values) and same(values[0].get(site), values[-1][site])
     where = f"{where} of {file}" if elsewhere else where
-    return Found(claim, where, shape, maybe=tuple(maybe), minus=minus, fixed=still)
+    helper = "" if elsewhere or site.is_returned or site.code is written else site.code.co_name
+    helper = helper if helper.isidentifier() and "line" in where else ""
+    return Found(claim, where, shape, maybe=tuple(maybe), minus=minus, others=others, fixed=still, helper=helper)
 
 
 def other_signs(found: Sequence[tuple[Claim, Site, tuple[int, ...]]], claim: Claim, site: Site) -> str:
@@ -123,11 +130,20 @@ def other_signs(found: Sequence[tuple[Claim, Site, tuple[int, ...]]], claim: Cla
     return lines_of([other for c, other, _ in found if c.cause == "sign" and other.line not in (0, site.line)], MANY)
 
 
+def other_factors(found: Sequence[tuple[Claim, Site, tuple[int, ...]]], claim: Claim, site: Site) -> str:
+    """Where a factor is missing, or too many, the lines on the way there at which it may be just as well."""
+    kinds = ("changed: beside", "changed: too many")
+    if not claim.kind.startswith(kinds):
+        return ""
+    same_word = [(c, other) for c, other, _ in found if c.kind.startswith(kinds) and c.detail[1] == claim.detail[1]]
+    return lines_of([other for _, other in same_word if other.line not in (0, site.line)])
+
+
 def number_of(claim: Claim) -> str:
     """The number known by a name that a change brings in, or divides by."""
-    if claim.cause != "factor" or claim.kind not in ("changed: beside", "changed: too many"):
+    if claim.cause != "factor" or not claim.kind.startswith(("changed: beside", "changed: too many")):
         return ""
-    return claim.detail[1] if claim.kind.endswith("beside") else f"1 / {claim.detail[1]}"
+    return claim.detail[1] if claim.kind.startswith("changed: beside") else f"1 / {claim.detail[1]}"
 
 
 def claims_at_sites(
@@ -164,7 +180,9 @@ def claims_at_sites(
                 for name, claims in about.items():
                     numbers = sum(np.count_nonzero(case.seen[name].right) for case in there)
                     site, shape = some[int(name)], there[0].seen[name].shape
-                    claims = [fixed(c) if mixed else c for c in claims if numbers >= EVIDENCE and speaks_of_it(c)]
+                    once = len(points[0].runs[-1].values[site]) == 1
+                    claims = [c for c in claims if numbers >= EVIDENCE and speaks_of_it(c)]
+                    claims = [fixed(c) if mixed else c for c in claims if once or c.kind != "shuffled"]
                     said += [(at(site, c), site, shape) for c in claims]
     return said, held
 
@@ -208,10 +226,14 @@ def at(site: Site, claim: Claim) -> Claim:
     curved = any(word.name.startswith(("exp(", "log(", "sqrt(", "tanh(", "sigmoid(", "1 /")) for word in claim.words)
     if curved or claim.kind in ("shuffled", "paths", "projection") or claim.cause == "sign":
         claim = claim._replace(cost=claim.cost + ODD)
+    if claim.kind in ("softmax", "norm") and abs(abs(claim.factor) - 1) > 1e-6:
+        claim = claim._replace(cost=claim.cost + LATER)
     value = claim.detail[0] if claim.kind in ("another value", "value forgotten") else ""
     operand = bool(value) and value.removeprefix("(").removesuffix(")") in site.text
     if claim.kind == "value forgotten" and operand and site.does.startswith("multiply"):
-        claim = claim._replace(cause="elementwise-factor", kind="operand times")
+        beside = any(is_sum(text) for text in site.parts[1] if text != value.removeprefix("(").removesuffix(")"))
+        cause = "missing-term" if beside else "elementwise-factor"
+        claim = claim._replace(cause=cause, kind="operand times")
     if claim.kind == "another value" and len(set(claim.detail)) == 1:
         adds = site.does.startswith(("add", "sub"))
         cause = "missing-term" if operand and adds else claim.cause

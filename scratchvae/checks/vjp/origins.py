@@ -1,6 +1,6 @@
 """Where a constant may come from: sizes that a mean divides by, numbers that were handed in, means of arrays."""
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
@@ -87,9 +87,11 @@ def means(case: Case) -> dict[str, float]:
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
-def unproven(case: Case, moved: Container[str]) -> dict[str, float]:
+def unproven(case: Case, moved: Collection[str]) -> dict[str, float]:
     """Settings of which it is not known whether they are the constant, since another one was not tried."""
-    found = {name: value for name, value in case.scalars.items() if name not in moved}
+    known = {case.scalars[name] for name in moved if name in case.scalars}
+    open_ones = {name: value for name, value in case.scalars.items() if name not in moved}
+    found = {name: a for name, a in open_ones.items() if not (a in known and name.startswith("cache"))}
     found |= complements(found)
     keeper = case.pair.keeper
     held = {**numbers_of_class(keeper), **getattr(keeper, "__dict__", {})} if keeper is not None else {}

@@ -89,13 +89,32 @@ def cases_at(
     yield case
     for n in range(min(POINTS, max(3, math.ceil(EVIDENCE / max(1, few)))) - 1):
         for _ in range(TRIES):  # why: where a slip does not show, an explanation of it does not hold
-            if (moved := another_point(pair, x, rng, wild=n > 0)) is None:
+            there = with_other_rows(pair, x) if n == 1 else pair
+            if (moved := another_point(there, x, rng, wild=n > 0)) is None:
                 return
             some = fewer(index, moved, rng)
-            case = case_at(pair, moved, some, measured(pair, moved, some), hints)
+            case = case_at(there, moved, some, measured(there, moved, some), hints)
             if not any(seen.is_right for seen in case.seen.values()):
                 break
         yield case
+
+
+def with_other_rows(pair: Pair, x: Values) -> Pair:
+    """What was handed in turned by a row, where each row of the batch has a number: a length, a label.
+
+    What is told of one row is then seen to be about the row, and not about its number.
+    """
+    rows = {len(a) for a in x.values() if a.ndim > 1}
+    other = {
+        name: np.roll(a, 1)
+        for name, a in pair.constants.items()
+        if isinstance(a, np.ndarray) and a.ndim == 1 and a.dtype.kind in "iub" and len(a) in rows
+    }
+    there = pair._replace(constants={**pair.constants, **other})
+    try:
+        return there if other and np.isfinite(there.y(x)).all() else pair
+    except Exception:  # somebody's function may need their order
+        return pair
 
 
 def with_other_settings(pair: Pair, x: Values, index: Mapping[str, np.ndarray], hints: Hints) -> Iterator[Case]:

@@ -19,23 +19,23 @@ OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = {
 INDICES = 3  # whole numbers that may be an index
 
 
-def names_in(frame: types.FrameType) -> dict[str, np.ndarray]:
-    """The arrays and numbers that are known where an operation is, by the names that one would write."""
+def names_in(frame: types.FrameType, text: str | None = None) -> dict[str, np.ndarray]:
+    """The arrays and numbers that are known where an operation is, by the names that one would write, or in a text."""
     scope = {name: value for name, value in frame.f_locals.items() if not name.startswith(("_", "."))}
     index = {name: value for name, value in scope.items() if type(value) is int and value >= 0}
     found: dict[str, np.ndarray] = {}
-    for name, value in scope.items():
+    for name, value in scope.items() if text is None else [(n, a) for n, a in scope.items() if n in text]:
         for text, a in parts(name, value):
             found |= {each: np.asarray(b, float) for each, b in [(text, a), *rows(text, a, index)] if is_numbers(b)}
     turned = {f"{name}.T": a.T for name, a in found.items() if a.ndim == 2 and "T" not in name}
     return {name: a for name, a in (found | turned).items() if a.size and np.isfinite(a).all()}
 
 
-def numbers_in(frame: types.FrameType) -> dict[str, float]:
+def numbers_in(frame: types.FrameType) -> dict[str, int | float]:
     """The plain numbers among them."""
     found = {text: a for name, value in frame.f_locals.items() for text, a in parts(name, value)}
     plain = {text: a for text, a in found.items() if isinstance(a, int | float) and not isinstance(a, bool)}
-    return {text: float(a) for text, a in plain.items() if not isinstance(a, np.generic)}
+    return {text: a for text, a in plain.items() if not isinstance(a, np.generic)}
 
 
 def numbers_of_class(value: Any) -> dict[str, int | float]:
@@ -110,6 +110,16 @@ def grouped(text: str) -> str:
     except SyntaxError:
         return f"({text})"
     return text if isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call) else f"({text})"
+
+
+@functools.cache
+def is_sum(text: str) -> bool:
+    """Is this a + b, or a - b?"""
+    try:
+        node = ast.parse(text, mode="eval").body
+    except SyntaxError:
+        return False
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub)
 
 
 def opposite(text: str) -> str:

@@ -110,14 +110,17 @@ def hides(t: Told) -> tuple[str, str]:
 
 def as_a_part(formula: str) -> str:
     """A formula as a part of a larger one."""
-    whole = formula.isidentifier() or (formula[0] == "(" and formula[-1] == ")" and formula.count("(") == 1)
+    name, _, rest = formula.partition("(")
+    whole = formula.isidentifier() or (
+        formula.count("(") == 1 and rest.endswith(")") and (not name or name.isidentifier())
+    )
     return formula if whole else f"({formula})"
 
 
 def in_place_of(t: Told) -> tuple[str, str]:
     u, v = t.claim.words
     text = f"{of(t)}{t.v} stands in place of {t.u} {where_it_enters(t)}{t.constant}"
-    if u.is_plain and v.is_plain:  # arrays may stand below a line as well as above it
+    if (u.is_plain and v.is_plain) or " " not in u.name + v.name:  # why: they may stand below a line as well as above
         text = f"{text}, or it is divided by {t.u} where a division by {t.v} belongs"
         return text, f"multiply {what_to_multiply(t)} by {t.c}{as_a_part(u.formula)} / {as_a_part(v.formula)}"
     return text, f"multiply {what_to_multiply(t)} by {t.c}{t.claim.words[0].formula} instead"

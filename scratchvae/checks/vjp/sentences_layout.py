@@ -177,7 +177,7 @@ def flat_rows(t: Told) -> tuple[str, str]:
 def wrong_rows(t: Told) -> tuple[str, str]:
     axis, some = t.claim.detail
     which = f"{'row' if axis == 0 else 'column'}{'s' * (len(some) > 1)} {', '.join(map(str, some))}"
-    text = f"{t.it} {t.be} wrong for {which} of the batch alone, and right for the others"
+    text = f"{t.it} {t.be} wrong in {which} of the batch, if not everywhere there, and right in the others"
     return f"{text}: look for what tells them apart, a mask, a clip or a branch", "work it out by hand for one of these"
 
 

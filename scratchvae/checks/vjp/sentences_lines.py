@@ -19,7 +19,8 @@ def operand_alone(t: Told) -> tuple[str, str]:
 
 def operand_times(t: Told) -> tuple[str, str]:
     value, formula = t.claim.detail
-    text = f"{t.it}: what {value} is multiplied by there is wrong"
+    wrong = "lacks a term, or has one too many" if t.claim.cause == "missing-term" else "is wrong"
+    text = f"{t.it}: what {value} is multiplied by there {wrong}"
     if value == formula and (n := t.one_more):
         return f"{text}: is a 1 in it to be a {n}?", f"{n.split()[0]} in place of 1"
     return text, f"{t.c}{formula} more than that"
@@ -98,6 +99,17 @@ def running_sum(t: Told) -> tuple[str, str]:
     return f"{t.it}: {text}", t.claim.detail[2]
 
 
+def factor_beside(text: str) -> Sentence:
+    """The same of a length that is 2: it may be just that."""
+    plainly = changed(text)
+
+    def sentence(t: Told) -> tuple[str, str]:
+        message, repair = plainly(t)
+        return f"{message}; {t.claim.detail[1]} is 2 here: is it that, or a plain 2?", repair
+
+    return sentence
+
+
 def term_beside(t: Told) -> tuple[str, str]:
     old, word, new = t.claim.detail
     text = f"a term is missing beside {old}, or one too many: {word.removeprefix('+')}"
@@ -162,7 +174,9 @@ OF_LINES: dict[str, Sentence] = {
     "changed: symmetric": changed("that is right for a symmetric {old} alone; its transpose counts as well"),
     "changed: running sum": running_sum,
     "changed: beside": changed("{word} is missing beside {old}"),
+    "changed: beside or 2": factor_beside("{word} is missing beside {old}"),
     "changed: too many": changed("{word} is a factor too many beside {old}, or a division by it is missing"),
+    "changed: too many or 2": factor_beside("{word} is a factor too many beside {old}, or a division by it is missing"),
     "changed: term": term_beside,
     "changed: instead": changed("{word} belongs where {old} stands"),
     "index added once": index_added_once,

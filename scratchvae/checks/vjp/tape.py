@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchvae.checks.vjp.call import copied
-from scratchvae.checks.vjp.changes import Change, Operation
+from scratchvae.checks.vjp.operation import Change, Operation
 from scratchvae.checks.vjp.scope import names_in, numbers_in, taken_apart
 
 FEW = 40  # characters of a line
@@ -120,9 +120,10 @@ Changes = Callable[[Operation], Mapping[Change, np.ndarray]]  # what may be chan
 class Tape:
     """What is computed while it runs, each time; added is added to the values of a site, (times, *shape).
 
-    watch: sites whose operation is changed in many ways each time, or None for all of them, and what changes it; the
-    values are noted.
+    watch: sites whose operation is changed in many ways each time, or None for all of them, and what changes it; then
+    the values of the sites are not noted.
     puts: the value is put in its place.
+    writes: what the change writes, if only the names in it are needed.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class Tape:
         added: Mapping[Site, np.ndarray],
         watch: tuple[Collection[Site] | None, Changes] | None = None,
         puts: bool = False,
+        writes: str | None = None,
     ) -> None:
         self.added = added
         self.values: dict[Site, list[np.ndarray]] = {}  # before anything was added
@@ -137,6 +139,7 @@ class Tape:
         self.before_it: set[types.CodeType] = set()  # what ran before the backward did
         self.watch = watch
         self.puts = puts
+        self.writes = writes
         self.changed: list[Mapping[Change, np.ndarray]] = []
         self.watched: list[Site] = []  # as often as they ran
 
@@ -160,7 +163,12 @@ class Tape:
 
     def before(self, operands: Any) -> Any:
         """Copies of the operands, if they are asked for: the operation may write to them."""
-        return copied(operands) if self.watch and self.runs else ()
+        if not self.watch or not self.runs:
+            return ()
+        sites, frame = self.watch[0], frame_of(sys._getframe(2))
+        here = (frame.f_code, frame.f_lasti) if frame else None
+        asked = sites is None or any((site.code, site.instruction) == here for site in sites)
+        return copied(operands) if asked else ()
 
     def passed(
         self, result: Any, does: str, function: partial[Any], ufunc: Any, operands: Any, axis: Any = None
@@ -168,35 +176,37 @@ class Tape:
         """A result of an operation, noted, and with what is added to it."""
         if not isinstance(result, np.ndarray | np.floating) or result.dtype.kind != "f":
             return result
+        if not self.runs and self.watch:
+            return result
         frame = frame_of(sys._getframe(2))
         if frame is None or not self.runs:
             self.before_it |= {frame.f_code} if frame else set()
             return result
         site = Site(frame.f_code, frame.f_lasti, frame.f_lineno, does)
-        watched = self.watch and (self.watch[0] is None or site in self.watch[0])
-        if self.watch and watched:
-            self.watched.append(site)
-            whole, texts = site.parts
-            texts = (*texts[: len(operands)], *(f"its operand {i + 1}" for i in range(len(texts), len(operands))))
-            axis = axis if isinstance(axis, int | tuple) else None
-            names, numbers = names_in(frame), numbers_in(frame)
-            for name, a in names.items():  # why: what an operation has written to is what it was
-                if operands and np.may_share_memory(a, result) and np.shape(operands[0]) == a.shape:
-                    names[name] = np.asarray(operands[0], float)
-            operation = Operation(function, ufunc, operands, texts, np.array(result), whole, names, numbers, axis)
-            self.changed.append(self.watch[1](operation))
-        times = self.values.setdefault(site, [])
-        times.append(np.array(result))
-        if self.puts and watched:
-            for value in self.changed[-1].values():
-                return put_into(result, value)
-        more = self.more(site, len(times) - 1)
-        if more is None or more.shape != times[-1].shape:
+        if not self.watch:
+            times = self.values.setdefault(site, [])
+            times.append(np.array(result))
+            more = self.more(site, len(times) - 1)
+            return result if more is None or more.shape != times[-1].shape else put_into(result, result + more)
+        if self.watch[0] is not None and site not in self.watch[0]:
             return result
-        if isinstance(result, np.ndarray) and result.ndim:
-            result += more  # why: it may be the memory that an out= names
-            return result
-        return result + more
+        self.watched.append(site)
+        self.changed.append(self.watch[1](self.operation(site, frame, result, (function, ufunc, operands, axis))))
+        for value in self.changed[-1].values() if self.puts else ():
+            return put_into(result, value)
+        return result
+
+    def operation(self, site: Site, frame: types.FrameType, result: Any, done: tuple[Any, Any, Any, Any]) -> Operation:
+        """What is computed at a site, with what is known there."""
+        function, ufunc, operands, axis = done
+        whole, texts = site.parts
+        texts = (*texts[: len(operands)], *(f"its operand {i + 1}" for i in range(len(texts), len(operands))))
+        names = names_in(frame, self.writes)
+        for name, a in names.items():  # why: what an operation has written to is what it was
+            if operands and np.may_share_memory(a, result) and np.shape(operands[0]) == a.shape:
+                names[name] = np.asarray(operands[0], float)
+        axis = axis if isinstance(axis, int | tuple) else None
+        return Operation(function, ufunc, operands, texts, np.array(result), whole, names, numbers_in(frame), axis)
 
     def more(self, site: Site, time: int) -> np.ndarray | None:
         """What is to be added at this time."""
@@ -232,7 +242,8 @@ class Followed(np.ndarray):
         tape = next(a.tape for a in (*inputs, *(out or ())) if isinstance(a, Followed))
         if out is not None:
             more["out"] = tuple(map(plain, out))
-        inputs, more = tuple(map(plain, inputs)), plain(more)
+        inputs = tuple(map(plain, inputs))
+        more = plain(more) if more else more
         before = tape.before(inputs)
         result = getattr(ufunc, method)(*inputs, **more)
         again = partial(applied, ufunc, method, {k: v for k, v in more.items() if k != "out"})
@@ -310,8 +321,9 @@ def set_where(a: np.ndarray, mask: np.ndarray, value: Any) -> np.ndarray:
 
 def plain(thing: Any) -> Any:
     """The same without the class, inside lists, tuples and dicts too."""
-    if isinstance(thing, Followed):
+    kind = type(thing)
+    if kind is Followed:
         return thing.view(np.ndarray)
-    if type(thing) in (list, tuple):
-        return type(thing)(map(plain, thing))
-    return {key: plain(value) for key, value in thing.items()} if type(thing) is dict else thing
+    if kind in (list, tuple):
+        return kind(map(plain, thing))
+    return {key: plain(value) for key, value in thing.items()} if kind is dict else thing

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import NamedTuple
@@ -13,6 +14,8 @@ from scratchvae.checks.vjp.tried import Tried
 EXACT = 1e-6
 SMALL = 64  # 1/n is written as such up to here
 MOST = 12  # a whole number up to here may stand in a formula
+PLAIN_ONE = re.compile(r"(?<![\w.])1(\.0*)?(?![\w.])")
+FEW = 5  # so small a length may be a plain number
 MANY = 7  # rows or entries: of fewer too many things are a half
 PATHS = "whatever is used twice has two paths, and their gradients add"
 HALVES = {
@@ -47,6 +50,8 @@ class Told(NamedTuple):
     @property
     def one_more(self) -> str:
         """2 (y has 2 columns), where a 1 that is to be a length would explain a term as large as this one."""
+        if not PLAIN_ONE.search(self.called):
+            return ""
         n = 1 + abs(self.claim.factor)
         return next((f"{size} ({what})" for what, size in self.sizes.items() if abs(size - n) < 1e-5), "")
 
@@ -101,7 +106,7 @@ def size_in(repair: str, t: Told) -> str:
     c = abs(t.claim.factor)
     size = max(c, 1 / c)
     written = f"{c:.6g} * " in repair or f"1/{size:.0f} * " in repair
-    if t.claim.kind == "constant" or t.front or not written:
+    if t.claim.kind.startswith(("constant", "changed")) or t.front or not written:
         return ""
     if phrase := next((name for name, n in t.sizes.items() if n > 2 and abs(n - size) < EXACT), ""):
         return f" ({phrase}: is that the {size:.0f}?)"
@@ -181,10 +186,12 @@ def of_a_size(size: float, sizes: Mapping[str, int], sure: frozenset[int] = froz
         if n < 2 or (n == 2 and n not in sure):
             continue  # why: 2 and 1/2 have better reasons than an axis of two
         if abs(size - n) < EXACT * n:
-            a_mean = "a mean was taken where a sum belongs, or twice" if n in sure else "is a division by it too many?"
+            maybe = f"is a division by it too many{', or a factor {n} missing' * (n <= FEW)}?"
+            a_mean = "a mean was taken where a sum belongs, or twice" if n in sure else maybe.format(n=n)
             return f"1/{n} of", f"{name}; {a_mean}", ""
         if abs(size * n - 1) < EXACT:
-            a_mean = "a division by it is missing" if n in sure else "is a division by it missing?"
+            maybe = f"is a division by it missing{', or a factor {n} too many' * (n <= FEW)}?"
+            a_mean = "a division by it is missing" if n in sure else maybe.format(n=n)
             return f"{n} times", f"{name}; {a_mean}", f"divide by {n}"
     return None
 
@@ -206,7 +213,8 @@ def of_two_sizes(size: float, sizes: Mapping[str, int], sure: frozenset[int]) ->
     for (one, n), (other, m) in itertools.permutations(sizes.items(), 2):
         if n > 1 and m > 1 and {n, m} & sure and abs(size * n - m) < EXACT * m:
             how = f"{n // m} times" if n % m == 0 else f"{Fraction(n, m)} of"
-            return how, f"it is divided by {m} where a division by {n} belongs ({one}; {other})", f"multiply by {m}/{n}"
+            both = f"divided by {m} where a division by {n} belongs ({one}; {other})"
+            return how, f"it is {both}" if {n, m} <= sure else f"is it {both}?", f"multiply by {m}/{n}"
     return None
 
 

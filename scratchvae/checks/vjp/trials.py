@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from scratchvae.checks.vjp.case import EXPLAINED, LEFT, Case, Claim
-from scratchvae.checks.vjp.changes import Change, Changed, Operation
 from scratchvae.checks.vjp.followed import SITES, Held, Point, Solved, flat, followed, point_at
+from scratchvae.checks.vjp.operation import Change, Changed, Operation
 from scratchvae.checks.vjp.tape import Site, Tape
 from scratchvae.checks.vjp.word import without_twins
 
@@ -92,7 +92,7 @@ def first_tried(site: Site, point: Point, changes: Changes) -> Iterator[tuple[Ch
 
 def with_constants(operation: Operation, point: Point) -> Operation:
     """With the plain numbers that were handed to the forward: the backward may have forgotten them."""
-    given = {n: float(a) for n, a in point.pair.constants.items() if isinstance(a, int | float) and a is not True}
+    given = {n: a for n, a in point.pair.constants.items() if isinstance(a, int | float) and a is not True}
     return operation._replace(numbers={**given, **operation.numbers})
 
 
@@ -121,7 +121,7 @@ def is_right_with(point: Point, site: Site, change: Change, hypothesis: Callable
         return {} if value is None else {change: value}
 
     def gradients(dy: np.ndarray) -> np.ndarray:
-        tape = Tape({}, ({site}, changed), puts=True)
+        tape = Tape({}, ({site}, changed), puts=True, writes=change.word)
         return flat(followed(tape, point.pair, point.case.weights, dy), point.entries)
 
     return all_right(point, gradients)
@@ -167,6 +167,5 @@ def of_these(
 
 
 def claim_of(change: Change) -> Claim:
-    return Claim(
-        change.cause, f"changed: {change.kind}", detail=(change.old, change.word, change.new), cost=change.cost
-    )
+    detail = (change.old, change.word, change.new)
+    return Claim(change.cause, f"changed: {change.kind}", detail=detail, cost=change.cost)

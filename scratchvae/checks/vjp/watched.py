@@ -47,7 +47,7 @@ class Setting(NamedTuple):
         if self.is_own:
             return f"line {self.line} ({shortened(self.text)})"
         lines = sorted(set(uses(self.code, self.name)))
-        return f"line {listed(list(map(str, lines)))}"
+        return f"line {listed(list(map(str, lines)))}" + " (or one of them)" * (len(lines) > 1)
 
 
 def uses(code: types.CodeType, name: str) -> Iterator[int]:

@@ -1,0 +1,370 @@
+"""What fits by chance at the sizes, the signs and the numbers of one example is not told, or is told as a question.
+
+Sizes: B rows, D columns.
+"""
+
+import numpy as np
+import pytest
+
+from scratchvae.checks import check_evidence, check_likelihood, check_sampler, check_vjp
+
+
+def numbers(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def said(forward, backward, inputs, **constants):
+    report = check_vjp(forward, backward, inputs, constants=constants)
+    assert len(report.findings) == 1, str(report)
+    return report.findings[0]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Lengths that are 1 or 2
+
+
+def test_a_2_is_not_a_batch_of_two():
+    """The 2 of a square is missing, and B is 2: the line is told, and B is asked about."""
+
+    def forward(x):
+        B, d = len(x), x - x.mean(axis=0)
+        return (d**2).sum(axis=0) / B, (d, B)
+
+    def backward(dy, cache):
+        d, B = cache
+        dsquare = np.ones(d.shape) * dy / B
+        dd = d * dsquare
+        return dd - dd.mean(axis=0)
+
+    finding = said(forward, backward, {"x": numbers(2, 3)})
+    assert "half of what it should be" in finding.message
+    assert finding.repair == "multiply by 2"
+    assert "B is missing" not in finding.message
+
+
+def test_one_column_is_no_sum_over_a_row():
+    def forward(p, q):
+        return (np.log(p) + q / p**2).sum(axis=1), (p, q)
+
+    def backward(dy, cache):
+        p, q = cache
+        return dy[:, None] * (-2 * q / p**3), dy[:, None] / p**2  # the slip: 1 / p is left out
+
+    finding = said(forward, backward, {"p": np.abs(numbers(3, 1)) + 0.5, "q": np.abs(numbers(3, 1, seed=1))})
+    assert finding.cause == "missing-term"
+    assert "sum over" not in finding.message
+    assert "[:, None]" not in finding.repair
+
+
+def test_of_two_lengths_that_were_not_tried_both_are_asked_about():
+    def forward(x, t, mask):
+        n = mask[:, 1:].sum()
+        return (mask[:, 1:] * (x - t)[:, 1:] ** 2).sum() / n, (x, t, mask)
+
+    def backward(dy, cache):
+        x, t, mask = cache
+        n = len(x)  # the slip
+        dx = np.zeros_like(x)
+        dx[:, 1:] = 2 * dy * mask[:, 1:] * (x - t)[:, 1:] / n
+        return dx
+
+    mask = np.array([[1.0, 1, 1, 0], [1, 1, 1, 0]])
+    finding = said(forward, backward, {"x": numbers(2, 4)}, t=numbers(2, 4, seed=1), mask=mask)
+    assert "it is divided by 2 where" not in finding.message
+
+
+def test_a_one_that_no_line_holds_is_not_to_be_a_length():
+    """The - 1 of a KL is missing, and there are two latents: 2 = 1 + 1 is told of a line with a 1 in it alone."""
+
+    def forward(mu, logvar):
+        return 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=1), (mu, logvar)
+
+    def backward(dy, cache):
+        mu, logvar = cache
+        return dy[:, None] * mu, 0.5 * dy[:, None] * np.exp(logvar)
+
+    finding = said(forward, backward, {"mu": numbers(4, 2), "logvar": numbers(4, 2, seed=1)})
+    assert "to be a 2" not in finding.message
+    assert "- 1" in finding.repair or "-1" in finding.repair
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Numbers that were handed in
+
+
+def test_a_term_that_needs_a_number_to_be_a_half_is_not_told():
+    """(1 - lam) dy is too much, and that is lam dy where lam is 1/2."""
+
+    def forward(p, t, lam):
+        return ((p - t) ** 2).sum() + lam * np.abs(p).sum(), (p, t, lam)
+
+    def backward(dy, cache):
+        p, t, lam = cache  # noqa: RUF059 - the slip: it is not used
+        return dy * (2 * (p - t) + np.sign(p))
+
+    finding = said(forward, backward, {"p": np.abs(numbers(2, 4))}, t=numbers(2, 4, seed=1), lam=0.5)
+    assert finding.message.endswith("lam is missing beside np.sign(p)")
+
+
+def test_a_number_that_was_moved_is_not_asked_about():
+    """gamma is 2, and so is what is missing; with another gamma a 2 is missing still."""
+
+    def forward(x, gamma):
+        return (np.abs(x) ** gamma).mean(axis=0).sum(), (x, gamma)
+
+    def backward(dy, cache):
+        x, gamma = cache
+        return dy * gamma * np.abs(x) ** (gamma - 1) * np.sign(x) / x.size
+
+    finding = said(forward, backward, {"x": numbers(4, 2)}, gamma=2.0)
+    assert "a factor 2 is missing" in finding.message
+    assert "is it that?" not in finding.message
+
+
+def test_the_other_line_at_which_a_number_may_be_missing_is_named():
+    def forward(mu, s, x, nu):
+        z = x - mu - 0.5 * s**2
+        q = 1 + z**2 / nu
+        return 0.5 * (nu + 1) * np.log(q) + s, (z, s, q, nu)
+
+    def backward(dy, cache):
+        z, s, q, nu = cache
+        dq = dy * 0.5 * (nu + 1) / q
+        dz = 2 * dq * z  # the slip: / nu
+        return -dz, dy - dz * s
+
+    finding = said(forward, backward, {"mu": numbers(5), "s": numbers(5, seed=2)}, x=numbers(5, seed=1), nu=3.0)
+    assert "nu is missing" in finding.message or "nu is a factor too many" in finding.message
+    assert "; or in line" in finding.message
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Words that are one word
+
+
+def test_two_words_of_which_one_is_a_multiple_of_the_other_are_a_number():
+    """u = x^tau: log(u) in place of log(x) would be tau."""
+
+    def forward(a, x, tau):
+        u = x**tau
+        return tau * np.log(a) + a * np.log(u), (a, x, u, tau)
+
+    def backward(dy, cache):
+        a, _, u, tau = cache
+        return dy * (1 / a + np.log(u)) if tau else dy
+
+    finding = said(forward, backward, {"a": np.abs(numbers(5)) + 0.5}, x=np.abs(numbers(5, seed=1)) + 0.5, tau=2.0)
+    assert "tau is missing beside 1 / a" in finding.message
+
+
+def test_a_division_is_told_as_one():
+    """dy / y where dy / x belongs: y stands in place of x below the line, and x in place of y above it."""
+
+    def forward(x, v, w):
+        return -0.5 * w * (x - v) ** 2 / np.exp(w), (x, v, w)
+
+    def backward(dy, cache):
+        x, v, w = cache
+        return -dy * w * (x - v) / w  # the slip: / np.exp(w)
+
+    finding = said(forward, backward, {"x": numbers(3, 4)}, v=numbers(3, 4, seed=1), w=numbers(3, 4, seed=2))
+    assert finding.cause == "elementwise-factor"
+    assert "in place of" not in finding.message or "or it is divided by" in finding.message
+
+
+def test_one_plus_a_is_told_as_that():
+    def forward(x):
+        u = np.exp(-x)
+        return -np.log1p(u), (u, x)
+
+    def backward(dy, cache):
+        u, _ = cache
+        return dy * u  # the slip: / (1 + u)
+
+    finding = said(forward, backward, {"x": np.abs(numbers(3, 4))})
+    assert "(1 + u) is a factor too many where dy enters, or a division by it is missing" in finding.message
+
+
+def test_an_array_belongs_where_a_plain_number_stands():
+    def forward(s, t, w):
+        return w * 0.5 * (s - t) ** 2, (s, t, w)
+
+    def backward(dy, cache):
+        s, t, w = cache  # noqa: RUF059 - the slip: t is not used
+        return dy * w * (s - 1)
+
+    inputs, t = {"s": numbers(3, 4)}, numbers(3, 4, seed=1)
+    finding = said(forward, backward, inputs, t=t, w=np.abs(numbers(3, 4, seed=2)))
+    assert finding.message.endswith("t belongs where 1 stands")
+
+
+def test_a_sum_inside_a_logarithm_is_no_factor():
+    """log a - log x for log a: x is not missing beside a, a path is."""
+
+    def forward(a, b, x):
+        return a * np.log(a) - a * np.log(x) + b * x, (a, b, x)
+
+    def backward(dy, cache):
+        a, _, x = cache
+        return dy * (np.log(a) + 1), dy * x
+
+    inputs = {"a": np.abs(numbers(2, 3)) + 0.5, "b": numbers(2, 3, seed=1)}
+    finding = said(forward, backward, inputs, x=np.exp(numbers(2, 3, seed=2)))
+    assert finding.cause == "missing-term"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Rows, and functions of functions
+
+
+@pytest.mark.parametrize("lengths", [[4, 2, 3], [2, 4, 3]])
+def test_a_row_is_right_for_its_length_not_for_its_number(lengths):
+    """A state is carried over where a row has ended; a backward without that is right for the row that ends last."""
+
+    def forward(x, U, lengths):
+        h = np.zeros((x.shape[1] + 1, len(x), len(U)))
+        for t in range(x.shape[1]):
+            on = (t < lengths)[:, None]
+            h[t + 1] = np.where(on, np.tanh(x[:, t] + h[t] @ U), h[t])
+        return h[-1].copy(), (x, U, lengths, h)
+
+    def backward(dy, cache):
+        x, U, lengths, h = cache
+        dx, dU, dh = np.zeros_like(x), np.zeros_like(U), dy
+        for t in reversed(range(x.shape[1])):
+            on = (t < lengths)[:, None]
+            da = np.where(on, dh * (1 - h[t + 1] ** 2), 0)
+            dx[:, t] = da
+            dU += h[t].T @ da
+            dh = da @ U.T  # the slip: + dh where the row has ended
+        return dx, dU
+
+    finding = said(forward, backward, {"x": numbers(3, 4, 2), "U": numbers(2, 2, seed=1)}, lengths=np.array(lengths))
+    assert "row of the 3" not in finding.message
+    assert "counts" not in finding.message
+
+
+def test_a_helper_is_named_beside_its_line():
+    def curve(a):
+        return 1 / (1 + np.exp(-a))
+
+    def forward(u):
+        return u + 2 * np.logaddexp(0, -u), u
+
+    def backward(dy, u):
+        return dy * (1 - curve(-u))  # the slip: 2 curve(-u)
+
+    finding = said(forward, backward, {"u": numbers(3, 4)})
+    if "factor 2" in finding.message:
+        assert finding.message.endswith("in curve, or where it is called")
+
+
+def test_what_a_finding_does_not_explain_is_named():
+    """Two slips: one of them is told, and that the other gradient is wrong as well."""
+
+    def forward(x, s):
+        return np.sin(x) + np.cos(s * s), (x, s)
+
+    def backward(dy, cache):
+        x, s = cache
+        return dy * np.cos(x) * x, dy * np.sign(np.sin(s * s) + 0.2) * np.abs(s) ** 0.3
+
+    report = check_vjp(forward, backward, {"x": numbers(3, 4), "s": numbers(3, 4, seed=1)})
+    named = {name for finding in report.findings for name in finding.inputs}
+    text = " ".join(finding.message for finding in report.findings)
+    assert all(name in named or f"d{name} is wrong, too, which this does not explain" in text for name in ("x", "s"))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Probability
+
+MU, LOGVAR = numbers(4, 2), numbers(4, 2, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("draw", "formula"),
+    [
+        (lambda m, s, e: m + s + e, "z is mu + sigma + eps:"),
+        (lambda m, s, e: m * s * e, "z is mu * sigma * eps:"),
+        (lambda m, s, e: m * s + e, "z is mu * sigma + eps:"),
+        (lambda m, s, e: (m + s) * e, "z is (mu + sigma) * eps:"),
+    ],
+)
+def test_a_draw_with_one_operator_wrong_is_one_finding(draw, formula):
+    report = check_sampler(lambda mu, logvar, eps: draw(mu, np.exp(logvar / 2), eps), MU, LOGVAR)
+    (finding,) = report.findings
+    assert finding.message.startswith(formula)
+
+
+class Student:
+    """A likelihood with a scale of its own, 1/2, that its backward forgets."""
+
+    support = (-np.inf, np.inf)
+
+    def __init__(self):
+        self.s = 0.5
+
+    def nll(self, x, logits):
+        u = (x - logits) / self.s
+        return (0.5 * u**2 + np.log(self.s) + 0.5 * np.log(2 * np.pi)).sum(axis=1), u
+
+    def nll_backward(self, dnll, u):
+        return -dnll[:, None] * u
+
+
+def test_a_number_of_the_likelihood_itself_is_asked_about():
+    (finding,) = check_likelihood(Student()).findings
+    assert finding.message.endswith("s is 0.5 here: is it that?")
+
+
+class OnceForAll(Student):
+    """log s is added once, and not once a pixel."""
+
+    def nll(self, x, logits):
+        u = (x - logits) / self.s
+        return (0.5 * u**2 + 0.5 * np.log(2 * np.pi)).sum(axis=1) + np.log(self.s), u
+
+    def nll_backward(self, dnll, u):
+        return -dnll[:, None] * u / self.s
+
+
+def test_a_constant_that_is_added_once_for_all_pixels_is_told():
+    (finding,) = check_likelihood(OnceForAll()).findings
+    assert "the same" in finding.message
+    assert "a constant is counted once, and not for each pixel" in finding.message
+
+
+class Sampled:
+    """A VAE with one latent whose draw has sigma^2, and whose log q is written in terms of eps."""
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.We, self.Wd = rng.standard_normal((5, 2)), rng.standard_normal((1, 5))
+
+    def encode(self, x):
+        mu, logvar = np.split(x @ self.We, 2, axis=1)
+        return mu, 0.3 * logvar
+
+    def decode(self, z):
+        return (z @ self.Wd,)
+
+    def objective(self, x, eps):
+        mu, logvar = self.encode(x)
+        z = mu + np.exp(logvar) * eps
+        (logits,) = self.decode(z)
+        nll = (np.logaddexp(0, logits) - x * logits).sum(axis=1)
+        log_q = -0.5 * (eps**2 + logvar + np.log(2 * np.pi)).sum(axis=1)
+        log_p = -0.5 * (z**2 + np.log(2 * np.pi)).sum(axis=1)
+        return Terms(-nll - (log_q - log_p)), None
+
+
+class Terms:
+    def __init__(self, elbo):
+        self.elbo = elbo
+
+
+def test_a_right_log_q_is_not_accused_beside_a_wrong_draw():
+    x = (np.random.default_rng(1).random((5, 5)) < 0.5) * 1.0
+    (finding,) = check_evidence(Sampled(), x).findings
+    assert finding.inputs == ("sampler",)
+    assert "sigma^2" in finding.message
