@@ -5,8 +5,10 @@ Sizes: B rows, D columns.
 
 import numpy as np
 import pytest
+from scipy.special import gammaln, polygamma
 
 from scratchvae.checks import check_evidence, check_likelihood, check_sampler, check_vjp
+from scratchvae.checks.files.check import check_file
 
 
 def numbers(*shape, seed=0):
@@ -368,3 +370,48 @@ def test_a_right_log_q_is_not_accused_beside_a_wrong_draw():
     (finding,) = check_evidence(Sampled(), x).findings
     assert finding.inputs == ("sampler",)
     assert "sigma^2" in finding.message
+
+
+def test_a_support_is_two_numbers():
+    p = Student()
+    p.support = {0, 1, 2, 3}
+    with pytest.raises(ValueError, match="the lowest and the highest value of a pixel"):
+        check_likelihood(p)
+
+
+DRAWN = '''
+import numpy as np
+
+
+def reparameterize(mu, logvar, eps):
+    """mu, logvar, eps (B, Z)"""
+    std = np.exp(0.5 * logvar)
+    return mu + std * np.random.randn(*mu.shape), (std, eps)
+
+
+def reparameterize_backward(dz, cache):
+    std, eps = cache
+    return dz, 0.5 * dz * std * eps
+'''
+
+
+def test_noise_that_is_handed_in_and_changes_nothing_is_told(tmp_path):
+    path = tmp_path / "student.py"
+    path.write_text(DRAWN)
+    (report,) = check_file(path)
+    (finding,) = report.findings
+    assert finding.cause == "noise-redrawn"
+    assert finding.message.startswith("eps changes nothing")
+
+
+def test_what_a_library_computes_inside_is_no_line_of_the_backward():
+    """digamma is polygamma(0): the lines of SciPy are not those to be changed."""
+
+    def forward(a):
+        return gammaln(a), a
+
+    def backward(dy, a):
+        return dy * polygamma(1, a)
+
+    finding = said(forward, backward, {"a": np.abs(numbers(5)) + 0.5})
+    assert "line" not in finding.message or "polygamma" in finding.message

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from scratchvae.checks.files.fit import FITS, RAISES, Fit, Unfit, Unread, fits, fitting, others
-from scratchvae.checks.files.module import generators, loaded, reason
+from scratchvae.checks.files.module import draws, generators, loaded, reason
+from scratchvae.checks.files.names import role
 from scratchvae.checks.files.pairs import Written, arguments, looked_for, mentioned, pairs
 from scratchvae.checks.files.sizes import in_other_sizes, lengths_in_question, with_plain_numbers
 from scratchvae.checks.report import Finding, Report, Row, listed
 from scratchvae.checks.stop import OutOfTime, time_limit
+from scratchvae.checks.vjp.call import copied
 from scratchvae.checks.vjp.check import checked, nothing_found
 
 NOT_RUN = "not run: "
@@ -112,12 +114,34 @@ def with_reasons(pair: Written, report: Report, fit: Fit, reset: Callable[[], No
     found: Report | None = None
     try:
         with time_limit(seconds):
+            if names := noise_without_effect(fit, reset):
+                text = f"{names} changes nothing: forward draws noise of its own, which its backward does not know"
+                report.findings = [Finding(("y",), "noise-redrawn", text, f"use {names}, the noise that is given")]
+                return report
             found = best_of(pair, [fit], reasons=True)[0]
             return in_two_sizes(pair, found, fit, reset)
     except OutOfTime:
         if found is None:
             report.findings = report.findings or [nothing_found(wrong, "no reason was found in time")]
         return found or report
+
+
+def noise_without_effect(fit: Fit, reset: Callable[[], None]) -> str:
+    """The noise that is handed in, if another one gives the same, and the forward draws its own."""
+    noises = [
+        name for name, a in fit.constants.items() if role(name) == "noise" and isinstance(a, np.ndarray) and a.ndim
+    ]
+    if not noises or not draws_its_own(fit, reset):
+        return ""
+    other = {name: 1 - fit.constants[name] for name in noises}
+    y = fit.forward(**copied(fit.inputs), **copied({**fit.constants, **other}))[0]
+    return "" if not np.array_equal(y, fit.y) else listed(noises)
+
+
+def draws_its_own(fit: Fit, reset: Callable[[], None]) -> bool:
+    """A forward begins with the generators where they were: does it leave them there?"""
+    reset()
+    return draws(lambda: fit.forward(**copied(fit.inputs), **copied(fit.constants)))
 
 
 def in_two_sizes(pair: Written, report: Report, fit: Fit, reset: Callable[[], None]) -> Report:

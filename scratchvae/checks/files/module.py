@@ -127,6 +127,14 @@ def generators(names: dict[str, Any]) -> Callable[[], None]:
     return put_back
 
 
+def draws(call: Callable[[], Any]) -> bool:
+    """Does a call draw from a generator that all share?"""
+    before = shared.get_state(), random.getstate()  # noqa: NPY002
+    call()
+    after = shared.get_state(), random.getstate()  # noqa: NPY002
+    return repr(before) != repr(after)
+
+
 def reason(error: BaseException, path: Path) -> str:
     """What went wrong, in one line that names the line of the file."""
     if isinstance(error, KeyboardInterrupt):

@@ -40,6 +40,7 @@ def check_likelihood(p: Any, rng: np.random.Generator | None = None) -> Report:
     called wrong once in a million checks.
 
     Shapes    x (B, D), logits (B, D n_params), the first D columns the first parameter.
+    Raises    ValueError: a support that is not two numbers.
 
     Example
         >>> from scratchvae import Gaussian
@@ -51,6 +52,8 @@ def check_likelihood(p: Any, rng: np.random.Generator | None = None) -> Report:
         'exp(-nll) integrates to 1.25331 instead of 1, for every logit: a normalising constant is missing'
     """
     rng = np.random.default_rng(SEED) if rng is None else rng
+    if np.shape(support := getattr(p, "support", (0.0, 1.0))) != (2,):
+        raise ValueError(f"support should be the lowest and the highest value of a pixel, as (0.0, 1.0), got {support}")
     report = Report(f"likelihood {getattr(p, 'name', type(p).__name__)}", unit="of what is allowed")
     known: list[Mass] = []
     add(report, "nll", lambda: claims_of_the_nll(p, rng, known, extremes=True))

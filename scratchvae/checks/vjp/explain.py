@@ -118,9 +118,8 @@ def explain(
             return [at_line(case, lines, list(index), numbers)]
         right = [name for name in x if name not in index]
         nothing = [(nothing_known(index, numbers, right, lines.lines), frozenset(index))]
-        if chosen and not whole and all(claim.cause == "unknown" for claim, _ in chosen):
-            chosen = []  # why: what is said of some inputs alone would leave the others without a word
         vague = [(claim, names) for claim, names in smallest_cover(said) if claim.cause != "unknown" or not lines.lines]
+        chosen, vague = (speaks_of_all(each, frozenset(index)) for each in (chosen, vague))
         if any(n.wrong for n in few_wrong(index, numbers)):
             vague = []  # why: which few entries are wrong says more
         return beside_others(told_of(about, chosen or vague or nothing), list(index))
@@ -152,6 +151,12 @@ def cost_of(claim: Claim) -> float:
 def told_of(about: Telling, chosen: list[Believed]) -> list[Finding]:
     """What is believed, a finding each."""
     return [finding(about, claim, [name for name in about.entries if name in names]) for claim, names in chosen]
+
+
+def speaks_of_all(chosen: list[Believed], wrong: frozenset[str]) -> list[Believed]:
+    """Nothing, if nothing is known, and that not of all: the others would be left without a word."""
+    known = any(claim.cause != "unknown" for claim, _ in chosen)
+    return chosen if known or frozenset().union(*(names for _, names in chosen)) == wrong else []
 
 
 def beside_others(found: list[Finding], names: list[str]) -> list[Finding]:

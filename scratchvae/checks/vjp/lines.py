@@ -119,7 +119,7 @@ def the_simplest(found: Sequence[tuple[Claim, Site, tuple[int, ...]]], held: lis
     still = bool(values) and same(values[0].get(site), values[-1][site])
     where = f"{where} of {file}" if elsewhere else where
     helper = "" if elsewhere or site.is_returned or site.code is written else site.code.co_name
-    helper = helper if helper.isidentifier() and "line" in where else ""
+    helper = helper if helper.isidentifier() and "backward" not in helper and "line" in where else ""
     return Found(claim, where, shape, maybe=tuple(maybe), minus=minus, others=others, fixed=still, helper=helper)
 
 
@@ -275,7 +275,8 @@ def at_sites(point: Point, solutions: Mapping[Site, Solved], sites: list[Site], 
                 right=one.picked(right.reshape(-1, *shape)),
                 beside={} if whole or len(first[site]) > 1 else others(point, solution.values[: len(scale)], site),
             )
-    names = {site.variable: a[0] for site, a in first.items() if len(a) == 1 and site.variable}
+    still = {site: a for site, a in first.items() if same(point.runs[0].values.get(site), a)}  # why: a word has no dy
+    names = {site.variable: a[0] for site, a in still.items() if len(a) == 1 and site.variable}
     arrays = {**names, **case.weights, **case.arrays}
     known = vocabulary(arrays, case.weights)
     values = {word.name: a for word, a in known.items()}

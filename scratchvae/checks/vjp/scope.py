@@ -31,9 +31,10 @@ def names_in(frame: types.FrameType, text: str | None = None) -> dict[str, np.nd
     return {name: a for name, a in (found | turned).items() if a.size and np.isfinite(a).all()}
 
 
-def numbers_in(frame: types.FrameType) -> dict[str, int | float]:
+def numbers_in(frame: types.FrameType, text: str | None = None) -> dict[str, int | float]:
     """The plain numbers among them."""
-    found = {text: a for name, value in frame.f_locals.items() for text, a in parts(name, value)}
+    scope = {name: value for name, value in frame.f_locals.items() if text is None or name in text}
+    found = {text: a for name, value in scope.items() for text, a in parts(name, value)}
     plain = {text: a for text, a in found.items() if isinstance(a, int | float) and not isinstance(a, bool)}
     return {text: a for text, a in plain.items() if not isinstance(a, np.generic)}
 

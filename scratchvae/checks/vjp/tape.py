@@ -22,7 +22,7 @@ from scratchvae.checks.vjp.scope import names_in, numbers_in, taken_apart
 
 FEW = 40  # characters of a line
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
-OWN = (__name__.rpartition(".")[0], "numpy")  # packages whose frames are nobody's code
+OWN = (__name__.rpartition(".")[0], "numpy", "scipy")  # packages whose frames are nobody's code
 
 
 class Site(NamedTuple):
@@ -206,7 +206,9 @@ class Tape:
             if operands and np.may_share_memory(a, result) and np.shape(operands[0]) == a.shape:
                 names[name] = np.asarray(operands[0], float)
         axis = axis if isinstance(axis, int | tuple) else None
-        return Operation(function, ufunc, operands, texts, np.array(result), whole, names, numbers_in(frame), axis)
+        return Operation(
+            function, ufunc, operands, texts, np.array(result), whole, names, numbers_in(frame, self.writes), axis
+        )
 
     def more(self, site: Site, time: int) -> np.ndarray | None:
         """What is to be added at this time."""
