@@ -29,7 +29,7 @@ ENTRIES = 256  # so many are looked at one by one
 HARDLY = 1e-6  # such a share of y may be lost in rounding inside forward
 NEARLY = 1e-2  # so little, relative, may be the rounding of the claim
 FELT = 1e-2  # such a step, in units of an entry, moves its gradient by more than the rounding of numbers near 1
-SHORTER, BENT = 4, 30.0  # stretches a quarter as long; so much less is left over in one if it was no rounding
+SHORTER = 4  # stretches, each a quarter as long as the one before
 POINTS, DEGREE = 24, 8  # of the curve beside which noise shows
 GRAIN = EPSILON / 2  # what numbers just below 1 are multiples of
 FEW = 1e6  # of more grains y shows by itself how it is rounded
@@ -192,13 +192,8 @@ def noise_of_claims(subject: Subject, place: int) -> np.ndarray:
 
     What a curve that bends too much leaves over is gone in a shorter stretch; rounding is not.
     """
-    reach, noise = FELT, claims_beside_a_curve(subject, place, FELT)  # (K,)
-    for _ in range(SHORTER):
-        shorter = claims_beside_a_curve(subject, place, reach / 4)
-        if (shorter > noise / BENT).any():
-            break
-        reach, noise = reach / 4, shorter
-    return noise
+    reaches = FELT / 4.0 ** np.arange(SHORTER + 1)
+    return np.asarray(np.min([claims_beside_a_curve(subject, place, reach) for reach in reaches], axis=0))  # (K,)
 
 
 def claims_beside_a_curve(subject: Subject, place: int, reach: float) -> np.ndarray:
