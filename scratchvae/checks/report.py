@@ -29,7 +29,7 @@ CAUSES = {
     "mutates-input": "Something is written to that belongs to the caller, or that another call still needs.",
     "accumulates": "A second backward returns more than the first: the gradient is added to the one before.",
     "precision": "There are too few digits for differences to confirm anything: float32 somewhere, or rounding.",
-    "unknown": "Something is wrong, and no simple repair explains it: the report says where.",
+    "unknown": "Something is wrong, and no simple repair was found: the report says where.",
 }
 STATES = ("ok", "wrong", "untested", "not written yet")  # of a row
 SEED = 13126114  # of the checks' own draws: students seed with 0, and an upstream equal to x would hide a transpose

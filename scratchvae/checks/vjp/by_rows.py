@@ -52,7 +52,7 @@ def by_rows(
         if wrong is None and not any(expected(each, few).any() for each in cut.rows):
             continue  # why: where nothing should come, and nothing does, a row says nothing
         if wrong is None:
-            adds = shared and (cut.separate or cut.added)
+            adds = shared == [*index] and (cut.separate or cut.added)  # why: a row's own gradient is no sum
             kind = ("batch-sum", "not added up") if adds else ("unknown", "not passed on")
             return [(Claim(*kind), frozenset(few))]
         after = cut.rows[place + 1 :] if cut.separate or cut.added else []

@@ -197,7 +197,8 @@ def not_linear(t: Told) -> tuple[str, str]:
 
 def unknown(t: Told) -> tuple[str, str]:
     few, right, lines = t.claim.detail
-    text = f"{t.it} {t.be} wrong, and no simple repair explains {'all of them' if len(t.names) > 1 else 'it'}"
+    all_ = "all of them" if len(t.names) > 1 else "it"
+    text = f"{t.it} {t.be} wrong, and no simple repair was found that explains {all_}"
     if few and few[0][0]:
         ((wrong, of_all, where),) = few
         sample = f", of {of_all}{' that were measured' if of_all < math.prod(t.shapes[0]) else ''}"

@@ -161,7 +161,8 @@ def not_added_up(t: Told) -> tuple[str, str]:
 def not_passed_on(t: Told) -> tuple[str, str]:
     text = f"{t.it} {t.be} right for a single row or step, and wrong for several: look at how they meet"
     what = (
-        "a state that one passes on to the others, a statistic or a weight over all of them, an index that comes twice"
+        "a state that one passes on to the others, a statistic or a weight over all of them, an index that comes "
+        "twice, axes that change places in a reshape"
     )
     return f"{text} ({what})", "work it out by hand for two"
 
