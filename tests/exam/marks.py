@@ -120,18 +120,10 @@ def row(name: str, numbers: list[int]) -> str:
 
 def rows(paper: str, found: list[Mark]) -> Iterator[str]:
     """A line for each check in a paper."""
-    exam = paper.partition("_")[0]
+    exam, _, subject = paper.partition("_")
     for check in (*CHECKS, "file"):
         if some := [mark for mark in found if mark.item.check == check]:
-            yield row(f"{exam}, {paper.partition('_')[2]} | `{check}`", counts(some))
-
-
-def table(of_papers: dict[str, list[Mark]]) -> str:
-    """The counts, by paper and check, and together."""
-    head = "| paper | check | wrong | caught | cause right | one finding | right | passed | accused |\n|---|---|"
-    lines = [line for paper, found in of_papers.items() for line in rows(paper, found)]
-    together = [mark for found in of_papers.values() for mark in found]
-    return f"{head}{'--:|' * 7}\n" + "\n".join([*lines, row("all | ", counts(together))])
+            yield row(f"{exam}, {subject} | `{check}`", counts(some))
 
 
 def sentence(text: str) -> str:
@@ -149,13 +141,29 @@ def exceptions(found: list[Mark]) -> Iterator[str]:
             yield f"- {item.name} ({item.style}). {sentence(item.slip)} Said: {said or 'nothing.'}"
 
 
-def page(of_papers: dict[str, list[Mark]]) -> str:
+class Told(NamedTuple):
+    """What the page tells of a paper."""
+
+    rows: list[str]
+    exceptions: list[str]
+    counts: list[int]
+
+
+def told_of(paper: str) -> Told:
+    found = marks_of(paper)
+    return Told([*rows(paper, found)], [*exceptions(found)], counts(found))
+
+
+def page(papers: list[Told]) -> str:
     """docs/exam.md."""
+    head = "| paper | check | wrong | caught | cause right | one finding | right | passed | accused |\n|---|---|"
+    lines = [line for paper in papers for line in paper.rows]
+    total = [sum(column) for column in zip(*(paper.counts for paper in papers), strict=True)]
+    table = f"{head}{'--:|' * 7}\n" + "\n".join([*lines, row("all | ", total)])
     template = Path(__file__).with_name("page.md").read_text()
-    lines = [line for found in of_papers.values() for line in exceptions(found)]
-    return template.format(table=table(of_papers), exceptions="\n".join(lines))
+    return template.format(table=table, exceptions="\n".join(line for paper in papers for line in paper.exceptions))
 
 
 if __name__ == "__main__":
     with ProcessPoolExecutor() as pool:
-        print(page(dict(zip(PAPERS, pool.map(marks_of, PAPERS), strict=True))), end="")
+        print(page(list(pool.map(told_of, PAPERS))), end="")

@@ -180,9 +180,9 @@ def claims_at_sites(
                 for name, claims in about.items():
                     numbers = sum(np.count_nonzero(case.seen[name].right) for case in there)
                     site, shape = some[int(name)], there[0].seen[name].shape
-                    once = len(points[0].runs[-1].values[site]) == 1
+                    single = len(points[0].runs[-1].values[site]) == 1
                     claims = [c for c in claims if numbers >= EVIDENCE and speaks_of_it(c)]
-                    claims = [fixed(c) if mixed else c for c in claims if once or c.kind != "shuffled"]
+                    claims = [fixed(c) if mixed else c for c in claims if single or c.kind != "shuffled"]
                     said += [(at(site, c), site, shape) for c in claims]
     return said, held
 
