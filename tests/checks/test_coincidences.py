@@ -415,3 +415,49 @@ def test_what_a_library_computes_inside_is_no_line_of_the_backward():
 
     finding = said(forward, backward, {"a": np.abs(numbers(5)) + 0.5})
     assert "line" not in finding.message or "polygamma" in finding.message
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Loops
+
+
+def test_a_line_of_a_loop_whose_value_does_not_depend_on_dy_is_found():
+    """A loss is one number, and dy is multiplied last: what the loop adds up has no dy in it."""
+
+    def forward(c, U, ks):
+        return sum(np.logaddexp(0, U[k] @ c) for k in ks), (c, U, ks)
+
+    def backward(dy, cache):
+        c, U, ks = cache
+        dc, dU = np.zeros_like(c), np.zeros_like(U)
+        for k in ks:
+            s = 1 / (1 + np.exp(-(U[k] @ c)))
+            dc -= s * U[k]  # the slip: +=
+            dU[k] += s * c
+        return dy * dc, dy * dU
+
+    finding = said(forward, backward, {"c": numbers(3), "U": numbers(6, 3, seed=1)}, ks=[4, 0, 5])
+    assert finding.cause == "sign"
+    assert finding.inputs == ("c",)
+
+
+def test_the_lines_of_such_a_loop_are_among_those_that_are_told():
+    """The same with a value that no simple repair mends, the line of the loop is named."""
+
+    def forward(c, U, ks):
+        return (U[ks[0]] ** 2).sum() + sum(np.logaddexp(0, U[k] @ c) for k in ks), (c, U, ks)
+
+    def backward(dy, cache):
+        c, U, ks = cache
+        dc, dU = np.zeros_like(c), np.zeros_like(U)
+        dU[ks[0]] += 2 * U[ks[0]]
+        for k in ks:
+            s = 1 / (1 + np.exp(-(U[k] @ c)))
+            step = (0.3 + np.sin(3 * s)) * U[k]  # the slip: s
+            dc += step
+            dU[k] += s * c
+        return dy * dc, dy * dU
+
+    finding = said(forward, backward, {"c": numbers(3), "U": numbers(6, 3, seed=1)}, ks=[4, 0, 5])
+    line = backward.__code__.co_firstlineno + 6
+    assert str(line) in finding.message or finding.cause != "unknown", finding.message
