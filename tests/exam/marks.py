@@ -144,6 +144,7 @@ def exceptions(found: list[Mark]) -> Iterator[str]:
 class Told(NamedTuple):
     """What the page tells of a paper."""
 
+    name: str
     rows: list[str]
     exceptions: list[str]
     counts: list[int]
@@ -151,7 +152,12 @@ class Told(NamedTuple):
 
 def told_of(paper: str) -> Told:
     found = marks_of(paper)
-    return Told([*rows(paper, found)], [*exceptions(found)], counts(found))
+    return Told(paper, [*rows(paper, found)], [*exceptions(found)], counts(found))
+
+
+def section(paper: str, lines: list[str]) -> str:
+    """What did not come out as it should in a paper."""
+    return "\n".join([f"### {paper.replace('_', ', ')}\n", *(lines or ["Nothing."])])
 
 
 def page(papers: list[Told]) -> str:
@@ -161,7 +167,8 @@ def page(papers: list[Told]) -> str:
     total = [sum(column) for column in zip(*(paper.counts for paper in papers), strict=True)]
     table = f"{head}{'--:|' * 7}\n" + "\n".join([*lines, row("all | ", total)])
     template = Path(__file__).with_name("page.md").read_text()
-    return template.format(table=table, exceptions="\n".join(line for paper in papers for line in paper.exceptions))
+    sections = "\n\n".join(section(paper.name, paper.exceptions) for paper in papers)
+    return template.format(table=table, exceptions=sections)
 
 
 if __name__ == "__main__":
