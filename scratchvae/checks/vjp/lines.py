@@ -198,8 +198,7 @@ def forgotten_by_all(cases: list[Case], own: Mapping[str, Hypothesis]) -> Found:
     if not common:
         return Found()
     value = min(common, key=lambda value: (sum(each[value].cost for each in lacked), value))
-    formulas = tuple(each[value].detail[1] for each in lacked)
-    return Found(Claim("missing-term", "value forgotten by all", detail=(value, formulas), cost=2.5))
+    return Found(Claim("missing-term", "value forgotten by all", detail=(value,), cost=2.5))
 
 
 def only(case: Case, name: str) -> Case:

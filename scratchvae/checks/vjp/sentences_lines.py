@@ -1,6 +1,5 @@
 """What is told of a line of a backward: as in `sentences`, of which this is a part."""
 
-from scratchvae.checks.report import listed
 from scratchvae.checks.vjp.case import EVERY
 from scratchvae.checks.vjp.told import PATHS, Sentence, Told
 
@@ -56,9 +55,9 @@ def value_forgotten(t: Told) -> tuple[str, str]:
 
 
 def value_forgotten_by_all(t: Told) -> tuple[str, str]:
-    value, formulas = t.claim.detail
+    (value,) = t.claim.detail
     text = f"{t.it}: a path is missing or wrong, what comes from {value}; {PATHS}"
-    return text, f"add {listed(list(formulas))}"
+    return text, f"add what comes from {value}, where each of them gets the rest of it"
 
 
 def softmax_sum(t: Told) -> tuple[str, str]:
