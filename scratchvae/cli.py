@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from scratchvae import __version__
-from scratchvae.commands import data, doctor, evaluate, gradcheck, plot, sample, train
+from scratchvae.commands import data, doctor, evaluate, gradcheck, plot, reproduce, sample, train
 from scratchvae.commands.options import add_threads, blas_threads, command_line
 from scratchvae.training import NonFiniteObjective
 
@@ -22,9 +22,17 @@ COMMANDS = {
     "plot": plot,
     "data": data,
     "gradcheck": gradcheck,
+    "reproduce": reproduce,
     "doctor": doctor,
 }
-COMPUTE = ("evaluate", "sample", "plot", "gradcheck", "doctor")  # train has --threads among the options of a run
+COMPUTE = (
+    "evaluate",
+    "sample",
+    "plot",
+    "gradcheck",
+    "reproduce",
+    "doctor",
+)  # train has --threads among the options of a run
 WRITERS = {  # what to do when a verb cannot write
     "train": "choose another --out",
     "sample": "it writes into RUN: make that writable, or copy it to where you may write",

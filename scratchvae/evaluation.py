@@ -20,6 +20,7 @@ from scratchvae.iwae import log_importance_weights
 from scratchvae.model import Model
 from scratchvae.vae import VAE
 
+DECODED = 500  # rows that importance sampling decodes at a time: what comes of them stays in the processor's cache
 ACTIVE = 0.01  # a latent is active if the variance of its mean over the data exceeds this (Burda et al. 2016, Sec. 5.2)
 
 
@@ -66,31 +67,39 @@ def evaluate_terms(model: Model, x: np.ndarray, rng: np.random.Generator) -> dic
     return {name: estimate(np.concatenate(parts)) for name, parts in values.items() if name != "objective"}
 
 
-def log_evidence(vae: VAE, x: np.ndarray, K: int, rng: np.random.Generator, draws_at_once: int = 10) -> np.ndarray:
+def log_evidence(
+    vae: VAE, x: np.ndarray, K: int, rng: np.random.Generator, q: tuple[np.ndarray, np.ndarray] | None = None
+) -> np.ndarray:
     """log p(x) >= E[log (1/K) sum_k w_k], estimated with K draws from q(z|x): the importance-weighted bound.
 
     The draws stream by, a few at a time, through a running log-sum-exp: memory does not grow with K.
 
+    q         mu and logvar (N, Z) of another Gaussian to draw from, a row an example; the encoder's own unless given.
+
     Shapes    x (N, D); log_px (N,).
-    Units     nats per example. A lower bound in expectation, which tightens as K grows.
+    Units     nats per example. A lower bound in expectation, which tightens as K grows, whatever q is.
     Source    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519; see `iwae`;
               [eq: importance-unbiased], [eq: bound-grows], [eq: bound-streaming].
-    Raises    ValueError: K or draws_at_once below 1, data that does not fit the model.
+    Raises    ValueError: K below 1, data or a q that do not fit.
     """
     require_vae(vae, "log_evidence")
-    K, draws_at_once = require_count(K, "K"), require_count(draws_at_once, "draws_at_once")
-    xp, log_px = vae.xp, []
+    K, xp, log_px, start = require_count(K, "K"), vae.xp, [], 0
+    if q is not None:
+        q = tuple(vae.as_input(head, name, (len(x), vae.n_z)) for head, name in zip(q, ("mu", "logvar"), strict=True))
     for rows in in_batches(vae, x):
         B = len(rows)
+        mu, logvar = vae.encode(rows)[:2] if q is None else (head[start : start + B] for head in q)  # (B, Z) each
         largest, total = xp.full(B, -math.inf), xp.zeros(B)  # (B,), float64: the sum of weights is exp(largest) * total
-        for done in range(0, K, draws_at_once):
-            n = min(draws_at_once, K - done)  # n draws in this chunk
+        at_once = max(1, DECODED // B)
+        for done in range(0, K, at_once):
+            n = min(at_once, K - done)  # n draws in this portion
             eps = vae.draw_eps(n * B, rng).reshape(n, B, vae.n_z)  # (n, B, Z)
-            log_w = log_importance_weights(vae, rows, eps)[0]  # (n, B)  why: a name for the cache would keep it alive
+            log_w = log_importance_weights(vae, rows, eps, (mu, logvar))[0]  # (n, B)  why [0]: a cache would stay alive
             new = xp.maximum(largest, log_w.max(axis=0))  # (B,)
             total = total * xp.exp(largest - new) + xp.exp(log_w - new).sum(axis=0)  # (B,)
             largest = new
         log_px.append(to_numpy(largest + xp.log(total)) - math.log(K))
+        start += B
     return np.concatenate(log_px)
 
 

@@ -24,7 +24,7 @@ from scratchvae.gaussian import (
     reparameterize_backward,
 )
 from scratchvae.layers import Params
-from scratchvae.vae import VAE, EncodeCache
+from scratchvae.vae import VAE
 
 
 class WeightsCache(NamedTuple):
@@ -34,17 +34,21 @@ class WeightsCache(NamedTuple):
     B: int
     mean_nll: Array  # (B,) over the draws; for the record, the backward does not use it
     z: Array
-    encode: EncodeCache
+    encode: Any  # an EncodeCache; None where q came from elsewhere
     reparameterize: Cache
     decode: Cache
     nll: Cache
     log_q: Cache
 
 
-def log_importance_weights(vae: VAE, x: Array, eps: Array) -> tuple[Array, WeightsCache]:
+def log_importance_weights(
+    vae: VAE, x: Array, eps: Array, q: tuple[Array, Array] | None = None
+) -> tuple[Array, WeightsCache]:
     """log w_kb = -nll(x_b, z_kb) + log p(z_kb) - log q(z_kb|x_b), with z_kb = mu_b + sigma_b * eps_kb.
 
-    Shapes    x (B, D), eps (K, B, Z); log_w (K, B).
+    q         mu and logvar of another Gaussian to draw from than the encoder's: then there is no way back.
+
+    Shapes    x (B, D), eps (K, B, Z), mu and logvar (B, Z); log_w (K, B).
     Units     nats.
     Backward  with the upstream gradient dlog_w, z reaches log w by three paths: through the decoder; through the prior,
               dz = -dlog_w z; and through q, dz = dlog_w u / sigma with u = (z - mu) / sigma. mu and logvar reach it by
@@ -55,7 +59,7 @@ def log_importance_weights(vae: VAE, x: Array, eps: Array) -> tuple[Array, Weigh
     x = vae.as_input(x, "x", ("B", vae.n_x))  # (B, D)
     eps = vae.as_input(eps, "eps", ("K", len(x), vae.n_z))  # (K, B, Z)
     K, B, Z = eps.shape
-    mu, logvar, encode_cache = vae.encode(x)  # (B, Z), (B, Z)
+    mu, logvar, encode_cache = vae.encode(x) if q is None else (*q, None)  # (B, Z), (B, Z)
     mu, logvar = (xp.broadcast_to(head, (K, B, Z)).reshape(K * B, Z) for head in (mu, logvar))  # (K B, Z)
     x = xp.broadcast_to(x, (K, *x.shape)).reshape(K * B, -1)  # (K B, D)
     z, z_cache = reparameterize(mu, logvar, eps.reshape(K * B, Z))  # (K B, Z)
@@ -68,14 +72,36 @@ def log_importance_weights(vae: VAE, x: Array, eps: Array) -> tuple[Array, Weigh
     return log_w, WeightsCache(K, B, mean_nll, z, encode_cache, z_cache, decode_cache, nll_cache, q_cache)
 
 
+class LatentGradients(NamedTuple):
+    """How the log weights reach q: through z, by three paths that meet, and through q's own mu and logvar; (K B, Z)."""
+
+    dz_decoder: Array
+    dz_prior: Array
+    dz_q: Array
+    dz: Array
+    dmu_q: Array
+    dlogvar_q: Array
+
+
 def log_importance_weights_backward(
     vae: VAE, dlog_w: Array, cache: WeightsCache, trace: dict[str, Array] | None = None
 ) -> dict[str, Array]:
-    """The gradient of sum_kb dlog_w_kb log w_kb: same keys and shapes as vae.params.
+    """The gradient of sum_kb dlog_w_kb log w_kb, drawn from the encoder: same keys and shapes as vae.params.
 
     trace, a dict, receives the gradient along each path by name, rows being draws times examples, (K B, Z).
+    """
+    paths, decoder_grads = latents_backward(vae, dlog_w, cache)
+    encoder_grads = draws_backward(vae, paths.dz, paths.dmu_q, paths.dlogvar_q, cache, trace)
+    if trace is not None:
+        trace.update(paths._asdict())
+    return {**encoder_grads, **decoder_grads}
 
-    Source    [eq: weight-latent-backward], [eq: weight-parameters-backward].
+
+def latents_backward(vae: VAE, dlog_w: Array, cache: WeightsCache) -> tuple[LatentGradients, dict[str, Array]]:
+    """From log w down to the draws z, the density q, and the decoder's parameters.
+
+    Shapes    dlog_w (K, B); the gradients of z, mu and logvar (K B, Z), a row a draw of an example.
+    Source    [eq: weight-latent-backward].
     """
     K, B = cache.K, cache.B
     dlog_w = vae.as_input(dlog_w, "dlog_w", (K, B)).reshape(K * B)  # (K B,)
@@ -84,13 +110,24 @@ def log_importance_weights_backward(
     dz_prior = -dlog_w[:, None] * cache.z  # (K B, Z)
     dz_q, dmu_q, dlogvar_q = gaussian_log_density_backward(-dlog_w, cache.log_q)  # (K B, Z) each
     dz = dz_decoder + dz_prior + dz_q  # (K B, Z)  three paths meet in z
+    return LatentGradients(dz_decoder, dz_prior, dz_q, dz, dmu_q, dlogvar_q), decoder_grads
+
+
+def draws_backward(
+    vae: VAE, dz: Array, dmu_q: Array, dlogvar_q: Array, cache: WeightsCache, trace: dict[str, Array] | None = None
+) -> dict[str, Array]:
+    """From the draws z, and from the density q, down to the encoder's parameters: the K draws of an example add.
+
+    Shapes    dz, dmu_q, dlogvar_q (K B, Z), a row a draw of an example.
+    Source    [eq: weight-parameters-backward].
+    """
+    K, B = cache.K, cache.B
     dmu_z, dlogvar_z = reparameterize_backward(dz, cache.reparameterize)  # (K B, Z) each
     dmu = (dmu_z + dmu_q).reshape(K, B, -1).sum(axis=0)  # (B, Z)  K draws share one mu and one logvar
     dlogvar = (dlogvar_z + dlogvar_q).reshape(K, B, -1).sum(axis=0)  # (B, Z)
     if trace is not None:
-        trace.update(dz_decoder=dz_decoder, dz_prior=dz_prior, dz_q=dz_q, dz=dz)
-        trace.update(dmu_z=dmu_z, dmu_q=dmu_q, dlogvar_z=dlogvar_z, dlogvar_q=dlogvar_q)
-    return {**vae.encode_backward(dmu, dlogvar, cache.encode), **decoder_grads}
+        trace.update(dmu_z=dmu_z, dlogvar_z=dlogvar_z)
+    return vae.encode_backward(dmu, dlogvar, cache.encode)
 
 
 def importance_weighted_bound(log_w: Array) -> tuple[Array, Cache]:
@@ -130,6 +167,11 @@ class BoundCache(NamedTuple):
 
     log_w: WeightsCache
     bound: Cache
+
+
+def require_no_weight(beta: float, what: str) -> None:
+    if beta != 1:
+        raise ValueError(f"beta should be 1 for {what}, got {beta!r}; it has no KL to weigh")
 
 
 class ImportanceWeighted:
@@ -177,8 +219,7 @@ class ImportanceWeighted:
         Units     nats per example.
         Raises    ValueError: beta other than 1. The bound has no KL of its own to weigh: it is inside the weights.
         """
-        if beta != 1:
-            raise ValueError(f"beta should be 1 for the importance-weighted bound, got {beta!r}; it has no KL to weigh")
+        require_no_weight(beta, "the importance-weighted bound")
         log_w, cache = log_importance_weights(self.model, x, eps)  # (K, B)
         bound, bound_cache = importance_weighted_bound(log_w)  # (B,)
         return BoundTerms(cache.mean_nll, log_w.mean(axis=0), bound), BoundCache(cache, bound_cache)

@@ -7,6 +7,7 @@ import pytest
 from proof import grid, log_normal, within_standard_errors
 
 from scratchvae.exact import LinearGaussian, fit_linear_gaussian
+from scratchvae.lab.exact import elbo_backward
 
 POINTS, CELL = grid(2, 9, 361)
 
@@ -186,3 +187,25 @@ def test_no_other_length_of_a_column_and_no_model_nearby_does_better(rng):
         W, sigma = free.W + 0.05 * rng.standard_normal((5, 2)), free.sigma * math.exp(0.05 * rng.standard_normal())
         assert free._replace(W=W, sigma=sigma).log_px(x).mean() < highest
     np.testing.assert_allclose(free.optimal_elbo(x), free.log_px(x), rtol=1e-12)
+
+
+@pytest.mark.equation("linear-gaussian-elbo-gradient")
+def test_gradient_of_the_elbo_entry_by_entry(model, x, rng):
+    mu, logvar, weights = rng.standard_normal((4, 2)), rng.standard_normal((4, 2)), rng.standard_normal(4)
+
+    def elbo(mu, logvar, W, mean):
+        covs = np.exp(logvar)[:, :, None] * np.eye(2)  # (B, Z, Z)
+        return weights @ model._replace(W=W, mean=mean).elbo(x, mu, covs)
+
+    at = [mu, logvar, model.W, model.mean]
+    for i, grad in enumerate(elbo_backward(model, x, mu, logvar, weights)):
+        for index in np.ndindex(at[i].shape):
+            moved = []
+            for h in (1e-6, -1e-6):
+                other = [value.copy() for value in at]
+                other[i][index] += h
+                moved.append(elbo(*other))
+            assert abs((moved[0] - moved[1]) / 2e-6 - grad[index]) < 1e-7 * (1 + abs(grad[index]))
+    best, cov = model.best_diagonal(x)
+    zero = elbo_backward(model, x, best, np.log(np.diag(cov)) * np.ones((4, 1)), weights)
+    assert max(np.abs(zero[0]).max(), np.abs(zero[1]).max()) < 1e-12
