@@ -18,7 +18,7 @@ from scratchvae.checks.likelihood.frequencies import of_a_point, values_that_dif
 from scratchvae.checks.likelihood.lattices import ALLOWED, add_up, attempt, best_way, off_one
 from scratchvae.checks.likelihood.normalisers import REPAIR, of_the_normaliser, one_term_explains
 from scratchvae.checks.likelihood.variants import adds_up_once, factor_of_the_rest, multiplied, with_a_term
-from scratchvae.checks.likelihood.witnesses import may_be, objection, point_that_is_missing
+from scratchvae.checks.likelihood.witnesses import draws_leave, may_be, objection, point_that_is_missing
 from scratchvae.checks.report import Finding
 from scratchvae.checks.vjp.case import ratio
 
@@ -50,6 +50,10 @@ def claims_of_the_nll(
     """
     masses = measured(p, extremes, support)
     claim = adds_up(masses)
+    if claim.status == "wrong" and (wider := beyond_the_support(masses[: len(VALUES)])) is not None:
+        declared, masses = masses[0].pixel.support, measured(p, extremes, wider)
+        claim = adds_up(masses)
+        claim = claim._replace(note=f"{claim.note}; over {wider}, beyond the support {declared}, as the draws do")
     if claim.status == "wrong" and (point := point_that_is_missing(masses[: len(VALUES)])) is not None:
         yield Claim(TOTAL, math.nan, ALLOWED, f"it does, with a point of mass at {point:g}: no more is tested")
         return
@@ -67,6 +71,20 @@ def measured(p: Any, extremes: bool = False, support: tuple[float, float] | None
     far = [np.where(np.arange(P) == j, end, rows[2]) for j in range(min(P, 3)) for end in (-EXTREME, EXTREME)]
     masses = best_way([Pixel(p, row, support) for row in rows])
     return masses + [add_up(Pixel(p, row, support), masses[0].lattice) for row in (far if extremes else ())]
+
+
+def beyond_the_support(near: list[Mass]) -> tuple[float, float] | None:
+    """Where a density lives whose support is declared as the range of the data alone: there its draws lie, too.
+
+    A Gaussian may well be the density of pixels in [0, 1]. Draws that stop at the declared ends speak of another one.
+    """
+    low, high = declared = near[0].pixel.support
+    for other in SUPPORTS:
+        pixels = [mass.pixel._replace(support=other) for mass in near]
+        wider = other != declared and other[0] <= low and high <= other[1]
+        if wider and off_one(attempt(pixels, near[0].lattice)) < ALLOWED and draws_leave(declared, other, near):
+            return other
+    return None
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -69,6 +69,14 @@ def may_be(support: tuple[float, float], masses: list[Mass]) -> bool:
     return within and (smaller or leave or clipped)
 
 
+def draws_leave(declared: tuple[float, float], wider: tuple[float, float], masses: list[Mass]) -> bool:
+    """Do draws lie in the wider support, and beyond the declared one?"""
+    x = drawn([mass.pixel for mass in masses], 200)
+    if x is None or not ((wider[0] <= x) & (x <= wider[1])).all():
+        return False
+    return bool(((x < declared[0]) | (declared[1] < x)).any())
+
+
 def agree_against(masses: list[Mass]) -> bool:
     """Do mean and draws, each for itself, tell of one density, and exp(-nll) of another?
 
