@@ -106,14 +106,15 @@ def another_number_there(here: Here) -> Others:
     known = {other: u for other, u in here.scope.items() if is_number(u) and u not in (0, 1, -1) and other != name}
     found = {other: (u, 1.5) for other, u in known.items() if u != n and type(u) is type(n)}
     if type(n) is int:
-        found |= {f"{name} + 1": (n + 1, 1.6), f"{name} - 1": (n - 1, 1.6)}
+        for new, value in ((f"{name} + 1", n + 1), (f"{name} - 1", n - 1)):
+            yield Change("missing-term", "end", name, "", new, 1.6), partial(dict, {name: value})
     for text, u in {**known, **lengths(here.scope, set(known.values()))}.items():
         found |= {f"{name} * {text}": (n * u, 1.7), f"{name} / {text}": (n / u, 1.7)}
     for new, (value, cost) in found.items():
         whole = type(n) is int and value == int(value)  # why: it may be a length, or an index
         value = int(value) if whole else value
         change = Change("elementwise-factor", "instead", name, "", new, cost)
-        if type(n) is int and new not in (f"{name} + 1", f"{name} - 1"):  # why: another size may be as much
+        if type(n) is int:  # why: another size may be as much
             change = change._replace(kind="count", word=new, new=f"{value:g}")
         yield change, partial(dict, {name: value})
 

@@ -6,6 +6,7 @@ speak about it. Small changes of the operation are tried beside them.
 
 import inspect
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -181,8 +182,9 @@ def claims_at_sites(
                     numbers = sum(np.count_nonzero(case.seen[name].right) for case in there)
                     site, shape = some[int(name)], there[0].seen[name].shape
                     single = len(points[0].runs[-1].values[site]) == 1
-                    claims = [c for c in claims if numbers >= EVIDENCE and speaks_of_it(c)]
+                    claims = [c for c in claims if numbers >= EVIDENCE and speaks_of_it(c, site)]
                     claims = [fixed(c) if mixed else c for c in claims if single or c.kind != "shuffled"]
+                    claims = [c for c in claims if not mixed or c.kind != "paths"]  # why: without dy there are none
                     said += [(at(site, c), site, shape) for c in claims]
     return said, held
 
@@ -207,9 +209,12 @@ def only(case: Case, name: str) -> Case:
     return case._replace(seen={name: case.seen[name]}, asked=asked)
 
 
-def speaks_of_it(claim: Claim) -> bool:
-    """Is a claim about the value of a line clear, and about this line, not about one before it?"""
-    return claim.cost < VAGUE and claim.place not in ("out", "mid")
+def speaks_of_it(claim: Claim, site: Site) -> bool:
+    """Is a claim about the value of a line clear, about this line, not one before it, and not in terms of itself?"""
+    name = re.match(r"(\w+)(\[.*\])?$", site.text)
+    own = site.variable or (name[1] if name else "")
+    itself = own and any(re.search(rf"\b{re.escape(own)}\b", word.name) for word in claim.words)
+    return claim.cost < VAGUE and claim.place not in ("out", "mid") and not itself
 
 
 def fixed(claim: Claim) -> Claim:

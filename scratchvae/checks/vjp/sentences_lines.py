@@ -131,6 +131,14 @@ def another_count(t: Told) -> tuple[str, str]:
     return f"{t.it}: {text}; {formula} is as much here: is it that?", f"{new} in place of {old}, by its sizes"
 
 
+def another_end(t: Told) -> tuple[str, str]:
+    """One more or less is right at these sizes: where a loop has longer steps it may be an end beside it."""
+    old, new, _, _ = t.claim.detail
+    far = "stops too early" if new.endswith("+ 1") else "goes too far"
+    text = f"with {new} for {old} all is right here: is it that, or a loop, a slice or a sum by {old} that {far}?"
+    return f"{t.it}: {text}", f"look at every range and slice that {old} ends"
+
+
 def names_exchanged(t: Told) -> tuple[str, str]:
     old, new, _, _ = t.claim.detail
     return f"{t.it}: {old} and {new} are exchanged: each stands where the other belongs", f"exchange {old} and {new}"
@@ -184,6 +192,7 @@ OF_LINES: dict[str, Sentence] = {
     "named: instead": name_instead,
     "named: mask": name_instead,
     "named: count": another_count,
+    "named: end": another_end,
     "named: exchanged": names_exchanged,
     "named: set anew": name_set_anew,
 }

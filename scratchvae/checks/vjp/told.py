@@ -164,6 +164,7 @@ def constant_words(t: Told) -> tuple[str, str, str]:
         of_an_amount(size, t.means),
         of_a_size_and_2(size, sizes),
         of_an_open_amount(size, t.unproven),
+        of_one_less(size, sizes),
         of_a_ratio(size),
         of_some_root(size),
     )
@@ -300,11 +301,22 @@ def of_a_size_and_2(size: float, sizes: Mapping[str, int]) -> Words | None:
     return None
 
 
+def of_one_less(size: float, sizes: Mapping[str, int]) -> Words | None:
+    """n where n - 1 belongs, as under the root of an unbiased spread, or the other way round: a question."""
+    for name, n in sizes.items():
+        for wrong, right in ((n, n - 1), (n - 1, n)) if n > 2 else ():
+            if abs(size * right - wrong) < EXACT * wrong:
+                why = f"{name}: is it divided by {wrong} where {right} belongs, n - 1 for n or the other way round?"
+                return f"{right}/{wrong} of", why, f"look for what is {wrong}/{right} here, by its sizes"
+    return None
+
+
 def of_a_ratio(size: float) -> Words | None:
     p, q = Fraction(1 / size).limit_denominator(12).as_integer_ratio()
     if q < 2 or p > 60 or abs(p / q * size - 1) > EXACT:
         return None
-    return f"{p}/{q} of", "look for a constant, or a ratio of two sizes, that is missing, or there once too often", ""
+    why = "look for a constant, or a ratio of two sizes, that is missing, or there once too often"
+    return f"{p}/{q} of", why, f"multiply by what is {size:.6g} here"
 
 
 Sentence = Callable[[Told], tuple[str, str]]  # the message and the repair

@@ -138,4 +138,5 @@ def differences(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Word, np.nda
     alike = [(p, q) for p, q in itertools.combinations(known, 2) if known[p].shape == known[q].shape]
     for p, q in [pair for pair in alike if known[pair[0]].ndim and known[pair[0]].size > 1][:DIFFERENCES]:
         yield Word(f"({p} - {q})", f"({p} - {q})", 1.7), known[p] - known[q]
-        yield Word(f"sign({p} - {q})", f"sign({p} - {q})", 1.7), np.sign(known[p] - known[q])
+        if not any(np.array_equal(known[name], known[name].astype(bool)) for name in (p, q)):  # a mask has no side
+            yield Word(f"sign({p} - {q})", f"sign({p} - {q})", 1.7), np.sign(known[p] - known[q])
