@@ -717,6 +717,19 @@ def test_a_density_on_more_than_the_range_of_the_data_is_right_if_its_draws_are_
         assert report.findings[0].inputs[0] in ("nll", "support")
 
 
+def test_without_a_support_it_is_the_one_that_holds_the_draws():
+    for low, nll, sample in (
+        (0.0, RATE[0], RATE[1]),
+        (-math.inf, lambda x, s: half_normal(x, s) + math.log(2), on_the_line),
+    ):
+        for constant, ok in ((0.0, True), (1.0, False)):
+            p = Written("no support", (0.0, 1.0), lambda x, s, nll=nll, c=constant: nll(x, s) + c, None, sample)
+            del p.support
+            report = check_likelihood(p)
+            assert report.ok is ok, str(report)
+            assert ok or "a normalising constant is missing" in report.findings[0].message, (low, str(report))
+
+
 ZERO_INFLATED = (
     lambda x, w, s: np.where(x == 0, np.logaddexp(0, -w), np.logaddexp(0, w) + np.exp(s) * x - s),
     lambda rng, w, s: np.where(rng.random(w.shape) < squashed(w), 0, RATE[1](rng, s)),

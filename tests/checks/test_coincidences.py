@@ -3,16 +3,22 @@
 Sizes: B rows, D columns.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from scipy.special import gammaln, polygamma
 
-from scratchvae.checks import check_evidence, check_likelihood, check_sampler, check_vjp
+from scratchvae.checks import check_evidence, check_gradients, check_likelihood, check_sampler, check_vjp
 from scratchvae.checks.files.check import check_file
 
 
 def numbers(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape)
+
+
+class Objective(NamedTuple):
+    objective: np.ndarray
 
 
 def said(forward, backward, inputs, **constants):
@@ -461,3 +467,118 @@ def test_the_lines_of_such_a_loop_are_among_those_that_are_told():
     finding = said(forward, backward, {"c": numbers(3), "U": numbers(6, 3, seed=1)}, ks=[4, 0, 5])
     line = backward.__code__.co_firstlineno + 6
     assert str(line) in finding.message or finding.cause != "unknown", finding.message
+
+
+def test_what_a_name_was_before_it_was_given_to_another_value_is_told_with_its_line():
+    """The first da is overwritten: "what comes from da" would send one to the second."""
+
+    def forward(x, V, W):
+        a = np.tanh(x)
+        return a @ V + np.tanh(a @ W), (x, V, W, a, np.tanh(a @ W))
+
+    def through(dy, W):
+        return np.dot(dy, W.T)
+
+    def backward(dy, cache):
+        x, V, W, a, t = cache
+        da = dy @ V.T
+        dt = dy * (1 - t * t)
+        da = through(dt, W)  # the slip: +=
+        return da * (1 - a * a), a.T @ dy, a.T @ dt
+
+    finding = said(forward, backward, {"x": numbers(4, 3), "V": numbers(3, 2, seed=1), "W": numbers(3, 2, seed=2)})
+    first = backward.__code__.co_firstlineno + 2
+    assert finding.cause == "missing-term"
+    assert f"line {first}" in f"{finding.message} {finding.repair}" or "+=" in finding.repair, finding
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Ends of loops, ratios of sizes, whole numbers
+
+
+def test_one_more_is_a_question_about_the_end_of_a_loop():
+    """n + 1 in place of n is right where the chunks divide n, and for no other n: the range ends too early."""
+
+    def forward(x, chunk):
+        return (x**3).sum(), (x, chunk)
+
+    def backward(dy, cache):
+        x, chunk = cache
+        n, dx = len(x), np.zeros_like(x)
+        for start in range(0, n - chunk, chunk):  # the slip: range(0, n, chunk)
+            rows = slice(start, start + chunk)
+            dx[rows] = 3 * dy * x[rows] ** 2
+        return dx
+
+    finding = said(forward, backward, {"x": numbers(6, 2)}, chunk=2)
+    assert "should be" not in finding.message
+    assert finding.cause in ("missing-term", "batch-sum", "zero", "unknown")
+    assert "+ 1 in place of" not in finding.repair
+
+
+@pytest.mark.parametrize("n", [4, 6, 9])
+def test_n_for_n_minus_1_is_asked_and_no_number_is_stated_flatly(n):
+    def forward(x):
+        d = x - x.mean()
+        std = np.sqrt((d * d).sum() / (len(x) - 1))
+        return d / std, (d / std, std)
+
+    def backward(dy, cache):
+        z, std = cache
+        d = dy - dy.mean() - z * (dy * z).mean()  # the slip: the sum over n - 1
+        return d / std
+
+    finding = said(forward, backward, {"x": numbers(n)})
+    assert f"divided by {n} where {n - 1} belongs" in finding.message
+    assert "here, by its sizes" in finding.repair
+
+
+def test_a_line_is_not_explained_by_itself():
+    """A hinge: the label has -1 in place of minus the number of the others that count."""
+
+    def forward(s, y):
+        rows = np.arange(len(s))
+        margins = np.maximum(0, s - s[rows, y][:, None] + 1)
+        margins[rows, y] = 0
+        return margins.sum() / len(s), (margins, y)
+
+    def backward(dy, cache):
+        margins, y = cache
+        ds = np.zeros_like(margins)
+        ds[margins > 0] = 1
+        ds[np.arange(len(y)), y] -= 1  # the slip
+        return dy * ds / len(y)
+
+    finding = said(forward, backward, {"s": numbers(4, 5)}, y=np.array([1, 0, 3, 3]))
+    assert "sign(" not in finding.message, finding
+    assert "in place of" not in f"{finding.message} {finding.repair}", finding
+
+
+def test_what_is_wrong_in_some_rows_alone_is_no_term_of_all_of_them():
+    """The sign of a difference is left out, and it is negative in one row."""
+
+    class Capacity:
+        C = 0.9
+
+        def __init__(self):
+            rng = np.random.default_rng(3)
+            self.params = {"W": rng.standard_normal((4, 2)), "b": np.array([0.3, -0.4])}
+
+        def objective(self, x, eps, beta=4.0):
+            mu = x @ self.params["W"] + self.params["b"]
+            kl = 0.5 * (mu * mu).sum(axis=1)
+            return Objective(np.abs(kl - self.C) * beta), (x, mu, kl, beta)
+
+        def backward(self, dobjective, cache):
+            x, mu, _, beta = cache
+            dmu = (dobjective * beta)[:, None] * mu  # the slip: np.sign(kl - C) is left out
+            return {"W": x.T @ dmu, "b": dmu.sum(axis=0)}
+
+    x = np.random.default_rng(5).standard_normal((5, 4))
+    model = Capacity()
+    kl = model.objective(x, None)[1][2]
+    assert 0 < (kl < model.C).sum() < 5
+    report = check_gradients(model, x, None)
+    (finding,) = report.findings
+    assert finding.cause == "elementwise-factor"
+    assert "add " not in finding.repair

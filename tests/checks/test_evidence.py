@@ -361,6 +361,16 @@ class ManyDraws(Student):
         return BoundAlone(self.average(np.array(log_w))), None
 
 
+class PriorAtTheNoise(ManyDraws):
+    def objective(self, x, eps):
+        mu, logvar = self.encode(x)
+        log_w = []
+        for e in eps:
+            z = self.draw(mu, logvar, e)
+            log_w.append(log_normal(e) - self.nll_of(x, z) - self.log_q(z, mu, logvar))  # the slip: log_normal(z)
+        return BoundAlone(self.average(np.array(log_w))), None
+
+
 class AllAtOnce(ManyDraws):
     """The same with one pass for all draws, the draws of an example side by side."""
 
@@ -1287,3 +1297,11 @@ def test_a_likelihood_that_names_no_support_may_have_any(low, high):
     assert check_evidence(vae, x).ok
     vae.likelihood = Plain(math.log(0.7))
     assert [finding.inputs for finding in check_evidence(vae, x).findings] == [("nll",)]
+
+
+def test_squares_that_cancel_in_the_weights_are_told_both_ways():
+    """log p at eps, or log q with z^2: the weights are the same, and nobody can tell from outside."""
+    (finding,) = check_evidence(many(PriorAtTheNoise), images()).findings
+    assert "log q(z|x) has z^2" in finding.message
+    assert "log p(z) has eps^2" in finding.message
+    assert "log p(z) = " in finding.repair

@@ -16,6 +16,7 @@ from scratchvae.checks.report import Finding
 from scratchvae.gaussian import LOG_2PI
 
 LOG_Q = "log q(z|x) = -1/2 sum_j (log(2 pi) + 2 log sigma + (z - mu)^2 / sigma^2)"
+LOG_P = "log p(z) = -1/2 sum_j (log(2 pi) + z^2)"
 NAMES = ("- sum log sigma", "- 1/2 sum (z - mu)^2 / sigma^2")
 FACTORS = (0.0, -1.0, 0.5, 2.0, -0.5, -2.0)  # the usual slips: with few rows other numbers may be a coincidence
 

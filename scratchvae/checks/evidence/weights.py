@@ -17,7 +17,7 @@ from scratchvae.checks.evidence.average import AVERAGE, AVERAGES, MARKS, WEIGHT,
 from scratchvae.checks.evidence.fitted import fitted
 from scratchvae.checks.evidence.inside import inner
 from scratchvae.checks.evidence.many import Many, log_mean_exp
-from scratchvae.checks.evidence.parts import LOG_Q, slip_in_log_q, term_of_log_q, terms_of_q
+from scratchvae.checks.evidence.parts import LOG_P, LOG_Q, slip_in_log_q, term_of_log_q, terms_of_q
 from scratchvae.checks.evidence.prior import is_known, of_draws
 from scratchvae.checks.evidence.quadrature import expected_kl
 from scratchvae.checks.evidence.readings import AS_AGREED, READINGS, Reading, fits, of_encode
@@ -128,7 +128,7 @@ def by_a_usual_slip(many: Many, heard: Heard, parts_one: np.ndarray) -> list[Fin
     """What is wrong, if log q(z|x) in the weights is written with one of the usual slips."""
     if (slip := slip_in_log_q(many, heard.got_one, parts_one, heard.z_one)) is None:
         return []
-    finding = Finding(("weights",), slip.cause, f"in the weights {slip.text}", LOG_Q)
+    finding = Finding(("weights",), slip.cause, f"in the weights {slip.text}", f"{LOG_Q}; {LOG_P}")
     return [*heard.findings, finding]
 
 

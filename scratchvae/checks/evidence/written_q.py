@@ -44,6 +44,7 @@ def written(z: np.ndarray, mu: np.ndarray, logvar: np.ndarray) -> Iterator[Writt
         for name, part in SQUARES.items():
             log_q = -0.5 * (part(z, mu, logvar) + logvar + LOG_2PI).sum(axis=-1)
             text = f"log q(z|x) has {name}, where (z - mu)^2 / sigma^2 belongs"
+            text += ", or log p(z) has eps^2, where z^2 belongs" * (name == "z^2")  # why: either way they cancel
             yield Written(text, "elementwise-factor", log_q)
         for name, scale in SCALES.items():
             log_q = -0.5 * (square + scale(logvar) + LOG_2PI).sum(axis=-1)

@@ -32,9 +32,9 @@ def check_likelihood(p: Any, rng: np.random.Generator | None = None) -> Report:
     """Every claim of a likelihood against its nll, at several logits of both signs and of all sizes.
 
     p has nll(x, logits) -> nll (B,), cache, and the rest of `likelihoods.Likelihood`. What it lacks is not tested;
-    without n_params it has one parameter a pixel, without support pixels in [0, 1]. exp(-nll) of a pixel is integrated
-    over the support, or summed over the whole numbers in it, over the grey levels k / 255 or over another lattice that
-    the draws lie on, whichever comes to 1.
+    without n_params it has one parameter a pixel, without support one that holds its draws. exp(-nll) of a pixel is
+    integrated over the support, or summed over the whole numbers in it, over the grey levels k / 255 or over another
+    lattice that the draws lie on, whichever comes to 1.
 
     Errors are shares of what is allowed. The statistics of the draws have a known distribution: a right sample is
     called wrong once in a million checks.

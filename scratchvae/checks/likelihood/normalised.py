@@ -18,12 +18,13 @@ from scratchvae.checks.likelihood.frequencies import of_a_point, values_that_dif
 from scratchvae.checks.likelihood.lattices import ALLOWED, add_up, attempt, best_way, off_one
 from scratchvae.checks.likelihood.normalisers import REPAIR, of_the_normaliser, one_term_explains
 from scratchvae.checks.likelihood.variants import adds_up_once, factor_of_the_rest, multiplied, with_a_term
-from scratchvae.checks.likelihood.witnesses import draws_leave, may_be, objection, point_that_is_missing
+from scratchvae.checks.likelihood.witnesses import drawn, draws_leave, may_be, objection, point_that_is_missing
 from scratchvae.checks.report import Finding
 from scratchvae.checks.vjp.case import ratio
 
 VALUES = np.array([-3.0, -0.5, 0.2, 1.0, 4.0])  # of a parameter: both signs, small and large
 SUPPORTS = ((-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))  # what else it may have been
+LIKELY = ((0.0, 1.0), (0.0, math.inf), (-math.inf, math.inf))  # the supports of one that names none, smallest first
 TOTAL = "p(x|z) adds up to 1"
 CLIPPED = 1e-3  # of a total, or of a mean, at extreme logits
 FACTORS = (-1.0, 0.5, 2.0, -0.5, -2.0)  # by which an nll may have to be multiplied
@@ -65,12 +66,20 @@ def claims_of_the_nll(
 
 def measured(p: Any, extremes: bool = False, support: tuple[float, float] | None = None) -> list[Mass]:
     """exp(-nll) of one pixel at every row of logits, added up in the way that suits it."""
-    low, high = getattr(p, "support", (0.0, 1.0)) if support is None else support
-    support, P = (float(low), float(high)), getattr(p, "n_params", 1)
+    P = getattr(p, "n_params", 1)
     rows = np.stack([np.roll(VALUES, 2 * j) for j in range(P)], axis=1)  # (5, P)
+    low, high = getattr(p, "support", None) or where_draws_lie(p, rows) if support is None else support
+    support = float(low), float(high)
     far = [np.where(np.arange(P) == j, end, rows[2]) for j in range(min(P, 3)) for end in (-EXTREME, EXTREME)]
     masses = best_way([Pixel(p, row, support) for row in rows])
     return masses + [add_up(Pixel(p, row, support), masses[0].lattice) for row in (far if extremes else ())]
+
+
+def where_draws_lie(p: Any, rows: np.ndarray) -> tuple[float, float]:
+    """The support of a likelihood that names none: [0, 1], or what else is needed to hold its draws."""
+    x = drawn([Pixel(p, row, (0.0, 1.0)) for row in rows], 200)
+    holds = [support for support in LIKELY if x is not None and ((support[0] <= x) & (x <= support[1])).all()]
+    return holds[0] if holds else LIKELY[0]
 
 
 def beyond_the_support(near: list[Mass]) -> tuple[float, float] | None:

@@ -77,11 +77,11 @@ def of_a_row(claim: Claim, cut: Cut, whole: np.ndarray, index: Index) -> Claim:
     """As a claim about all of them: what meets an input that the rows share is what arrives at its layer."""
     if claim.kind in ("rows masked", "paths"):
         return Claim("missing-term", "paths in a row", cost=claim.cost)
-    if claim.cause == "missing-term" and cut.added:
+    if claim.cause == "missing-term" and (cut.added or cut.separate):
         some = [b for b, row in enumerate(cut.rows) if not is_right(row, index)]
         if 0 < len(some) < len(cut.rows):
             return Claim("elementwise-factor", "wrong rows", detail=(cut.batch.axis, tuple(some)), cost=claim.cost)
-        if near(whole, np.mean([row.pair.y(row.x) for row in cut.rows], axis=0)):
+        if cut.added and near(whole, np.mean([row.pair.y(row.x) for row in cut.rows], axis=0)):
             claim = claim._replace(factor=claim.factor / len(cut.rows))
     return claim._replace(place="mid" if claim.place == "in" else claim.place)
 

@@ -297,5 +297,10 @@ def others(point: Point, after: list[dict[Site, np.ndarray]], site: Site) -> dic
         if other != site and len(times) == 1 and all(unmoved):
             value = np.stack([each[other][0] for each in after])
             if not any(same(value, known) for known in found.values()):
-                found[other.value] = value
+                found[as_it_was(other)] = value
     return found
+
+
+def as_it_was(site: Site) -> str:
+    """How a value is written; where a later line gives its name to another one, its line is told, too."""
+    return f"({site.variable} as in line {site.line})" if site.is_overwritten else site.value

@@ -43,6 +43,12 @@ class Site(NamedTuple):
         return stored(self.code).get(self.instruction, "")
 
     @property
+    def is_overwritten(self) -> bool:
+        """Does a later line give that name to another value?"""
+        last = max((line for name, line in settings(self.code) if name == self.variable), default=0)
+        return bool(self.variable) and last > self.line
+
+    @property
     def is_returned(self) -> bool:
         """Is it no operation, but a gradient as it comes back?"""
         return self.line == 0
@@ -112,6 +118,13 @@ def stored(code: types.CodeType) -> dict[int, str]:
     steps = list(dis.get_instructions(code))
     pairs = itertools.pairwise(steps)
     return {step.offset: str(after.argval) for step, after in pairs if after.opname == "STORE_FAST"}
+
+
+@functools.cache
+def settings(code: types.CodeType) -> list[tuple[str, int]]:
+    """Where local variables are set: each with its line."""
+    steps = [step for step in dis.get_instructions(code) if step.opname == "STORE_FAST" and step.positions]
+    return [(str(step.argval), step.positions.lineno or 0) for step in steps if step.positions]
 
 
 Changes = Callable[[Operation], Mapping[Change, np.ndarray]]  # what may be changed, and the value then
