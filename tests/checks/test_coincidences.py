@@ -480,7 +480,7 @@ def test_what_a_name_was_before_it_was_given_to_another_value_is_told_with_its_l
         return np.dot(dy, W.T)
 
     def backward(dy, cache):
-        x, V, W, a, t = cache
+        _, V, W, a, t = cache
         da = dy @ V.T
         dt = dy * (1 - t * t)
         da = through(dt, W)  # the slip: +=
