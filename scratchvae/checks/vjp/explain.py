@@ -170,7 +170,7 @@ def beside_others(found: list[Finding], names: list[str]) -> list[Finding]:
     """With those of the wrong inputs that no finding speaks of, in the first of them."""
     if left := [name for name in names if not any(name in finding.inputs for finding in found)]:
         text = f"{found[0].message}; {gradients(left)} {'are' if len(left) > 1 else 'is'} wrong, too"
-        found = [found[0]._replace(message=f"{text}, which this does not explain"), *found[1:]]
+        found = [found[0]._replace(message=f"{text}, by the same slip or by another one"), *found[1:]]
     return found
 
 
@@ -186,7 +186,7 @@ def at_line(case: Case, lines: Found, names: list[str], numbers: Mapping[str, Nu
         about = about._replace(names=["it"], shapes=[lines.shape], called=lines.where)
     message, repair = told(about)
     repair += size_in(repair, about)
-    if lines.maybe and not message.endswith("is it that?"):
+    if lines.maybe and lines.claim.cause != "sign" and not message.endswith("is it that?"):
         message = f"{message}; {' or '.join(lines.maybe[:2])} is as much here: is it that?"
     if lines.minus:
         message = f"{message}; or a minus is missing, or there twice, in {lines.minus}"

@@ -112,7 +112,10 @@ def size_in(repair: str, t: Told) -> str:
         return f" ({phrase}: is that the {size:.0f}?)"
     if name := next((text for text, a in multiples(t.unproven) if abs(c - a) < EXACT * c), ""):
         return f" ({name} is as much here: is it that?)"
-    return "" if min(abs(size - round(size)), c) < EXACT else f" ({c:.6g} is the number of this example)"
+    if phrase := next((name for name, n in t.sizes.items() if n > 3 and abs(n - 1 - size) < EXACT), ""):
+        return f" ({phrase}: is it one less than that, or a 1 that is to be a {size + 1:.0f}?)"
+    is_usual = size < 2 + EXACT and abs(size - round(size)) < EXACT
+    return "" if is_usual or c < EXACT else f" ({c:.6g} is the number of this example)"
 
 
 def multiples(settings: Mapping[str, float]) -> Iterator[tuple[str, float]]:
@@ -286,7 +289,7 @@ def of_an_amount(size: float, amounts: Mapping[str, float]) -> Words | None:
 def of_an_open_amount(size: float, amounts: Mapping[str, float]) -> Words | None:
     """Numbers of which another one was not tried: a question."""
     near = {a for a in amounts.values() if a > 0 and a != 1 and min(abs(size - a) / size, abs(size * a - 1)) < EXACT}
-    for value in near:
+    for value in near if abs(size - 1) > EXACT else ():
         names = [name for name, a in amounts.items() if a == value]
         return f"{1 / size:.6g} times", f"{' or '.join(names[:3])} is {value:g} here: is it that?", ""
     return None
