@@ -1,7 +1,7 @@
 """The marks of the checks in exams that strangers set: `python tests/exam/marks.py > docs/exam.md`.
 
 The papers here were written by people who had not seen the checks, the museum or their tests, from a page of contract
-alone. They stand as they were marked; those of the first fourteen exams are in the history.
+alone. They stand as they were marked; those of the first sixteen exams are in the history.
 """
 
 import importlib
@@ -26,7 +26,7 @@ from scratchvae.checks.files.check import check_file
 from scratchvae.checks.report import Finding, Report
 
 SUBJECTS = ("layers", "models", "networks", "files")
-PAPERS = [f"{exam}_{subject}" for exam in ("fifteenth", "sixteenth") for subject in SUBJECTS]
+PAPERS = [f"{exam}_{subject}" for exam in ("seventeenth", "eighteenth") for subject in SUBJECTS]
 CHECKS = {
     "vjp": check_vjp,
     "gradients": check_gradients,
