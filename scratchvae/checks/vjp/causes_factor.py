@@ -93,11 +93,11 @@ def hidden_by(u_word: Word, u: np.ndarray, v: np.ndarray, right: np.ndarray) -> 
     hidden = (v == 0) & (right != 0)
     if u_word == ONE or not hidden.any():
         return False
+    if u_word.name.startswith("the slope"):
+        return bool(2 * np.count_nonzero(hidden) > np.count_nonzero(right))
     rest, masks = ~hidden & (right != 0), all(np.array_equal(a, a.astype(bool)) for a in (u, v))
     if not masks and ratio(*(np.broadcast_to(a, right.shape)[rest] for a in (u, v))) is not None:
         return True  # why: where anything is seen of it, u is v
-    if u_word.name.startswith("the slope"):
-        return bool(2 * np.count_nonzero(hidden) > np.count_nonzero(right))
     there = (right != 0).any(axis=tuple(axis for axis in (0, 1) if u.shape[axis] == 1), keepdims=True)
     return bool(((u != 0) != there).any())
 

@@ -8,10 +8,11 @@ import math
 import numpy as np
 
 from scratchvae.checks.report import listed
+from scratchvae.checks.vjp.constants import constant_words
 from scratchvae.checks.vjp.sentences_layout import LAYOUT
 from scratchvae.checks.vjp.sentences_lines import OF_LINES
 from scratchvae.checks.vjp.sentences_terms import OF_TERMS
-from scratchvae.checks.vjp.told import EXACT, PATHS, Sentence, Told, constant_words, gradients
+from scratchvae.checks.vjp.told import EXACT, PATHS, Sentence, Told, gradients
 
 
 def told(t: Told) -> tuple[str, str]:
