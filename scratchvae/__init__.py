@@ -27,9 +27,10 @@ Read the modules in this order; each uses only those above it.
 
 From npz to record nothing is mathematics: it is what keeps a run on disk whole, and can be read on another day.
 
-Beside the core: `data` (digits, your own files, toy sets), `checks` (what is wrong with a gradient, a sampler, a bound;
-yours or ours), `museum` (planted bugs, and which check sees each), `exercises` (what readers of the notebooks write,
-and how it is judged), `view` (pictures), `commands` and `cli` (the command line).
+Beside the core: `data` (digits, your own files, toy sets), `lab` (gradient estimators to compare), `reproduction`
+(published numbers, a row each), `checks` (what is wrong with a gradient, a sampler, a bound; yours or ours), `museum`
+(planted bugs, and which check sees each), `exercises` (what readers of the notebooks write, and how it is judged),
+`view` (pictures), `commands` and `cli` (the command line).
 """
 
 __version__ = "0.1.0"
