@@ -25,14 +25,8 @@ COMMANDS = {
     "reproduce": reproduce,
     "doctor": doctor,
 }
-COMPUTE = (
-    "evaluate",
-    "sample",
-    "plot",
-    "gradcheck",
-    "reproduce",
-    "doctor",
-)  # train has --threads among the options of a run
+# why without train: it has --threads among the options of a run
+COMPUTE = ("evaluate", "sample", "plot", "gradcheck", "reproduce", "doctor")
 WRITERS = {  # what to do when a verb cannot write
     "train": "choose another --out",
     "sample": "it writes into RUN: make that writable, or copy it to where you may write",

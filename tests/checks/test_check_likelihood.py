@@ -717,6 +717,12 @@ def test_a_density_on_more_than_the_range_of_the_data_is_right_if_its_draws_are_
         assert report.findings[0].inputs[0] in ("nll", "support")
 
 
+def test_a_support_may_be_an_array():
+    p = Bernoulli()
+    p.support = np.array([0.0, 1.0])
+    assert check_likelihood(p).ok
+
+
 def test_without_a_support_it_is_the_one_that_holds_the_draws():
     for low, nll, sample in (
         (0.0, RATE[0], RATE[1]),

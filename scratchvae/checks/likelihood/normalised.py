@@ -68,8 +68,9 @@ def measured(p: Any, extremes: bool = False, support: tuple[float, float] | None
     """exp(-nll) of one pixel at every row of logits, added up in the way that suits it."""
     P = getattr(p, "n_params", 1)
     rows = np.stack([np.roll(VALUES, 2 * j) for j in range(P)], axis=1)  # (5, P)
-    low, high = getattr(p, "support", None) or where_draws_lie(p, rows) if support is None else support
-    support = float(low), float(high)
+    if support is None:
+        support = p.support if hasattr(p, "support") else where_draws_lie(p, rows)
+    support = float(support[0]), float(support[1])
     far = [np.where(np.arange(P) == j, end, rows[2]) for j in range(min(P, 3)) for end in (-EXTREME, EXTREME)]
     masses = best_way([Pixel(p, row, support) for row in rows])
     return masses + [add_up(Pixel(p, row, support), masses[0].lattice) for row in (far if extremes else ())]
