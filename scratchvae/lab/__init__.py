@@ -1,14 +1,14 @@
-"""Gradient estimators to compare: different paths through one computation, each an objective for `fit`.
+"""Gradient estimators to compare: different ways back to the encoder, each an objective for `fit`.
 
-    score_function          no path through z: the density of a draw is moved by how much it earned
+    score_function          the draw's path as a value times a score: its density is moved by how much it earned
     pathwise                every path: through the draw z = mu + sigma eps, and through the density q
     sticking_the_landing    through the draw alone; the path through q's own parameters is left out
     dreg                    through the draw alone, with the weight of a draw once more: unbiased for every K
 
-None of them is the derivative of the number that `objective` returns for one eps, the pathwise one apart: they agree
-with the gradient of its *mean* over eps, or say where they do not. So they are judged in expectation, against an exact
-gradient (`exact_elbo_gradient`), and never by differences. The derivation of each is on
-docs/derivations/11_gradient_estimators.md.
+What they return for the encoder is not the derivative of the number that `objective` returns for one eps, the pathwise
+one apart: it agrees with the gradient of its *mean* over eps, or says where it does not. So they are judged in
+expectation and never by differences: those of the ELBO against its exact gradient (`exact_elbo_gradient`), those of a
+bound of K draws against each other. The derivation of each is on docs/derivations/11_gradient_estimators.md.
 """
 
 from scratchvae.lab.dreg import DReG

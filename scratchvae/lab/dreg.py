@@ -19,7 +19,7 @@ class DReG(ImportanceWeighted):
     Backward  with the normalised weights v_k = w_k / sum_j w_j, the decoder receives dlog_w_k = dobjective v_k as ever.
               The encoder receives dz_k v_k: the square of the weight, and nothing through q's own mu and logvar.
               dz is linear in dlog_w, so one pass through the decoder serves both. For K = 1 it is sticking the landing.
-    Source    Tucker, Lawson, Gu & Maddison (2019), arXiv 1810.04152, eq. 8; [eq: dreg].
+    Source    Tucker, Lawson, Gu & Maddison (2019), arXiv 1810.04152; [eq: dreg].
     """
 
     name = "dreg"

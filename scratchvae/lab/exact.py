@@ -1,4 +1,4 @@
-"""The gradient that every estimator of the ELBO's estimates, without a draw: where decoder and likelihood are Gaussian.
+"""The exact gradient of the ELBO, without a draw: where the decoder is linear and the pixels are Gaussian.
 
 Sizes: B batch, D data, Z latent.
 """
@@ -15,18 +15,19 @@ def elbo_backward(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """dmu, dlogvar, dW, dmean of sum_b delbo_b ELBO_b, for a q with variances exp(logvar) and no covariances.
 
-    With s = (x - m - W mu) / sigma_x^2: dmu = W^T s - mu, dlogvar_j = (1 - P_jj exp(logvar_j)) / 2, dmean = s, and
-    dW = s mu^T - W diag(exp(logvar)) / sigma_x^2.
+    With t = x - m - W mu: dmu = W^T t / sigma_x^2 - mu, dlogvar_j = (1 - P_jj exp(logvar_j)) / 2,
+    dmean = t / sigma_x^2, dW = (t mu^T - W diag(exp(logvar))) / sigma_x^2.
 
     Shapes    x (B, D), mu, logvar (B, Z), delbo (B,); dmu, dlogvar (B, Z), dW (D, Z), dmean (D,).
     Source    [eq: linear-gaussian-elbo-gradient].
     """
     var, weight = np.exp(logvar), delbo[:, None]  # (B, Z), (B, 1)
-    s = (x - model.mean - mu @ model.W.T) / model.sigma**2  # (B, D)
-    dmu = weight * (s @ model.W - mu)
+    precision = 1 / model.sigma**2
+    t = x - model.mean - mu @ model.W.T  # (B, D)
+    dmu = weight * (precision * t @ model.W - mu)
     dlogvar = 0.5 * weight * (1 - np.diag(model.posterior_precision) * var)
-    dW = (weight * s).T @ mu - model.W * (delbo @ var) / model.sigma**2
-    return dmu, dlogvar, dW, delbo @ s
+    dW = precision * ((weight * t).T @ mu - model.W * (delbo @ var))
+    return dmu, dlogvar, dW, precision * delbo @ t
 
 
 def exact_elbo_gradient(vae: VAE, x: np.ndarray) -> dict[str, np.ndarray]:

@@ -17,7 +17,8 @@ class StickingTheLanding(ImportanceWeighted):
     """The importance-weighted bound of K draws, the ELBO for K = 1; the path through q's own density is left out.
 
     Backward  as the bound's, but for dmu_q and dlogvar_q, which are dropped. For K = 1 what is dropped is the score of
-              q, whose mean is 0: the gradient stays unbiased, and where q is the posterior it has no variance at all.
+              q, whose mean is 0: the gradient stays unbiased, and where q is the posterior the encoder's has no
+              variance at all.
               For K > 1 the scores are weighted by the weights, and the mean of what is dropped is not 0: a bias.
     Source    Roeder, Wu & Duvenaud (2017), arXiv 1703.09194; the bias: Tucker et al. (2019), arXiv 1810.04152;
               [eq: sticking-the-landing], [eq: landing-without-variance], [eq: landing-bias], [eq: landing-limit].

@@ -23,7 +23,9 @@ from scratchvae.vae import VAE
 OBJECTIVES: dict[str, Callable[..., ImportanceWeighted]] = {
     objective.name: objective for objective in (ImportanceWeighted, StickingTheLanding, DReG)
 }
-UNITS = 500  # images on which a latent's mean varies, or not, as the paper's code counts
+UNITS = (
+    500  # images on which a latent's mean varies, or not: as many as in the paper's code, which takes training images
+)
 STAIRS = 50  # a falling step size goes down in so many stairs
 AT_ONCE = 500  # images between two notes of how far log p(x) has come
 ACTIVE_KL = 0.01  # nats: a latent with a smaller mean KL carries nothing
