@@ -39,7 +39,7 @@ def square_and_sine(t: float) -> Problem:
 
 
 def steep_sine(t: float, sigma: float) -> Problem:
-    """E[sin 5z], z ~ N(t, sigma^2): steep everywhere, and never large."""
+    """E[sin 5z], z ~ N(t, sigma^2): steep nearly everywhere, and never large."""
     return Problem(lambda z: np.sin(5 * z), lambda z: 5 * np.cos(5 * z), t, sigma, 1.0, 0.0)
 
 

@@ -61,7 +61,7 @@ def slope(draws: Sequence[int], values: np.ndarray) -> float:
 
 
 def measured(config: dict[str, Any]) -> dict[str, Any]:
-    """Signal over noise for every K, its slope for mu and for logvar; spread and bias where theory says what they are.
+    """Signal over noise for every K, its slope for mu and for logvar, and the spread at the posterior itself.
 
     The signal of all three is the mean of DReG, which has no bias and little noise; that of sticking the landing, which
     has a bias, is its own.

@@ -23,9 +23,7 @@ from scratchvae.vae import VAE
 OBJECTIVES: dict[str, Callable[..., ImportanceWeighted]] = {
     objective.name: objective for objective in (ImportanceWeighted, StickingTheLanding, DReG)
 }
-UNITS = (
-    500  # images on which a latent's mean varies, or not: as many as in the paper's code, which takes training images
-)
+UNITS = 500  # images on which the mean of a latent in use varies; the paper's code takes as many training images
 STAIRS = 50  # a falling step size goes down in so many stairs
 AT_ONCE = 500  # images between two notes of how far log p(x) has come
 ACTIVE_KL = 0.01  # nats: a latent with a smaller mean KL carries nothing
@@ -72,11 +70,11 @@ def measured(config: dict[str, Any], data: Dataset, folder: RunFolder) -> dict[s
     """
     vae, seconds = train(config, data, folder)
     x = binarised(data.x_test, "dynamic", np.random.default_rng(TEST_SEED))  # (N, D)
-    terms = evaluate_terms(vae, x, np.random.default_rng(TEST_SEED))
+    elbo = evaluate_terms(vae, x, np.random.default_rng(TEST_SEED))["elbo"]
     some = x[:: len(x) // UNITS]  # (500, D)
     result: dict[str, Any] = {
         "minutes_of_training": round(len(seconds) * statistics.median(seconds) / 60, 1),
-        "minus_elbo": as_dict(terms["elbo"], -1),
+        "minus_elbo": Estimate(-elbo.mean, elbo.standard_error)._asdict(),
         "active_units": {
             "by_variance": int(active_units(vae, some).sum()),
             "by_kl": int((kl_per_latent(vae, x) > ACTIVE_KL).sum()),
@@ -85,7 +83,7 @@ def measured(config: dict[str, Any], data: Dataset, folder: RunFolder) -> dict[s
     }
     for K in config["draws"]:
         log_px = np.concatenate(list(log_evidence_by_parts(vae, x, K, folder.path / NOTES)))
-        result["minus_log_px"][str(K)] = as_dict(estimate(log_px), -1)
+        result["minus_log_px"][str(K)] = estimate(-log_px)._asdict()
     return result
 
 
@@ -105,7 +103,3 @@ def log_evidence_by_parts(vae: VAE, x: np.ndarray, K: int, notes: Path) -> Itera
             write_whole(notes, lambda stream: np.savez(stream, **done))  # type: ignore[arg-type]
             print(f"log p(x), {K:,} draws: {start + AT_ONCE:,} of {len(x):,} images", flush=True)
         yield done[name]
-
-
-def as_dict(value: Estimate, sign: int) -> dict[str, float]:
-    return {"mean": sign * value.mean, "standard_error": value.standard_error}

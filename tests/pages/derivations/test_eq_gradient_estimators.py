@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from proof import grid, log_normal
 
-from scratchvae import VAE, Gaussian, ImportanceWeighted
+from scratchvae import VAE, ImportanceWeighted
 from scratchvae.exact import LinearGaussian
 from scratchvae.iwae import log_importance_weights
 from scratchvae.lab import DReG, Pathwise, ScoreFunction, StickingTheLanding, gradient_moments
+from scratchvae.reproduction.signal_to_noise import posterior_encoder
 
 D, H = 3, 1e-5
 HEADS = ("mu.b", "logvar.b", "mu.W", "logvar.W", "encoder.0.W")  # what the encoder alone holds
@@ -110,18 +111,6 @@ def test_the_draw_alone_suffices_for_one_draw(vae, x):
     got, expected = mean_gradient(StickingTheLanding(vae, 1), x), mean_gradient(Pathwise(vae, 1), x)
     for name in vae.params:
         np.testing.assert_allclose(got[name], expected[name], atol=1e-9, err_msg=name)
-
-
-def posterior_encoder(exact):
-    """A linear VAE whose q(z|x) is the posterior of a model with orthogonal columns."""
-    (D, Z), sigma = exact.W.shape, exact.sigma
-    vae = VAE(D, (), Z, likelihood=Gaussian(sigma), rng=np.random.default_rng(0), dtype="float64")
-    cov = np.linalg.inv(exact.posterior_precision)
-    to_mu = exact.W @ cov / sigma**2  # (D, Z)
-    values = {"mu.W": to_mu, "mu.b": -exact.mean @ to_mu, "logvar.W": 0.0, "logvar.b": np.log(np.diag(cov))}
-    for name, value in {**values, "logits.W": exact.W.T, "logits.b": exact.mean}.items():
-        vae.params[name][...] = value
-    return vae
 
 
 @pytest.mark.equation("landing-without-variance")
